@@ -1,0 +1,34 @@
+"""Every file name of an artifact, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """File names inside an artifact folder; all but the manifest and the report are hashed in the manifest."""
+
+    manifest: str = "manifest.json"
+    decisions: str = "decisions.json"
+    report: str = "report.json"
+    user_ids: str = "users.ids.npy"
+    user_id_offsets: str = "users.offsets.npy"
+    item_ids: str = "items.ids.npy"
+    item_id_offsets: str = "items.offsets.npy"
+    user_vectors: str = "users.vectors.npy"
+    user_scales: str = "users.scales.npy"
+    item_vectors: str = "items.vectors.npy"
+    item_scales: str = "items.scales.npy"
+    item_counts: str = "items.counts.npy"
+    seen_offsets: str = "seen.offsets.npy"
+    seen_items: str = "seen.items.npy"
+    fold_in: str = "fold_in.npy"
+    index: str = "index.faiss"
+    ranker: str = "ranker.onnx"
+    ranker_users: str = "ranker.users.npy"
+    ranker_items: str = "ranker.items.npy"
+    item_content: str = "items.content.npy"
+
+
+LAYOUT = Layout()

@@ -1,0 +1,134 @@
+"""What an artifact says of itself, typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.artifact.store import read_manifest, write_manifest
+from gnas_serve.errors import IntegrityError
+
+KIND = "artifact"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class IndexFacts:
+    """The retrieval index: which structure, and how it measured against exact search."""
+
+    kind: str  # "flat" or "ivf"
+    nprobe: int = 0
+    recall: float = 1.0
+    curve: tuple[dict[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class RankerFacts:
+    """The ONNX scorer: its form and its inputs."""
+
+    kind: str  # "retrieval": a few floats over the retrieval score; "mlp": the learned ranker
+    precision: str  # "fp32" or "int8"
+    candidates: int  # C: how many items the retriever hands over
+    cross: tuple[str, ...]  # names of the cross features, in input order
+    hidden: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The part of an artifact that is read before any of its arrays.
+
+    Attributes
+    ----------
+    name, version
+        The model's name and a version derived from the content (equal bytes, equal version).
+    scorer
+        ``"dot"`` or ``"cosine"``: how fold-in vectors must be normalised.
+    metrics
+        Measured on the gate users at export, e.g. ``{"ndcg@20": .12}``.
+    """
+
+    name: str
+    version: str
+    profile: str
+    scorer: str
+    num_users: int
+    num_items: int
+    embedding_dim: int
+    index: IndexFacts
+    ranker: RankerFacts
+    metrics: dict[str, float] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    gates: tuple[dict[str, Any], ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Hash every file of ``folder`` and write the manifest, last."""
+        write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body=self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON body of the manifest, without the file list and digest."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "profile": self.profile,
+            "scorer": self.scorer,
+            "num_users": self.num_users,
+            "num_items": self.num_items,
+            "embedding_dim": self.embedding_dim,
+            "index": {
+                "kind": self.index.kind,
+                "nprobe": self.index.nprobe,
+                "recall": self.index.recall,
+                "curve": list(self.index.curve),
+            },
+            "ranker": {
+                "kind": self.ranker.kind,
+                "precision": self.ranker.precision,
+                "candidates": self.ranker.candidates,
+                "cross": list(self.ranker.cross),
+                "hidden": list(self.ranker.hidden),
+            },
+            "metrics": self.metrics,
+            "model": self.model,
+            "data": self.data,
+            "gates": list(self.gates),
+        }
+
+    @classmethod
+    def read(cls, folder: Path, *, verify: bool = True) -> Manifest:
+        """Read and check an artifact's manifest.
+
+        Raises
+        ------
+        ConfigError, IntegrityError, FormatVersionError
+            As :func:`gnas_serve.artifact.store.read_manifest`.
+        """
+        raw = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=verify)
+        try:
+            index, ranker = raw["index"], raw["ranker"]
+            return cls(
+                name=raw["name"],
+                version=raw["version"],
+                profile=raw["profile"],
+                scorer=raw["scorer"],
+                num_users=raw["num_users"],
+                num_items=raw["num_items"],
+                embedding_dim=raw["embedding_dim"],
+                index=IndexFacts(index["kind"], index["nprobe"], index["recall"], tuple(index["curve"])),
+                ranker=RankerFacts(
+                    ranker["kind"],
+                    ranker["precision"],
+                    ranker["candidates"],
+                    tuple(ranker["cross"]),
+                    tuple(ranker["hidden"]),
+                ),
+                metrics=raw["metrics"],
+                model=raw["model"],
+                data=raw["data"],
+                gates=tuple(raw["gates"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise IntegrityError(
+                f"{folder}/manifest.json lacks {error}", hint="make or copy the artifact again"
+            ) from error

@@ -1,0 +1,221 @@
+"""Folders that are whole or absent: verified reading and atomic writing, for checkpoints and artifacts alike.
+
+A stored folder holds ``manifest.json``: what it is, in which format version, the SHA-256 and size of every
+other file, and the digest of the manifest itself. Files called ``report.*`` are outside of it on purpose:
+they hold timings and host facts, which would break reproducibility.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
+
+MANIFEST = "manifest.json"
+_CHUNK_BYTES = 1 << 20
+
+
+def canonical_json(value: object) -> bytes:
+    """Encode JSON in the one form that is hashed: sorted keys, two-space indent, no NaN, newline at the end."""
+    return (json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file without reading it into memory at once."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def is_report(name: str) -> bool:
+    """Tell whether a file is outside the manifest."""
+    return name.startswith("report.")
+
+
+def write_manifest(folder: Path, *, kind: str, format_version: int, body: dict[str, Any]) -> None:
+    """Hash every file of a folder and write its manifest, last.
+
+    Parameters
+    ----------
+    folder
+        Holds all files already.
+    kind
+        ``"checkpoint"`` or ``"artifact"``.
+    format_version
+        Raised whenever an older reader could misread the folder.
+    body
+        The rest of the manifest; JSON values.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST and not is_report(path.name)
+    }
+    manifest = {"kind": kind, "format_version": format_version, "files": files, **body}
+    manifest["digest"] = hashlib.sha256(canonical_json(manifest)).hexdigest()
+    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+
+
+def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool = True) -> dict[str, Any]:
+    """Read the manifest of a stored folder and check what it says.
+
+    Parameters
+    ----------
+    folder
+        A checkpoint or artifact.
+    kind
+        What the caller expects it to be.
+    format_version
+        The newest version that the caller understands.
+    verify
+        Also hash every file; otherwise sizes alone are compared.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or is something else.
+    IntegrityError
+        If anything is missing, truncated, altered or not listed.
+    FormatVersionError
+        If it is of a newer format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        reason = "is not a folder" if folder.exists() and not folder.is_dir() else "has no manifest.json"
+        if not folder.exists():
+            reason = "does not exist"
+        raise ConfigError(f"{folder}: {reason}", hint=f"give the folder of a finished {kind}", code="not_found")
+    raw = path.read_bytes()
+    try:
+        manifest = json.loads(raw)
+        if not isinstance(manifest, dict):
+            raise ValueError("not an object")  # noqa: TRY301, TRY004  # one handler says what to do
+        digest = manifest.pop("digest")
+        listed = manifest["files"]
+        found_version = int(manifest["format_version"])
+        found_kind = manifest["kind"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, f"is unreadable: {error}", kind) from error
+    if hashlib.sha256(canonical_json(manifest)).hexdigest() != digest:
+        raise _damaged(path, "does not match its own digest", kind)
+    manifest["digest"] = digest
+    if canonical_json(manifest) != raw:
+        raise _damaged(path, "is not in canonical form", kind)
+    if found_kind != kind:
+        raise ConfigError(f"{folder}: expected a {kind}, found: {found_kind}", hint=f"give the folder of a {kind}")
+    if found_version > format_version:
+        raise FormatVersionError(
+            f"{path}: format version {found_version} is newer than {format_version}, the newest this gnas-serve reads",
+            hint="install a newer gnas-serve, or make the folder again with this one",
+        )
+    _check_files(folder, listed, kind, verify=verify)
+    return manifest
+
+
+def stored_kind(folder: Path) -> str:
+    """Tell what a stored folder says it is, ``"checkpoint"`` or ``"artifact"``, before it is read and verified.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist or was not written by gnas-serve.
+    IntegrityError
+        If its manifest is unreadable.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ConfigError(f"{folder} has no manifest.json", hint="give a checkpoint or an artifact", code="not_found")
+    try:
+        kind: str = json.loads(path.read_bytes())["kind"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, "is unreadable", "folder") from error
+    return kind
+
+
+def _check_files(folder: Path, listed: dict[str, dict[str, Any]], kind: str, *, verify: bool) -> None:
+    for name, facts in listed.items():
+        path = folder / name
+        if not path.is_file():
+            raise _damaged(path, "is missing", kind)
+        if path.stat().st_size != facts["bytes"]:
+            raise _damaged(path, f"has {path.stat().st_size} bytes where {facts['bytes']} were written", kind)
+        if verify and file_sha256(path) != facts["sha256"]:
+            raise _damaged(path, "was altered: its SHA-256 is not the manifest's", kind)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and name not in listed and not is_report(path.name):
+            raise _damaged(path, "is not in the manifest", kind)
+
+
+def _damaged(path: Path, what: str, kind: str) -> IntegrityError:
+    return IntegrityError(f"{path} {what}", hint=f"make or copy the {kind} again")
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Write a folder so that it is either whole or absent.
+
+    Yields a temporary folder beside ``target``; when the block ends well its files are flushed to disk
+    and it is renamed to ``target``. When the block fails nothing is left.
+
+    Raises
+    ------
+    ConfigError
+        If ``target`` exists.
+    StorageError
+        If the disk is full or the place is not writable.
+    """
+    if target.exists() or target.is_symlink():
+        raise ConfigError(f"{target} already exists", hint="choose another output folder or remove it", code="exists")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with storage_errors(target):
+            yield temporary
+            temporary.chmod(0o755)
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    _flush(path)
+            temporary.rename(target)
+            _flush(target.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def storage_errors(target: Path) -> Iterator[None]:
+    """Turn the operating system's refusals while writing ``target`` into one clear error."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space or choose another disk",
+            errno.EDQUOT: "free some space or choose another disk",
+            errno.EACCES: "choose a folder that you may write to",
+            errno.EROFS: "choose a folder that you may write to",
+            errno.ENOTEMPTY: "another process wrote it meanwhile; choose another output folder",
+        }
+        if error.errno not in hints:
+            raise
+        raise StorageError(f"cannot write {target}: {error.strerror}", hint=hints[error.errno]) from error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The request path: from a user to ranked items, torch-free."""

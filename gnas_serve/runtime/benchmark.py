@@ -1,0 +1,123 @@
+"""In-process latency of `recommend`, beside the same work done by brute force in the same run."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.runtime.recommender import Query, Recommender
+
+_WARM_UP = 50
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class BenchmarkReport:
+    """Latencies of one thread, in microseconds.
+
+    Attributes
+    ----------
+    p50_us, p99_us, cpu_us
+        Of `recommend`: median, 99th percentile, and mean processor time per request.
+    brute_force_p50_us, brute_force_p99_us
+        Of the same answers from a full scan: one numpy product over all items, ``argpartition``, the same ranker.
+    recall
+        Mean share of the brute-force list that `recommend` returned as well.
+    rss_bytes
+        Peak memory of the process.
+    """
+
+    requests: int
+    k: int
+    candidates: int
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+    brute_force_p50_us: float
+    brute_force_p99_us: float
+    recall: float
+    rss_bytes: int
+
+    def to_json(self) -> dict[str, float]:
+        """Give the JSON form, with the ratio of the medians."""
+        return {**asdict(self), "speedup": self.brute_force_p50_us / self.p50_us}
+
+
+def benchmark(recommender: Recommender, *, requests: int = 2000, k: int = 10, seed: int = 0) -> BenchmarkReport:
+    """Time `recommend` and brute force, request by request in turn, for the same random known users.
+
+    Parameters
+    ----------
+    recommender
+        A loaded artifact.
+    requests
+        How many are counted, after a warm-up.
+    k
+        Items per answer.
+    seed
+        Of the draw of users.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, len(recommender.users), requests + _WARM_UP)
+    queries = [Query(user_id=recommender.users.id(int(row)), k=k) for row in rows]
+    brute_force = recommender.with_index(_NumpyScan(recommender.item_vectors.dense()))
+    served = np.empty(len(queries))
+    scanned = np.empty(len(queries))
+    cpu = np.empty(len(queries))
+    agreed = np.empty(len(queries))
+    for position, query in enumerate(queries):
+        started_cpu = time.thread_time()
+        served[position], answer = _timed(recommender.recommend, query)
+        cpu[position] = time.thread_time() - started_cpu
+        scanned[position], exact = _timed(brute_force.recommend, query)
+        agreed[position] = len(set(answer.item_ids) & set(exact.item_ids)) / max(1, len(exact.item_ids))
+    served, scanned, cpu = (times[_WARM_UP:] * 1e6 for times in (served, scanned, cpu))
+    return BenchmarkReport(
+        requests=requests,
+        k=k,
+        candidates=recommender.candidates,
+        p50_us=_percentile(served, 50),
+        p99_us=_percentile(served, 99),
+        cpu_us=float(cpu.mean()),
+        brute_force_p50_us=_percentile(scanned, 50),
+        brute_force_p99_us=_percentile(scanned, 99),
+        recall=float(agreed.mean()),
+        rss_bytes=_peak_bytes(),
+    )
+
+
+class _NumpyScan:
+    """The index that a home-made server has: one product over all items and ``argpartition``."""
+
+    def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
+        self._vectors = vectors
+
+    def propose(
+        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.int64]:
+        scores = self._vectors @ query
+        scores[excluded] = -np.inf
+        count = min(count, len(scores) - len(excluded))
+        return np.argpartition(scores, len(scores) - count)[len(scores) - count :]
+
+
+def _timed(ask: Callable[[Query], _Result], query: Query) -> tuple[float, _Result]:
+    started = time.perf_counter()
+    answer = ask(query)
+    return time.perf_counter() - started, answer
+
+
+def _percentile(times: npt.NDArray[np.float64], percent: float) -> float:
+    return round(float(np.percentile(times, percent)), 1)
+
+
+def _peak_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,94 @@
+"""Second stage: the ONNX scorer over the retrieved candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.runtime.ranker_features import content_similarity, cross_features, history_features
+
+
+class Ranker:
+    """Scores candidates with an ONNX model; what the model takes decides what is computed.
+
+    Parameters
+    ----------
+    session
+        An ONNX Runtime session with the input ``cross`` (C, X) and, for a learned ranker, ``user`` (1, D) and
+        ``item`` (C, H); output ``score`` (C,).
+    cross
+        Names of the cross features, in input order.
+    counts : (I,) int32
+        Interactions per item.
+    user_table : (U, F) float32, optional
+        Attributes of the known users.
+    item_table : (I, H) uint8 or float32, optional
+        The items' part of the first layer, precomputed.
+    content : (I, F) float16, optional
+        Unit-length item attributes, where ``content`` is a cross feature.
+    """
+
+    def __init__(
+        self,
+        session: Any,  # onnxruntime has no types
+        cross: tuple[str, ...],
+        counts: npt.NDArray[np.int32],
+        *,
+        user_table: npt.NDArray[np.float32] | None = None,
+        item_table: npt.NDArray[np.generic] | None = None,
+        content: npt.NDArray[np.floating] | None = None,
+    ) -> None:
+        inputs = {node.name for node in session.get_inputs()}
+        if "cross" not in inputs or not inputs <= {"cross", "user", "item"}:
+            raise ValueError(f"ranker inputs {sorted(inputs)}: expected cross, and user and item for a learned ranker")
+        if ("item" in inputs) != (item_table is not None):
+            raise ValueError("a ranker takes `item` exactly where the artifact has an item table")
+        if ("content" in cross) != (content is not None):
+            raise ValueError("a ranker takes `content` exactly where the artifact has item attributes")
+        self._session = session
+        self._cross = cross
+        self._log_counts = np.log1p(counts).astype(np.float32)
+        self._takes_user = "user" in inputs
+        self._user_table = user_table
+        self._item_table = item_table
+        self._content = content
+
+    def score(
+        self,
+        user_row: int,
+        history: npt.NDArray[np.integer],
+        rows: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float32],
+    ) -> npt.NDArray[np.float32]:
+        """Score the candidates of one user.
+
+        Parameters
+        ----------
+        user_row
+            -1 for a user without attributes.
+        history : (h,) item rows
+        rows : (C,) candidates, best first
+        scores : (C,) the retriever's scores
+
+        Returns
+        -------
+        (C,) float32
+        """
+        similarity = None if self._content is None else content_similarity(self._content, history, rows)
+        feed: dict[str, npt.NDArray[np.generic]] = {"cross": cross_features(self._cross, scores, similarity)}
+        if self._takes_user:
+            feed["user"] = self.user_input(user_row, history)[None, :]
+        if self._item_table is not None:
+            feed["item"] = self._item_table[rows]
+        result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
+        return result
+
+    def user_input(self, user_row: int, history: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """Assemble the user's part of the input: history features, then attributes (zeros where unknown), (D,)."""
+        described = history_features(self._log_counts[history])
+        if self._user_table is None:
+            return described
+        attributes = self._user_table[user_row] if user_row >= 0 else np.zeros(self._user_table.shape[1], np.float32)
+        return np.concatenate([described, attributes])

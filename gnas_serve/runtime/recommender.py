@@ -1,0 +1,293 @@
+"""The request path on one screen: who asks -> a vector -> candidates -> ranked items."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.errors import IntegrityError, ItemNotFoundError, RequestError
+from gnas_serve.runtime.cold_start import FoldIn, Popularity
+from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
+from gnas_serve.runtime.ranker import Ranker
+from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.session import open_session
+from gnas_serve.runtime.similar import SimilarItems
+from gnas_serve.runtime.topk import top_k
+from gnas_serve.vocabulary import Id, Vocabulary
+
+MAX_K = 1000
+MAX_LIST = 1000
+
+_Rows = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question.
+
+    Attributes
+    ----------
+    user_id
+        Who asks; None for somebody unknown.
+    k
+        How many items, 1 to :data:`MAX_K`.
+    history
+        Items that the caller knows the user to have: never recommended, and the basis of fold-in for a
+        user without a vector. Unknown ids are passed over.
+    exclude
+        Items that are not wanted.
+    exclude_seen
+        Whether the items of the user's own past are left out.
+    """
+
+    user_id: Id | None = None
+    k: int = 10
+    history: tuple[Id, ...] = ()
+    exclude: tuple[Id, ...] = ()
+    exclude_seen: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Ranked items, best first, at most k.
+
+    Attributes
+    ----------
+    source
+        How the asker was represented: ``"user"`` (own vector), ``"fold_in"`` (from the given history),
+        ``"popularity"`` (nothing known), or ``"item"`` for similar items.
+    """
+
+    item_ids: list[Id]
+    scores: list[float]
+    source: str
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is being served."""
+
+    name: str
+    version: str
+    profile: str
+    num_users: int
+    num_items: int
+    embedding_dim: int
+    metrics: dict[str, float]
+    index: str
+    ranker: str
+    precision: str
+
+
+class Recommender:
+    """An artifact in memory, ready to answer; built by :meth:`load`, safe to share between threads.
+
+    Parameters
+    ----------
+    manifest
+        What the artifact says of itself.
+    users, items
+        Vocabularies.
+    user_vectors, item_vectors
+        The shipped vectors.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        users: Vocabulary,
+        items: Vocabulary,
+        user_vectors: EmbeddingTable,
+        item_vectors: EmbeddingTable,
+        *,
+        seen: SeenItems,
+        retriever: Retriever,
+        ranker: Ranker,
+        fold_in: FoldIn,
+        popularity: Popularity,
+        similar: SimilarItems,
+    ) -> None:
+        self.users = users
+        self.items = items
+        self.item_vectors = item_vectors
+        self.candidates = manifest.ranker.candidates
+        self._user_vectors = user_vectors
+        self._seen = seen
+        self._retriever = retriever
+        self._ranker = ranker
+        self._fold_in = fold_in
+        self._popularity = popularity
+        self._similar = similar
+        self.info = ModelInfo(
+            name=manifest.name,
+            version=manifest.version,
+            profile=manifest.profile,
+            num_users=manifest.num_users,
+            num_items=manifest.num_items,
+            embedding_dim=manifest.embedding_dim,
+            metrics=manifest.metrics,
+            index=manifest.index.kind,
+            ranker=manifest.ranker.kind,
+            precision=manifest.ranker.precision,
+        )
+
+    @classmethod
+    def load(cls, path: Path, *, verify: bool = True) -> Recommender:
+        """Load an artifact.
+
+        Parameters
+        ----------
+        path
+            The artifact's folder.
+        verify
+            Hash every file first; without it sizes alone are compared.
+
+        Raises
+        ------
+        ConfigError, IntegrityError, FormatVersionError
+            If it is no artifact, damaged, or of a newer format.
+        """
+        manifest = Manifest.read(path, verify=verify)
+        try:
+            return cls._assemble(path, manifest)
+        except (ValueError, KeyError, IndexError, OSError) as error:
+            raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
+
+    @classmethod
+    def _assemble(cls, path: Path, manifest: Manifest) -> Recommender:
+        def array(name: str, *, mapped: bool = False) -> npt.NDArray[np.generic] | None:
+            file = path / name
+            return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False) if file.exists() else None
+
+        def needed(name: str) -> npt.NDArray[np.generic]:
+            found = array(name)
+            if found is None:
+                raise ValueError(f"{name} is missing")
+            return found
+
+        users = Vocabulary(needed(LAYOUT.user_ids), array(LAYOUT.user_id_offsets))  # type: ignore[arg-type]
+        items = Vocabulary(needed(LAYOUT.item_ids), array(LAYOUT.item_id_offsets))  # type: ignore[arg-type]
+        user_vectors = EmbeddingTable.open(path / LAYOUT.user_vectors, path / LAYOUT.user_scales)
+        item_vectors = EmbeddingTable.open(path / LAYOUT.item_vectors, path / LAYOUT.item_scales)
+        counts: npt.NDArray[np.int32] = needed(LAYOUT.item_counts)  # type: ignore[assignment]
+        seen = SeenItems(needed(LAYOUT.seen_offsets), array(LAYOUT.seen_items, mapped=True))  # type: ignore[arg-type]
+        sizes = {
+            "users": (manifest.num_users, len(users), len(user_vectors), len(seen.offsets) - 1),
+            "items": (manifest.num_items, len(items), len(item_vectors), len(counts)),
+        }
+        for name, lengths in sizes.items():
+            if len(set(lengths)) != 1:
+                raise ValueError(f"tables of the {name} differ in length: {lengths}")
+        index: Index
+        if manifest.index.kind == "ivf":
+            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe)
+        else:
+            index = FlatIndex(item_vectors.dense())
+        ranker = Ranker(
+            open_session(path / LAYOUT.ranker),
+            manifest.ranker.cross,
+            counts,
+            user_table=array(LAYOUT.ranker_users, mapped=True),  # type: ignore[arg-type]
+            item_table=array(LAYOUT.ranker_items, mapped=True),
+            content=array(LAYOUT.item_content, mapped=True),  # type: ignore[arg-type]
+        )
+        matrix: _Floats = needed(LAYOUT.fold_in)  # type: ignore[assignment]
+        return cls(
+            manifest,
+            users,
+            items,
+            user_vectors,
+            item_vectors,
+            seen=seen,
+            retriever=Retriever(item_vectors, index),
+            ranker=ranker,
+            fold_in=FoldIn(matrix, item_vectors, counts, unit_length=manifest.scorer == "cosine"),
+            popularity=Popularity(counts),
+            similar=SimilarItems(item_vectors),
+        )
+
+    def recommend(self, query: Query) -> Answer:
+        """Answer one question.
+
+        Raises
+        ------
+        RequestError
+            If k or a list is outside its limits.
+        """
+        _check(query.k, history=query.history, exclude=query.exclude)
+        user_row = -1 if query.user_id is None else self.users.row(query.user_id)
+        history = self._known_rows(query.history)
+        past = self._seen.of(user_row)
+        excluded = np.union1d(history, self._known_rows(query.exclude))
+        if query.exclude_seen:
+            excluded = np.union1d(excluded, past) if len(excluded) else past.astype(np.int64)
+        vector, source = self._represent(user_row, history)
+        if vector is None:
+            rows, scores = self._popularity.retrieve(query.k, excluded)
+            return Answer(self.items.ids(rows), scores.tolist(), source)
+        rows, scores = self._retriever.retrieve(vector, max(self.candidates, query.k), excluded)
+        if len(rows) == 0:
+            return Answer([], [], source)
+        ranked = self._ranker.score(user_row, past if source == "user" else history, rows, scores)
+        best = top_k(ranked, query.k)
+        return Answer(self.items.ids(rows[best]), ranked[best].tolist(), source)
+
+    def with_index(self, index: Index) -> Recommender:
+        """Give the same recommender with another index, to compare retrieval alone."""
+        other = copy.copy(self)
+        other._retriever = Retriever(self.item_vectors, index)
+        return other
+
+    def similar_items(self, item_id: Id, k: int = 10) -> Answer:
+        """Find the items whose vectors point the way of one item's, the item itself left out.
+
+        Raises
+        ------
+        ItemNotFoundError
+            If the model does not know the item.
+        RequestError
+            If k is outside its limits.
+        """
+        _check(k)
+        row = self.items.row(item_id)
+        if row < 0:
+            raise ItemNotFoundError(
+                f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue"
+            )
+        rows, scores = self._similar.find(row, k)
+        return Answer(self.items.ids(rows), scores.tolist(), "item")
+
+    def _represent(self, user_row: int, history: _Rows) -> tuple[_Floats | None, str]:
+        if user_row >= 0:
+            vector = self._user_vectors.row(user_row)
+            # A user known only from events that the model does not use has a vector of zeros: no preference at all.
+            if vector.any():
+                return vector, "user"
+        if len(history):
+            vector = self._fold_in.vector(history)
+            if vector.any():
+                return vector, "fold_in"
+        return None, "popularity"
+
+    def _known_rows(self, ids: tuple[Id, ...]) -> _Rows:
+        rows = np.unique(self.items.rows(ids)) if ids else np.empty(0, dtype=np.int64)
+        return rows[rows >= 0]
+
+
+def _check(k: int, **lists: tuple[Id, ...]) -> None:
+    if not 1 <= k <= MAX_K:
+        raise RequestError(f"k: {k} is outside 1..{MAX_K}", hint=f"ask for 1 to {MAX_K} items", code="invalid_k")
+    for name, values in lists.items():
+        if len(values) > MAX_LIST:
+            raise RequestError(
+                f"{name}: {len(values)} ids given", hint=f"give at most {MAX_LIST}", code="list_too_long"
+            )

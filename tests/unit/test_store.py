@@ -1,0 +1,113 @@
+import errno
+import json
+import os
+
+import pytest
+
+from gnas_serve.artifact import store
+from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
+
+
+def _write(path, version=1):
+    with store.atomic_folder(path) as folder:
+        (folder / "a.bin").write_bytes(bytes(range(256)))
+        (folder / "report.json").write_text("{}")
+        store.write_manifest(folder, kind="artifact", format_version=version, body={"name": "x"})
+    return path
+
+
+def _read(path):
+    return store.read_manifest(path, kind="artifact", format_version=1)
+
+
+def test_what_was_written_is_read(tmp_path):
+    manifest = _read(_write(tmp_path / "art"))
+    assert manifest["name"] == "x"
+    assert set(manifest["files"]) == {"a.bin"}
+    assert store.stored_kind(tmp_path / "art") == "artifact"
+
+
+@pytest.mark.parametrize("name", ["a.bin", "manifest.json"])
+def test_any_altered_byte_is_found(tmp_path, name):
+    path = _write(tmp_path / "art") / name
+    original = path.read_bytes()
+    for position in range(len(original)):
+        altered = bytearray(original)
+        altered[position] ^= 1
+        path.write_bytes(altered)
+        with pytest.raises((IntegrityError, ConfigError)) as caught:
+            _read(tmp_path / "art")
+        assert isinstance(caught.value, IntegrityError), f"byte {position}: {caught.value}"
+    path.write_bytes(original)
+    _read(tmp_path / "art")
+
+
+def test_a_report_may_change(tmp_path):
+    path = _write(tmp_path / "art")
+    (path / "report.json").write_text('{"seconds": 1}')
+    _read(path)
+
+
+def test_a_reformatted_manifest_is_not_the_manifest(tmp_path):
+    path = _write(tmp_path / "art") / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    with pytest.raises(IntegrityError, match="canonical"):
+        _read(path.parent)
+
+
+def test_missing_truncated_and_extra_files_are_found(tmp_path):
+    path = _write(tmp_path / "art")
+    (path / "extra.bin").write_bytes(b"x")
+    with pytest.raises(IntegrityError, match=r"extra\.bin is not in the manifest"):
+        _read(path)
+    (path / "extra.bin").unlink()
+    (path / "a.bin").write_bytes(b"abc")
+    with pytest.raises(IntegrityError, match="has 3 bytes where 256"):
+        _read(path)
+    (path / "a.bin").unlink()
+    with pytest.raises(IntegrityError, match=r"a\.bin is missing"):
+        _read(path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    with pytest.raises(FormatVersionError, match="version 2 is newer than 1"):
+        _read(_write(tmp_path / "art", version=2))
+
+
+def test_the_wrong_kind_and_no_folder_are_usage_errors(tmp_path):
+    path = _write(tmp_path / "art")
+    with pytest.raises(ConfigError, match="expected a checkpoint, found: artifact"):
+        store.read_manifest(path, kind="checkpoint", format_version=1)
+    with pytest.raises(ConfigError, match="does not exist"):
+        _read(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=r"no manifest\.json"):
+        _read(tmp_path)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    def fail():
+        with store.atomic_folder(tmp_path / "art") as folder:
+            (folder / "a").write_text("half")
+            raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError, match="interrupted"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_target_is_never_touched(tmp_path):
+    (tmp_path / "art").mkdir()
+    (tmp_path / "art" / "mine").write_text("keep")
+    with pytest.raises(ConfigError, match="already exists"), store.atomic_folder(tmp_path / "art"):
+        pass
+    assert (tmp_path / "art" / "mine").read_text() == "keep"
+
+
+def test_a_full_disk_is_a_storage_error(tmp_path):
+    def fill():
+        with store.atomic_folder(tmp_path / "art"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StorageError, match="No space left on device"):
+        fill()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gnas_serve.runtime.topk import top_k
+
+# Few distinct values on purpose: ties are where selections differ.
+_scores = hnp.arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([-np.inf, -1.5, 0.0, 0.25, 3.0]))
+
+
+@given(scores=_scores, k=st.integers(1, 70))
+def test_equals_a_full_sort_by_score_then_position(scores, k):
+    expected = [p for p in sorted(range(len(scores)), key=lambda p: (-scores[p], p)) if scores[p] > -np.inf][:k]
+    assert top_k(scores, k).tolist() == expected
+
+
+@given(scores=_scores, k=st.integers(1, 30))
+def test_a_longer_list_starts_with_the_shorter(scores, k):
+    assert top_k(scores, k + 5)[:k].tolist() == top_k(scores, k).tolist()
+
+
+def test_many_equal_scores_go_to_the_lower_positions():
+    assert top_k(np.zeros(100_000, np.float32), 3).tolist() == [0, 1, 2]
+
+
+def test_refuses_k_below_one():
+    with pytest.raises(ValueError, match="k must be at least 1"):
+        top_k(np.zeros(3, np.float32), 0)
