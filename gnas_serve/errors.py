@@ -17,7 +17,7 @@
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
-        └── RequestTooLargeError     -   413  a body or a list is over its limit
+        └── RequestTooLargeError     -   413  a body is over its limit
 
 Programmer mistakes are ``ValueError`` / ``TypeError``, never a ``GnasError``.
 The HTTP and gRPC statuses are in :mod:`gnas_serve.service.errors`.
@@ -151,7 +151,7 @@ class ItemNotFoundError(RequestError):
 
 
 class RequestTooLargeError(RequestError):
-    """A body or a list is over its limit."""
+    """A body is over its limit."""
 
     code = "request_too_large"
 

@@ -204,6 +204,10 @@ def storage_errors(target: Path) -> Iterator[None]:
         hints = {
             errno.ENOSPC: "free some space or choose another disk",
             errno.EDQUOT: "free some space or choose another disk",
+            errno.EFBIG: "raise the limit on file sizes or choose another disk",
+            errno.EIO: "the disk fails: choose another one",
+            errno.ENAMETOOLONG: "choose a shorter name",
+            errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
             errno.EACCES: "choose a folder that you may write to",
             errno.EROFS: "choose a folder that you may write to",
             errno.ENOTEMPTY: "another process wrote it meanwhile; choose another output folder",

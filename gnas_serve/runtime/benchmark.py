@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.runtime.recommender import Query, Recommender
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
 
 _WARM_UP = 50
 _Result = TypeVar("_Result")

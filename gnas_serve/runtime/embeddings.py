@@ -68,7 +68,8 @@ class EmbeddingTable:
         """
         scales = np.load(scales_path, allow_pickle=False) if scales_path.exists() else None
         try:
-            return cls(np.load(values_path, mmap_mode="r", allow_pickle=False), scales)
+            # A plain view of the mapped pages: numpy's memmap class costs microseconds at every indexing.
+            return cls(np.asarray(np.load(values_path, mmap_mode="r", allow_pickle=False)), scales)
         except ValueError as error:
             raise IntegrityError(f"{values_path}: {error}", hint="make or copy the artifact again") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,11 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.errors import IntegrityError, ItemNotFoundError, RequestError
+from gnas_serve.errors import IntegrityError, ItemNotFoundError
 from gnas_serve.runtime.cold_start import FoldIn, Popularity
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
+from gnas_serve.runtime.query import Answer, ModelInfo, Query, check_k
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
@@ -23,69 +23,8 @@ from gnas_serve.runtime.similar import SimilarItems
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id, Vocabulary
 
-MAX_K = 1000
-MAX_LIST = 1000
-
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Query:
-    """One question.
-
-    Attributes
-    ----------
-    user_id
-        Who asks; None for somebody unknown.
-    k
-        How many items, 1 to :data:`MAX_K`.
-    history
-        Items that the caller knows the user to have: never recommended, and the basis of fold-in for a
-        user without a vector. Unknown ids are passed over.
-    exclude
-        Items that are not wanted.
-    exclude_seen
-        Whether the items of the user's own past are left out.
-    """
-
-    user_id: Id | None = None
-    k: int = 10
-    history: tuple[Id, ...] = ()
-    exclude: tuple[Id, ...] = ()
-    exclude_seen: bool = True
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Ranked items, best first, at most k.
-
-    Attributes
-    ----------
-    source
-        How the asker was represented: ``"user"`` (own vector), ``"fold_in"`` (from the given history),
-        ``"popularity"`` (nothing known), or ``"item"`` for similar items.
-    """
-
-    item_ids: list[Id]
-    scores: list[float]
-    source: str
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is being served."""
-
-    name: str
-    version: str
-    profile: str
-    num_users: int
-    num_items: int
-    embedding_dim: int
-    metrics: dict[str, float]
-    index: str
-    ranker: str
-    precision: str
 
 
 class Recommender:
@@ -166,7 +105,10 @@ class Recommender:
     def _assemble(cls, path: Path, manifest: Manifest) -> Recommender:
         def array(name: str, *, mapped: bool = False) -> npt.NDArray[np.generic] | None:
             file = path / name
-            return np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False) if file.exists() else None
+            if not file.exists():
+                return None
+            # A plain view even of mapped pages: numpy's memmap class costs microseconds at every indexing.
+            return np.asarray(np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False))
 
         def needed(name: str) -> npt.NDArray[np.generic]:
             found = array(name)
@@ -223,7 +165,7 @@ class Recommender:
         RequestError
             If k or a list is outside its limits.
         """
-        _check(query.k, history=query.history, exclude=query.exclude)
+        query.check()
         user_row = -1 if query.user_id is None else self.users.row(query.user_id)
         history = self._known_rows(query.history)
         past = self._seen.of(user_row)
@@ -257,7 +199,7 @@ class Recommender:
         RequestError
             If k is outside its limits.
         """
-        _check(k)
+        check_k(k)
         row = self.items.row(item_id)
         if row < 0:
             raise ItemNotFoundError(
@@ -281,13 +223,3 @@ class Recommender:
     def _known_rows(self, ids: tuple[Id, ...]) -> _Rows:
         rows = np.unique(self.items.rows(ids)) if ids else np.empty(0, dtype=np.int64)
         return rows[rows >= 0]
-
-
-def _check(k: int, **lists: tuple[Id, ...]) -> None:
-    if not 1 <= k <= MAX_K:
-        raise RequestError(f"k: {k} is outside 1..{MAX_K}", hint=f"ask for 1 to {MAX_K} items", code="invalid_k")
-    for name, values in lists.items():
-        if len(values) > MAX_LIST:
-            raise RequestError(
-                f"{name}: {len(values)} ids given", hint=f"give at most {MAX_LIST}", code="list_too_long"
-            )

@@ -1,0 +1,147 @@
+"""Decisions: choices that rest on measurement, written down so that another export can repeat them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.artifact.store import canonical_json
+from gnas_serve.errors import ConfigError
+
+FORMAT_VERSION = 1
+# Timings of one machine repeat to about a tenth; less than that is a tie.
+NEAR = 1.10
+CLEARLY_FASTER = 0.80
+CHOICES = {
+    "tables": ("fp32", "fp16", "int8"),
+    "index": ("flat", "ivf"),
+    "ranker": ("mlp", "retrieval"),
+    "form": ("fp32", "fp32+u8", "int8"),
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One choice and what it rests on.
+
+    Attributes
+    ----------
+    choice
+        One of :data:`CHOICES`.
+    reason
+        The figures behind it, in one line.
+    """
+
+    choice: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Form:
+    """One measured form of the same thing.
+
+    Attributes
+    ----------
+    name
+        As in :data:`CHOICES`.
+    size_bytes, latency_us
+        What it costs.
+    """
+
+    name: str
+    size_bytes: int
+    latency_us: float
+
+
+class Decisions:
+    """The decisions of one export: taken while it runs, or given by an earlier one and repeated.
+
+    Parameters
+    ----------
+    profile, ranker
+        What they were taken under; given ones must have been taken under the same.
+    given
+        Decisions of an earlier export by name.
+    """
+
+    def __init__(self, profile: str, ranker: str, given: dict[str, Decision] | None = None) -> None:
+        self.profile = profile
+        self.ranker = ranker
+        self._given = given or {}
+        self.taken: dict[str, Decision] = {}
+
+    def given(self, name: str) -> Decision | None:
+        """Look up a decision to repeat, and take it; None where this export has to decide."""
+        decision = self._given.get(name)
+        if decision is not None:
+            self.taken[name] = decision
+        return decision
+
+    def take(self, name: str, choice: str, reason: str) -> Decision:
+        """Write a decision down."""
+        self.taken[name] = Decision(choice, reason)
+        return self.taken[name]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        # Also those given but not needed here: a repeated export holds the same file as the one it repeats.
+        known = {**self._given, **self.taken}
+        return {
+            "format_version": FORMAT_VERSION,
+            "profile": self.profile,
+            "ranker": self.ranker,
+            "decisions": {name: {"choice": d.choice, "reason": d.reason} for name, d in known.items()},
+        }
+
+    def write(self, path: Path) -> None:
+        """Write them as ``decisions.json``."""
+        path.write_bytes(canonical_json(self.to_json()))
+
+    @classmethod
+    def read(cls, path: Path, *, profile: str, ranker: str) -> Decisions:
+        """Read the decisions of an earlier export, to repeat them.
+
+        Raises
+        ------
+        ConfigError
+            If the file is absent or is something else, or was written under another profile or ranker mode.
+        """
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such decisions file", hint="give the decisions.json of an artifact")
+        try:
+            raw = json.loads(path.read_bytes())
+            version = raw["format_version"]
+            made_under = {"profile": raw["profile"], "ranker": raw["ranker"]}
+            given = {name: Decision(entry["choice"], entry["reason"]) for name, entry in raw["decisions"].items()}
+            known = version == FORMAT_VERSION and all(d.choice in CHOICES[name] for name, d in given.items())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{path} is no decisions file: {error!r}", hint="give an artifact's file") from error
+        if not known:
+            raise ConfigError(
+                f"{path} holds a decision that this version does not know", hint="export without --decisions"
+            )
+        for field, value in {"profile": profile, "ranker": ranker}.items():
+            if made_under[field] != value:
+                raise ConfigError(
+                    f"{path} was decided under {field} {made_under[field]!r}, this export has {value!r}",
+                    hint="use the same settings, or export without --decisions",
+                )
+        return cls(profile, ranker, given)
+
+
+def quickest(forms: list[Form]) -> Form:
+    """Choose a form by the tie rules.
+
+    The smallest form within 10 % of the fastest; where a still smaller one exists, being faster is worth the size only
+    from 20 % on.
+    """
+    fastest = min(form.latency_us for form in forms)
+    near = min((form for form in forms if form.latency_us <= NEAR * fastest), key=_size)
+    smallest = min(forms, key=_size)
+    return near if near.latency_us <= CLEARLY_FASTER * smallest.latency_us else smallest
+
+
+def _size(form: Form) -> tuple[int, float]:
+    return form.size_bytes, form.latency_us

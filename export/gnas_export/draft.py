@@ -1,0 +1,176 @@
+"""Draft: an artifact in the making, handed from step to step."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_export.candidates import CandidateList, FeaturePlan
+from gnas_export.decisions import Decisions
+from gnas_export.gates import Gate
+from gnas_export.network import ItemPart, SplitWeights
+from gnas_export.package import PackedRanker, write_files, write_manifest
+from gnas_export.profile import ExportProfile
+from gnas_export.quality import Jury
+from gnas_export.ranker import Fitted
+from gnas_export.shipped import ShippedFit
+from gnas_search.checkpoint import Checkpoint
+from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
+from gnas_serve.artifact.store import storage_errors
+from gnas_serve.runtime.recommender import Recommender
+
+
+@dataclass(frozen=True)
+class RankerForm:
+    """The learned ranker in one numeric form.
+
+    Attributes
+    ----------
+    name
+        ``"fp32"``, ``"fp32+u8"`` (item rows stored as uint8) or ``"int8"`` (and the hidden product in int8).
+    overlap
+        Mean overlap of its first 20 with those of the exact network.
+    """
+
+    name: str
+    graph: bytes
+    weights: SplitWeights
+    items: ItemPart
+    overlap: float
+
+
+@dataclass
+class Draft:
+    """What the steps have made so far; each step states which fields it needs and which it sets.
+
+    Attributes
+    ----------
+    mode
+        ``"auto"``, ``"always"`` or ``"never"``: how the learned ranker is treated.
+    gates, decisions, facts
+        What the report will say.
+    ranker_gates
+        Of the learned ranker alone: they bind where it ships.
+    fitting : (n,) user rows the ranker may learn from
+    jury
+        The gate users; disjoint from ``fitting``.
+    probes : (n,) user rows for everything that needs no labels
+    width
+        Of the vectors: ``"int8"``, ``"fp16"`` or ``"fp32"``.
+    selection, final
+        The two fits as they would ship; labels belong to the first, the artifact to the second.
+    plain
+        The simplest ranker.
+    fitted
+        The learned ranker; None where there is none.
+    lists
+        Candidate lists of the final fit for some of the probes.
+    forms
+        Of the learned ranker, by name.
+    form
+        The one chosen.
+    learned
+        Whether the learned ranker ships.
+    metrics
+        On the jury, of the path that ships.
+    measured
+        On the jury, user by user, of paths measured so far.
+    """
+
+    checkpoint: Checkpoint
+    profile: ExportProfile
+    mode: str
+    seed: int
+    decisions: Decisions
+    gates: list[Gate] = field(default_factory=list)
+    ranker_gates: list[Gate] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    fitting: npt.NDArray[np.int64] = field(init=False)
+    jury: Jury = field(init=False)
+    probes: npt.NDArray[np.int64] = field(init=False)
+    width: str = field(init=False)
+    selection: ShippedFit = field(init=False)
+    final: ShippedFit = field(init=False)
+    index: IndexFacts = field(init=False)
+    plan: FeaturePlan = field(init=False)
+    plain: PackedRanker = field(init=False)
+    fitted: Fitted | None = None
+    lists: list[CandidateList] = field(default_factory=list)
+    forms: dict[str, RankerForm] = field(default_factory=dict)
+    form: str = ""
+    learned: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
+    measured: dict[str, UserMetrics] = field(default_factory=dict)
+
+    @property
+    def candidates(self) -> int:
+        """C: no more than there are items."""
+        return min(self.profile.candidates, len(self.checkpoint.items))
+
+    def binding_gates(self) -> list[Gate]:
+        """Give the gates of what ships."""
+        return [*self.gates, *self.ranker_gates] if self.learned else self.gates
+
+    def packed(self, form: str, fit: ShippedFit) -> PackedRanker:
+        """Pack one form of the learned ranker with the item rows of a fit."""
+        chosen = self.forms[form]
+        facts = RankerFacts(
+            kind="mlp",
+            precision="int8" if form == "int8" else "fp32",
+            candidates=self.candidates,
+            cross=self.plan.cross,
+            hidden=self.profile.ranker.hidden,
+        )
+        rows = chosen.items.rows(self.plan.item_inputs(fit.counts))
+        return PackedRanker(chosen.graph, facts, rows, self.plan.users, self.plan.content)
+
+    def shipping(self, fit: ShippedFit) -> PackedRanker:
+        """Pack the ranker that ships with the item rows of a fit."""
+        return self.packed(self.form, fit) if self.learned else self.plain
+
+    def manifest(self, fit: ShippedFit, ranker: PackedRanker) -> Manifest:
+        """Say what the artifact is; the version comes from its files."""
+        checkpoint = self.checkpoint
+        flat = fit.index is None
+        return Manifest(
+            name=checkpoint.name,
+            version="",
+            profile=self.profile.name,
+            scorer=checkpoint.scorer,
+            num_users=len(checkpoint.users),
+            num_items=len(checkpoint.items),
+            embedding_dim=fit.tables.items.dim,
+            index=IndexFacts("flat", curve=self.index.curve) if flat else self.index,
+            ranker=ranker.facts,
+            metrics=self.metrics,
+            model={
+                "spec": checkpoint.spec,
+                "seed": checkpoint.seed,
+                "epochs": {"selection": checkpoint.selection.epochs, "final": checkpoint.final.epochs},
+                "tables": self.width,
+            },
+            data={
+                "config": checkpoint.config.to_json(),
+                "fingerprint": checkpoint.fingerprint,
+                "policy": checkpoint.policy,
+                "target_event": checkpoint.target_event,
+            },
+            gates=tuple(gate.to_json() for gate in self.binding_gates()),
+        )
+
+    @contextmanager
+    def rehearse(self, fit: ShippedFit, ranker: PackedRanker) -> Iterator[Recommender]:
+        """Write the files of one fit, and open them as serving will: what is measured is what is served."""
+        with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="gnas-") as name:
+            folder = Path(name)
+            write_files(folder, self.checkpoint, fit, ranker)
+            write_manifest(folder, self.manifest(fit, ranker))
+            yield Recommender.load(folder, verify=False)

@@ -1,0 +1,79 @@
+"""Gates: numbers that an export must reach; all are reported, then the first breach ends it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gnas_serve.errors import GnasError, ParityError, QualityGateError
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One number against its limit.
+
+    Attributes
+    ----------
+    name
+        Stable name, e.g. ``"onnx_parity"``.
+    value
+        What was measured; None where there was nothing to measure, which the remark explains.
+    limit
+        The least or the largest value allowed, as the gate is defined.
+    passed
+        Whether the artifact may ship as far as this gate goes.
+    failure
+        The error that a breach raises; its class carries the exit code.
+    remark
+        What was compared, and on what.
+    """
+
+    name: str
+    value: float | None
+    limit: float
+    passed: bool
+    failure: type[GnasError]
+    remark: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form, as it stands in reports and manifests; a value that is no number is null."""
+        return {
+            "name": self.name,
+            "value": self.value if self.value is None or math.isfinite(self.value) else None,
+            "limit": self.limit,
+            "passed": self.passed,
+            "remark": self.remark,
+        }
+
+
+def at_least(name: str, value: float, limit: float, remark: str) -> Gate:
+    """Build a quality gate that wants ``value >= limit``; NaN fails."""
+    return Gate(name, float(value), limit, bool(value >= limit), QualityGateError, remark)
+
+
+def at_most(name: str, value: float, limit: float, remark: str) -> Gate:
+    """Build a parity gate that wants ``value <= limit``; NaN fails."""
+    return Gate(name, float(value), limit, bool(value <= limit), ParityError, remark)
+
+
+def skipped(name: str, limit: float, reason: str) -> Gate:
+    """Build a gate that could not be measured: it passes, and says why it was not."""
+    return Gate(name, None, limit, True, QualityGateError, f"skipped: {reason}")
+
+
+def raise_first_breach(gates: Iterable[Gate]) -> None:
+    """End the export if a gate was breached; the report must have been written before.
+
+    Raises
+    ------
+    ParityError, QualityGateError
+        For the first breached gate, as it states.
+    """
+    for gate in gates:
+        if not gate.passed:
+            raise gate.failure(
+                f"gate {gate.name}: {gate.value:.6g} against a limit of {gate.limit:g} ({gate.remark})",
+                hint="see the report for every gate; profile exact ships the uncompressed form",
+            )

@@ -1,0 +1,119 @@
+"""Steps that judge: does the learned ranker ship, and is the whole path good enough to ship."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_export.draft import Draft
+from gnas_export.package import PackedRanker
+from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
+from gnas_export.retrieval import uncompressed
+from gnas_export.scoring import collect_lists, score_lists
+from gnas_export.shipped import ShippedFit
+from gnas_search.evaluate import UserMetrics, paired_interval
+from gnas_serve.runtime.cold_start import Popularity
+from gnas_serve.runtime.topk import top_k
+
+POPULARITY = "popularity"
+
+
+def choose_ranker(draft: Draft) -> None:
+    """Ship the learned ranker where it is better than the retriever's own order, or where it is asked for.
+
+    Given: ``forms`` with the chosen ``form``, ``selection``, ``jury``.
+    Result: ``learned``.
+    """
+    if draft.fitted is None:
+        return
+    given = draft.decisions.given("ranker")
+    if given is not None:
+        draft.learned = given.choice == "mlp"
+    elif draft.mode == "always":
+        draft.learned = True
+        draft.decisions.take("ranker", "mlp", "asked for")
+    elif draft.jury.too_small:
+        draft.decisions.take("ranker", "retrieval", f"cannot be judged: {draft.jury.too_small}")
+    else:
+        learned = _learned(draft)
+        plain = _measured(draft, draft.selection, draft.plain)
+        draft.measured |= {"mlp": learned, "retrieval": plain}
+        gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
+        draft.learned = gain.low > 0
+        figures = (
+            f"ndcg@{K} {float(learned.ndcg.mean()):.4f} against {float(plain.ndcg.mean()):.4f} of retrieval, "
+            f"difference {gain.low:+.4f} .. {gain.high:+.4f} on {len(draft.jury.users)} gate users"
+        )
+        draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", figures)
+
+
+def judge(draft: Draft) -> None:
+    """Measure the path that ships, and every other form beside it, on the gate users.
+
+    Given: everything that ships.
+    Result: ``metrics``, gates ``quality`` and ``popularity``.
+    """
+    jury, limits = draft.jury, draft.profile.gates
+    if jury.too_small:
+        draft.gates.extend(unjudged(jury.too_small, limits.quality_loss))
+        return
+    selection = draft.selection
+    exact = uncompressed(selection)
+    kind = "mlp" if draft.learned else "retrieval"
+    shipped = draft.measured.get(kind)
+    if shipped is None:
+        shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
+    retrieval = _measured(draft, exact, draft.plain)
+    popularity = _popularity(draft)
+    paths = {**draft.measured, "shipped": shipped, "exact_retrieval": retrieval, POPULARITY: popularity}
+    paths |= _other_forms(draft)
+    # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
+    reference, what = retrieval, "uncompressed exact retrieval"
+    if draft.learned and draft.mode == "always":
+        reference, what = _measured(draft, exact, draft.packed("fp32", exact)), "the uncompressed path"
+    draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
+    draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
+    if draft.checkpoint.name != POPULARITY:
+        draft.gates.append(not_below_popularity(jury, shipped, popularity))
+    recall, ndcg = shipped.mean()
+    draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
+
+
+def _other_forms(draft: Draft) -> dict[str, UserMetrics]:
+    """Measure the forms that were not chosen, on candidates that are retrieved once."""
+    others = [form for name, form in draft.forms.items() if name != draft.form]
+    if not others:
+        return {}
+    lists = collect_lists(draft, draft.selection, draft.jury.users)
+    popularity = Popularity(draft.selection.counts)
+    measured = {}
+    for form in others:
+        rows = form.items.rows(draft.plan.item_inputs(draft.selection.counts))
+        found = score_lists(form.graph, lists, rows)
+        tops = {c.user_row: c.rows[top_k(scores, K)] for c, scores in zip(lists, found, strict=True)}
+        ranked = [
+            tops[user_row] if user_row in tops else popularity.retrieve(K, _excluded(draft, user_row))[0]
+            for user_row in draft.jury.users.tolist()
+        ]
+        measured[f"mlp_{form.name}"] = draft.jury.judge(ranked)
+    return measured
+
+
+def _learned(draft: Draft) -> UserMetrics:
+    return _measured(draft, draft.selection, draft.packed(draft.form, draft.selection))
+
+
+def _measured(draft: Draft, fit: ShippedFit, ranker: PackedRanker) -> UserMetrics:
+    """Measure one path on the gate users, as a client would see it."""
+    with draft.rehearse(fit, ranker) as recommender:
+        return draft.jury.judge(draft.jury.served(recommender))
+
+
+def _popularity(draft: Draft) -> UserMetrics:
+    popularity = Popularity(draft.selection.counts)
+    users = draft.jury.users.tolist()
+    return draft.jury.judge([popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users])
+
+
+def _excluded(draft: Draft, user_row: int) -> npt.NDArray[np.int64]:
+    return draft.selection.seen.of(user_row).astype(np.int64)

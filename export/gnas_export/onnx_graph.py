@@ -1,0 +1,123 @@
+"""Networks as ONNX graphs: MatMul and Add, a dynamic number of candidates, nothing of this machine inside."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor, nn
+
+from gnas_export.network import SplitNetwork, SplitWeights
+from gnas_serve.errors import ExportError
+
+OPSET = 20
+_PRODUCER = "gnas-serve"
+
+
+class RetrievalScorer(nn.Module):
+    """The simplest ranker: ``score @ weight + bias``, which keeps the retriever's order."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(1, 1))
+        self.register_buffer("bias", torch.zeros(1))
+
+    def forward(self, cross: Tensor) -> Tensor:
+        """Score candidates: (C, 1) -> (C,)."""
+        return (torch.matmul(cross, self.weight) + self.bias).squeeze(1)
+
+
+def retrieval_graph() -> bytes:
+    """Export the simplest ranker; its one cross feature is ``score``."""
+    return _export(RetrievalScorer(), {"cross": torch.ones(3, 1)}, dynamic=("cross",))
+
+
+def split_graph(weights: SplitWeights, item_dtype: np.dtype[np.generic]) -> bytes:
+    """Export the learned ranker, fp32.
+
+    Parameters
+    ----------
+    weights
+        From :meth:`gnas_export.network.TrainedRanker.split`.
+    item_dtype
+        Of the stored item rows: uint8 or float32.
+    """
+    (cross_width, hidden), user_width = weights.cross.shape, weights.user.shape[0]
+    inputs = {
+        "cross": torch.ones(3, cross_width),
+        "user": torch.ones(1, user_width),
+        "item": torch.from_numpy(np.ones((3, hidden), dtype=item_dtype)),
+    }
+    return _export(SplitNetwork(weights), inputs, dynamic=("cross", "item"))
+
+
+def _export(module: nn.Module, inputs: dict[str, Tensor], *, dynamic: tuple[str, ...]) -> bytes:
+    candidates = torch.export.Dim("C", min=1, max=100_000)
+    shapes = tuple({0: candidates} if name in dynamic else {} for name in inputs)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            dynamo=True,
+            input_names=list(inputs),
+            output_names=["score"],
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ExportError("torch gave no ONNX program", hint="check the versions of torch and onnxscript")
+    return serialised(program.model_proto)
+
+
+def serialised(model: onnx.ModelProto) -> bytes:
+    """Write a graph so that equal weights give equal bytes: no stack traces, paths or versions of the tools.
+
+    Raises
+    ------
+    ExportError
+        If onnx finds the graph invalid.
+    """
+    model.producer_name, model.producer_version, model.doc_string = _PRODUCER, "", ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.name, graph.doc_string = "ranker", ""
+    del graph.metadata_props[:]
+    parts: tuple[Any, ...] = (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info)
+    for part in parts:
+        part.doc_string = ""
+        del part.metadata_props[:]
+    # Shapes of intermediate values are inferred again wherever they are needed.
+    del graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the ranker's ONNX graph is invalid: {error}", hint="report this as a bug") from error
+    raw: bytes = model.SerializeToString(deterministic=True)
+    return raw
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks about its own internals off the console."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

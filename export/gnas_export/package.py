@@ -1,0 +1,104 @@
+"""Write an artifact: its files, its manifest, and nothing that differs between equal models."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_export.shipped import ShippedFit
+from gnas_search.checkpoint import Checkpoint
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import Manifest, RankerFacts
+from gnas_serve.artifact.store import canonical_json, file_sha256
+from gnas_serve.vocabulary import Vocabulary
+
+VERSION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class PackedRanker:
+    """The ranker in one form, with the tables that it reads.
+
+    Attributes
+    ----------
+    items : (I, H) uint8 or float32, or None for the retrieval form
+    users : (U, F) float32, or None
+    content : (I, F) float16, or None
+    """
+
+    graph: bytes
+    facts: RankerFacts
+    items: npt.NDArray[np.generic] | None = None
+    users: npt.NDArray[np.float32] | None = None
+    content: npt.NDArray[np.float16] | None = None
+
+    def size_bytes(self) -> int:
+        """Give what this form adds to the artifact."""
+        return len(self.graph) + sum(t.nbytes for t in (self.items, self.users, self.content) if t is not None)
+
+
+def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> None:
+    """Write every file that serving reads, the manifest apart."""
+    arrays: dict[str, npt.NDArray[np.generic] | None] = {
+        **_vocabulary(checkpoint.users, LAYOUT.user_ids, LAYOUT.user_id_offsets),
+        **_vocabulary(checkpoint.items, LAYOUT.item_ids, LAYOUT.item_id_offsets),
+        LAYOUT.user_vectors: shipped.tables.users.values,
+        LAYOUT.user_scales: shipped.tables.users.scales,
+        LAYOUT.item_vectors: shipped.tables.items.values,
+        LAYOUT.item_scales: shipped.tables.items.scales,
+        LAYOUT.item_counts: shipped.counts,
+        LAYOUT.seen_offsets: shipped.seen.offsets,
+        LAYOUT.seen_items: shipped.seen.items,
+        LAYOUT.fold_in: shipped.fold_in,
+        LAYOUT.ranker_items: ranker.items,
+        LAYOUT.ranker_users: ranker.users,
+        LAYOUT.item_content: ranker.content,
+    }
+    for name, array in arrays.items():
+        if array is not None:
+            write_array(folder / name, array)
+    if shipped.index is not None:
+        write_bytes(folder / LAYOUT.index, shipped.index.tobytes())
+    write_bytes(folder / LAYOUT.ranker, ranker.graph)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Name the version after the content and write the manifest, last.
+
+    Returns
+    -------
+    Manifest
+        With its version.
+    """
+    hashes = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != LAYOUT.report}
+    version = hashlib.sha256(canonical_json(hashes)).hexdigest()[:VERSION_DIGITS]
+    versioned = replace(manifest, version=version)
+    versioned.write(folder)
+    return versioned
+
+
+def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """Write an npy file.
+
+    ``np.save`` reports a full disk as an OSError without an error number; plain writes keep it.
+    """
+    array = np.ascontiguousarray(array)
+    header: dict[str, Any] = np.lib.format.header_data_from_array_1_0(array)
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        if array.size:
+            stream.write(array.reshape(-1).view(np.uint8).data)
+
+
+def write_bytes(path: Path, raw: bytes) -> None:
+    """Write a file of bytes."""
+    path.write_bytes(raw)
+
+
+def _vocabulary(vocabulary: Vocabulary, ids: str, offsets: str) -> dict[str, npt.NDArray[np.generic] | None]:
+    return {ids: vocabulary.values, offsets: vocabulary.offsets}

@@ -1,0 +1,200 @@
+"""ExportProfile: what an artifact may trade of exactness for speed and size, and how far."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.errors import ConfigError, unknown_name
+
+TABLES = ("fp32", "int8")
+INDEXES = ("auto", "flat", "ivf")
+RANKER_USES = ("auto", "never")
+PRECISIONS = ("auto", "fp32", "int8")
+RANKER_MODES = ("always", "auto", "never")
+MAX_CANDIDATES = 1000
+# In a wheel the profiles lie inside the package, in a checkout beside it.
+_FOLDERS = (Path(__file__).parent / "profiles", Path(__file__).parent.parent / "profiles")
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """How much each gate allows.
+
+    Attributes
+    ----------
+    table_recall
+        Least recall@C of the compressed vectors against exact ones; below it the tables ship wider.
+    index_recall
+        Least recall@C of the index against exact search over the shipped vectors; below it the index is flat.
+    rank_overlap
+        Least mean overlap of the first 20 between the quantised scorer and the exact one.
+    quality_loss
+        Largest relative loss of ndcg@20 of the whole shipped path against uncompressed exact retrieval.
+    parity
+        Largest relative difference between a graph and the network it was made from.
+    """
+
+    table_recall: float = 0.99
+    index_recall: float = 0.98
+    rank_overlap: float = 0.95
+    quality_loss: float = 0.01
+    parity: float = 1e-4
+
+
+@dataclass(frozen=True)
+class RankerPlan:
+    """The learned ranker that an artifact may hold.
+
+    Attributes
+    ----------
+    use
+        ``"auto"``: where it beats plain retrieval; ``"never"``.
+    hidden
+        Widths of its two hidden layers.
+    precision
+        ``"auto"`` (the measured choice), ``"fp32"`` or ``"int8"``.
+    """
+
+    use: str = "auto"
+    hidden: tuple[int, int] = (128, 64)
+    precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class ExportProfile:
+    """One way to make an artifact of a checkpoint.
+
+    Attributes
+    ----------
+    tables
+        ``"int8"`` rows with their scale (wider where the gate asks for it) or ``"fp32"``.
+    index
+        ``"flat"``, ``"ivf"``, or ``"auto"``: IVF from 10k items on, where it is exact enough and quicker.
+    candidates
+        C: how many items the retriever hands to the ranker.
+    """
+
+    name: str
+    tables: str = "int8"
+    index: str = "auto"
+    candidates: int = 300
+    ranker: RankerPlan = RankerPlan()
+    gates: GateLimits = GateLimits()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form, for reports."""
+        return asdict(self)
+
+    @classmethod
+    def load(cls, name: str) -> ExportProfile:
+        """Read a ready profile by name, or a file that ends in ``.toml``.
+
+        Raises
+        ------
+        ConfigError
+            If the name is unknown, or the file names a key, a choice or a number that does not exist.
+        """
+        if name.endswith(".toml"):
+            path = Path(name)
+            if not path.is_file():
+                raise ConfigError(f"{path}: no such profile file", hint="give a profile's name or an existing file")
+        else:
+            known = profiles()
+            if name not in known:
+                raise unknown_name("profile", name, known)
+            path = known[name]
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not TOML: {error}", hint="mend the file") from error
+        return _profile(path, raw)
+
+
+def profiles() -> dict[str, Path]:
+    """Find the ready profiles: name -> file."""
+    folder = next(folder for folder in _FOLDERS if folder.is_dir())
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def ranker_mode(profile: ExportProfile, asked: str | None) -> str:
+    """Decide how the learned ranker is treated: ``"auto"``, ``"always"`` or ``"never"``.
+
+    Raises
+    ------
+    ConfigError
+        If the mode is unknown, or ``"always"`` is asked of a profile that has no learned ranker.
+    """
+    if asked is not None and asked not in RANKER_MODES:
+        raise unknown_name("ranker mode", asked, RANKER_MODES)
+    if profile.ranker.use == "never":
+        if asked == "always":
+            raise ConfigError(
+                f"profile {profile.name} has no learned ranker, but --ranker always asks for one",
+                hint="choose another profile, e.g. balanced",
+            )
+        return "never"
+    return asked or "auto"
+
+
+def _profile(path: Path, raw: dict[str, Any]) -> ExportProfile:
+    _check_keys(path, "", raw, {f.name for f in fields(ExportProfile)} - {"name"})
+    plan_raw = _table(path, raw, "ranker", {f.name for f in fields(RankerPlan)})
+    limits_raw = _table(path, raw, "gates", {f.name for f in fields(GateLimits)})
+    default = RankerPlan()
+    plan = RankerPlan(
+        use=_choice(path, "ranker.use", plan_raw.get("use", default.use), RANKER_USES),
+        hidden=_hidden(path, plan_raw.get("hidden", list(default.hidden))),
+        precision=_choice(path, "ranker.precision", plan_raw.get("precision", default.precision), PRECISIONS),
+    )
+    limits = GateLimits(**{key: _share(path, f"gates.{key}", value) for key, value in limits_raw.items()})
+    candidates = raw.get("candidates", ExportProfile.candidates)
+    if not _is_int(candidates) or not 1 <= candidates <= MAX_CANDIDATES:
+        raise ConfigError(f"{path}: candidates = {candidates!r}", hint=f"give a number from 1 to {MAX_CANDIDATES}")
+    return ExportProfile(
+        name=path.stem,
+        tables=_choice(path, "tables", raw.get("tables", ExportProfile.tables), TABLES),
+        index=_choice(path, "index", raw.get("index", ExportProfile.index), INDEXES),
+        candidates=candidates,
+        ranker=plan,
+        gates=limits,
+    )
+
+
+def _check_keys(path: Path, table: str, raw: dict[str, Any], known: set[str]) -> None:
+    for key in raw:
+        if key not in known:
+            error = unknown_name("key", f"{table}{key}", [f"{table}{name}" for name in known])
+            raise ConfigError(f"{path}: {error.message}", hint=error.hint, code="unknown_key")
+
+
+def _table(path: Path, raw: dict[str, Any], name: str, known: set[str]) -> dict[str, Any]:
+    table = raw.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {name} is not a table", hint=f"write it as [{name}]")
+    _check_keys(path, f"{name}.", table, known)
+    return table
+
+
+def _choice(path: Path, key: str, value: object, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise ConfigError(f"{path}: {key} = {value!r}", hint=f"one of: {', '.join(known)}")
+    return str(value)
+
+
+def _share(path: Path, key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ConfigError(f"{path}: {key} = {value!r}", hint="give a number from 0 to 1")
+    return float(value)
+
+
+def _hidden(path: Path, value: object) -> tuple[int, int]:
+    if isinstance(value, list) and len(value) == 2 and all(_is_int(width) and 1 <= width <= 1024 for width in value):
+        return value[0], value[1]
+    raise ConfigError(f"{path}: ranker.hidden = {value!r}", hint="give two widths from 1 to 1024, e.g. [128, 64]")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,111 @@
+"""Ranking quality on the gate users, of the whole path that is served."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from gnas_export.gates import Gate, at_least, skipped
+from gnas_export.tables import Lists
+from gnas_search.evaluate import Interval, UserMetrics, interval, paired_interval, rank_metrics
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
+
+K = 20
+MAX_USERS = 5000
+# Below this an interval says more about the draw than about the model.
+MIN_USERS = 30
+
+
+@dataclass(frozen=True)
+class Jury:
+    """The gate users and their held-out items.
+
+    Attributes
+    ----------
+    users : (n,) rows
+    relevant : (n, I) CSR
+    seed
+        Of the bootstrap.
+    """
+
+    users: npt.NDArray[np.int64]
+    relevant: sp.csr_matrix
+    seed: int
+
+    @classmethod
+    def of(cls, users: npt.NDArray[np.int64], valid: sp.csr_matrix, seed: int) -> Jury:
+        """Take the gate half, or a seeded sample of it where it is large."""
+        if len(users) > MAX_USERS:
+            users = np.sort(np.random.default_rng(seed).choice(users, MAX_USERS, replace=False))
+        return cls(users, valid[users], seed)
+
+    @property
+    def too_small(self) -> str:
+        """Why label gates cannot be measured; empty where they can."""
+        if len(self.users) >= MIN_USERS:
+            return ""
+        return f"{len(self.users)} gate users have a held-out item, fewer than {MIN_USERS}"
+
+    def judge(self, lists: Lists) -> UserMetrics:
+        """Measure ranked lists of the gate users."""
+        return rank_metrics(lists, self.relevant, k=K)
+
+    def served(self, recommender: Recommender) -> Lists:
+        """Ask the recommender as a client would."""
+        lists = []
+        for user_row in self.users.tolist():
+            answer = recommender.recommend(Query(user_id=recommender.users.id(user_row), k=K))
+            lists.append(recommender.items.rows(answer.item_ids))
+        return lists
+
+    def summary(self, metrics: UserMetrics) -> dict[str, float]:
+        """Give the means with the interval of ndcg, for the report."""
+        recall, _ = metrics.mean()
+        spread = interval(metrics.ndcg, self.seed)
+        return {
+            f"ndcg@{K}": spread.value,
+            f"ndcg@{K}_low": spread.low,
+            f"ndcg@{K}_high": spread.high,
+            f"recall@{K}": recall,
+        }
+
+
+def relative_change(jury: Jury, found: UserMetrics, reference: UserMetrics) -> Interval:
+    """Bootstrap the change of ndcg user by user, relative to the mean of the reference."""
+    difference = paired_interval(found.ndcg, reference.ndcg, jury.seed)
+    mean = max(float(reference.ndcg.mean()), 1e-12)
+    return Interval(difference.value / mean, difference.low / mean, difference.high / mean)
+
+
+def no_loss(jury: Jury, shipped: UserMetrics, reference: UserMetrics, limit: float, what: str) -> Gate:
+    """Gate: the shipped path loses at most ``limit`` of the reference's ndcg, by the interval's low end.
+
+    Parameters
+    ----------
+    limit
+        Relative, e.g. .01.
+    what
+        Names the reference.
+    """
+    change = relative_change(jury, shipped, reference)
+    remark = (
+        f"relative change of ndcg@{K} against {what}, low end of the 95 % interval, {len(jury.users)} gate users; "
+        f"mean change {change.value:+.4f}"
+    )
+    return at_least("quality", change.low, -limit, remark)
+
+
+def not_below_popularity(jury: Jury, shipped: UserMetrics, popularity: UserMetrics) -> Gate:
+    """Gate: the shipped path is not significantly worse than popularity."""
+    difference = paired_interval(shipped.ndcg, popularity.ndcg, jury.seed)
+    remark = f"ndcg@{K} minus that of popularity, high end of the 95 % interval, {len(jury.users)} gate users"
+    return at_least("popularity", difference.high, 0.0, remark)
+
+
+def unjudged(reason: str, limit: float) -> list[Gate]:
+    """Give the label gates where there are too few labels."""
+    return [skipped("quality", -limit, reason), skipped("popularity", 0.0, reason)]

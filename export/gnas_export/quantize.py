@@ -1,0 +1,139 @@
+"""Static int8 for the ranker's large product: u8 activations, s8 weights per channel, QDQ form."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from onnx import helper, numpy_helper
+
+from gnas_export.network import SplitWeights
+from gnas_export.onnx_graph import serialised
+from gnas_serve.errors import ExportError
+
+Floats = npt.NDArray[np.float32]
+
+_QUANTISED_OPS = frozenset({"MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "QGemm"})
+
+
+def first_layer_peak(weights: SplitWeights, feeds: list[dict[str, npt.NDArray[Any]]]) -> float:
+    """Find the largest activation of the first layer on real candidate lists; activations start at 0.
+
+    Parameters
+    ----------
+    feeds
+        Inputs ``cross``, ``user`` and ``item`` of real requests.
+    """
+    peak = 0.0
+    for feed in feeds:
+        query = feed["user"] @ weights.user + weights.user_bias  # (1, H)
+        first = feed["item"].astype(np.float32) + query + feed["cross"] @ weights.cross  # (C, H)
+        peak = max(peak, float(first.max()))
+    return max(peak, 1e-6)
+
+
+def quantise(graph: bytes, weights: SplitWeights, peak: float) -> bytes:
+    """Put the product of the two hidden layers into int8.
+
+    The other products stay fp32: one is a vector of the request, one a handful of cross inputs whose precision is
+    the order itself, one a single output column. The output of the int8 product is not requantised.
+
+    Parameters
+    ----------
+    graph
+        The fp32 graph of :func:`gnas_export.onnx_graph.split_graph`.
+    weights
+        Its weights.
+    peak
+        From :func:`first_layer_peak`.
+
+    Raises
+    ------
+    ExportError
+        If the graph has no such product.
+    """
+    model = onnx.load_model_from_string(graph)
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = next(
+        (key for key, tensor in initializers.items() if np.array_equal(_array(tensor), weights.second)),
+        None,
+    )
+    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and name in node.input]
+    if name is None or len(nodes) != 1:
+        raise ExportError("the ranker's graph has no product of its hidden layers", hint="report this as a bug")
+    product = nodes[0]
+    activation = product.input[0]
+    weight_scale = np.maximum(np.abs(weights.second).max(axis=0) / 127.0, 1e-12).astype(np.float32)  # (H2,)
+    codes = np.clip(np.rint(weights.second / weight_scale), -127, 127).astype(np.int8)
+    model.graph.initializer.remove(initializers[name])
+    model.graph.initializer.extend(
+        numpy_helper.from_array(values, key)
+        for key, values in {
+            "first.scale": np.float32(peak / 255.0),
+            "first.zero": np.uint8(0),
+            "second.codes": codes,
+            "second.scale": weight_scale,
+            "second.zero": np.zeros(codes.shape[1], dtype=np.int8),
+        }.items()
+    )
+    # ONNX Runtime fuses MatMul + Add into a float Gemm before it looks for integer products (1.31: no node would be
+    # int8); it leaves MatMul - negative bias alone.
+    bias = next(node for node in model.graph.node if node.op_type == "Add" and product.output[0] in node.input)
+    bias_name = next(key for key in bias.input if key in initializers)
+    negative = numpy_helper.from_array(-_array(initializers[bias_name]), "second.negative_bias")
+    model.graph.initializer.remove(initializers[bias_name])
+    model.graph.initializer.append(negative)
+    bias.op_type = "Sub"
+    bias.input[0], bias.input[1] = product.output[0], negative.name
+    place = list(model.graph.node).index(product)
+    added = [
+        helper.make_node("QuantizeLinear", [activation, "first.scale", "first.zero"], ["first.codes"]),
+        helper.make_node("DequantizeLinear", ["first.codes", "first.scale", "first.zero"], ["first.dequantised"]),
+        helper.make_node(
+            "DequantizeLinear", ["second.codes", "second.scale", "second.zero"], ["second.dequantised"], axis=1
+        ),
+    ]
+    for offset, node in enumerate(added):
+        model.graph.node.insert(place + offset, node)
+    product.input[0], product.input[1] = "first.dequantised", "second.dequantised"
+    return serialised(model)
+
+
+def quantised_nodes(graph: bytes) -> int:
+    """Count the integer products that ONNX Runtime really executes, after its own rewriting of the graph."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        options = ort.SessionOptions()
+        options.optimized_model_filepath = str(path)
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        optimised = onnx.load(path)
+    return sum(node.op_type in _QUANTISED_OPS for node in optimised.graph.node)
+
+
+def require_quantised(graph: bytes) -> int:
+    """Make sure that a graph called int8 computes in int8.
+
+    Raises
+    ------
+    ExportError
+        If no product is.
+    """
+    count = quantised_nodes(graph)
+    if count == 0:
+        raise ExportError(
+            "the int8 ranker has no node that ONNX Runtime executes in int8",
+            hint="check the version of onnxruntime, or export with ranker.precision = 'fp32'",
+        )
+    return count
+
+
+def _array(tensor: onnx.TensorProto) -> Floats:
+    array: Floats = numpy_helper.to_array(tensor)
+    return array

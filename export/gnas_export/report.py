@@ -1,0 +1,80 @@
+"""The report of an export: what was measured, decided and refused, with times and facts of the host."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from gnas_export.draft import Draft
+from gnas_serve import __version__
+from gnas_serve.artifact.store import canonical_json, storage_errors
+from gnas_serve.errors import GnasError
+
+_TOOLS = ("faiss-cpu", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch")
+
+
+def build_report(
+    draft: Draft, steps: list[dict[str, Any]], shipped: dict[str, Any], error: GnasError | None
+) -> dict[str, Any]:
+    """Assemble the report.
+
+    Parameters
+    ----------
+    steps
+        ``{"name", "seconds"}`` of every step that ran.
+    shipped
+        The artifact's version and file sizes; empty where none was made.
+    error
+        What ended the export, if anything did.
+    """
+    return {
+        "passed": error is None,
+        "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
+        "checkpoint": {"name": draft.checkpoint.name, "fingerprint": draft.checkpoint.fingerprint},
+        "profile": draft.profile.to_json(),
+        "ranker_mode": draft.mode,
+        "seed": draft.seed,
+        "gates": [gate.to_json() for gate in draft.binding_gates()],
+        "ranker_gates": [gate.to_json() for gate in draft.ranker_gates],
+        "decisions": draft.decisions.to_json()["decisions"],
+        "metrics": draft.metrics,
+        "steps": steps,
+        "facts": draft.facts,
+        "artifact": shipped,
+        "host": host_facts(),
+    }
+
+
+def write_report(path: Path, report: dict[str, Any]) -> None:
+    """Write the report as JSON.
+
+    Raises
+    ------
+    StorageError
+        If the disk is full or the place is not writable.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(canonical_json(report))
+
+
+def host_facts() -> dict[str, Any]:
+    """Describe the machine on which the times were taken."""
+    return {
+        "gnas_serve": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "tools": {name: found for name in _TOOLS if (found := _version(name)) is not None},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except ImportError:  # PackageNotFoundError: only one of the two onnxruntime wheels is there
+        return None

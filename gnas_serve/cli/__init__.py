@@ -1,0 +1,1 @@
+"""The gnas-serve command line; each file is one group of commands."""

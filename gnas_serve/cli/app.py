@@ -1,0 +1,98 @@
+"""The root of the command line, and the only place where errors become exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any
+
+import click
+import typer
+from rich.markup import escape
+
+from gnas_serve import __version__
+from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.errors import GnasError
+
+EXIT_BUG = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+app = typer.Typer(
+    name="gnas-serve",
+    help="From interaction logs to a served graph recommender: search, train, export, serve.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data.app, name="data", help="Make, check and describe interaction data.")
+app.command()(search.search)
+app.add_typer(search.study_app, name="study", help="Look at a study.")
+app.command()(search.train)
+app.command()(evaluate.evaluate)
+app.command()(export.export)
+app.command()(export.inspect)
+app.command()(export.verify)
+app.command()(recommend.recommend)
+app.command()(recommend.bench)
+app.command()(serve.build)
+app.command()(serve.serve)
+app.command()(quickstart.quickstart)
+
+
+@app.command()
+def version(output: OutputOption = Output.text) -> None:
+    """Print the version."""
+    emit({"version": __version__}, __version__, output)
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived: unwinds like Ctrl-C, so that temporary folders go and studies stay resumable."""
+
+
+def _on_terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code of what happened.
+
+    0 ok, 1 bug, 2 usage or config, 3 data, 4 no viable trial, 5 export or parity, 6 quality gate,
+    7 latency objective, 8 integrity, 9 missing extra or environment, 10 IO, 130 / 143 interrupted.
+    """
+    signal.signal(signal.SIGTERM, _on_terminate)
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per way to end
+    console = diagnostics()
+    try:
+        code: Any = app(args=arguments, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except GnasError as error:
+        console.print(f"[bold red]error:[/bold red] {escape(error.message)}", highlight=False)
+        if error.hint:
+            console.print(f"[bold]hint:[/bold] {escape(error.hint)}", highlight=False)
+        return error.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        console.print("interrupted")
+        return EXIT_INTERRUPTED
+    except _TerminatedError:
+        console.print("terminated")
+        return EXIT_TERMINATED
+    except BrokenPipeError:
+        # The reader of stdout went away (`| head`): nothing is wrong, and nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:  # noqa: BLE001  # the last line of defence: a bug is shown as one
+        traceback.print_exc()
+        console.print("[bold red]this is a bug in gnas-serve[/bold red]: please report the lines above")
+        return EXIT_BUG
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,207 @@
+"""`gnas-serve export`, `inspect`, `verify`: make an artifact, say what it is, check that it is whole."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.extras import need
+from gnas_serve.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from gnas_serve.artifact.manifest import Manifest
+    from gnas_serve.runtime.recommender import Recommender
+
+ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="What `train` wrote.")],
+    out: Annotated[Path, typer.Option("--out", metavar="ARTIFACT", help="Folder to make; must not exist.")],
+    profile: Annotated[
+        str, typer.Option(help="exact, fast, balanced, small, or a .toml file of your own.")
+    ] = "balanced",
+    ranker: Annotated[
+        str | None,
+        typer.Option(help="auto: learned ranker where it is better; always; never. As the profile says when absent."),
+    ] = None,
+    decisions: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="decisions.json of an earlier artifact, to repeat its choices.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report here.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples, clustering and the ranker's training.")] = 0,
+    output: OutputOption = Output.text,
+) -> None:
+    """Turn a checkpoint into one verified artifact: vectors, index, ONNX ranker, gates.
+
+    A breached gate ends it with exit code 5 or 6; the report is written all the same.
+    """
+    need("export")
+    from gnas_export.decisions import Decisions
+    from gnas_export.pipeline import check_places
+    from gnas_export.pipeline import export as run
+    from gnas_export.profile import ExportProfile, ranker_mode
+    from gnas_search.checkpoint import Checkpoint
+
+    check_places(out, report)
+    chosen = ExportProfile.load(profile)
+    mode = ranker_mode(chosen, ranker)
+    if decisions is None:
+        choices = Decisions(chosen.name, mode)
+    else:
+        choices = Decisions.read(decisions, profile=chosen.name, ranker=mode)
+    trained = Checkpoint.load(checkpoint)
+    console = diagnostics()
+    with console.status("export") as status:
+        exported = run(
+            trained,
+            chosen,
+            out,
+            ranker=mode,
+            decisions=choices,
+            seed=seed,
+            report_path=report,
+            dry_run=dry_run,
+            on_step=lambda name: status.update(f"export: {name.replace('_', ' ')}"),
+        )
+    facts = exported.report
+    result = {
+        "artifact": None if exported.path is None else str(exported.path),
+        "dry_run": dry_run,
+        **_facts(exported.manifest),
+        "gates": facts["gates"],
+        "decisions": facts["decisions"],
+        "size_bytes": facts["artifact"].get("size_bytes"),
+    }
+    done = "dry run, nothing written; would ship" if exported.path is None else f"wrote {exported.path}"
+    title = f"{done}: {exported.manifest.name}, profile {exported.manifest.profile}"
+    emit(result, Group(title, _decision_table(facts["decisions"]), _gate_table(facts["gates"])), output)
+
+
+def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
+    """Say what an artifact is: its model, files, index, ranker and gates."""
+    from gnas_serve.artifact.manifest import Manifest
+
+    manifest = Manifest.read(artifact, verify=False)
+    files = {path.name: path.stat().st_size for path in sorted(artifact.iterdir()) if path.is_file()}
+    gates = list(manifest.gates)
+    result = {
+        **_facts(manifest),
+        "model": manifest.model,
+        "data": manifest.data,
+        "gates": gates,
+        "files": files,
+        "size_bytes": sum(files.values()),
+    }
+    emit(result, Group(_fact_table(manifest), _file_table(files), _curve(manifest), _gate_table(gates)), output)
+
+
+def verify(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
+    """Check every byte of an artifact, load it as serving does, and ask it two questions."""
+    from gnas_serve.runtime.recommender import Recommender
+
+    recommender = Recommender.load(artifact)
+    answers = _smoke(artifact, recommender)
+    info = recommender.info
+    result = {"artifact": str(artifact), "verified": True, "name": info.name, "version": info.version, **answers}
+    emit(result, f"{artifact} is whole: {info.name}, version {info.version}", output)
+
+
+def _smoke(artifact: Path, recommender: Recommender) -> dict[str, Any]:
+    """Ask for the first user and for nobody in particular.
+
+    Raises
+    ------
+    IntegrityError
+        If an answer is empty or its scores are no numbers.
+    """
+    from gnas_serve.runtime.query import Query
+
+    users = recommender.users
+    questions = {"unknown": Query(k=1)}
+    if len(users):
+        questions["known"] = Query(user_id=users.id(0), k=1, exclude_seen=False)
+    answers = {}
+    for name, query in questions.items():
+        answer = recommender.recommend(query)
+        if not answer.item_ids or not all(math.isfinite(score) for score in answer.scores):
+            raise IntegrityError(f"{artifact} gives no usable answer to a {name} user", hint="export it again")
+        answers[name] = answer.item_ids[0]
+    return {"answers": answers}
+
+
+def _facts(manifest: Manifest) -> dict[str, Any]:
+    body = manifest.to_json()
+    return {
+        key: body[key]
+        for key in (
+            "name",
+            "version",
+            "profile",
+            "scorer",
+            "num_users",
+            "num_items",
+            "embedding_dim",
+            "index",
+            "ranker",
+            "metrics",
+        )
+    }
+
+
+def _fact_table(manifest: Manifest) -> Table:
+    table = Table(show_header=False, title=f"{manifest.name}, version {manifest.version}", title_justify="left")
+    index, ranker = manifest.index, manifest.ranker
+    rows = {
+        "profile": manifest.profile,
+        "users": f"{manifest.num_users:,}",
+        "items": f"{manifest.num_items:,}",
+        "vectors": f"{manifest.embedding_dim} x {manifest.model.get('tables', '?')}, {manifest.scorer}",
+        "index": index.kind if index.kind == "flat" else f"{index.kind}, nprobe {index.nprobe}, {index.recall:.4f}",
+        "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
+        **{f"gate users' {name}": f"{value:.4f}" for name, value in manifest.metrics.items()},
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _file_table(files: dict[str, int]) -> Table:
+    table = Table("file", "bytes")
+    table.columns[1].justify = "right"
+    for name, size in files.items():
+        table.add_row(name, f"{size:,}")
+    table.add_row("all", f"{sum(files.values()):,}")
+    return table
+
+
+def _curve(manifest: Manifest) -> RenderableType:
+    if not manifest.index.curve:
+        return "index curve: none (flat search is exact)"
+    table = Table("nprobe", f"recall@{manifest.ranker.candidates}")
+    for point in manifest.index.curve:
+        table.add_row(f"{point['nprobe']:g}", f"{point['recall']:.4f}")
+    return table
+
+
+def _decision_table(decisions: dict[str, dict[str, str]]) -> Table:
+    table = Table("decision", "choice", "because")
+    for name, decision in decisions.items():
+        table.add_row(name, decision["choice"], decision["reason"])
+    return table
+
+
+def _gate_table(gates: list[dict[str, Any]]) -> Table:
+    table = Table("gate", "value", "limit", "passed", "what")
+    for gate in gates:
+        value = "-" if gate["value"] is None else f"{gate['value']:.6g}"
+        passed = "yes" if gate["passed"] else "no"
+        table.add_row(gate["name"], value, f"{gate['limit']:g}", passed, gate["remark"])
+    return table

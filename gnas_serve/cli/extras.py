@@ -1,0 +1,28 @@
+"""Optional dependency groups: a missing one is named, with how to install it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from gnas_serve.errors import MissingExtraError
+
+_MODULES = {
+    "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx", "onnxscript"),
+    "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
+}
+
+
+def need(extra: str) -> None:
+    """Make sure that an optional dependency group is installed.
+
+    Raises
+    ------
+    MissingExtraError
+        Naming the group and the first module that is absent.
+    """
+    for module in _MODULES[extra]:
+        if find_spec(module) is None:
+            raise MissingExtraError(
+                f"this command needs the [{extra}] extra: {module} is not installed",
+                hint=f"pip install 'gnas-serve[{extra}]'",
+            )

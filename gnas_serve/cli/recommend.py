@@ -1,0 +1,85 @@
+"""`gnas-serve recommend` and `bench`: an artifact asked in this process, without a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gnas_serve.cli.console import Output, OutputOption, emit
+from gnas_serve.errors import ConfigError
+
+ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")]
+
+
+def recommend(
+    artifact: ArtifactArgument,
+    user: Annotated[str | None, typer.Option(help="Who asks; an unknown user is answered too.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many items.")] = 10,
+    history: Annotated[str, typer.Option(help="Item ids the user is known to have, comma-separated.")] = "",
+    exclude_seen: Annotated[bool, typer.Option(help="Leave out the items of the user's own past.")] = True,
+    output: OutputOption = Output.text,
+) -> None:
+    """Ask an artifact for one user's items."""
+    from gnas_serve.runtime.query import Query
+    from gnas_serve.runtime.recommender import Recommender
+
+    recommender = Recommender.load(artifact)
+    known = tuple(part.strip() for part in history.split(",") if part.strip())
+    answer = recommender.recommend(Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen))
+    items = [
+        {"item_id": item_id, "score": score, "source": answer.source}
+        for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
+    ]
+    table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
+    for column in ("rank", "item", "score", "source"):
+        table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
+    for rank, item in enumerate(items, start=1):
+        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source)
+    model = {"name": recommender.info.name, "version": recommender.info.version}
+    emit({"items": items, "model": model}, table, output)
+
+
+def bench(
+    artifact: ArtifactArgument,
+    requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many requests are counted.")] = 2000,
+    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="Items per answer.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of users.")] = 0,
+    output: OutputOption = Output.text,
+) -> None:
+    """Time an artifact in this process on one thread, beside the same work done by brute force."""
+    _one_thread()
+    from gnas_serve.runtime.benchmark import benchmark
+    from gnas_serve.runtime.recommender import Recommender
+
+    recommender = Recommender.load(artifact)
+    if recommender.info.num_users == 0:
+        raise ConfigError(f"{artifact} has no users to ask for", hint="bench an artifact with users")
+    report = benchmark(recommender, requests=requests, k=k, seed=seed).to_json()
+    info = recommender.info
+    table = Table(
+        title=f"{info.num_users} users, {info.num_items} items, {info.index} index, {info.ranker} ranker"
+        f" ({info.precision}), C={recommender.candidates}, k={k}, {requests} requests, one thread",
+        title_justify="left",
+    )
+    for column in ("", "p50", "p99"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row("recommend", f"{report['p50_us']:.0f} us", f"{report['p99_us']:.0f} us")
+    table.add_row(
+        "numpy brute force", f"{report['brute_force_p50_us']:.0f} us", f"{report['brute_force_p99_us']:.0f} us"
+    )
+    table.caption = (
+        f"{report['speedup']:.2f}x; same items as brute force: {report['recall']:.4f}; peak memory"
+        f" {report['rss_bytes'] / 2**20:.0f} MB"
+    )
+    emit(report, table, output)
+
+
+def _one_thread() -> None:
+    """Hold BLAS to one thread, as in a worker; its pool is sized when numpy is first imported."""
+    import os
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"

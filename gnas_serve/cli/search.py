@@ -1,0 +1,249 @@
+"""`gnas-serve search`, `train` and `study`: from data to a study, and from a study to a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gnas_serve.cli import dataset_options as flags
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
+from gnas_serve.cli.extras import need
+from gnas_serve.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gnas_search.architecture import ArchitectureSpec
+    from gnas_search.data.dataset import Dataset
+    from gnas_search.study import StudyHeader
+
+study_app = typer.Typer(no_args_is_help=True)
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])\Z")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600}
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.", show_default=False)]
+
+
+def search(
+    data: flags.DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder of the study: made, or gone on with.", show_default=False)],
+    strategy: Annotated[
+        str | None, typer.Option(help="random, tpe or evolution (tpe, or the study's).", show_default=False)
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="quick, standard or a TOML file (standard, or the study's).", show_default=False)
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="End with so many trials in the study, earlier runs included (20 without --budget).",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="End this run after so long: 90s, 10m, 1.5h.", show_default=False)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of everything drawn (0, or the study's).", show_default=False)
+    ] = None,
+    user_column: flags.UserColumnOption = None,
+    item_column: flags.ItemColumnOption = None,
+    event_column: flags.EventColumnOption = None,
+    rating_column: flags.RatingColumnOption = None,
+    timestamp_column: flags.TimestampColumnOption = None,
+    split_column: flags.SplitColumnOption = None,
+    target_event: flags.TargetEventOption = None,
+    min_rating: flags.MinRatingOption = None,
+    split: flags.SplitOption = None,
+    id_type: flags.IdTypeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Search for the best architecture for DATA; simple models are measured first and may win.
+
+    Interrupt it whenever you like: the same command goes on with the study.
+    """
+    need("search")
+    budget_s = None if budget is None else _seconds(budget)
+    import optuna
+
+    from gnas_search.space import SearchSpace
+    from gnas_search.strategies import require_strategy
+    from gnas_search.study import Limits, StudyHeader, begin, leaderboard, run
+    from gnas_serve.cli.search_progress import SearchProgress
+    from gnas_serve.cli.search_tables import leaderboard_table
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    limits = Limits.of(trials, budget_s)
+    if strategy is not None:
+        require_strategy(strategy)
+    chosen_space = None if space is None else SearchSpace.load(space)
+    settings = flags.overrides(
+        user_column=user_column,
+        item_column=item_column,
+        event_column=event_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
+        split_column=split_column,
+        target_event=target_event,
+        min_rating=min_rating,
+        split=split,
+        id_type=id_type,
+    )
+    dataset = _load(data, settings, StudyHeader.read(out) if out.exists() else None, out)
+    begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed)
+    console = diagnostics()
+    ended = False
+    try:
+        with SearchProgress(console, limits) as progress:
+            study = run(out, dataset, progress, limits=limits, strategy=strategy)
+        ended = True
+    finally:
+        if not ended:
+            console.print(f"the study so far is in {out}: run the same command to go on with it", highlight=False)
+    study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
+    board = leaderboard(study)
+    emit({"study": str(out), **board}, leaderboard_table(board), output)
+
+
+def train(
+    data: flags.DataArgument,
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint to make.", show_default=False)],
+    study: Annotated[Path | None, typer.Option(help="Train a model of this study.", show_default=False)] = None,
+    trial: Annotated[
+        str | None,
+        typer.Option(
+            help="Which: verdict, best-gnn, a baseline's name, a trial's number or key (verdict).", show_default=False
+        ),
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="Train the architecture in this JSON or TOML file.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed (the study's, or 0).", show_default=False)] = None,
+    user_column: flags.UserColumnOption = None,
+    item_column: flags.ItemColumnOption = None,
+    event_column: flags.EventColumnOption = None,
+    rating_column: flags.RatingColumnOption = None,
+    timestamp_column: flags.TimestampColumnOption = None,
+    split_column: flags.SplitColumnOption = None,
+    target_event: flags.TargetEventOption = None,
+    min_rating: flags.MinRatingOption = None,
+    split: flags.SplitOption = None,
+    id_type: flags.IdTypeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Train one model on DATA into a checkpoint: of a study (its verdict, unless --trial says else) or by --spec."""
+    need("search")
+    if (study is None) == (spec is None):
+        raise ConfigError("give exactly one of --study and --spec", hint="--study STUDY trains the study's verdict")
+    if trial is not None and study is None:
+        raise ConfigError("--trial chooses a model of a study", hint="give --study, or leave --trial out")
+    if out.exists():
+        raise ConfigError(f"{out} already exists", hint="choose another output folder or remove it", code="exists")
+    settings = flags.overrides(
+        user_column=user_column,
+        item_column=item_column,
+        event_column=event_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
+        split_column=split_column,
+        target_event=target_event,
+        min_rating=min_rating,
+        split=split,
+        id_type=id_type,
+    )
+    from gnas_search.study import Study
+    from gnas_search.train import train_checkpoint
+    from gnas_serve.cli.search_progress import TrainingProgress
+    from gnas_serve.cli.search_tables import checkpoint_table
+
+    model: ArchitectureSpec | str
+    if study is not None:
+        found = Study.load(study)
+        model = found.pick(trial if trial is not None else "verdict")
+        seed = seed if seed is not None else found.header.seed
+        dataset = _load(data, settings, found.header, study)
+    else:
+        model = _read_spec(spec) if spec is not None else ""
+        dataset = _load(data, settings, None, out)
+    with TrainingProgress(diagnostics(), model) as progress:
+        checkpoint = train_checkpoint(dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended)
+    checkpoint.save(out)
+    result = {
+        "checkpoint": str(out),
+        "model": checkpoint.name,
+        "spec": checkpoint.spec,
+        "epochs": checkpoint.final.epochs,
+        "seed": checkpoint.seed,
+        "metrics": checkpoint.metrics,
+    }
+    emit(result, checkpoint_table(result), output)
+
+
+@study_app.command("leaderboard")
+def show_leaderboard(study: StudyArgument, output: OutputOption = Output.text) -> None:
+    """List the models of a study, baselines first, and its verdict."""
+    need("search")
+    from gnas_search.study import Study, leaderboard
+    from gnas_serve.cli.search_tables import leaderboard_table
+
+    board = leaderboard(Study.load(study))
+    emit({"study": str(study), **board}, leaderboard_table(board), output)
+
+
+@study_app.command("status")
+def show_status(study: StudyArgument, output: OutputOption = Output.text) -> None:
+    """Say what a study is about and how far it is."""
+    need("search")
+    from gnas_search.study import Study, status
+    from gnas_serve.cli.search_tables import status_table
+
+    state = status(Study.load(study))
+    emit({"study": str(study), **state}, status_table(state), output)
+
+
+def _load(data: Path, settings: dict[str, Any], header: StudyHeader | None, folder: Path) -> Dataset:
+    """Read the data: as its flags and ``dataset.toml`` say, or exactly as the study read it."""
+    from gnas_search.data.readers import read_config
+    from gnas_search.data.splits import check_same_data, load_dataset
+
+    if header is None:
+        dataset = load_dataset(data, read_config(data, settings))
+    else:
+        header.require_config(settings, folder)
+        dataset = load_dataset(data, header.config)
+        check_same_data(dataset, header.fingerprint, f"the study {folder}")
+    for found in dataset.warnings:
+        warn(found.message)
+    return dataset
+
+
+def _seconds(budget: str) -> float:
+    parsed = _BUDGET.match(budget)
+    seconds = float(parsed[1]) * _UNIT_S[parsed[2]] if parsed else 0.0
+    if seconds <= 0:
+        raise ConfigError(
+            f"--budget {budget!r} is no time", hint="write a number above 0 and s, m or h: 90s, 10m, 1.5h"
+        )
+    return seconds
+
+
+def _read_spec(path: Path) -> ArchitectureSpec:
+    from gnas_search.architecture import ArchitectureSpec
+
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file", hint="give a JSON or TOML file with the fields of a spec")
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: neither JSON nor, by its name, TOML: {error}", hint="mend the file") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: no object", hint='write the fields of a spec, e.g. {"layers": ["lightgcn"]}')
+    try:
+        return ArchitectureSpec.from_json(raw).canonical()
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error

@@ -1,0 +1,168 @@
+"""How a search or a training goes on: a live line on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from gnas_search.architecture import ArchitectureSpec
+    from gnas_search.study import Baseline, Limits, Trial
+    from gnas_search.train import EpochResult
+
+
+class _Line:
+    """One live line with an epoch bar; where stderr is no terminal it stays silent and only messages are printed."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            refresh_per_second=4,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begin_bar(self, description: str, epochs: int) -> None:
+        """Put a new bar in the place of the last."""
+        self.end_bar()
+        self._task = self._progress.add_task(description, total=epochs, state="")
+
+    def move_bar(self, epoch: int, state: str) -> None:
+        """Say which epoch has ended, and how."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=epoch, state=state)
+
+    def end_bar(self) -> None:
+        """Take the bar away."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None
+
+    def say(self, message: str) -> None:
+        """Print one line that stays."""
+        self._progress.console.print(escape(message), highlight=False)
+
+
+class SearchProgress(_Line):
+    """Follows a search: trial, epoch, best so far, time left.
+
+    Parameters
+    ----------
+    console
+        On stderr.
+    limits
+        Of the run, for the time left.
+    """
+
+    def __init__(self, console: Console, limits: Limits) -> None:
+        super().__init__(console)
+        self._limits = limits
+        self._best = -math.inf
+        self._finished = 0
+        self._seconds: list[float] = []
+
+    def baseline_measured(self, baseline: Baseline) -> None:
+        """Say how good a simple model is."""
+        measured = baseline.measured
+        if baseline.servable:
+            self._best = max(self._best, measured.ndcg.value)
+        self.say(f"{baseline.name}: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s")
+
+    def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
+        """Show a bar for the trial."""
+        self._finished = finished
+        self.begin_bar(f"trial {self._count()} ({number}): {escape(spec.summary())}", spec.epochs)
+
+    def epoch_ended(self, epoch: EpochResult) -> None:
+        """Move the bar."""
+        left = self._time_left()
+        best = f", best {self._best:.4f}" if self._best > -math.inf else ""
+        self.move_bar(epoch.epoch, f"epoch {epoch.epoch}, ndcg@20 {epoch.ndcg:.4f}{best}{', ' if left else ''}{left}")
+
+    def trial_ended(self, trial: Trial) -> None:
+        """Say how the trial went."""
+        self.end_bar()
+        if trial.duplicate_of is not None:
+            self.say(f"trial {trial.number} repeats trial {trial.duplicate_of}: not trained again")
+            return
+        what = trial.spec.summary() if trial.spec is not None else ""
+        measured = trial.measured
+        if measured is None:
+            reason = f": {trial.reason}" if trial.reason else ""
+            self.say(f"trial {self._count()} ({trial.number}) {trial.state}{reason} | {what}")
+            return
+        self._best = max(self._best, measured.ndcg.value)
+        self._seconds.append(measured.seconds)
+        found = f"ndcg@20 {measured.ndcg.value:.4f} at epoch {measured.best_epoch}, {measured.seconds:.1f} s"
+        line = f"trial {self._count()} ({trial.number}): {found} | {what} | best {self._best:.4f}"
+        self._finished += 1
+        left = self._time_left()
+        self.say(f"{line}{' | ' if left else ''}{left}")
+
+    def _count(self) -> str:
+        total = f"/{self._limits.trials}" if self._limits.trials is not None else ""
+        return f"{self._finished + 1}{total}"
+
+    def _time_left(self) -> str:
+        estimates = []
+        if self._limits.deadline is not None:
+            estimates.append(max(0.0, self._limits.deadline - time.monotonic()))
+        if self._limits.trials is not None and self._seconds:
+            mean = sum(self._seconds) / len(self._seconds)
+            estimates.append(mean * max(0, self._limits.trials - self._finished))
+        if not estimates:
+            return ""
+        left_s = min(estimates)
+        return f"about {left_s:.0f} s left" if left_s < 100 else f"about {left_s / 60:.0f} min left"
+
+
+class TrainingProgress(_Line):
+    """Follows the training of one model.
+
+    Parameters
+    ----------
+    console
+        On stderr.
+    model
+        An architecture, or the name of a baseline.
+    """
+
+    def __init__(self, console: Console, model: ArchitectureSpec | str) -> None:
+        super().__init__(console)
+        self._model = model
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        if isinstance(self._model, str):
+            self.say(f"training {self._model}")
+        else:
+            self.say(f"training {self._model.summary()}")
+            self.begin_bar("epochs", self._model.epochs)
+        return self
+
+    def epoch_ended(self, epoch: EpochResult) -> None:
+        """Move the bar; on no terminal, print a line."""
+        found = f"loss {epoch.loss:.4f}, validation ndcg@20 {epoch.ndcg:.4f}"
+        self.move_bar(epoch.epoch, found)
+        if self._progress.disable:
+            self.say(f"epoch {epoch.epoch}: {found}, {epoch.seconds:.1f} s")

@@ -1,0 +1,72 @@
+"""`gnas-serve build` and `serve`: an artifact as a Bento, and as a running server."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gnas_serve.cli.console import Output, OutputOption, emit
+
+# SIGHUP: the server is in a session of its own, and must not outlive the terminal that started it.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+
+
+def build(
+    artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")],
+    tag: Annotated[
+        str | None,
+        typer.Option(metavar="NAME:VERSION", help="Tag of the Bento; the artifact's name and version when not given."),
+    ] = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Make a Bento of an artifact, in BentoML's store."""
+    from gnas_serve.service.bundle import build_bento
+
+    bento = build_bento(artifact, tag)
+    text = f"{bento.tag}\n{bento.path}\nnext: gnas-serve serve {bento.tag}   or: bentoml containerize {bento.tag}"
+    emit({"tag": bento.tag, "path": str(bento.path)}, text, output)
+
+
+def serve(
+    target: Annotated[str, typer.Argument(metavar="ARTIFACT|BENTO_TAG", help="An artifact's folder or a Bento's tag.")],
+    http_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the HTTP door.")] = 3000,
+    grpc_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the gRPC door.")] = 3001,
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share both ports.")] = 1,
+    output: OutputOption = Output.text,
+) -> None:
+    """Serve an artifact or a Bento over HTTP and gRPC, until Ctrl-C or SIGTERM; both drain.
+
+    What is on stdout says that both doors are ready and where they are; the server's log is on stderr.
+    """
+    from types import FrameType
+
+    from gnas_serve.service.launch import Doors, Server, find_target
+
+    doors = Doors(host, http_port, grpc_port, workers)
+    doors.check()
+    found = find_target(target)
+    server = Server(found, doors)
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        server.stop()
+
+    previous = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
+    try:
+        with server:
+            if server.wait_until_ready():
+                manifest = found.manifest
+                ready = {
+                    "http": doors.url,
+                    "grpc": doors.grpc_target,
+                    "model": {"name": manifest.name, "version": manifest.version},
+                }
+                text = f"serving {manifest.name} {manifest.version}: {doors.url} and gRPC {doors.grpc_target}"
+                emit(ready, text, output)
+            server.wait()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The HTTP and gRPC doors around one Recommender."""

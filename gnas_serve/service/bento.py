@@ -1,0 +1,160 @@
+"""The BentoML service: one model per worker behind both doors.
+
+Importing this module reads the settings and the artifact's manifest, no more: BentoML's parent process and
+`bentoml build` import it too. The model itself is loaded in each worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from types import FrameType
+from typing import Any
+
+import bentoml
+from _bentoml_sdk.service import Service
+from bentoml.exceptions import BentoMLConfigException
+
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.errors import GnasError
+from gnas_serve.service.calls import Calls, items_of, model_of
+from gnas_serve.service.grpc import GrpcDoor
+from gnas_serve.service.hot_path import HotPath
+from gnas_serve.service.image import lean_image
+from gnas_serve.service.openapi import describe
+from gnas_serve.service.ports import check_port_free
+from gnas_serve.service.schemas import (
+    RecommendBatchRequest,
+    RecommendBatchResponse,
+    RecommendRequest,
+    RecommendResponse,
+    SimilarItemsRequest,
+)
+from gnas_serve.service.settings import Settings
+from gnas_serve.service.telemetry import Telemetry
+
+_log = logging.getLogger(__name__)
+
+try:
+    SETTINGS = Settings.from_environment()
+    MANIFEST = Manifest.read(SETTINGS.artifact, verify=False)
+    IMAGE = lean_image()
+except GnasError as error:
+    # BentoML's command line shows errors of its own kind as one line, and all others as a traceback.
+    raise BentoMLConfigException(str(error)) from error
+
+
+class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped here
+    """A BentoML service whose application stands behind our own front."""
+
+    def to_asgi(self, is_main: bool = True) -> HotPath:
+        """Build the worker's ASGI application."""
+        self.front = HotPath(super().to_asgi(is_main=is_main), SETTINGS)
+        return self.front
+
+    @property
+    def openapi_spec(self) -> Any:
+        """Describe the HTTP door."""
+        return describe(super().openapi_spec, version=MANIFEST.version)
+
+
+@bentoml.service(
+    name="gnas_serve",
+    service_class=FrontedService,
+    image=IMAGE,
+    description=f"Recommendations by {MANIFEST.name} {MANIFEST.version} over HTTP and gRPC.",
+    labels={"artifact": MANIFEST.version, "model": MANIFEST.name, "profile": MANIFEST.profile},
+    # One thread per worker for all native code: throughput comes from workers, and threads only add wake-ups.
+    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "OPENBLAS_NUM_THREADS", "value": "1"}],
+    workers=SETTINGS.workers,
+    traffic={"timeout": max(SETTINGS.timeout_s, 1.0)},
+    # The front logs its own requests; BentoML's log would add health probes alone.
+    logging={"access": {"enabled": False}},
+)
+class GnasServe:
+    """Recommendations over HTTP and gRPC."""
+
+    bento_service: FrontedService
+
+    def __init__(self) -> None:
+        # The runtime is imported and the model loaded in workers alone.
+        from gnas_serve.runtime.recommender import Recommender
+
+        self._telemetry = Telemetry(access_log=SETTINGS.access_log)
+        recommender = Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)
+        self._calls = Calls(recommender, self._telemetry)
+        self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS)
+        self._ready = False
+
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def check_ports() -> None:
+        """Refuse to start beside another server; runs once, in the parent, before any worker."""
+        try:
+            check_port_free(SETTINGS.grpc_host, SETTINGS.grpc_port, door="gRPC", option="GNAS_GRPC_PORT")
+        except GnasError as error:
+            raise BentoMLConfigException(str(error)) from error
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def open_doors(self) -> None:
+        """Open both doors, then say that the worker is ready."""
+        logging.getLogger("gnas_serve").setLevel(logging.INFO)
+        await self._grpc.open()
+        self.bento_service.front.open(self._calls, self._telemetry)
+        self._telemetry.serving(self._calls.model)
+        self._watch_for_stop(asyncio.get_running_loop())
+        self._ready = True
+        _log.info("serving %s %s, gRPC on port %d", MANIFEST.name, MANIFEST.version, SETTINGS.grpc_port)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def close_doors(self) -> None:
+        """Let the gRPC calls in flight finish; the HTTP ones have by now."""
+        self._ready = False
+        await self._grpc.close()
+        _log.info("drained")
+
+    def _watch_for_stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Report both doors as not ready from the signal on: the shutdown hook runs only after HTTP has drained."""
+
+        def chain(number: int) -> None:
+            previous = signal.getsignal(number)
+
+            def on_signal(received: int, frame: FrameType | None) -> None:
+                loop.call_soon_threadsafe(self._begin_drain)
+                if callable(previous):
+                    previous(received, frame)
+
+            signal.signal(number, on_signal)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            chain(number)
+
+    def _begin_drain(self) -> None:
+        self._ready = False
+        self._draining = asyncio.ensure_future(self._grpc.drain())
+
+    async def __is_ready__(self) -> bool:
+        return self._ready
+
+    # The front answers these paths before BentoML sees them. The methods below give BentoML's client, its schema
+    # and other services of the same Bento the same calls.
+
+    @bentoml.api(route="/v1/recommend")  # type: ignore[untyped-decorator]
+    async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
+        """Items for one user, best first."""
+        answer = self._calls.recommend(request)
+        return RecommendResponse.model_validate({"items": items_of(answer), "model": model_of(self._calls.model)})
+
+    @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
+    async def recommend_batch(self, request: RecommendBatchRequest, /) -> RecommendBatchResponse:
+        """Many questions at once, answered in order."""
+        answers = await self._calls.recommend_batch(request)
+        results = [{"items": items_of(answer)} for answer in answers]
+        return RecommendBatchResponse.model_validate({"results": results, "model": model_of(self._calls.model)})
+
+    @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
+    async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:
+        """Items like one item, best first."""
+        answer = self._calls.similar_items(request)
+        return RecommendResponse.model_validate({"items": items_of(answer), "model": model_of(self._calls.model)})

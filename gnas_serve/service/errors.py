@@ -1,0 +1,156 @@
+"""Where errors become statuses: one table for both doors, and the errors that only a door can raise.
+
+::
+
+    GnasError
+    ├── RequestError
+    │   ├── InvalidFieldError        a field of a request is not what it should be
+    │   ├── RouteNotFoundError       no such call
+    │   ├── MethodNotAllowedError    the call exists, with another HTTP method
+    │   └── UnsupportedMediaError    the body is not JSON by its headers
+    ├── SlowRequestError             the body did not arrive in time
+    ├── DeadlineError                the answer was not ready in time
+    └── OverloadedError              too many requests at once
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from grpc import StatusCode
+
+from gnas_serve.errors import (
+    ConfigError,
+    DataError,
+    ExportError,
+    GnasError,
+    IntegrityError,
+    ItemNotFoundError,
+    LatencyError,
+    MissingExtraError,
+    NoViableTrialError,
+    QualityGateError,
+    RequestError,
+    RequestTooLargeError,
+    StorageError,
+)
+
+
+class InvalidFieldError(RequestError):
+    """A field of a request is missing, unknown or not what it should be.
+
+    Parameters
+    ----------
+    message
+        What was expected.
+    field
+        Where, e.g. ``queries.3.k``; empty for the body as a whole.
+    code
+        Stable machine-readable name.
+    """
+
+    def __init__(self, message: str, *, field: str, code: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message, code=code)
+        self.field = field
+
+
+class RouteNotFoundError(RequestError):
+    """No such call; not for an unknown item (:class:`gnas_serve.errors.ItemNotFoundError`)."""
+
+    code = "not_found"
+
+
+class MethodNotAllowedError(RequestError):
+    """The call exists, with another HTTP method."""
+
+    code = "method_not_allowed"
+
+
+class UnsupportedMediaError(RequestError):
+    """The body is not JSON by its headers."""
+
+    code = "unsupported_media_type"
+
+
+class SlowRequestError(GnasError):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+
+
+class DeadlineError(GnasError):
+    """The answer was not ready in time."""
+
+    code = "deadline_exceeded"
+
+
+class OverloadedError(GnasError):
+    """Too many requests at once."""
+
+    code = "overloaded"
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """What both protocols say of one class of error."""
+
+    http: HTTPStatus
+    grpc: StatusCode
+
+
+STATUSES: dict[type[GnasError], Statuses] = {
+    ConfigError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.FAILED_PRECONDITION),
+    DataError: Statuses(HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.FAILED_PRECONDITION),
+    DeadlineError: Statuses(HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
+    ExportError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    GnasError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    IntegrityError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.DATA_LOSS),
+    ItemNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
+    LatencyError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    MethodNotAllowedError: Statuses(HTTPStatus.METHOD_NOT_ALLOWED, StatusCode.UNIMPLEMENTED),
+    MissingExtraError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.FAILED_PRECONDITION),
+    NoViableTrialError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    OverloadedError: Statuses(HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED),
+    QualityGateError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    RequestError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.INVALID_ARGUMENT),
+    RequestTooLargeError: Statuses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, StatusCode.RESOURCE_EXHAUSTED),
+    RouteNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),
+    SlowRequestError: Statuses(HTTPStatus.REQUEST_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
+    StorageError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.UNAVAILABLE),
+    UnsupportedMediaError: Statuses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, StatusCode.INVALID_ARGUMENT),
+}
+"""A class without a row of its own has its parent's."""
+
+
+def statuses_of(error: GnasError) -> Statuses:
+    """Look up what to answer for an error."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def problem(error: GnasError) -> tuple[HTTPStatus, bytes]:
+    """Describe an error as a problem document.
+
+    Returns
+    -------
+    HTTPStatus, bytes
+        The status, and the ``application/problem+json`` body.
+
+    References
+    ----------
+    RFC 9457, Problem Details for HTTP APIs.
+    """
+    status = statuses_of(error).http
+    # An error of the server's own is for its log: its message may name paths.
+    hidden = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    document = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": "the server failed to answer; its log has the reason" if hidden else str(error),
+        "code": error.code,
+    }
+    if isinstance(error, InvalidFieldError) and error.field:
+        document["field"] = error.field
+    return status, json.dumps(document).encode()

@@ -1,0 +1,274 @@
+"""The HTTP door: ``/v1/...`` answered before BentoML's middlewares, everything else by BentoML.
+
+BentoML's own endpoint costs some twenty times the CPU of a bare ASGI route per request. So these routes are
+answered here, with limits, timeouts, metrics and problem documents of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any
+
+from pydantic_core import to_json
+
+from gnas_serve.errors import GnasError, RequestTooLargeError
+from gnas_serve.service.calls import Calls, items_of, model_facts, model_of
+from gnas_serve.service.errors import (
+    DeadlineError,
+    MethodNotAllowedError,
+    OverloadedError,
+    RouteNotFoundError,
+    SlowRequestError,
+    UnsupportedMediaError,
+    problem,
+)
+from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_json
+from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.telemetry import Telemetry
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+_Handler = Callable[[Calls, bytes], Awaitable[object]]
+
+_PREFIX = "/v1/"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# curl says "form" of whatever -d sends unless told otherwise; the body has to be JSON all the same.
+_JSON_TYPE = re.compile(rb"application/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)\s*(?:;.*)?", re.IGNORECASE)
+_DISCARD_BYTES = 32 << 20
+_DISCARD_S = 5.0
+_CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answer
+
+_log = logging.getLogger(__name__)
+
+
+async def _recommend(calls: Calls, body: bytes) -> object:
+    answer = calls.recommend(from_json(RecommendRequest, body))
+    return {"items": items_of(answer), "model": model_of(calls.model)}
+
+
+async def _recommend_batch(calls: Calls, body: bytes) -> object:
+    answers = await calls.recommend_batch(from_json(RecommendBatchRequest, body))
+    return {"results": [{"items": items_of(answer)} for answer in answers], "model": model_of(calls.model)}
+
+
+async def _similar_items(calls: Calls, body: bytes) -> object:
+    answer = calls.similar_items(from_json(SimilarItemsRequest, body))
+    return {"items": items_of(answer), "model": model_of(calls.model)}
+
+
+async def _model(calls: Calls, _body: bytes) -> object:
+    return model_facts(calls.model)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One call: its HTTP method, its name in the metrics, what answers it."""
+
+    method: str
+    name: str
+    handler: _Handler
+
+
+ROUTES = {
+    "/v1/model": Route("GET", "model", _model),
+    "/v1/recommend": Route("POST", "recommend", _recommend),
+    "/v1/recommend/batch": Route("POST", "recommend_batch", _recommend_batch),
+    "/v1/similar-items": Route("POST", "similar_items", _similar_items),
+}
+_UNKNOWN = "unknown"  # one label for whatever path was tried
+
+
+class _ClientGoneError(Exception):
+    """The caller closed the connection before the answer."""
+
+
+@dataclass(frozen=True)
+class _Headers:
+    """The request headers that matter here."""
+
+    request_id: bytes
+    content_type: bytes
+    content_encoding: bytes
+    content_length: int
+
+    @classmethod
+    def of(cls, scope: Scope) -> _Headers:
+        found = dict(scope["headers"])
+        request_id = found.get(b"x-request-id", b"")
+        length = found.get(b"content-length", b"0")
+        return cls(
+            request_id if _REQUEST_ID.fullmatch(request_id) else os.urandom(8).hex().encode(),
+            found.get(b"content-type", b""),
+            found.get(b"content-encoding", b"identity"),
+            int(length) if length.isdigit() and len(length) < 20 else 0,
+        )
+
+
+class HotPath:
+    """An ASGI application in front of BentoML's.
+
+    Parameters
+    ----------
+    app
+        BentoML's application, for every path outside ``/v1/``.
+    settings
+        Limits and timeouts.
+    """
+
+    def __init__(self, app: AsgiApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._calls: Calls | None = None
+        self._telemetry: Telemetry | None = None
+        self._in_flight = 0
+
+    def open(self, calls: Calls, telemetry: Telemetry) -> None:
+        """Begin to answer; until then every call is refused as not ready."""
+        self._calls = calls
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        headers = _Headers.of(scope)
+        route = ROUTES.get(scope["path"])
+        name = route.name if route else _UNKNOWN
+        code = _CLIENT_GONE
+        started = perf_counter()
+        if self._telemetry:
+            self._telemetry.began("http")
+        self._in_flight += 1
+        try:
+            status, body, extra = await self._answer(scope, route, headers, receive)
+            code = str(status.value)
+            await _reply(send, receive, status, body, [(b"x-request-id", headers.request_id), *extra])
+        except _ClientGoneError:
+            pass
+        finally:
+            self._in_flight -= 1
+            if self._telemetry:
+                self._telemetry.ended("http", name, code, perf_counter() - started, headers.request_id.decode())
+
+    async def _answer(
+        self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive
+    ) -> tuple[HTTPStatus, bytes, list[tuple[bytes, bytes]]]:
+        try:
+            content = await self._content(scope, route, headers, receive)
+        except GnasError as error:
+            status, body = problem(error)
+            if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+                _log.error("request %s failed", headers.request_id.decode(), exc_info=error)
+            return status, body, [(b"content-type", b"application/problem+json"), *_consequences(error, route)]
+        except _ClientGoneError:
+            raise
+        except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
+            _log.exception("request %s failed", headers.request_id.decode())
+            status, body = problem(GnasError("unexpected", code="internal"))
+            return status, body, [(b"content-type", b"application/problem+json")]
+        return HTTPStatus.OK, content, [(b"content-type", b"application/json")]
+
+    async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
+        if route is None:
+            raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(sorted(ROUTES))}")
+        if scope["method"] != route.method:
+            raise MethodNotAllowedError("wrong HTTP method", hint=f"use {route.method}")
+        if headers.content_length > MAX_BODY_BYTES:
+            raise _too_large()
+        if self._calls is None or self._in_flight > self._settings.max_in_flight:
+            raise OverloadedError("too many requests at once, or not ready yet", hint="try again in a second")
+        if route.method == "POST":
+            _check_media(headers)
+        reading = True
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                body = await _read_body(receive)
+                reading = False
+                answer = await route.handler(self._calls, body)
+        except TimeoutError as error:
+            limit = f"{self._settings.timeout_s:g} s"
+            if reading:
+                raise SlowRequestError(f"the body did not arrive within {limit}") from error
+            raise DeadlineError(f"no answer within {limit}", hint="ask for less at once") from error
+        # Nine times faster than `json` on an answer of ten items, and as exact.
+        return to_json(answer, inf_nan_mode="null")
+
+
+def _check_media(headers: _Headers) -> None:
+    if headers.content_type and not _JSON_TYPE.fullmatch(headers.content_type):
+        raise UnsupportedMediaError("the content type is not JSON", hint="send application/json")
+    if headers.content_encoding.lower() != b"identity":
+        raise UnsupportedMediaError("compressed bodies are not read", hint="send the JSON as it is")
+
+
+async def _read_body(receive: Receive) -> bytes:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > MAX_BODY_BYTES:
+            raise _too_large()
+        return body
+    parts, length = [], 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise _ClientGoneError
+        part = message.get("body", b"")
+        length += len(part)
+        if length > MAX_BODY_BYTES:
+            raise _too_large()
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large() -> RequestTooLargeError:
+    return RequestTooLargeError(
+        f"the body is over {MAX_BODY_BYTES} bytes", hint="ask in several requests", code="body_too_large"
+    )
+
+
+def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, bytes]]:
+    """Say which headers an error brings along."""
+    if isinstance(error, MethodNotAllowedError) and route is not None:
+        return [(b"allow", route.method.encode())]
+    if isinstance(error, OverloadedError):
+        return [(b"retry-after", b"1")]
+    if isinstance(error, (RequestTooLargeError, SlowRequestError)):
+        return [(b"connection", b"close")]
+    return []
+
+
+async def _reply(
+    send: Send, receive: Receive, status: HTTPStatus, body: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status.value, "headers": headers})
+    if status is not HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        await send({"type": "http.response.body", "body": body})
+        return
+    # The answer is out, the connection is to be closed. But closing with unread bytes resets it, and a caller still
+    # busy sending would never see why: so what comes is thrown away for a while, without being kept.
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    discarded = 0
+    try:
+        async with asyncio.timeout(_DISCARD_S):
+            while discarded < _DISCARD_BYTES:
+                message = await receive()
+                discarded += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    break
+    except TimeoutError:
+        pass
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,1 @@
+"""Search and train: graph neural architecture search for recommenders."""

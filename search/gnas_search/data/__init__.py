@@ -1,0 +1,1 @@
+"""From files to a split dataset: readers, features, splits, the embedded sample."""

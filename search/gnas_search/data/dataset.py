@@ -1,0 +1,97 @@
+"""A split dataset: what search and training may see, and, apart from it, the test part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from gnas_search.data.interactions import DatasetConfig, DataWarning, FeatureTable
+from gnas_serve.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class InteractionGraph:
+    """The bipartite user-item graph of one fit.
+
+    Attributes
+    ----------
+    positives : (U, I) CSR, float32 ones, int32 indices, sorted
+        Interactions of the target event: what the loss learns and what is masked.
+    edges : (U, I) CSR, float32 ones, int32 indices, sorted
+        Interactions of any event, ``positives`` included: what messages are passed along.
+    """
+
+    positives: sp.csr_matrix
+    edges: sp.csr_matrix
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return int(self.positives.shape[0])
+
+    @property
+    def num_items(self) -> int:
+        """I."""
+        return int(self.positives.shape[1])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything but the test part.
+
+    Attributes
+    ----------
+    users, items : Vocabulary
+        Ids with an interaction (of any event) in train or validation.
+    selection, final : InteractionGraph
+        Train; and train + validation. Same rows.
+    valid : (U, I) CSR
+        Target-event interactions of the validation part, disjoint from ``selection.positives``.
+    item_recency : (I,) float32 or None
+        When each item was last seen in train, scaled to 0 (oldest) .. 1 (newest); None without timestamps.
+    policy
+        What split was applied: ``"given"``, ``"given+temporal"`` / ``"given+random"`` (validation carved from a given
+        train part), ``"temporal"``, ``"random"``, ``"leave-last-out"``.
+    """
+
+    users: Vocabulary
+    items: Vocabulary
+    selection: InteractionGraph
+    final: InteractionGraph
+    valid: sp.csr_matrix
+    item_features: FeatureTable | None
+    user_features: FeatureTable | None
+    item_recency: npt.NDArray[np.float32] | None
+    item_titles: tuple[str, ...] | None
+    target_event: str | None
+    events: tuple[str, ...]
+    policy: str
+    fingerprint: str
+    config: DatasetConfig
+    warnings: tuple[DataWarning, ...] = ()
+
+
+@dataclass(frozen=True)
+class TestPart:
+    """Target-event interactions held out for `evaluate` alone.
+
+    Attributes
+    ----------
+    user_ids : n external ids, ascending
+    user_rows : (n,) int64
+        Rows in the dataset's users, -1 for a user that occurs in test only.
+    relevant : (n, I) CSR
+        Test items that the dataset knows.
+    num_relevant : (n,) int64
+        All test items of each user, also those unknown to the dataset: the denominator of recall.
+    """
+
+    __test__ = False  # not a pytest class
+
+    user_ids: list[int | str]
+    user_rows: npt.NDArray[np.int64]
+    relevant: sp.csr_matrix
+    num_relevant: npt.NDArray[np.int64]

@@ -1,0 +1,250 @@
+"""Features of items and users: from the columns of ``items.*`` and ``users.*`` to one numeric table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from gnas_search.data.ids import encode_ids
+from gnas_search.data.interactions import DataWarning, FeatureTable
+from gnas_search.data.tables import Table
+from gnas_serve.errors import DataError
+from gnas_serve.vocabulary import Vocabulary
+
+MAX_CATEGORIES = 64
+TITLE_COLUMNS = ("title", "name")
+_DELIMITERS = ("|", ";", ",", " ")
+_ROWS_PER_CATEGORY = 2  # a category must be shared: fewer rows than this per value and it is free text
+_MICROSECONDS = 1e6
+
+Columns = tuple[list[str], list[npt.NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class SideTable:
+    """``items.*`` or ``users.*``, aligned to the ids of the logs.
+
+    Attributes
+    ----------
+    features
+        None where no column is usable.
+    titles
+        One text per id, ``""`` where it has none; None without such a column.
+    content
+        The ids as text and the columns as typed values, rows by ascending id: what the fingerprint is taken of.
+    id_width
+        Type of the id column in the file.
+    """
+
+    features: FeatureTable | None
+    titles: tuple[str, ...] | None
+    content: pl.DataFrame
+    id_width: str
+    warnings: tuple[DataWarning, ...]
+
+
+def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *, with_titles: bool) -> SideTable:
+    """Encode the columns of one file.
+
+    Numbers (also numbers written as text, and times) are standardised; yes/no becomes 0 / 1; text with few distinct
+    values becomes one column per value, text or lists that combine few words one per word (delimited by ``|``, ``;``,
+    ``,`` or blanks); other text and identifiers are ignored with a warning. Constant columns are dropped.
+
+    Parameters
+    ----------
+    table
+        The file.
+    id_column
+        Its id column.
+    ids
+        The ids of the logs, which the result is aligned to; ids without a row get zeros.
+    id_type
+        As configured.
+    with_titles
+        Take ``title`` or ``name`` for display.
+
+    Raises
+    ------
+    DataError
+        If the id column is absent, an id occurs twice or is of another type than in the logs, or a number is NaN
+        or infinite.
+    """
+    path, frame = table.path, table.frame
+    if id_column not in frame.columns:
+        raise DataError(
+            f"{path} has no column {id_column!r}; found: {', '.join(frame.columns)}",
+            hint="rename the id column to the one of the interactions",
+        )
+    encoded = encode_ids(table, id_column, id_type, like=ids)
+    _refuse_repeats(table, id_column, encoded.rows)
+    others = [name for name in frame.columns if name != id_column]
+    ignored = [name for name in others if not _is_usable(frame[name].dtype)]
+    content = pl.DataFrame([_typed(table, frame[name]) for name in others if name not in ignored])
+
+    kind = path.stem
+    file_rows, id_rows = _align(encoded.vocabulary, encoded.rows, ids)
+    warnings = []
+    unused = len(encoded.rows) - len(file_rows)
+    if unused:
+        message = f"{unused} {kind} of {path.name} have no interaction: ignored"
+        warnings.append(DataWarning(f"{kind}_without_interactions", unused, message))
+    absent = len(ids) - len(file_rows)
+    if absent:
+        message = f"{absent} {kind} of the interactions have no row in {path.name}: features 0"
+        warnings.append(DataWarning(f"{kind}_without_features", absent, message))
+
+    title = next((name for name in TITLE_COLUMNS if with_titles and name in content.columns), None)
+    if title is not None and frame[title].dtype.is_nested():
+        title = None  # a list is a feature, not a display text
+    names: list[str] = []
+    columns: list[npt.NDArray[np.float32]] = []
+    known = content[file_rows] if content.width else content
+    for name in known.columns:
+        if name == title:
+            continue
+        more = _encode(known[name])
+        if more is None:
+            ignored.append(name)
+            continue
+        names += more[0]
+        columns += more[1]
+    if ignored:
+        message = f"{path.name}: what is neither number nor category is ignored: {', '.join(ignored)}"
+        warnings.append(DataWarning("text_columns_ignored", len(ignored), message))
+
+    features = None
+    if columns:
+        values = np.zeros((len(ids), len(columns)), dtype=np.float32)
+        values[id_rows] = np.stack(columns, axis=1)
+        features = FeatureTable(tuple(names), values)
+    titles = None if title is None else _titles(frame[title][file_rows], id_rows, len(ids))
+    by_id = pl.DataFrame([frame[id_column].cast(pl.String), *content])[np.argsort(encoded.rows)]
+    return SideTable(features, titles, by_id, encoded.width, tuple(warnings))
+
+
+def _refuse_repeats(table: Table, id_column: str, rows: npt.NDArray[np.int32]) -> None:
+    order = np.argsort(rows, kind="stable")
+    repeated = order[1:][rows[order][1:] == rows[order][:-1]]
+    if len(repeated):
+        first = int(repeated.min())
+        raise DataError(
+            f"{table.path}: {id_column} {table.frame[id_column][first]!r} in row {first + 1} occurs before",
+            hint=f"keep one row per id; {len(repeated)} rows are too many",
+        )
+
+
+def _align(
+    vocabulary: Vocabulary, rows: npt.NDArray[np.int32], ids: Vocabulary
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Match the rows of the file with the rows of ``ids``: equally long, only those that are in both."""
+    keys = vocabulary.values if not vocabulary.is_text else vocabulary.ids(range(len(vocabulary)))
+    at = ids.rows(keys)[rows]
+    file_rows = np.flatnonzero(at >= 0)
+    return file_rows, at[file_rows]
+
+
+def _titles(series: pl.Series, id_rows: npt.NDArray[np.int64], count: int) -> tuple[str, ...]:
+    titles = [""] * count
+    for row, text in zip(id_rows.tolist(), series.cast(pl.String).fill_null("").to_list(), strict=True):
+        titles[row] = text
+    return tuple(titles)
+
+
+def _is_usable(dtype: pl.DataType) -> bool:
+    """Tell structs, blobs and lists of such from what can be a feature."""
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return not isinstance(dtype.inner, (pl.List, pl.Array, pl.Struct, pl.Binary, pl.Object))
+    return not isinstance(dtype, (pl.Struct, pl.Binary, pl.Object))
+
+
+def _typed(table: Table, series: pl.Series) -> pl.Series:
+    """Give a column as Float64, String or List(String): the same whatever format it came in."""
+    dtype = series.dtype
+    if isinstance(dtype, (pl.List, pl.Array)):
+        return series.cast(pl.List(pl.String), strict=False)
+    if dtype.is_temporal():
+        if isinstance(dtype, pl.Date):
+            series = series.cast(pl.Datetime("us"))
+        return series.to_physical().cast(pl.Float64) / _MICROSECONDS
+    if dtype.is_numeric() or dtype in {pl.Boolean, pl.Null}:
+        return _finite(table, series, series.cast(pl.Float64))
+    return _typed_text(table, series.cast(pl.String))
+
+
+def _typed_text(table: Table, series: pl.Series) -> pl.Series:
+    text = series.set(series == "", None)
+    words = text.drop_nulls().str.to_lowercase()
+    if len(words) and words.is_in(["true", "false"]).all():
+        return (text.str.to_lowercase() == "true").cast(pl.Float64)
+    numbers = text.cast(pl.Float64, strict=False)
+    return _finite(table, series, numbers) if numbers.null_count() == text.null_count() else text
+
+
+def _finite(table: Table, series: pl.Series, numbers: pl.Series) -> pl.Series:
+    wrong = (numbers.is_nan() | numbers.is_infinite()).fill_null(False)
+    if wrong.any():
+        row = int(wrong.arg_true()[0])
+        raise DataError(
+            f"{table.path}: feature {series.name} in row {row + 1} is {series[row]!r}, not a finite number",
+            hint=f"leave the {int(wrong.sum())} such values empty or mend them",
+        )
+    return numbers
+
+
+def _encode(series: pl.Series) -> Columns | None:
+    """Encode one typed column; no columns where it is constant, None where it is text that is no category."""
+    if series.dtype == pl.Float64:
+        return None if _is_identifier(series) else _standardised(series)
+    if series.null_count() == len(series):
+        return [], []
+    if series.dtype == pl.String:
+        return _encode_text(series)
+    return _encode_words(series, _exploded(series))
+
+
+def _encode_text(series: pl.Series) -> Columns | None:
+    values = series.to_frame().with_row_index("row").drop_nulls(series.name)
+    encoded = _encode_words(series, values)
+    for delimiter in _DELIMITERS:
+        if encoded is None and series.str.contains(delimiter, literal=True).any():
+            encoded = _encode_words(series, _exploded(series.str.split(delimiter)))
+    return encoded
+
+
+def _encode_words(series: pl.Series, words: pl.DataFrame) -> Columns | None:
+    """Make indicators where the words are few and shared; ``words`` has the columns row and the series' name."""
+    most = min(MAX_CATEGORIES, (len(series) - series.null_count()) // _ROWS_PER_CATEGORY)
+    return _indicators(series.name, words, len(series)) if words[series.name].n_unique() <= most else None
+
+
+def _is_identifier(series: pl.Series) -> bool:
+    return (series.name == "id" or series.name.endswith("_id")) and series.n_unique() == len(series)
+
+
+def _exploded(series: pl.Series) -> pl.DataFrame:
+    words = series.to_frame().with_row_index("row").explode(series.name)
+    words = words.with_columns(pl.col(series.name).str.strip_chars()).drop_nulls(series.name)
+    return words.filter(pl.col(series.name) != "")
+
+
+def _standardised(series: pl.Series) -> Columns:
+    values = series.drop_nulls().to_numpy()
+    if len(values) == 0 or values.min() == values.max():
+        return [], []
+    scaled = (series - values.mean()) / values.std()
+    return [series.name], [scaled.fill_null(0.0).to_numpy().astype(np.float32)]
+
+
+def _indicators(name: str, words: pl.DataFrame, count: int) -> Columns:
+    """Make one 0 / 1 column per distinct word; ``words`` has the columns row and ``name``."""
+    names, columns = [], []
+    for word in words[name].unique().sort():
+        column = np.zeros(count, dtype=np.float32)
+        column[words.filter(pl.col(name) == word)["row"].to_numpy()] = 1.0
+        if column.min() != column.max():
+            names.append(f"{name}={word}")
+            columns.append(column)
+    return names, columns

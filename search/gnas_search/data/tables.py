@@ -1,0 +1,142 @@
+"""The files of a data folder, in any of the four formats, each as one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from gnas_serve.errors import DataError
+
+FORMATS = ("parquet", "csv", "tsv", "jsonl")
+_REASON_CHARACTERS = 160
+
+
+@dataclass(frozen=True)
+class Table:
+    """One file of a data folder.
+
+    Attributes
+    ----------
+    path
+        Named in every error.
+    frame
+        Rows in file order; every column is text where the format has no types (CSV, TSV).
+    typed
+        Whether the format itself tells numbers from text.
+    """
+
+    path: Path
+    frame: pl.DataFrame
+    typed: bool
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """Find ``stem.{parquet,csv,tsv,jsonl}``.
+
+    Raises
+    ------
+    DataError
+        If the folder does not exist, or holds the table in two formats.
+    """
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise DataError(f"{folder} {what}", hint=f"give the folder that holds {_names('interactions')}")
+    found = [path for path in (folder / f"{stem}.{ending}" for ending in FORMATS) if path.is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise DataError(f"{folder} holds both {names}", hint="keep the one to be read")
+    return found[0] if found else None
+
+
+def read_table(path: Path) -> Table:
+    """Read one file, whatever its format.
+
+    Raises
+    ------
+    DataError
+        If it is unreadable, empty or has no rows.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path} is empty", hint="0 bytes: write the data again")
+        frame = _parse(path)
+    except pl.exceptions.NoDataError as error:
+        raise DataError(f"{path} is empty", hint="give a header line and at least one row") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read as {path.suffix[1:]}: {_reason(path, error)}", hint="write or copy the file again"
+        ) from error
+    if frame.height == 0:
+        raise DataError(f"{path} has no rows", hint="give at least one row")
+    return Table(path, frame, typed=path.suffix in {".parquet", ".jsonl"})
+
+
+def require_table(folder: Path, stem: str) -> Table:
+    """Find and read a table that must be there.
+
+    Raises
+    ------
+    DataError
+        As :func:`find_table` and :func:`read_table`, and if it is absent.
+    """
+    path = find_table(folder, stem)
+    if path is None:
+        raise DataError(f"{folder} holds no {_names(stem)}", hint="put the logs there under one of these names")
+    return read_table(path)
+
+
+def first_number_and_text(path: Path, column: str) -> tuple[tuple[int, int | float], tuple[int, str]] | None:
+    """Find where a JSON Lines column changes between numbers and text, which the table no longer shows.
+
+    Returns
+    -------
+    tuple or None
+        The first number and the first text, each as (data row from 1, value); None where one kind is absent.
+    """
+    number: tuple[int, int | float] | None = None
+    text: tuple[int, str] | None = None
+    with path.open(encoding="utf-8") as lines:
+        for row, line in enumerate((line for line in lines if line.strip()), start=1):
+            value = json.loads(line).get(column)
+            if isinstance(value, str):
+                text = text or (row, value)
+            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+                number = number or (row, value)
+            if number and text:
+                return number, text
+    return None
+
+
+def _parse(path: Path) -> pl.DataFrame:
+    if path.suffix == ".parquet":
+        return pl.read_parquet(path)
+    if path.suffix == ".jsonl":
+        # Every row counts for the schema: a late row of another type would otherwise be read as null.
+        return pl.read_ndjson(path, infer_schema_length=None)
+    # Text first, types later: only so can a value that is no number be named with its row.
+    frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    if frame.height and blank[-1]:  # blank lines at the end of a file are no rows
+        filled = (~blank).arg_true()
+        frame = frame.head(int(filled[-1]) + 1 if len(filled) else 0)
+    return frame
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.suffix == ".jsonl":
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for row, line in enumerate((line for line in lines if line.strip()), start=1):
+                try:
+                    if not isinstance(json.loads(line), dict):
+                        return f"row {row} is not a JSON object"
+                except ValueError as problem:
+                    return f"row {row}: {problem}"
+    lines_of_error = str(error).strip().splitlines() or [type(error).__name__]
+    return lines_of_error[0][:_REASON_CHARACTERS]
+
+
+def _names(stem: str) -> str:
+    return f"{stem}.{{{','.join(FORMATS)}}}"

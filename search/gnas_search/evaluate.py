@@ -1,0 +1,214 @@
+"""Full-ranking evaluation on held-out interactions, and intervals that say how sure a figure is.
+
+Definitions, fixed here for the whole product. All items are ranked, the user's training items are masked; both
+metrics are means over the users with at least one relevant item:
+
+- ``recall@k``: hits among the best k, divided by the number of relevant items (not by ``min(k, .)``);
+- ``ndcg@k``: a hit at rank r (from 1) gains ``1 / log2(r + 1)``; divided by the gain of
+  ``min(relevant, k)`` hits in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from gnas_search.data.dataset import Dataset
+from gnas_serve.errors import DataError
+from gnas_serve.runtime.topk import top_k
+
+Floats = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.int64]
+ScoreRows = Callable[[Rows], Floats]
+"""Scores of all items for some user rows: ``(b,) -> (b, I) float32``, an array the caller may overwrite."""
+
+VALIDATION_USERS = 4096
+"""Most users validated on while models are compared: about one second per ranking at 40,000 items."""
+
+_BLOCK_SCORES = 1 << 24  # scores held at a time (64 MB): large enough for BLAS, small beside the model
+
+
+@dataclass(frozen=True)
+class UserMetrics:
+    """The metrics of every evaluated user, in the order of the users.
+
+    Attributes
+    ----------
+    recall, ndcg : (n,) float64
+    """
+
+    recall: npt.NDArray[np.float64]
+    ndcg: npt.NDArray[np.float64]
+
+    def mean(self) -> tuple[float, float]:
+        """Average over the users: ``(recall, ndcg)``."""
+        return float(self.recall.mean()), float(self.ndcg.mean())
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its bootstrap confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def interval(values: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000) -> Interval:
+    """Bootstrap the mean over users (percentile interval).
+
+    Parameters
+    ----------
+    values : (n,)
+        One value per user.
+    seed
+        Of the resampling: equal seeds give equal intervals.
+    confidence
+        Within 0..1.
+    rounds
+        How often the users are resampled.
+
+    References
+    ----------
+    Efron, B. (1979). Bootstrap methods: another look at the jackknife. The Annals of Statistics 7(1).
+    """
+    if len(values) == 0:
+        raise ValueError("an interval needs at least one value")
+    exact = np.asarray(values, dtype=np.float64)
+    rng = np.random.default_rng(seed)
+    n = len(exact)
+    means = np.array([exact[rng.integers(0, n, n, dtype=np.int32)].mean() for _ in range(rounds)])
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return Interval(float(exact.mean()), float(low), float(high))
+
+
+def paired_interval(
+    a: npt.NDArray[np.floating], b: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000
+) -> Interval:
+    """Bootstrap the mean of ``a - b``, user by user: whether model a beats model b on the same users.
+
+    Raises
+    ------
+    ValueError
+        If the two were not measured on the same number of users.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} users cannot be paired")
+    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    return interval(difference, seed, confidence=confidence, rounds=rounds)
+
+
+def rank_metrics(
+    top: Sequence[npt.NDArray[np.integer]],
+    relevant: sp.csr_matrix,
+    num_relevant: npt.NDArray[np.integer] | None = None,
+    k: int = 20,
+) -> UserMetrics:
+    """Measure given ranked lists: those of an artifact, of an HTTP door, or of :class:`Validation`.
+
+    Parameters
+    ----------
+    top : n arrays of item rows, best first
+        Each may be shorter or longer than k; rows below 0 (items the data does not know) are misses.
+    relevant : (n, I) CSR
+        The relevant items of the same users; only the pattern counts.
+    num_relevant : (n,), optional
+        All relevant items of each user, where some have no row in ``relevant``; at least those stored there, and
+        at least 1. The stored ones when not given.
+    k
+        At least 1.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of users differ, or a user has no relevant item.
+    """
+    n, num_items = relevant.shape
+    if len(top) != n:
+        raise ValueError(f"{len(top)} lists for {n} users")
+    known = np.diff(relevant.indptr)
+    totals = known if num_relevant is None else np.asarray(num_relevant)
+    if len(totals) != n or (totals < np.maximum(known, 1)).any():
+        raise ValueError("every user needs a relevant item, and num_relevant must count all of them")
+    lists = np.full((n, k), -1, dtype=np.int64)
+    for position, ranked in enumerate(top):
+        listed = ranked[:k]
+        lists[position, : len(listed)] = listed
+    # One sorted array of (user, item) keys answers every membership question at once.
+    users = np.arange(n, dtype=np.int64)
+    relevant_keys = np.repeat(users, known) * num_items + relevant.indices
+    hits = np.isin(users[:, None] * num_items + lists, relevant_keys) & (lists >= 0)  # (n, k)
+    discount = 1.0 / np.log2(np.arange(2, k + 2))
+    ideal = np.cumsum(discount)[np.minimum(totals, k) - 1]
+    return UserMetrics(recall=hits.sum(axis=1) / totals, ndcg=(hits * discount).sum(axis=1) / ideal)
+
+
+class Validation:
+    """Full ranking on the users with at least one relevant item, or on a seeded sample of them.
+
+    Parameters
+    ----------
+    masked : (U, I) CSR
+        Items never recommended to each user: those of the fit's training part.
+    relevant : (U, I) CSR
+        Held-out items.
+    max_users
+        At most so many users, drawn without replacement; None takes all.
+    seed
+        Of that draw.
+    k
+        Length of the lists.
+
+    Attributes
+    ----------
+    users : (n,) int64
+        The evaluated user rows, ascending.
+
+    Raises
+    ------
+    DataError
+        If no user has a relevant item.
+    """
+
+    def __init__(
+        self, masked: sp.csr_matrix, relevant: sp.csr_matrix, *, max_users: int | None, seed: int, k: int = 20
+    ) -> None:
+        if masked.shape != relevant.shape:
+            raise ValueError(f"masked is {masked.shape}, relevant is {relevant.shape}")
+        users = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
+        if len(users) == 0:
+            raise DataError("no user has an interaction in the validation part", hint="give more interactions per user")
+        if max_users is not None and max_users < len(users):
+            users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+        self.users: Rows = users
+        self.k = k
+        self._masked = masked[users]
+        self._relevant = relevant[users]
+
+    def score(self, user_vectors: Floats, item_vectors: Floats) -> UserMetrics:
+        """Measure inner products of ``(U, d)`` user and ``(I, d)`` item vectors."""
+        items = np.ascontiguousarray(item_vectors.T)  # (d, I)
+        return self.score_with(lambda rows: user_vectors[rows] @ items)
+
+    def score_with(self, score_rows: ScoreRows) -> UserMetrics:
+        """Measure a model that scores all items for blocks of user rows."""
+        block = max(1, _BLOCK_SCORES // self._relevant.shape[1])
+        top: list[Rows] = []
+        for start in range(0, len(self.users), block):
+            scores = score_rows(self.users[start : start + block])  # (b, I)
+            masked = self._masked[start : start + block]
+            scores[np.repeat(np.arange(len(scores)), np.diff(masked.indptr)), masked.indices] = -np.inf
+            top.extend(top_k(row, self.k) for row in scores)
+        return rank_metrics(top, self._relevant, k=self.k)
+
+
+def validation_of(dataset: Dataset) -> Validation:
+    """Give the validation by which all models of a dataset are selected: the same users whatever a model's seed."""
+    return Validation(
+        dataset.selection.positives, dataset.valid, max_users=VALIDATION_USERS, seed=dataset.config.split_seed
+    )

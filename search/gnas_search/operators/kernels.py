@@ -1,0 +1,165 @@
+"""Parallel loops over a CSR matrix: the few kernels that all message passing here is made of.
+
+Each output row is written by one thread in a fixed order, so results do not depend on how threads are scheduled.
+
+Why numba: one propagation over the Gowalla graph (70,839 nodes, 1,620,256 directed edges, 64 floats, two cores) takes
+9 ms here, 32 ms by MKL through ``torch.sparse_csr``, 16 ms by MKL over the two rectangular halves; a max aggregation
+with its gradient takes XXX ms here and 178 ms by ``torch.sparse.mm(reduce="amax")``.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Ints = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32]
+
+_SMALL = 1 << 19
+"""Multiplications below which threads cost more than they give: waking them takes up to a millisecond."""
+
+
+class Kernel:
+    """A loop over rows, compiled on first use for one thread and for many.
+
+    Parameters
+    ----------
+    function
+        Called as ``kernel(work, *arguments)``, ``work`` being its number of multiplications.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self.__doc__ = function.__doc__
+        # Compiled code is cached on disk under the function's name, so the two forms need two names.
+        serial = types.FunctionType(function.__code__, function.__globals__, f"{function.__name__}_serial")
+        serial.__qualname__ = serial.__name__
+        self._serial = _compiled(serial, parallel=False)
+        self._parallel = _compiled(function, parallel=True)
+
+    def __call__(self, work: int, *arguments: Any) -> None:
+        """Run in as many threads as torch is set to use; in one where there is little work."""
+        threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        if threads == 1 or work < _SMALL:
+            self._serial(*arguments)
+        else:
+            numba.set_num_threads(threads)
+            self._parallel(*arguments)
+
+
+def _compiled(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:
+    # Contraction and reassociation let the compiler use vector units; NaN and infinity keep their meaning.
+    options: dict[str, Any] = {"parallel": parallel, "nogil": True, "fastmath": {"contract", "reassoc"}}
+    try:
+        compiled: Callable[..., None] = numba.njit(function, cache=True, **options)
+    except RuntimeError:  # neither the package folder nor a user cache folder is writable: compile in each process
+        compiled = numba.njit(function, **options)
+    return compiled
+
+
+@Kernel
+def multiply(indptr: Ints, indices: Ints, values: Floats, dense: Floats, out: Floats) -> None:
+    """Write ``out[r] = sum_e values[e] * dense[indices[e]]`` over the entries e of each row r."""
+    width = dense.shape[1]
+    for row in numba.prange(len(indptr) - 1):
+        for column in range(width):
+            out[row, column] = 0.0
+        for entry in range(indptr[row], indptr[row + 1]):
+            value = values[entry]
+            source = indices[entry]
+            for column in range(width):
+                out[row, column] += value * dense[source, column]
+
+
+@Kernel
+def entry_products(indptr: Ints, indices: Ints, left: Floats, right: Floats, out: Floats) -> None:
+    """Write ``out[e] = left[r] . right[indices[e]]`` for every entry e of every row r (sampled dense-dense)."""
+    width = left.shape[1]
+    for row in numba.prange(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            source = indices[entry]
+            total = np.float32(0.0)
+            for column in range(width):
+                total += left[row, column] * right[source, column]
+            out[entry] = total
+
+
+@Kernel
+def maximum(indptr: Ints, indices: Ints, dense: Floats, out: Floats, winner: Ints) -> None:
+    """Write the maximum of ``dense`` over the entries of each row and which source gave it (0 and -1 for empty rows).
+
+    Of equal values the first entry wins.
+    """
+    width = dense.shape[1]
+    for row in numba.prange(len(indptr) - 1):
+        start = indptr[row]
+        end = indptr[row + 1]
+        for column in range(width):
+            out[row, column] = 0.0
+            winner[row, column] = -1
+        if start == end:
+            continue
+        first = indices[start]
+        for column in range(width):
+            out[row, column] = dense[first, column]
+            winner[row, column] = first
+        for entry in range(start + 1, end):
+            source = indices[entry]
+            for column in range(width):
+                if dense[source, column] > out[row, column]:
+                    out[row, column] = dense[source, column]
+                    winner[row, column] = source
+
+
+@Kernel
+def maximum_gradient(indptr: Ints, indices: Ints, winner: Ints, gradient: Floats, out: Floats) -> None:
+    """Write ``out[s] = sum_r gradient[r] where winner[r] == s``; rows of the matrix are the sources s."""
+    width = gradient.shape[1]
+    for source in numba.prange(len(indptr) - 1):
+        for column in range(width):
+            out[source, column] = 0.0
+        for entry in range(indptr[source], indptr[source + 1]):
+            row = indices[entry]
+            for column in range(width):
+                if winner[row, column] == source:
+                    out[source, column] += gradient[row, column]
+
+
+@Kernel
+def attention_weights(
+    indptr: Ints, indices: Ints, source: Floats, target: Floats, slope: float, out: Floats, steep: Floats
+) -> None:
+    """Write the softmax, within each row r, of ``leaky_relu(source[indices[e]] + target[r])``.
+
+    ``steep`` receives the derivative of the leaky ReLU at each entry.
+    """
+    for row in numba.prange(len(indptr) - 1):
+        start = indptr[row]
+        end = indptr[row + 1]
+        highest = np.float32(-np.inf)
+        for entry in range(start, end):
+            logit = source[indices[entry]] + target[row]
+            steep[entry] = np.float32(1.0) if logit > 0.0 else np.float32(slope)
+            out[entry] = logit * steep[entry]
+            highest = max(highest, out[entry])
+        total = np.float32(0.0)
+        for entry in range(start, end):
+            out[entry] = np.exp(out[entry] - highest)
+            total += out[entry]
+        for entry in range(start, end):
+            out[entry] /= total
+
+
+@Kernel
+def row_sums(indptr: Ints, values: Floats, order: Ints, out: Floats) -> None:
+    """Write ``out[r] = sum_e values[order[e]]`` over the entries e of each row r."""
+    for row in numba.prange(len(indptr) - 1):
+        total = np.float32(0.0)
+        for entry in range(indptr[row], indptr[row + 1]):
+            total += values[order[entry]]
+        out[row] = total

@@ -1,0 +1,84 @@
+"""Slot: the place where one trial at a time is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.evaluate import UserMetrics
+from gnas_search.train import EpochResult
+
+OnEpoch = Callable[[EpochResult], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a slot is to train.
+
+    Attributes
+    ----------
+    spec
+        The architecture.
+    seed
+        Of its training.
+    deadline
+        A ``time.monotonic()`` at which training stops; None never.
+    """
+
+    spec: ArchitectureSpec
+    seed: int
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a slot found; small enough to travel between processes.
+
+    Attributes
+    ----------
+    users
+        Validation metrics of the best epoch.
+    best_epoch
+        From 1; 0 where the deadline came before the first validation, so that nothing is known.
+    history
+        Every epoch.
+    stopped
+        ``"epochs"``, ``"patience"`` or ``"deadline"``.
+    num_parameters
+        Numbers that training adjusts.
+    seconds
+        Wall time.
+    """
+
+    users: UserMetrics
+    best_epoch: int
+    history: tuple[EpochResult, ...]
+    stopped: str
+    num_parameters: int
+    seconds: float
+
+
+class Slot(Protocol):
+    """Trains one job after another; the driver alone asks, reports, and writes the study."""
+
+    def start(self, job: Job) -> None:
+        """Take a job; the one before it is forgotten."""
+
+    def advance(self, on_epoch: OnEpoch) -> bool:
+        """Train up to the slot's next rung.
+
+        Parameters
+        ----------
+        on_epoch
+            Called after every validation, in the driver's process.
+
+        Returns
+        -------
+        bool
+            Whether there is more to train; once False, :meth:`result` is there.
+        """
+
+    def result(self) -> Outcome:
+        """Give the outcome of a job that has ended."""

@@ -1,0 +1,216 @@
+"""StudyHeader: what a study is about, written once; everything else follows from its journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gnas_search.data.dataset import Dataset
+from gnas_search.data.interactions import DatasetConfig
+from gnas_search.data.splits import check_same_data
+from gnas_search.space import SearchSpace
+from gnas_search.strategies import require_strategy
+from gnas_serve.artifact.store import atomic_folder, canonical_json
+from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError
+
+HEADER = "study.json"
+KIND = "study"
+FORMAT_VERSION = 1
+OBJECTIVE = "ndcg@20"
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """What a study is about.
+
+    Attributes
+    ----------
+    fingerprint
+        SHA-256 of the data's content.
+    policy
+        How the data was split.
+    config
+        How the data is read; `train --study` reads it the same way.
+    space
+        As given, before :meth:`SearchSpace.restrict`.
+    strategy
+        The one it began with; a later run may use another.
+    seed
+        Of the strategy, the training runs, the sample of validation users and the bootstrap.
+    objective
+        What the trials are compared by, on validation users.
+    """
+
+    fingerprint: str
+    policy: str
+    config: DatasetConfig
+    space: SearchSpace
+    strategy: str
+    seed: int
+    objective: str = OBJECTIVE
+
+    def write(self, folder: Path) -> None:
+        """Make the study's folder, whole or not at all.
+
+        Raises
+        ------
+        ConfigError
+            If ``folder`` exists.
+        StorageError
+            If the disk is full or not writable.
+        """
+        body: dict[str, Any] = {
+            "kind": KIND,
+            "format_version": FORMAT_VERSION,
+            "data": {"fingerprint": self.fingerprint, "policy": self.policy, "config": self.config.to_json()},
+            "space": self.space.to_json(),
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "objective": self.objective,
+        }
+        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
+        with atomic_folder(folder) as temporary:
+            (temporary / HEADER).write_bytes(canonical_json(body))
+
+    @classmethod
+    def read(cls, folder: Path) -> StudyHeader:
+        """Read and verify the header of a study.
+
+        Raises
+        ------
+        ConfigError
+            If the folder does not exist or is something else.
+        IntegrityError
+            If the header is truncated or altered.
+        FormatVersionError
+            If it is of a newer format.
+        """
+        path = folder / HEADER
+        if not path.is_file():
+            reason = f"is no study: it has no {HEADER}" if folder.exists() else "does not exist"
+            raise ConfigError(f"{folder} {reason}", hint="give the folder of a study", code="not_found")
+        try:
+            raw = path.read_bytes()
+            body = json.loads(raw)
+            digest = body.pop("digest")
+            if hashlib.sha256(canonical_json(body)).hexdigest() != digest:
+                raise IntegrityError(f"{path} does not match its own digest", hint="restore it, or search again")
+            if body["format_version"] > FORMAT_VERSION:
+                raise FormatVersionError(
+                    f"{path}: format version {body['format_version']} is newer than {FORMAT_VERSION}",
+                    hint="install a newer gnas-serve, or search again with this one",
+                )
+            return cls(
+                fingerprint=body["data"]["fingerprint"],
+                policy=body["data"]["policy"],
+                config=DatasetConfig.from_json(body["data"]["config"]),
+                space=SearchSpace.from_json(body["space"], source=str(path)),
+                strategy=body["strategy"],
+                seed=body["seed"],
+                objective=body["objective"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(f"{path} is unreadable: {error}", hint="restore it, or search again") from error
+
+    def require_space(self, space: SearchSpace, folder: Path) -> None:
+        """Refuse to go on in another space, naming the first gene that differs.
+
+        Raises
+        ------
+        ConfigError
+            If ``space`` is not the study's.
+        """
+        ours, theirs = self.space.to_json(), space.to_json()
+        for section in ours:
+            for name in sorted(set(ours[section]) | set(theirs[section])):
+                had, given = ours[section].get(name, "nothing"), theirs[section].get(name, "nothing")
+                if had != given:
+                    self._refuse(folder, f"{section}.{name}", had, given)
+
+    def require_seed(self, seed: int, folder: Path) -> None:
+        """Refuse to go on with another seed.
+
+        Raises
+        ------
+        ConfigError
+            If ``seed`` is not the study's.
+        """
+        if seed != self.seed:
+            self._refuse(folder, "seed", self.seed, seed)
+
+    def require_config(self, given: dict[str, Any], folder: Path) -> None:
+        """Refuse to read the data differently.
+
+        Parameters
+        ----------
+        given
+            Dataset settings by field name; None where not given.
+        folder
+            Of the study, for the message.
+
+        Raises
+        ------
+        ConfigError
+            If one of them is not the study's.
+        """
+        ours = self.config.to_json()
+        for name, value in given.items():
+            if value is not None and ours[name] != value:
+                self._refuse(folder, name, ours[name], value)
+
+    @staticmethod
+    def _refuse(folder: Path, what: str, had: object, given: object) -> None:
+        raise ConfigError(
+            f"{folder} was made with {what} = {had!r}, not {given!r}",
+            hint="leave the flag out to go on with the study, or choose another --out",
+            code="study_differs",
+        )
+
+
+def begin(
+    folder: Path, dataset: Dataset, *, space: SearchSpace | None, strategy: str | None, seed: int | None
+) -> StudyHeader:
+    """Make a study, or make sure that an existing one is about the same.
+
+    Parameters
+    ----------
+    folder
+        Of the study; made when absent.
+    dataset
+        The data.
+    space, strategy, seed
+        None takes the existing study's, and for a new one ``"standard"``, ``"tpe"`` and 0. Another strategy than
+        before is welcome.
+
+    Raises
+    ------
+    ConfigError
+        If ``folder`` is something else, the study has another space, seed or way to read the data, or the strategy
+        is unknown.
+    DataMismatchError
+        If the study is about other data.
+    """
+    if strategy is not None:
+        require_strategy(strategy)
+    if not folder.exists():
+        new = StudyHeader(
+            fingerprint=dataset.fingerprint,
+            policy=dataset.policy,
+            config=dataset.config,
+            space=space if space is not None else SearchSpace.load("standard"),
+            strategy=strategy if strategy is not None else "tpe",
+            seed=seed if seed is not None else 0,
+        )
+        new.write(folder)
+        return new
+    header = StudyHeader.read(folder)
+    check_same_data(dataset, header.fingerprint, f"the study {folder}")
+    header.require_config(dataset.config.to_json(), folder)
+    if space is not None:
+        header.require_space(space, folder)
+    if seed is not None:
+        header.require_seed(seed, folder)
+    return header

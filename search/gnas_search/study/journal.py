@@ -1,0 +1,120 @@
+"""The journal of a study: an append-only log of its trials, one writer at a time."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from gnas_serve.errors import ConfigError, IntegrityError
+
+JOURNAL = "journal.log"
+_APPEND_LOCK = f"{JOURNAL}.lock"
+_WRITER_LOCK = "writer.lock"
+_STUDY_NAME = "study"
+
+
+class WriterLock:
+    """Held by the one process that writes a study; the operating system drops it when that process dies.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
+        if not _try_lock(self._stream):
+            self._stream.close()
+            raise ConfigError(
+                f"{folder}: another search is running on this study", hint="wait for it or stop it", code="locked"
+            )
+
+    def release(self) -> None:
+        """Let another process write."""
+        self._stream.close()
+
+
+def is_locked(folder: Path) -> bool:
+    """Tell whether a process is writing the study."""
+    path = folder / _WRITER_LOCK
+    if not path.exists():
+        return False
+    with path.open("rb") as stream:
+        return not _try_lock(stream)
+
+
+def _try_lock(stream: BinaryIO) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def mend_journal(folder: Path) -> None:
+    """Drop a torn last line, so that the next record does not run into it; the writer lock is held.
+
+    A process killed while it appended leaves such a line, and perhaps the lock of that one append.
+    """
+    (folder / _APPEND_LOCK).unlink(missing_ok=True)
+    path = folder / JOURNAL
+    if not path.exists():
+        return
+    raw = path.read_bytes()
+    kept = raw.rfind(b"\n") + 1
+    last = raw.rfind(b"\n", 0, max(kept - 1, 0)) + 1
+    try:
+        json.loads(raw[last:kept] or b"{}")
+    except ValueError:
+        kept = last
+    if kept < len(raw):
+        with path.open("r+b") as stream:
+            stream.truncate(kept)
+
+
+def open_journal(folder: Path, *, create: bool) -> optuna.Study:
+    """Open the Optuna study behind a study.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    create
+        Begin the journal where it is absent (by the holder of the writer lock alone); otherwise an absent journal
+        reads as an empty one.
+
+    Raises
+    ------
+    IntegrityError
+        If the journal is damaged anywhere but in its last line.
+    """
+    path = folder / JOURNAL
+    if not path.exists() and not create:
+        return optuna.create_study(direction="maximize")
+    try:
+        # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
+        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+        if optuna.get_all_study_names(storage):
+            return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
+    return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, direction="maximize")

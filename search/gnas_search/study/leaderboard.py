@@ -1,0 +1,93 @@
+"""The leaderboard and the status of a study, as plain values for people and programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from gnas_search.study.journal import is_locked
+from gnas_search.study.records import STATES, Measurement
+from gnas_search.study.study import Study
+from gnas_serve.errors import NoViableTrialError
+
+NOT_SERVABLE = "not servable in this version"
+
+
+def leaderboard(study: Study) -> dict[str, Any]:
+    """List the models of a study: baselines first, then complete trials, each group best first.
+
+    Returns
+    -------
+    dict
+        ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
+        ``best_epoch``, ``seconds``, ``parameters``, ``remark``), ``verdict`` (None where no model is usable),
+        ``failed`` (trial numbers with reasons) and ``objective``.
+    """
+    try:
+        verdict = study.verdict
+    except NoViableTrialError:
+        verdict = None
+    shipped = verdict.name if verdict is not None else ""
+    rows = []
+    for baseline in study.baselines:
+        model = ", ".join(f"{key} {value}" for key, value in baseline.measured.settings.items())
+        remarks = [] if baseline.servable else [NOT_SERVABLE]
+        rows.append(_row(baseline.name, "baseline", None, model, baseline.measured, remarks, shipped))
+    for trial, measured in study.ranking:
+        remarks = ["stopped at the end of the budget"] if measured.stopped == "deadline" else []
+        model = trial.spec.summary() if trial.spec is not None else ""
+        rows.append(_row(trial.key, "gnn", trial.number, model, measured, remarks, shipped))
+    return {
+        "objective": study.header.objective,
+        "rows": rows,
+        "verdict": None if verdict is None else verdict.to_json(),
+        "failed": [{"trial": t.number, "reason": t.reason} for t in study.trials if t.state == "failed"],
+    }
+
+
+def _row(
+    name: str, kind: str, number: int | None, model: str, measured: Measurement, remarks: list[str], shipped: str
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": kind,
+        "trial": number,
+        "model": model,
+        "ndcg@20": measured.ndcg.value,
+        "recall@20": measured.recall.value,
+        "intervals": {
+            "ndcg@20": [measured.ndcg.low, measured.ndcg.high],
+            "recall@20": [measured.recall.low, measured.recall.high],
+        },
+        "best_epoch": measured.best_epoch,
+        "seconds": round(measured.seconds, 3),
+        "parameters": measured.parameters,
+        "remark": ", ".join((["verdict"] if name == shipped else []) + remarks),
+    }
+
+
+def status(study: Study) -> dict[str, Any]:
+    """Say what a study is about and how far it is.
+
+    Returns
+    -------
+    dict
+        ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
+        ``objective``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
+        ``seconds`` (spent on measured models).
+    """
+    counts = Counter(trial.state for trial in study.trials)
+    models = [(b.name, b.measured) for b in study.baselines] + [(t.key, m) for t, m in study.ranking]
+    best = max(models, key=lambda model: model[1].ndcg.value, default=None)
+    header = study.header
+    return {
+        "running": is_locked(study.folder),
+        "trials": {state: counts[state] for state in STATES if state != "waiting"},
+        "best": None if best is None else {"name": best[0], "value": best[1].ndcg.value},
+        "strategy": header.strategy,
+        "seed": header.seed,
+        "objective": header.objective,
+        "space_size": header.space.size(),
+        "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
+        "seconds": round(sum(measured.seconds for _, measured in models), 3),
+    }

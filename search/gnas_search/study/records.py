@@ -1,0 +1,164 @@
+"""What a study remembers of each model that it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import FrozenTrial, TrialState
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.evaluate import Interval, UserMetrics, interval
+
+SPEC = "spec"
+STRATEGY = "strategy"
+MEASURED = "measured"
+DUPLICATE_OF = "duplicate_of"
+REASON = "reason"
+
+STATES = ("complete", "duplicate", "failed", "interrupted", "running", "waiting")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How good a model is on the validation users, and what it cost.
+
+    Attributes
+    ----------
+    ndcg, recall
+        ndcg@20 and recall@20 with their 95 % bootstrap intervals over users.
+    seconds
+        From start to finish, validation included.
+    parameters
+        Numbers that training adjusts; 0 for closed forms.
+    best_epoch
+        The epoch whose model is meant; 0 for closed forms.
+    stopped
+        Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``; empty for closed forms.
+    history
+        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``.
+    settings
+        What a baseline chose on validation, e.g. ``dims`` of the SVD.
+    """
+
+    ndcg: Interval
+    recall: Interval
+    seconds: float
+    parameters: int
+    best_epoch: int = 0
+    stopped: str = ""
+    history: tuple[Mapping[str, float], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, users: UserMetrics, *, seed: int, **facts: Any) -> Measurement:
+        """Summarise per-user metrics; ``facts`` are the other attributes."""
+        return cls(ndcg=interval(users.ndcg, seed), recall=interval(users.recall, seed), **facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Measurement:
+        """Read the JSON form."""
+        intervals = {name: Interval(**raw[name]) for name in ("ndcg", "recall")}
+        return cls(**{**raw, **intervals, "history": tuple(raw["history"])})
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model of a study.
+
+    Attributes
+    ----------
+    name
+        As in :data:`gnas_search.baselines.BASELINES`.
+    servable
+        Whether this version can ship it.
+    measured
+        On the validation users.
+    """
+
+    name: str
+    servable: bool
+    measured: Measurement
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the space that a study tried.
+
+    Attributes
+    ----------
+    number
+        Counts from 0 in the order in which points were drawn.
+    state
+        One of :data:`STATES`.
+    spec, key
+        The architecture and its name; None and empty where the trial ended before its point was known.
+    measured
+        Of a complete trial.
+    strategy
+        Which one drew it.
+    duplicate_of
+        Number of the trial that already measured this architecture.
+    reason
+        Why it failed.
+    """
+
+    number: int
+    state: str
+    spec: ArchitectureSpec | None
+    key: str
+    measured: Measurement | None
+    strategy: str
+    duplicate_of: int | None
+    reason: str
+
+
+def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> Trial:
+    """Read a trial from the journal.
+
+    Parameters
+    ----------
+    frozen
+        As stored.
+    interrupted
+        Whether the study lists it as stopped from outside.
+    writer_alive
+        Whether a process writes the study: a running trial without one was interrupted.
+    """
+    attributes = frozen.user_attrs
+    spec = ArchitectureSpec.from_json(attributes[SPEC]) if SPEC in attributes else None
+    measured = Measurement.from_json(attributes[MEASURED]) if MEASURED in attributes else None
+    return Trial(
+        number=frozen.number,
+        state=_state(frozen, interrupted=interrupted, writer_alive=writer_alive),
+        spec=spec,
+        key=spec.key() if spec is not None else "",
+        measured=measured,
+        strategy=attributes.get(STRATEGY, ""),
+        duplicate_of=attributes.get(DUPLICATE_OF),
+        reason=attributes.get(REASON, ""),
+    )
+
+
+def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str:
+    if frozen.state == TrialState.WAITING:
+        return "waiting"
+    if interrupted or (frozen.state == TrialState.RUNNING and not writer_alive):
+        return "interrupted"
+    if frozen.state == TrialState.RUNNING:
+        return "running"
+    if DUPLICATE_OF in frozen.user_attrs:
+        return "duplicate"
+    return "complete" if frozen.state == TrialState.COMPLETE else "failed"
+
+
+def per_user(users: UserMetrics) -> npt.NDArray[np.float32]:
+    """Pack per-user metrics as ``(2, n)``: recall, ndcg."""
+    return np.stack([users.recall, users.ndcg]).astype(np.float32)

@@ -1,0 +1,150 @@
+"""Real Bentos: built from an empty folder by the command and in a checkout by `bentoml build`, then served by tag."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from served_process import BENTOML_CLIENT, Served
+from tiny_artifact import write_tiny_artifact
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bentoml")
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("build") / "artifact", text_ids=True)
+
+
+@pytest.fixture(scope="module")
+def bento(home: Path, artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    done = gnas_serve(home, tmp_path_factory.mktemp("empty"), "build", str(artifact), "--output", "json")
+    assert done.returncode == 0, done.stderr
+    built = json.loads(done.stdout)
+    assert built["tag"] == "tiny:test-0"
+    return Path(built["path"])
+
+
+def run(home: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def gnas_serve(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(home, folder, sys.executable, "-m", "gnas_serve.cli", *arguments)
+
+
+def checkout(folder: Path) -> Path:
+    """Lay out what `bentoml build` sees of a checkout."""
+    shutil.copytree(ROOT / "gnas_serve", folder / "gnas_serve")
+    shutil.copy(ROOT / "bentofile.yaml", folder)
+    return folder
+
+
+def files_of(bento: Path) -> set[str]:
+    return {path.relative_to(bento).as_posix() for path in bento.rglob("*") if path.is_file()}
+
+
+def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
+    files = files_of(bento / "src")
+    code = {name for name in files if name.startswith("gnas_serve/")}
+    assert {"gnas_serve/service/bento.py", "gnas_serve/service/proto/recommender_pb2.py"} <= code
+    assert not any("__pycache__" in name or name.startswith("gnas_serve/cli/") for name in code)
+    shipped = {f"build/artifact/{name}" for name in files_of(artifact)}
+    assert files == code | shipped | {"bentofile.yaml"}
+
+
+def test_the_image_is_lean_and_pinned(bento: Path) -> None:
+    requirements = (bento / "env/python/requirements.txt").read_text().split()
+    names = {line.partition("==")[0] for line in requirements}
+    assert all("==" in line for line in requirements)
+    assert names >= {"bentoml", "faiss-cpu", "grpcio", "numpy", "onnxruntime", "uvloop", "httptools"}
+    assert not names & {"torch", "polars", "scipy", "onnx", "onnxruntime-gpu", "typer"}
+    dockerfile = (bento / "env/docker/Dockerfile").read_text()
+    assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in dockerfile
+    assert "apt-get" not in dockerfile
+
+
+def test_labels_name_the_artifact(bento: Path) -> None:
+    description = (bento / "bento.yaml").read_text()
+    for label in ("artifact: test-0", "model: tiny", "profile: exact"):
+        assert label in description
+
+
+def test_the_same_tag_again(bento: Path, home: Path, artifact: Path, tmp_path: Path) -> None:
+    before = {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
+    done = gnas_serve(home, tmp_path, "build", str(artifact), "--tag", "tiny:test-0")
+    assert done.returncode == 2
+    assert "tiny:test-0 exists already" in done.stderr
+    assert before == {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
+
+
+def test_bentoml_build_in_a_checkout_makes_the_same_files(
+    bento: Path, home: Path, artifact: Path, tmp_path: Path
+) -> None:
+    folder = checkout(tmp_path)
+    shutil.copytree(artifact, folder / "build" / "artifact")
+    done = run(home, folder, sys.executable, "-P", "-m", "bentoml", "build", "--output", "tag")
+    assert done.returncode == 0, done.stderr
+    name, version = done.stdout.strip().splitlines()[-1].removeprefix("__tag__:").split(":")
+    other = home / "bentos" / name / version
+    assert files_of(other) == files_of(bento)
+    for file in sorted(files_of(bento / "src") - {"bentofile.yaml"}):
+        assert (other / "src" / file).read_bytes() == (bento / "src" / file).read_bytes()
+    assert (other / "env/python/requirements.txt").read_bytes() == (bento / "env/python/requirements.txt").read_bytes()
+
+
+def test_bentoml_build_without_an_artifact_says_so(home: Path, tmp_path: Path) -> None:
+    done = run(home, checkout(tmp_path), sys.executable, "-P", "-m", "bentoml", "build")
+    assert done.returncode != 0
+    assert f"{tmp_path}/build/artifact" in done.stderr.replace("\n", "")
+    assert "make quickstart" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_refused_builds(home: Path, artifact: Path, tmp_path: Path) -> None:
+    altered = tmp_path / "altered"
+    shutil.copytree(artifact, altered)
+    vectors = altered / "items.vectors.npy"
+    content = bytearray(vectors.read_bytes())
+    content[-1] ^= 1
+    vectors.write_bytes(content)
+    for arguments, status, text in (
+        ([str(altered)], 8, "items.vectors.npy"),
+        ([str(tmp_path / "nothing")], 2, "does not exist"),
+        ([str(artifact), "--tag", "Upper Case:1"], 2, "Upper Case"),
+    ):
+        done = gnas_serve(home, tmp_path, "build", *arguments)
+        assert done.returncode == status, done.stderr
+        assert text in done.stderr.replace("\n", "")
+
+
+def test_a_bento_is_served_by_its_tag(bento: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENTOML_HOME", str(home))
+    served = Served("tiny", tmp_path / "elsewhere")
+    try:
+        answer = served.http("/v1/recommend", {"user_id": "user-0007", "k": 3})
+        assert all(item["item_id"].startswith("item-") for item in answer["items"])
+        client = [sys.executable, "-c", BENTOML_CLIENT.replace("1007", "'user-0007'").replace("2003", "'item-0003'")]
+        done = subprocess.run([*client, served.ready["http"]], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])[0] == answer
+        with urllib.request.urlopen(f"{served.ready['http']}/docs.json", timeout=5) as reply:
+            assert json.load(reply)["info"]["version"] == "test-0"
+    finally:
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(30) == 0, served.log.read_text()
+        assert served.process.stdout is not None
+        served.process.stdout.close()

@@ -1,0 +1,240 @@
+"""The gRPC door in process over a real channel: the HTTP door's answers, codes, limits, health, reflection."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import CollectorRegistry
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.calls import Calls
+from gnas_serve.service.client import recommend, to_id
+from gnas_serve.service.grpc import CODE_KEY, SERVICE, GrpcDoor
+from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
+from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.telemetry import Telemetry
+
+
+class World:
+    """One gRPC door, on an event loop in a thread of its own."""
+
+    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
+        self.recommender = recommender or Recommender.load(artifact)
+        self.registry = CollectorRegistry()
+        telemetry = Telemetry(self.registry)
+        chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
+        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.target = f"127.0.0.1:{self.run(self.door.open())}"
+        self.channel = grpc.insecure_channel(self.target)
+        self.stub = RecommenderStub(self.channel)
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+
+    def close(self) -> None:
+        self.channel.close()
+        self.run(self.door.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("grpc") / "artifact")
+
+
+@pytest.fixture(scope="module")
+def world(artifact: Path) -> Iterator[World]:
+    made = World(artifact)
+    yield made
+    made.close()
+
+
+def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str]:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    error: Any = raised.value
+    return error.code(), dict(error.trailing_metadata() or ()).get(CODE_KEY, ""), error.details()
+
+
+class TestAnswers:
+    def test_recommend_is_the_runtimes_answer(self, world: World) -> None:
+        answer = world.recommender.recommend(Query(1007, 5))
+        assert recommend(world.target, user_id=1007, k=5) == {
+            "items": [
+                {"item_id": item_id, "score": score, "source": "user"}
+                for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
+            ],
+            "model": {"name": "tiny", "version": "test-0"},
+        }
+
+    def test_absent_fields_have_the_http_doors_defaults(self, world: World) -> None:
+        answer = world.recommender.recommend(Query())
+        response = world.stub.Recommend(pb.RecommendRequest())
+        assert [item.item_id.integer for item in response.items] == answer.item_ids
+        assert {item.source for item in response.items} == {"popularity"}
+
+    def test_fold_in_exclusions_and_seen(self, world: World) -> None:
+        message = pb.RecommendRequest(
+            user_id=to_id("1007"), k=1000, history=[to_id(2001)], exclude=[to_id("2002")], exclude_seen=False
+        )
+        got = [item.item_id.integer for item in world.stub.Recommend(message).items]
+        assert got == world.recommender.recommend(Query(1007, 1000, (2001,), (2002,), False)).item_ids
+        assert len(got) == 78
+
+    def test_batch(self, world: World) -> None:
+        queries = [pb.RecommendRequest(user_id=to_id(1000 + row), k=row + 1) for row in range(20)]
+        response = world.stub.RecommendBatch(pb.RecommendBatchRequest(queries=queries))
+        assert [result.items for result in response.results] == [world.stub.Recommend(q).items for q in queries]
+
+    def test_similar_items(self, world: World) -> None:
+        response = world.stub.SimilarItems(pb.SimilarItemsRequest(item_id=to_id(2003), k=4))
+        answer = world.recommender.similar_items(2003, 4)
+        assert [(item.item_id.integer, item.score) for item in response.items] == list(
+            zip(answer.item_ids, answer.scores, strict=True)
+        )
+
+    def test_model(self, world: World) -> None:
+        facts = world.stub.GetModel(pb.GetModelRequest())
+        assert (facts.name, facts.num_items, dict(facts.metrics)) == ("tiny", 80, {"ndcg@20": 0.125})
+
+    def test_text_ids(self, tmp_path: Path) -> None:
+        world = World(write_tiny_artifact(tmp_path / "artifact", text_ids=True))
+        try:
+            items = recommend(world.target, user_id="user-0007", k=3)["items"]
+        finally:
+            world.close()
+        assert [item["item_id"] for item in items] == world.recommender.recommend(Query("user-0007", 3)).item_ids
+
+
+def query(**fields: Any) -> Callable[[RecommenderStub], object]:
+    return lambda stub: stub.Recommend(pb.RecommendRequest(**fields))
+
+
+BAD_CALLS: list[tuple[Callable[[Any], object], str, str]] = [
+    (query(k=0), "invalid_k", "k"),
+    (query(k=-1), "invalid_k", "k"),
+    (query(k=1_000_000_000), "invalid_k", "k"),
+    (query(user_id=pb.Id()), "invalid_id", "user_id"),
+    (query(user_id=to_id("u" * 257)), "invalid_id", "user_id"),
+    (query(history=[to_id(1), pb.Id()]), "invalid_id", "history.1"),
+    (query(history=[to_id(2001)] * 1001), "list_too_long", "history"),
+    (query(exclude=[to_id(2001)] * 1001), "list_too_long", "exclude"),
+    (lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest()), "list_too_short", "queries"),
+    (
+        lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest(queries=[pb.RecommendRequest()] * 257)),
+        "list_too_long",
+        "queries",
+    ),
+    (
+        lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest(queries=[pb.RecommendRequest(k=0)])),
+        "invalid_k",
+        "queries.0.k",
+    ),
+    (lambda stub: stub.SimilarItems(pb.SimilarItemsRequest()), "missing_field", "item_id"),
+    (lambda stub: stub.SimilarItems(pb.SimilarItemsRequest(item_id=to_id(2001), k=0)), "invalid_k", "k"),
+]
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(("call", "code", "field"), BAD_CALLS, ids=range(len(BAD_CALLS)))
+    def test_a_refused_call_names_the_field(
+        self, world: World, call: Callable[[Any], object], code: str, field: str
+    ) -> None:
+        status, got, details = refused(lambda: call(world.stub))
+        assert (status, got) == (grpc.StatusCode.INVALID_ARGUMENT, code)
+        assert details.startswith(f"{field}: ")
+
+    def test_an_unknown_item(self, world: World) -> None:
+        status, code, _ = refused(lambda: world.stub.SimilarItems(pb.SimilarItemsRequest(item_id=to_id(1))))
+        assert (status, code) == (grpc.StatusCode.NOT_FOUND, "item_not_found")
+
+    def test_bytes_that_are_no_message(self, world: World) -> None:
+        raw = world.channel.unary_unary(f"/{SERVICE}/Recommend")
+        status, code, _ = refused(lambda: raw(b"\xff\xff\xff\xff"))
+        assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_message")
+
+    def test_a_message_over_the_limit(self, world: World) -> None:
+        big = pb.RecommendRequest(user_id=to_id("u" * (MAX_BODY_BYTES + 1)))
+        assert refused(lambda: world.stub.Recommend(big))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def test_an_unknown_call(self, world: World) -> None:
+        raw = world.channel.unary_unary(f"/{SERVICE}/Nothing")
+        assert refused(lambda: raw(b""))[0] is grpc.StatusCode.UNIMPLEMENTED
+
+    def test_an_answer_that_takes_too_long(self, artifact: Path) -> None:
+        world = World(artifact, timeout_s=0.002)
+        queries = [pb.RecommendRequest(user_id=to_id(1000 + row % 60)) for row in range(256)]
+        try:
+            status, code, _ = refused(lambda: world.stub.RecommendBatch(pb.RecommendBatchRequest(queries=queries)))
+        finally:
+            world.close()
+        assert (status, code) == (grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded")
+
+    def test_a_bug_is_answered_without_its_details(self, artifact: Path, caplog: pytest.LogCaptureFixture) -> None:
+        class BrokenRecommender:
+            info = Recommender.load(artifact).info
+
+            def recommend(self, _query: Query) -> None:
+                raise ZeroDivisionError("secret")
+
+        world = World(artifact, recommender=BrokenRecommender())
+        try:
+            status, code, details = refused(lambda: world.stub.Recommend(pb.RecommendRequest()))
+        finally:
+            world.close()
+        assert (status, code) == (grpc.StatusCode.INTERNAL, "internal")
+        assert "secret" not in details
+        assert "secret" in caplog.text
+
+
+def test_health_and_drain(artifact: Path) -> None:
+    world = World(artifact)
+    try:
+        health = health_pb2_grpc.HealthStub(world.channel)
+        for name in ("", SERVICE):
+            assert health.Check(health_pb2.HealthCheckRequest(service=name)).status == 1
+        world.run(world.door.drain())
+        for name in ("", SERVICE):
+            answer = health.Check(health_pb2.HealthCheckRequest(service=name)).status
+            assert answer == health_pb2.HealthCheckResponse.NOT_SERVING
+        # Draining says so and still answers: callers need time to look elsewhere.
+        assert len(world.stub.Recommend(pb.RecommendRequest(k=3)).items) == 3
+    finally:
+        world.close()
+
+
+def test_reflection_lists_the_service(world: World) -> None:
+    stub = reflection_pb2_grpc.ServerReflectionStub(world.channel)
+    requests = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+    listed = next(stub.ServerReflectionInfo(requests)).list_services_response.service
+    assert {service.name for service in listed} >= {SERVICE, "grpc.health.v1.Health"}
+
+
+def test_metrics_name_the_door(artifact: Path) -> None:
+    world = World(artifact)
+    try:
+        world.stub.Recommend(pb.RecommendRequest())
+        refused(lambda: world.stub.Recommend(pb.RecommendRequest(k=0)))
+    finally:
+        world.close()
+    for code in ("OK", "INVALID_ARGUMENT"):
+        labels = {"door": "grpc", "method": "recommend", "code": code}
+        assert world.registry.get_sample_value("gnas_serve_requests_total", labels) == 1
+    assert world.registry.get_sample_value("gnas_serve_in_flight_requests", {"door": "grpc"}) == 0

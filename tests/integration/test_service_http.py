@@ -1,0 +1,170 @@
+"""The HTTP front in process: every call, what surrounds them, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from front_world import JSON, BrokenRecommender, World
+from prometheus_client import CollectorRegistry
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.runtime.query import Query
+from gnas_serve.service.calls import Calls
+from gnas_serve.service.telemetry import Telemetry
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("http") / "artifact")
+
+
+@pytest.fixture(scope="module")
+def world(artifact: Path) -> World:
+    return World(artifact)
+
+
+@pytest.fixture(scope="module")
+def text_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(write_tiny_artifact(tmp_path_factory.mktemp("text") / "artifact", text_ids=True))
+
+
+class TestAnswers:
+    def test_recommend_is_the_runtimes_answer(self, world: World) -> None:
+        reply = world.post("/v1/recommend", {"user_id": 1007, "k": 5})
+        answer = world.recommender.recommend(Query(1007, 5))
+        assert reply.status_code == 200
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.json() == {
+            "items": [
+                {"item_id": item_id, "score": score, "source": "user"}
+                for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
+            ],
+            "model": {"name": "tiny", "version": "test-0"},
+        }
+
+    @pytest.mark.parametrize(
+        ("body", "source"),
+        [
+            ({"user_id": 1007}, "user"),
+            ({"user_id": "1007"}, "user"),
+            ({"user_id": 999_999, "history": [2001, 2002]}, "fold_in"),
+            ({"history": ["2001"]}, "fold_in"),
+            ({"history": [31, "nothing"]}, "popularity"),
+            ({"user_id": "\u0000"}, "popularity"),
+            ({"user_id": -(2**63)}, "popularity"),
+            ({"user_id": None}, "popularity"),
+            ({}, "popularity"),
+        ],
+    )
+    def test_the_answer_says_how_the_asker_was_represented(self, world: World, body: object, source: str) -> None:
+        reply = world.post("/v1/recommend", body)
+        assert reply.status_code == 200
+        items = reply.json()["items"]
+        assert len(items) == 10
+        assert {item["source"] for item in items} == {source}
+
+    def test_history_and_exclude_are_never_answered(self, world: World) -> None:
+        everything = world.post("/v1/recommend", {"user_id": 1001, "k": 1000, "exclude_seen": False}).json()["items"]
+        assert len(everything) == 80
+        left = world.post(
+            "/v1/recommend",
+            {"user_id": 1001, "k": 1000, "exclude_seen": False, "history": [2003], "exclude": ["2004"]},
+        ).json()["items"]
+        gone = {item["item_id"] for item in everything} - {item["item_id"] for item in left}
+        assert gone == {2003, 2004}
+
+    def test_batch_is_the_single_answers_in_order(self, world: World) -> None:
+        queries = [{"user_id": 1000 + row, "k": row + 1} for row in range(20)] + [{"history": [2001]}, {}]
+        reply = world.post("/v1/recommend/batch", {"queries": queries})
+        singles = [world.post("/v1/recommend", query).json() for query in queries]
+        assert reply.json() == {
+            "results": [{"items": single["items"]} for single in singles],
+            "model": {"name": "tiny", "version": "test-0"},
+        }
+
+    def test_similar_items(self, world: World) -> None:
+        items = world.post("/v1/similar-items", {"item_id": "2003", "k": 4}).json()["items"]
+        assert [item["item_id"] for item in items] == world.recommender.similar_items(2003, 4).item_ids
+        assert {item["source"] for item in items} == {"item"}
+
+    def test_model(self, world: World) -> None:
+        facts = world.ask("GET", "/v1/model").json()
+        assert facts["name"] == "tiny"
+        assert (facts["num_users"], facts["num_items"], facts["embedding_dim"]) == (60, 80, 8)
+        assert facts["metrics"] == {"ndcg@20": 0.125}
+
+    def test_text_ids(self, text_world: World) -> None:
+        items = text_world.post("/v1/recommend", {"user_id": "user-0007", "history": ["item-0001"]}).json()["items"]
+        assert {item["source"] for item in items} == {"user"}
+        assert all(item["item_id"].startswith("item-") for item in items)
+
+    def test_a_body_in_pieces(self, world: World) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            for piece in (b'{"user_id"', b": 1007", b"}"):
+                yield piece
+
+        reply = world.ask("POST", "/v1/recommend", content=pieces(), headers=JSON)
+        assert reply.json() == world.post("/v1/recommend", {"user_id": 1007}).json()
+
+    @pytest.mark.parametrize(
+        "media",
+        [None, "application/json; charset=utf-8", "application/vnd.x+json", "application/x-www-form-urlencoded"],
+    )
+    def test_accepted_content_types(self, world: World, media: str | None) -> None:
+        headers = {"content-type": media} if media else {}
+        assert world.ask("POST", "/v1/recommend", content=b"{}", headers=headers).status_code == 200
+
+    def test_other_paths_reach_bentoml(self, world: World) -> None:
+        assert world.ask("GET", "/docs.json").text == "behind /docs.json"
+
+
+def test_a_bug_is_answered_without_its_details(artifact: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(artifact, recommender=BrokenRecommender(artifact))
+    reply = world.ask("POST", "/v1/recommend", content=b"{}", headers={"x-request-id": "abc-1"})
+    assert (reply.status_code, reply.json()["code"]) == (500, "internal")
+    assert "secret" not in reply.text
+    assert "abc-1" in caplog.text
+    assert "secret of /etc/passwd" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_kept"), [("req-1.A:b_c", True), ("x" * 129, False), ("a b", False), ("", False), ("a\tb", False)]
+)
+def test_request_ids_are_echoed_or_made(world: World, sent: str, is_kept: bool) -> None:
+    for path in ("/v1/recommend", "/v1/nothing"):
+        got = world.ask("POST", path, content=b"{}", headers={"x-request-id": sent}).headers["x-request-id"]
+        assert (got == sent) is is_kept
+        assert len(got) >= 8
+
+
+def test_metrics_count_requests_sources_and_time(artifact: Path) -> None:
+    world = World(artifact)
+    world.post("/v1/recommend", {"user_id": 1007})
+    world.post("/v1/recommend", {"user_id": 1007, "k": 0})
+    world.post("/v1/recommend/batch", {"queries": [{"user_id": 1007}, {}, {"history": [2001]}]})
+    world.post("/v1/tried/by/a/scanner", {})
+    assert world.metric("gnas_serve_requests_total", door="http", method="recommend", code="200") == 1
+    assert world.metric("gnas_serve_requests_total", door="http", method="recommend", code="400") == 1
+    assert world.metric("gnas_serve_requests_total", door="http", method="unknown", code="404") == 1
+    assert world.metric("gnas_serve_request_duration_seconds_count", door="http", method="recommend") == 2
+    bucket = "gnas_serve_request_duration_seconds_bucket"
+    assert world.metric(bucket, door="http", method="recommend", le="0.0005") is not None
+    for source, count in (("user", 2), ("popularity", 1), ("fold_in", 1)):
+        assert world.metric("gnas_serve_answers_total", source=source) == count
+
+
+def test_the_access_log_is_one_line_per_request_and_off_by_default(
+    artifact: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(artifact)
+    caplog.set_level("INFO", logger="gnas_serve")
+    world.post("/v1/recommend", {})
+    assert caplog.text == ""
+    telemetry = Telemetry(CollectorRegistry(), access_log=True)
+    world.front.open(Calls(world.recommender, telemetry), telemetry)
+    world.ask("POST", "/v1/recommend", content=b"{}", headers={"x-request-id": "abc-1"})
+    (record,) = caplog.records
+    assert record.getMessage().startswith("http recommend 200 ")
+    assert record.getMessage().endswith(" abc-1")

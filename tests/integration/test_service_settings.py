@@ -1,0 +1,136 @@
+"""Settings, the status table, ports, and what a serving process may import."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grpc import StatusCode
+from tiny_artifact import write_tiny_artifact
+
+import gnas_serve.errors
+from gnas_serve.errors import ConfigError, GnasError, StorageError
+from gnas_serve.runtime.query import MAX_K, MAX_LIST
+from gnas_serve.service.errors import STATUSES, statuses_of
+from gnas_serve.service.ports import check_host, check_port_free
+from gnas_serve.service.settings import DEFAULT_ARTIFACT, Settings
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_artifact(tmp_path_factory.mktemp("settings") / "artifact")
+
+
+class TestSettings:
+    def test_defaults(self, artifact: Path) -> None:
+        assert Settings.from_environment({"GNAS_ARTIFACT": str(artifact)}) == Settings(artifact)
+
+    def test_every_variable_is_read(self, artifact: Path) -> None:
+        settings = Settings.from_environment(
+            {
+                "GNAS_ARTIFACT": str(artifact),
+                "GNAS_VERIFY": "false",
+                "GNAS_GRPC_HOST": "127.0.0.1",
+                "GNAS_GRPC_PORT": "4001",
+                "GNAS_WORKERS": "2",
+                "GNAS_MAX_IN_FLIGHT": "7",
+                "GNAS_TIMEOUT_S": "0.5",
+                "GNAS_DRAIN_S": "3",
+                "GNAS_ACCESS_LOG": "Yes",
+            }
+        )
+        assert settings == Settings(artifact, False, "127.0.0.1", 4001, 2, 7, 0.5, 3.0, True)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("GNAS_GRPC_PORT", "0"),
+            ("GNAS_GRPC_PORT", "65536"),
+            ("GNAS_GRPC_PORT", "3001.5"),
+            ("GNAS_WORKERS", "-1"),
+            ("GNAS_WORKERS", "²"),
+            ("GNAS_MAX_IN_FLIGHT", "many"),
+            ("GNAS_TIMEOUT_S", "0"),
+            ("GNAS_TIMEOUT_S", "nan"),
+            ("GNAS_DRAIN_S", "inf"),
+            ("GNAS_DRAIN_S", "soon"),
+            ("GNAS_VERIFY", "maybe"),
+            ("GNAS_ACCESS_LOG", "2"),
+        ],
+    )
+    def test_a_wrong_value_is_named(self, artifact: Path, name: str, value: str) -> None:
+        with pytest.raises(ConfigError, match=f"{name}={value!r}"):
+            Settings.from_environment({"GNAS_ARTIFACT": str(artifact), name: value})
+
+    def test_an_absent_artifact_names_both_places(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as raised:
+            Settings.from_environment({"GNAS_ARTIFACT": str(tmp_path)})
+        assert str(tmp_path) in raised.value.message
+        assert str(DEFAULT_ARTIFACT) in raised.value.message
+        assert "make quickstart" in raised.value.hint
+
+
+def every_error(root: type[GnasError] = GnasError) -> list[type[GnasError]]:
+    return [root, *(found for child in root.__subclasses__() for found in every_error(child))]
+
+
+class TestStatuses:
+    def test_the_table_agrees_with_the_drawing_of_the_error_tree(self) -> None:
+        drawn = re.findall(r"(\w+Error) +(?:\d+|-) +(\d{3}) ", gnas_serve.errors.__doc__ or "")
+        assert len(drawn) >= 14
+        for name, status in drawn:
+            assert statuses_of(getattr(gnas_serve.errors, name)("x")).http == int(status), name
+
+    def test_no_row_is_for_a_success(self) -> None:
+        assert all(row.http >= 400 and row.grpc is not StatusCode.OK for row in STATUSES.values())
+
+    def test_codes_fit_into_trailing_metadata(self) -> None:
+        assert all(re.fullmatch(r"[a-z_]+", kind.code) for kind in every_error())
+
+
+class TestPorts:
+    def test_a_port_somebody_listens_on(self) -> None:
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            with pytest.raises(StorageError, match=str(port)) as raised:
+                check_port_free("127.0.0.1", port, door="gRPC", option="--grpc-port")
+        assert raised.value.code == "port_taken"
+        assert "--grpc-port" in raised.value.hint
+        check_port_free("127.0.0.1", port, door="gRPC", option="--grpc-port")
+
+    def test_a_host_name_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="localhost"):
+            check_host("localhost")
+
+
+FORBIDDEN = ("torch", "torch_geometric", "onnx", "polars", "scipy", "numba", "optuna", "gnas_search", "gnas_export")
+SERVING = f"""
+import sys
+from gnas_serve.service import bento
+assert "faiss" not in sys.modules, "the model's runtime is for workers"
+service = bento.GnasServe.inner()
+loaded = sorted(set({FORBIDDEN!r}) & set(sys.modules))
+print(",".join(loaded) or "none", service._calls.model.name)
+"""
+
+
+def test_a_serving_process_never_imports_training(artifact: Path) -> None:
+    environment = {**os.environ, "GNAS_ARTIFACT": str(artifact)}
+    done = subprocess.run([sys.executable, "-c", SERVING], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "none tiny", done.stderr
+
+
+def test_limits_of_schemas_are_the_runtimes() -> None:
+    from gnas_serve.service.schemas import RecommendRequest
+
+    schema = RecommendRequest.model_json_schema()["properties"]
+    assert schema["k"]["maximum"] == MAX_K
+    assert schema["history"]["maxItems"] == schema["exclude"]["maxItems"] == MAX_LIST

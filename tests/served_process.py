@@ -1,0 +1,64 @@
+"""A real `gnas-serve serve` process for tests, and BentoML's own client as a script."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+# In a process of its own: importing bentoml warns, and warnings are errors in tests.
+BENTOML_CLIENT = """
+import json, sys, bentoml
+with bentoml.SyncHTTPClient(sys.argv[1]) as client:
+    one = client.recommend({"user_id": 1007, "k": 3})
+    many = client.recommend_batch({"queries": [{"user_id": 1007, "k": 3}]})
+    like = client.similar_items({"item_id": 2003, "k": 3})
+print(json.dumps([one, many, like], default=lambda model: model.model_dump()))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Served:
+    """A server, started from an empty folder."""
+
+    def __init__(self, target: str, folder: Path, *arguments: str) -> None:
+        self.http_port, self.grpc_port = free_port(), free_port()
+        command = [sys.executable, "-m", "gnas_serve.cli", "serve", target, "--output", "json", *arguments]
+        command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
+        folder.mkdir()
+        self.log = folder.parent / f"{folder.name}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.log.read_text()
+        self.ready: dict[str, Any] = json.loads(line)
+
+    def http(self, path: str, body: object = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.ready['http']}{path}", data, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            content = reply.read()
+        return json.loads(content) if reply.headers["content-type"] == "application/json" else content.decode()
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self.ready["grpc"])
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status

@@ -1,0 +1,60 @@
+import json
+
+import pytest
+from gnas_export.decisions import Decisions, Form, quickest
+
+from gnas_serve.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("forms", "expected"),
+    [
+        ([("small", 10, 100.0), ("big", 90, 95.0)], "small"),  # a tie: the smaller
+        ([("small", 10, 100.0), ("big", 90, 85.0)], "small"),  # faster, but not by 20 %
+        ([("small", 10, 100.0), ("big", 90, 79.0)], "big"),
+        ([("small", 10, 100.0), ("middle", 50, 75.0), ("big", 90, 70.0)], "middle"),  # smallest near the fastest
+        ([("only", 10, 100.0)], "only"),
+    ],
+)
+def test_tie_rules(forms, expected):
+    assert quickest([Form(*form) for form in forms]).name == expected
+    assert quickest([Form(*form) for form in reversed(forms)]).name == expected
+
+
+def test_decisions_are_repeated_word_for_word(tmp_path):
+    first = Decisions("balanced", "auto")
+    first.take("index", "flat", "few items")
+    first.take("form", "int8", "31 us against 60 us")
+    first.write(tmp_path / "a.json")
+    second = Decisions.read(tmp_path / "a.json", profile="balanced", ranker="auto")
+    assert second.given("index").choice == "flat"
+    assert second.given("tables") is None
+    second.write(tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"format_version": 1}', "\x00", '{"format_version": 1, "profile": 1}']
+)
+def test_another_file_is_refused(tmp_path, text):
+    (tmp_path / "d.json").write_text(text)
+    with pytest.raises(ConfigError, match="no decisions file"):
+        Decisions.read(tmp_path / "d.json", profile="balanced", ranker="auto")
+
+
+def test_unknown_choices_and_other_settings_are_refused(tmp_path):
+    path = tmp_path / "d.json"
+    with pytest.raises(ConfigError, match="no such decisions file"):
+        Decisions.read(path, profile="balanced", ranker="auto")
+    made = Decisions("balanced", "auto")
+    made.take("index", "flat", "")
+    made.write(path)
+    with pytest.raises(ConfigError, match="profile 'balanced'"):
+        Decisions.read(path, profile="fast", ranker="auto")
+    with pytest.raises(ConfigError, match="ranker 'auto'"):
+        Decisions.read(path, profile="balanced", ranker="always")
+    raw = json.loads(path.read_text())
+    raw["decisions"]["index"]["choice"] = "hnsw"
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ConfigError, match="does not know"):
+        Decisions.read(path, profile="balanced", ranker="auto")

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
+from gnas_export.parity import mean_overlap, relative_difference
+from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
+from gnas_search.evaluate import UserMetrics
+
+from gnas_serve.errors import ParityError, QualityGateError
+
+
+def _jury(count=200):
+    return Jury(np.arange(count), sp.csr_matrix((count, 5), dtype=np.float32), 0)
+
+
+def _metrics(ndcg):
+    return UserMetrics(np.asarray(ndcg), np.asarray(ndcg))
+
+
+def test_the_first_breach_ends_it_with_its_own_exit_code():
+    fine = at_least("a", 1.0, 0.5, "")
+    with pytest.raises(ParityError, match="gate b: 2 against a limit of 1") as caught:
+        raise_first_breach([fine, at_most("b", 2.0, 1.0, ""), at_least("c", 0.0, 1.0, "")])
+    assert caught.value.exit_code == 5
+    with pytest.raises(QualityGateError) as caught:
+        raise_first_breach([at_least("c", 0.0, 1.0, "")])
+    assert caught.value.exit_code == 6
+    raise_first_breach([fine, skipped("d", 1.0, "nobody to ask")])
+
+
+def test_what_is_no_number_fails_and_is_null_in_json():
+    for gate in (at_least("a", float("nan"), 0.0, ""), at_most("a", float("inf"), 1.0, "")):
+        assert not gate.passed
+        assert gate.to_json()["value"] is None
+        with pytest.raises((ParityError, QualityGateError)):
+            raise_first_breach([gate])
+
+
+def test_the_quality_gate_passes_equal_paths_and_fails_a_loss():
+    ndcg = np.random.default_rng(0).random(200)
+    assert no_loss(_jury(), _metrics(ndcg), _metrics(ndcg), 0.0, "itself").passed
+    assert not no_loss(_jury(), _metrics(ndcg * 0.97), _metrics(ndcg), 0.01, "more").passed
+    assert no_loss(_jury(), _metrics(ndcg * 0.97), _metrics(ndcg), 0.05, "more").passed
+
+
+def test_the_quality_gate_wants_certainty():
+    # Equal on average, but so unsure that a loss beyond the limit cannot be excluded.
+    rng = np.random.default_rng(0)
+    a, b = rng.random(40), rng.random(40)
+    b += a.mean() - b.mean()
+    assert not no_loss(_jury(40), _metrics(a), _metrics(b), 0.01, "noise").passed
+
+
+def test_the_popularity_gate():
+    rng = np.random.default_rng(0)
+    popularity = rng.random(200) * 0.2
+    assert not not_below_popularity(_jury(), _metrics(popularity * 0.5), _metrics(popularity)).passed
+    assert not_below_popularity(_jury(), _metrics(popularity), _metrics(popularity)).passed
+    assert not_below_popularity(_jury(), _metrics(popularity + 0.1), _metrics(popularity)).passed
+
+
+def test_too_few_gate_users_are_said():
+    assert not _jury(MIN_USERS).too_small
+    reason = _jury(MIN_USERS - 1).too_small
+    assert str(MIN_USERS - 1) in reason
+    gates = unjudged(reason, 0.01)
+    assert all(gate.passed and gate.value is None and reason in gate.remark for gate in gates)
+
+
+def test_relative_difference():
+    a = np.array([1.0, -4.0], np.float32)
+    assert relative_difference([a], [a]) == 0
+    assert relative_difference([a + np.float32(0.04)], [a]) == pytest.approx(0.01, rel=1e-3)
+    assert relative_difference([a[:1]], [a]) == float("inf")
+    assert relative_difference([np.array([1.0, np.nan], np.float32)], [a]) == float("inf")
+
+
+def test_mean_overlap():
+    scores = np.arange(10, dtype=np.float32)
+    assert mean_overlap([scores], [scores], k=4) == 1.0
+    assert mean_overlap([-scores], [scores], k=4) == 0.0
+    assert mean_overlap([-scores], [scores], k=20) == 1.0

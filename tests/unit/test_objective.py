@@ -1,0 +1,127 @@
+"""The losses against their definitions, and what a batch holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from gnas_search.architecture import LOSSES as LOSS_NAMES
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.objective import LOSSES, Batch, batches, bpr, sampled_softmax
+
+NUM_USERS, NUM_ITEMS, DIM = 17, 40, 6
+
+
+def _positives(seed: int = 0) -> sp.csr_matrix:
+    dense = np.random.default_rng(seed).random((NUM_USERS, NUM_ITEMS)) < 0.15
+    dense[2] = False
+    return sp.csr_matrix(dense.astype(np.float32))
+
+
+def _whole(positives: sp.csr_matrix) -> Batch:
+    (batch,) = batches(positives, 1000, np.random.default_rng(0))
+    return batch
+
+
+def _vectors(count: int, seed: int) -> torch.Tensor:
+    return torch.randn((count, DIM), generator=torch.Generator().manual_seed(seed))
+
+
+def test_an_epoch_holds_every_user_with_positives_once() -> None:
+    positives = _positives()
+    epoch = list(batches(positives, 5, np.random.default_rng(0)))
+    users = np.concatenate([batch.users.numpy() for batch in epoch])
+    assert sorted(users) == [user for user in range(NUM_USERS) if user != 2]
+    assert [len(batch.users) for batch in epoch] == [5, 5, 5, 1]
+    for batch in epoch:
+        for position, user in enumerate(batch.users.tolist()):
+            span = slice(batch.positives.indptr[position], batch.positives.indptr[position + 1])
+            assert batch.positives.indices[span].tolist() == positives[user].indices.tolist()
+            assert batch.weights[span].sum().item() == pytest.approx(1 / len(batch.users))
+
+
+def test_long_histories_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnas_search.objective.MAX_POSITIVES", 12)
+    sizes = []
+    for batch in batches(_positives(), 1000, np.random.default_rng(0)):
+        sizes.append(len(batch.users))
+        assert len(batch.positives.indices) <= 12 or len(batch.users) == 1
+    assert sum(sizes) == NUM_USERS - 1
+    assert max(sizes) > 1
+
+
+def test_the_full_softmax_is_its_definition() -> None:
+    positives, spec = _positives(), ArchitectureSpec(num_negatives=NUM_ITEMS, temperature=0.5)
+    batch, users, items = _whole(positives), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
+    ours = sampled_softmax(users[batch.users], items, batch, spec, np.random.default_rng(0))
+    expected = []
+    for user in batch.users.tolist():
+        scores = (items @ users[user]) / 0.5
+        own = positives[user].indices.tolist()
+        others = scores[[item for item in range(NUM_ITEMS) if item not in own]]
+        losses = [-torch.log_softmax(torch.cat([scores[item : item + 1], others]), 0)[0] for item in own]
+        expected.append(torch.stack(losses).mean())
+    torch.testing.assert_close(ours, torch.stack(expected).mean())
+
+
+def test_the_sampled_softmax_estimates_the_full_one() -> None:
+    batch, users, items = _whole(_positives()), _vectors(NUM_USERS, 1) * 0.3, _vectors(NUM_ITEMS, 2) * 0.3
+    rng = np.random.default_rng(0)
+
+    def loss(num_negatives: int) -> float:
+        spec = ArchitectureSpec(num_negatives=num_negatives, temperature=1.0)
+        return float(sampled_softmax(users[batch.users], items, batch, spec, rng))
+
+    estimates = [loss(10) for _ in range(200)]
+    assert np.mean(estimates) == pytest.approx(loss(NUM_ITEMS), rel=0.02)
+    assert np.std(estimates) > 0
+
+
+def test_bpr_is_its_definition_with_collisions_left_out() -> None:
+    positives = sp.csr_matrix(np.array([[1, 1, 0], [1, 0, 0]], dtype=np.float32))
+    batch, users, items = _whole(positives), _vectors(2, 1), _vectors(3, 2)
+    ours = bpr(users[batch.users], items, batch, ArchitectureSpec(temperature=0.5), np.random.default_rng(7))
+    drawn = np.random.default_rng(7).integers(0, 3, 3, dtype=np.int32)
+    expected = 0.0
+    for entry, negative in enumerate(drawn):
+        user = int(batch.users[batch.positives.rows[entry]])
+        own = positives[user].indices
+        if negative not in own:
+            margin = users[user] @ (items[batch.positives.indices[entry]] - items[negative]) / 0.5
+            expected += float(-torch.nn.functional.logsigmoid(margin)) / (2 * len(own))
+    assert expected > 0
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
+    batch, spec = _whole(_positives()), ArchitectureSpec(loss=name, num_negatives=12, temperature=0.7)
+    users, items = _vectors(NUM_USERS - 1, 1).requires_grad_(), _vectors(NUM_ITEMS, 2).requires_grad_()
+
+    def loss(step: float = 0.0) -> torch.Tensor:
+        moved = (users + step * users_way, items + step * items_way)
+        return LOSSES[name](*moved, batch, spec, np.random.default_rng(3))
+
+    users_way, items_way = _vectors(NUM_USERS - 1, 5), _vectors(NUM_ITEMS, 6)
+    loss().backward()
+    slope = float((users.grad * users_way).sum() + (items.grad * items_way).sum())
+    with torch.no_grad():
+        measured = float(loss(1e-2) - loss(-1e-2)) / 2e-2
+    assert measured == pytest.approx(slope, rel=1e-2, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_a_user_who_has_everything_gives_no_nan(name: str) -> None:
+    batch = _whole(sp.csr_matrix(np.ones((2, 5), np.float32)))
+    users, items = _vectors(2, 1).requires_grad_(), _vectors(5, 2).requires_grad_()
+    spec = ArchitectureSpec(loss=name, num_negatives=5)
+    loss = LOSSES[name](users, items, batch, spec, np.random.default_rng(0))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(users.grad).all()
+
+
+def test_the_registry_is_what_architectures_may_name() -> None:
+    assert sorted(LOSSES) == sorted(LOSS_NAMES)

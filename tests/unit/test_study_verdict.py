@@ -1,0 +1,55 @@
+"""The verdict: a network must be clear of the noise and beat the margin."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from gnas_search.evaluate import Interval
+from gnas_search.study.records import Baseline, Measurement, Trial
+from gnas_search.study.verdict import MARGIN_NDCG, decide
+from gnas_serve.errors import NoViableTrialError
+
+NOTHING = Interval(0.0, 0.0, 0.0)
+MEASURED = Measurement(NOTHING, NOTHING, 0.0, 0)
+SIMPLE = Baseline("svd", True, MEASURED)
+NETWORK = Trial(3, "complete", None, "gnn-0", MEASURED, "tpe", None, "")
+BASE = np.random.default_rng(0).random(2000)
+
+
+def gained(mean: float, noise: float = 0.02) -> npt.NDArray[np.float64]:
+    values: npt.NDArray[np.float64] = BASE + mean + noise * np.random.default_rng(1).standard_normal(len(BASE))
+    return values
+
+
+@pytest.mark.parametrize(
+    ("ndcg", "kind", "words"),
+    [
+        (gained(0.05), "gnn", "ship the graph network"),
+        (gained(MARGIN_NDCG / 2), "baseline", "below the margin"),
+        (gained(0.02, noise=2.0), "baseline", "within the noise"),
+        (gained(-0.05), "baseline", "within the noise"),
+    ],
+)
+def test_who_wins(ndcg: npt.NDArray[np.float64], kind: str, words: str) -> None:
+    verdict = decide((NETWORK, ndcg), (SIMPLE, BASE), seed=0)
+    assert verdict.kind == kind
+    assert verdict.name == ("gnn-0" if kind == "gnn" else "svd")
+    assert words in verdict.reason
+    assert verdict.gain is not None
+    assert verdict.gain.low < verdict.gain.value < verdict.gain.high
+    assert verdict.margin == MARGIN_NDCG
+
+
+def test_one_side_absent_or_useless() -> None:
+    nothing = np.zeros(10)
+    assert decide(None, (SIMPLE, BASE), seed=0).name == "svd"
+    assert decide((NETWORK, nothing), (SIMPLE, BASE), seed=0).name == "svd"
+    assert decide((NETWORK, BASE), None, seed=0).name == "gnn-0"
+    assert decide((NETWORK, BASE), (SIMPLE, nothing), seed=0).kind == "gnn"
+
+
+def test_nothing_usable_at_all() -> None:
+    with pytest.raises(NoViableTrialError):
+        decide((NETWORK, np.zeros(10)), (SIMPLE, np.zeros(10)), seed=0)

@@ -1,0 +1,241 @@
+"""Training finds structure, stops when it should, and repeats itself exactly."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gnas_search.architecture import COMBINATIONS, EDGES, INITS, OPERATOR_NAMES, SCORERS, ArchitectureSpec
+from gnas_search.checkpoint import Checkpoint
+from gnas_search.data.dataset import Dataset, InteractionGraph
+from gnas_search.data.interactions import DatasetConfig
+from gnas_search.evaluate import Validation, validation_of
+from gnas_search.heads import HEADS
+from gnas_search.train import EpochResult, Trainer, fit_selected, train_checkpoint
+from gnas_serve.errors import ConfigError, NoViableTrialError
+from gnas_serve.vocabulary import Vocabulary
+
+NUM_USERS, NUM_ITEMS = 120, 90
+SMALL = ArchitectureSpec(embedding_dim=8, batch_size=32, num_negatives=40, epochs=4, temperature=0.2)
+
+
+def _csr(dense: np.ndarray) -> sp.csr_matrix:
+    return sp.csr_matrix(dense.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """Three communities of users and items, with noise; a second event adds edges."""
+    rng = np.random.default_rng(0)
+    same = (np.arange(NUM_USERS)[:, None] % 3) == (np.arange(NUM_ITEMS) % 3)
+    target = rng.random(same.shape) < np.where(same, 0.3, 0.02)
+    valid = target & (rng.random(same.shape) < 0.2)
+    target[:, 7] = valid[:, 7] = False
+    views = rng.random(same.shape) < np.where(same, 0.2, 0.02)
+    train = target & ~valid
+    return Dataset(
+        users=Vocabulary.from_ids(range(NUM_USERS)),
+        items=Vocabulary.from_ids([f"item-{row:03}" for row in range(NUM_ITEMS)]),
+        selection=InteractionGraph(_csr(train), _csr(train | views)),
+        final=InteractionGraph(_csr(target), _csr(target | views)),
+        valid=_csr(valid),
+        item_features=None,
+        user_features=None,
+        item_recency=None,
+        item_titles=None,
+        target_event="purchase",
+        events=("purchase", "view"),
+        policy="random",
+        fingerprint="f" * 64,
+        config=DatasetConfig(),
+    )
+
+
+@pytest.fixture(scope="module")
+def validation(dataset: Dataset) -> Validation:
+    return validation_of(dataset)
+
+
+@pytest.mark.parametrize("operator", OPERATOR_NAMES)
+@pytest.mark.parametrize("loss", ["bpr", "sampled_softmax"])
+def test_every_operator_learns_the_communities(
+    operator: str, loss: str, dataset: Dataset, validation: Validation
+) -> None:
+    scorer = "cosine" if loss == "sampled_softmax" else "dot"
+    spec = replace(
+        SMALL,
+        layers=(operator,),
+        loss=loss,
+        scorer=scorer,
+        init="random",
+        epochs=25,
+        learning_rate=0.03,
+        include_input=True,
+    )
+    trainer = Trainer(spec, dataset.selection, seed=0)
+    before = validation.score(*trainer.vectors()).mean()[1]
+    assert trainer.advance(25) == 25
+    after = validation.score(*trainer.vectors()).mean()[1]
+    assert after > max(0.24, 2 * before)  # chance is 0.11; knowing the communities and nothing else 0.30 to 0.38
+
+
+@pytest.mark.parametrize("combination", COMBINATIONS)
+@pytest.mark.parametrize("include_input", [False, True])
+@pytest.mark.parametrize("layers", [(), ("gcn", "lightgcn")])
+def test_shapes_and_scales_of_the_vectors(
+    combination: str, include_input: bool, layers: tuple[str, ...], dataset: Dataset
+) -> None:
+    parts = {"last": 1, "mean": 1, "concat": len(layers) + include_input}[combination] if layers else 1
+    for scorer in SCORERS:
+        spec = replace(SMALL, combination=combination, include_input=include_input, layers=layers, scorer=scorer)
+        users, items = Trainer(spec, dataset.selection, seed=0).vectors()
+        assert users.shape == (NUM_USERS, 8 * parts)
+        assert items.shape == (NUM_ITEMS, 8 * parts)
+        assert users.dtype == items.dtype == np.float32
+        if scorer == "cosine":
+            np.testing.assert_allclose(np.linalg.norm(users, axis=1), 1.0, rtol=1e-5)
+
+
+def test_an_item_without_edges_has_finite_vectors(dataset: Dataset) -> None:
+    spec = replace(SMALL, edges="target")
+    trainer = Trainer(spec, dataset.selection, seed=0)
+    trainer.advance(2)
+    users, items = trainer.vectors()
+    assert not items[7].any()
+    assert np.isfinite(users).all()
+    assert np.isfinite(items).all()
+
+
+def test_edges_of_other_events_carry_messages(dataset: Dataset) -> None:
+    vectors = [Trainer(replace(SMALL, edges=edges), dataset.selection, seed=0).vectors()[1] for edges in EDGES]
+    assert not np.allclose(vectors[0], vectors[1])
+
+
+def test_svd_init_starts_far_above_random(dataset: Dataset, validation: Validation) -> None:
+    start = {
+        init: validation.score(*Trainer(replace(SMALL, init=init), dataset.selection, seed=0).vectors()).mean()[1]
+        for init in INITS
+    }
+    assert start["svd"] > start["random"] + 0.05
+
+
+@pytest.mark.parametrize("layers", [("lightgcn", "lightgcn"), ("gat",), ("sage_max",)])
+def test_equal_seeds_repeat_exactly_and_others_do_not(layers: tuple[str, ...], dataset: Dataset) -> None:
+    spec = replace(SMALL, layers=layers, epochs=2)
+
+    def fitted(seed: int) -> np.ndarray:
+        trainer = Trainer(spec, dataset.selection, seed=seed)
+        trainer.advance(2)
+        return trainer.vectors()[1]
+
+    first = fitted(1)
+    np.testing.assert_array_equal(first, fitted(1))
+    assert not np.array_equal(first, fitted(2))
+
+
+def test_specs_of_one_key_are_one_model(dataset: Dataset) -> None:
+    specs = [replace(SMALL, scorer="dot", temperature=temperature, epochs=1) for temperature in (0.2, 0.9)]
+    assert specs[0].key() == specs[1].key()
+    trainers = [Trainer(spec, dataset.selection, seed=0) for spec in specs]
+    for trainer in trainers:
+        trainer.advance(1)
+    np.testing.assert_array_equal(trainers[0].vectors()[0], trainers[1].vectors()[0])
+
+
+def test_advancing_in_steps_is_advancing_at_once(dataset: Dataset) -> None:
+    whole, stepped = (Trainer(SMALL, dataset.selection, seed=0) for _ in range(2))
+    assert whole.advance(3) == 3
+    assert [stepped.advance(1) for _ in range(3)] == [1, 1, 1]
+    np.testing.assert_array_equal(whole.vectors()[0], stepped.vectors()[0])
+    assert whole.loss == stepped.loss
+    assert whole.advance(10) == 1  # spec.epochs is the end of the schedule
+    assert whole.epoch == 4
+
+
+def test_a_deadline_ends_training_before_the_next_batch(dataset: Dataset) -> None:
+    seen: list[int] = []
+    trainer = Trainer(SMALL, dataset.selection, seed=0)
+    assert trainer.advance(4, deadline=time.monotonic() - 1, on_batch=lambda: seen.append(1)) == 0
+    assert trainer.epoch == 0
+    assert not seen
+    trainer.advance(1, deadline=time.monotonic() + 60, on_batch=lambda: seen.append(1))
+    assert len(seen) == 4  # 120 users in batches of 32
+
+
+def test_weight_decay_shrinks_the_embeddings(dataset: Dataset) -> None:
+    norms = []
+    for decay in (0.0, 5.0):
+        spec = replace(SMALL, layers=(), scorer="dot", weight_decay=decay)
+        trainer = Trainer(spec, dataset.selection, seed=0)
+        trainer.advance(4)
+        norms.append(np.linalg.norm(trainer.vectors()[0]))
+    assert norms[1] < 0.8 * norms[0]
+
+
+def test_divergence_is_said(dataset: Dataset) -> None:
+    spec = replace(SMALL, scorer="dot", loss="bpr", learning_rate=1e30, layers=("gcn", "gcn"))
+    with pytest.raises(NoViableTrialError, match="diverged in epoch") as caught:
+        Trainer(spec, dataset.selection, seed=0).advance(4)
+    assert caught.value.code == "diverged"
+
+
+def test_selection_keeps_the_best_epoch_and_stops_by_patience(dataset: Dataset, validation: Validation) -> None:
+    spec = replace(SMALL, epochs=60, patience=2, learning_rate=0.1)
+    told: list[EpochResult] = []
+    fit = fit_selected(spec, dataset.selection, validation, seed=0, on_epoch=told.append)
+    assert fit.stopped == "patience"
+    assert tuple(told) == fit.history
+    assert fit.best_epoch == len(fit.history) - 2
+    best = max(fit.history, key=lambda result: result.ndcg)
+    assert best.epoch == fit.best_epoch
+    assert fit.metrics.mean()[1] == best.ndcg
+    np.testing.assert_array_equal(validation.score(fit.user_vectors, fit.item_vectors).ndcg, fit.metrics.ndcg)
+    assert fit.num_parameters == (NUM_USERS + NUM_ITEMS) * 8
+
+
+def test_selection_ends_with_the_epochs_or_the_deadline(dataset: Dataset, validation: Validation) -> None:
+    spec = replace(SMALL, epochs=2, patience=10)
+    assert fit_selected(spec, dataset.selection, validation, seed=0).stopped == "epochs"
+    late = fit_selected(spec, dataset.selection, validation, seed=0, deadline=time.monotonic() - 1)
+    assert (late.stopped, late.best_epoch, late.history) == ("deadline", 0, ())
+
+
+def test_a_checkpoint_holds_both_fits_and_survives_the_disk(dataset: Dataset, tmp_path: Path) -> None:
+    spec = replace(SMALL, epochs=3)
+    checkpoint = train_checkpoint(dataset, spec, seed=0)
+    assert checkpoint.name == spec.key()
+    assert 1 <= checkpoint.selection.epochs == checkpoint.final.epochs <= 3
+    expected = Trainer(spec, dataset.final, seed=0)
+    expected.advance(checkpoint.final.epochs)
+    np.testing.assert_array_equal(checkpoint.final.item_vectors, expected.vectors()[1])
+    assert not np.array_equal(checkpoint.selection.item_vectors, checkpoint.final.item_vectors)
+    checkpoint.save(tmp_path / "checkpoint")
+    again = Checkpoint.load(tmp_path / "checkpoint")
+    np.testing.assert_array_equal(again.final.user_vectors, checkpoint.final.user_vectors)
+    assert again.metrics == checkpoint.metrics
+    assert ArchitectureSpec.from_json(again.spec) == spec
+
+
+@pytest.mark.parametrize("name", ["popularity", "svd"])
+def test_a_baseline_becomes_an_ordinary_checkpoint(name: str, dataset: Dataset, validation: Validation) -> None:
+    checkpoint = train_checkpoint(dataset, name, seed=0)
+    assert (checkpoint.name, checkpoint.scorer) == (name, "dot")
+    assert checkpoint.selection.epochs == checkpoint.final.epochs == 0
+    measured = validation.score(checkpoint.selection.user_vectors, checkpoint.selection.item_vectors)
+    assert checkpoint.metrics["ndcg@20"] == measured.mean()[1]
+    assert len(checkpoint.final.item_vectors) == NUM_ITEMS
+
+
+def test_item_knn_is_refused_with_a_way_out(dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="svd") as caught:
+        train_checkpoint(dataset, "item-knn", seed=0)
+    assert caught.value.exit_code == 2
+
+
+def test_the_heads_are_what_architectures_may_name() -> None:
+    assert sorted(HEADS) == sorted(SCORERS)
