@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+
 from gnas_search.checkpoint import Checkpoint, Fit
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
-
 from gnas_serve.vocabulary import Vocabulary
 
 

@@ -84,6 +84,11 @@ class Decisions:
         self.taken[name] = Decision(choice, reason)
         return self.taken[name]
 
+    def revised(self, forced: dict[str, Decision]) -> Decisions:
+        """Start again with some choices forced: what was timed stays, what follows from data is decided anew."""
+        timed = {name: decision for name, decision in self.taken.items() if name in {"index", "form"}}
+        return Decisions(self.profile, self.ranker, {**self._given, **timed, **forced})
+
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
         # Also those given but not needed here: a repeated export holds the same file as the one it repeats.

@@ -18,7 +18,7 @@ from gnas_serve.runtime.seen import SeenItems
 FLAT_UP_TO = 10_000
 _POINTS_PER_LIST = 200
 _ITERATIONS = 12
-_PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512)
 
 
 def num_lists(num_items: int) -> int:

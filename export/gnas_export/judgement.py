@@ -5,17 +5,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.package import PackedRanker
 from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
 from gnas_export.retrieval import uncompressed
 from gnas_export.scoring import collect_lists, score_lists
 from gnas_export.shipped import ShippedFit
+from gnas_export.tables import WIDTHS
 from gnas_search.evaluate import UserMetrics, paired_interval
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.topk import top_k
 
 POPULARITY = "popularity"
+PLAIN_FORM = "fp32"
 
 
 def choose_ranker(draft: Draft) -> None:
@@ -70,13 +73,39 @@ def judge(draft: Draft) -> None:
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
     reference, what = retrieval, "uncompressed exact retrieval"
     if draft.learned and draft.mode == "always":
-        reference, what = _measured(draft, exact, draft.packed("fp32", exact)), "the uncompressed path"
+        reference, what = _measured(draft, exact, draft.packed(PLAIN_FORM, exact)), "the uncompressed path"
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
     draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
     if draft.checkpoint.name != POPULARITY:
         draft.gates.append(not_below_popularity(jury, shipped, popularity))
     recall, ndcg = shipped.mean()
     draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
+
+
+def less_compressed(draft: Draft) -> Decisions | None:
+    """Give up compression where the quality gate alone is breached, as far as the profile leaves the choice open.
+
+    An interval on few users, or a learned ranker that magnifies small differences, can ask for more exactness than
+    recall does. Wider vectors and the fp32 form come first, then exact search.
+
+    Returns
+    -------
+    Decisions
+        To run the steps again with; None where nothing is left to give up, or another gate was breached.
+    """
+    breached = [gate for gate in draft.binding_gates() if not gate.passed]
+    if [gate.name for gate in breached] != ["quality"]:
+        return None
+    with_form = f", form {draft.form}" if draft.learned else ""
+    reason = f"{draft.width} vectors, {draft.index.kind} index{with_form}: ndcg@{K} changes by {breached[0].value:+.4f}"
+    forced = {}
+    if draft.learned and draft.form != PLAIN_FORM and draft.profile.ranker.precision == "auto":
+        forced["form"] = Decision(PLAIN_FORM, reason)
+    if draft.width != WIDTHS[-1]:
+        forced["tables"] = Decision(WIDTHS[WIDTHS.index(draft.width) + 1], reason)
+    if not forced and draft.index.kind != "flat" and draft.profile.index == "auto":
+        forced["index"] = Decision("flat", reason)
+    return draft.decisions.revised(forced) if forced else None
 
 
 def _other_forms(draft: Draft) -> dict[str, UserMetrics]:

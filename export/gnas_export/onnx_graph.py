@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class RetrievalScorer(nn.Module):
         return (torch.matmul(cross, self.weight) + self.bias).squeeze(1)
 
 
+@cache
 def retrieval_graph() -> bytes:
     """Export the simplest ranker; its one cross feature is ``score``."""
     return _export(RetrievalScorer(), {"cross": torch.ones(3, 1)}, dynamic=("cross",))

@@ -11,7 +11,7 @@ from typing import Any
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import raise_first_breach
-from gnas_export.judgement import choose_ranker, judge
+from gnas_export.judgement import choose_ranker, judge, less_compressed
 from gnas_export.package import write_bytes, write_files, write_manifest
 from gnas_export.profile import ExportProfile
 from gnas_export.report import build_report, write_report
@@ -21,7 +21,7 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import atomic_folder, canonical_json
-from gnas_serve.errors import ConfigError, ExportError, GnasError
+from gnas_serve.errors import ConfigError, ExportError, GnasError, StorageError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -106,13 +106,14 @@ def export(
     elsewhere = report_path or out.with_name(f"{out.name}.report.json")
     steps: list[dict[str, Any]] = []
     try:
-        for step in STEPS:
-            if on_step is not None:
-                on_step(step.__name__)
-            start = time.perf_counter()
-            step(draft)
-            steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
+        _run(draft, steps, on_step)
+        while (wider := less_compressed(draft)) is not None:
+            # From the start: the ranker has to learn from the candidates that it will be given.
+            draft = Draft(checkpoint, profile, ranker, seed, wider)
+            _run(draft, steps, on_step)
         raise_first_breach(draft.binding_gates())
+    except StorageError:
+        raise  # there is no room for a report either
     except GnasError as error:
         write_report(elsewhere, build_report(draft, steps, {}, error))
         raise
@@ -125,6 +126,15 @@ def export(
     if report_path is not None:
         write_report(report_path, report)
     return Exported(out, manifest, report)
+
+
+def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], None] | None) -> None:
+    for step in STEPS:
+        if on_step is not None:
+            on_step(step.__name__)
+        start = time.perf_counter()
+        step(draft)
+        steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
 
 
 def check_places(out: Path, report_path: Path | None) -> None:

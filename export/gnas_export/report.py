@@ -58,7 +58,12 @@ def write_report(path: Path, report: dict[str, Any]) -> None:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(canonical_json(report))
+        try:
+            path.write_bytes(canonical_json(report))
+        except OSError:
+            if path.is_file():  # half a report is none; a device stays
+                path.unlink()
+            raise
 
 
 def host_facts() -> dict[str, Any]:

@@ -9,7 +9,6 @@ import traceback
 from types import FrameType
 from typing import Any
 
-import click
 import typer
 from rich.markup import escape
 
@@ -22,6 +21,9 @@ EXIT_BUG = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
+
+# From 0.29 on typer brings a click of its own; the class is taken from what typer exports, whichever click that is.
+_CLICK_ERROR: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="gnas-serve",
@@ -73,7 +75,7 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
     console = diagnostics()
     try:
         code: Any = app(args=arguments, standalone_mode=False)
-    except click.ClickException as error:
+    except _CLICK_ERROR as error:
         error.show()
         return EXIT_USAGE
     except GnasError as error:
@@ -81,7 +83,7 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
         if error.hint:
             console.print(f"[bold]hint:[/bold] {escape(error.hint)}", highlight=False)
         return error.exit_code
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         console.print("interrupted")
         return EXIT_INTERRUPTED
     except _TerminatedError:

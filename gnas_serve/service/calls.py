@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gnas_serve.runtime.query import Answer, ModelInfo
-from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest
 from gnas_serve.service.telemetry import Telemetry
+
+if TYPE_CHECKING:  # BentoML's parent process imports this module and never loads a model
+    from gnas_serve.runtime.recommender import Recommender
 
 
 class Calls:

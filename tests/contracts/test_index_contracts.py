@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from gnas_export.index import build_ivf, index_bytes, num_lists, open_ivf, probes, tune
-from gnas_export.tables import Tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnas_export.index import build_ivf, index_bytes, num_lists, open_ivf, probes, tune
+from gnas_export.tables import Tables
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import FlatIndex
 from gnas_serve.runtime.retriever import Retriever

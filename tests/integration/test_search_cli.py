@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,19 +161,19 @@ class TestSearch:
         self, gnas: Gnas, shop: Path, space: Path, tmp_path: Path, sent: signal.Signals, code: int
     ) -> None:
         arguments = ["search", str(shop), "--out", str(tmp_path / "study"), "--space", str(space), "--trials", "200"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gnas_serve.cli", *arguments], stderr=subprocess.PIPE, text=True
-        )
-        assert process.stderr is not None
-        said = ""
-        while "trial 2/200" not in said:
-            line = process.stderr.readline()
-            assert line, said
-            said += line
-        process.send_signal(sent)
-        said += process.communicate(timeout=60)[1]
-        assert process.returncode == code, said
-        assert "run the same command to go on" in " ".join(said.split())
+        metrics = tmp_path / "study" / "metrics"
+
+        def send_after_some_trials() -> None:
+            latest = time.monotonic() + 60
+            while len(list(metrics.glob("gnn-*.npy"))) < 3 and time.monotonic() < latest:
+                time.sleep(0.01)
+            os.kill(os.getpid(), sent)
+
+        sender = threading.Thread(target=send_after_some_trials)
+        sender.start()
+        ended, _, said = gnas(*arguments)
+        sender.join()
+        assert (ended, "run the same command to go on" in said) == (code, True), said
         code_after, status, _ = gnas("study", "status", tmp_path / "study", "--output", "json")
         assert code_after == 0
         done = json.loads(status)["trials"]["complete"]

@@ -1,8 +1,8 @@
 import json
 
 import pytest
-from gnas_export.decisions import Decisions, Form, quickest
 
+from gnas_export.decisions import Decisions, Form, quickest
 from gnas_serve.errors import ConfigError
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+
 from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
 from gnas_search.evaluate import UserMetrics
-
 from gnas_serve.errors import ParityError, QualityGateError
 
 

@@ -1,6 +1,6 @@
 import pytest
-from gnas_export.profile import ExportProfile, profiles, ranker_mode
 
+from gnas_export.profile import ExportProfile, profiles, ranker_mode
 from gnas_serve.errors import ConfigError
 
 GOOD = 'tables = "int8"\ncandidates = 50\n[ranker]\nhidden = [8, 4]\n[gates]\nparity = 0.001\n'

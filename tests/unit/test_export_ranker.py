@@ -2,14 +2,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from scipy import sparse as sp
+
 from gnas_export.candidates import CandidateList
 from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
 from gnas_export.onnx_graph import retrieval_graph, split_graph
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quantize import first_layer_peak, quantise, quantised_nodes, require_quantised
 from gnas_export.ranker import fit_ranker, learnable
-from scipy import sparse as sp
-
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.session import open_session
 

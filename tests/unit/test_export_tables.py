@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from gnas_export.fold_in import fit_fold_in
-from gnas_export.tables import WIDTHS, compress, exact_lists, mean_recall
-from gnas_search.checkpoint import Fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from gnas_export.fold_in import fit_fold_in
+from gnas_export.tables import WIDTHS, compress, exact_lists, mean_recall
+from gnas_search.checkpoint import Fit
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable

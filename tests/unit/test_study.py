@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import scipy.sparse as sp
 
@@ -259,6 +260,17 @@ class TestInterruption:
         killed = Study.load(folder)
         assert [trial.state for trial in killed.trials] == ["complete"] * 3 + ["interrupted"]
         assert keys(go(folder, trials=6)) == keys(whole)
+
+    def test_a_result_that_was_written_is_not_trained_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(optuna.Study, "tell", lambda *_, **__: interrupt())
+            with pytest.raises(KeyboardInterrupt):
+                go(tmp_path / "study", trials=1)
+        slot = ToySlot()
+        assert len(keys(go(tmp_path / "study", trials=1, slot=slot))) == 1
+        assert slot.jobs == []
 
     @pytest.mark.parametrize("torn", [b'{"op_code":5,"work', b'{"op_code":5,"work\n'])
     def test_a_torn_last_line_loses_nothing_else(self, tmp_path: Path, torn: bytes) -> None:

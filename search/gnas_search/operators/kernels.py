@@ -2,9 +2,9 @@
 
 Each output row is written by one thread in a fixed order, so results do not depend on how threads are scheduled.
 
-Why numba: one propagation over the Gowalla graph (70,839 nodes, 1,620,256 directed edges, 64 floats, two cores) takes
-9 ms here, 32 ms by MKL through ``torch.sparse_csr``, 16 ms by MKL over the two rectangular halves; a max aggregation
-with its gradient takes XXX ms here and 178 ms by ``torch.sparse.mm(reduce="amax")``.
+Why numba, and one symmetric matrix: on the Gowalla training graph (70,839 nodes, 1,457,862 directed edges, 64 floats,
+one core) a propagation takes 22 ms here, 45 ms by MKL through ``torch.sparse_csr`` and 55 ms by MKL over the two
+rectangular halves; a maximum with its gradient takes 71 ms here and 231 ms by ``torch.sparse.mm(reduce="amax")``.
 """
 
 from __future__ import annotations

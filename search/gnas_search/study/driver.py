@@ -138,7 +138,11 @@ class _Search:
         if not trials:
             self._journal.enqueue_trial(self._space.encode(self._space.start))
         for trial in trials:
-            if trial.state == TrialState.RUNNING:
+            if trial.state != TrialState.RUNNING:
+                continue
+            if records.MEASURED in trial.user_attrs:  # stopped after its result was written, before it was told
+                self._journal.tell(trial.number, trial.user_attrs[records.MEASURED]["ndcg"]["value"])
+            else:
                 self._interrupt(trial)
 
     def run(self, strategy_name: str, limits: Limits) -> None:

@@ -1,0 +1,139 @@
+"""Trainer: one fit of one architecture, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.model import GraphRecommender
+from gnas_search.objective import LOSSES, batches
+from gnas_serve.errors import NoViableTrialError
+
+Floats = npt.NDArray[np.float32]
+
+_WARM_UP_EPOCHS = 0.5
+_FLOOR = 0.05  # of the learning rate, where the cosine ends
+_BETAS = (0.9, 0.99)  # few steps are made: a second moment over 1,000 of them would lag behind
+
+
+class Trainer:
+    """One fit of one architecture, advanced epoch by epoch.
+
+    Deterministic for equal spec, seed and number of threads on one type of machine.
+
+    Parameters
+    ----------
+    spec
+        What to train. ``weight_decay`` is decoupled: each step shrinks the embeddings (not the layers' weights) by
+        ``learning rate * weight_decay`` of themselves.
+    graph
+        What to train on.
+    seed
+        Of initial values, shuffling and sampling.
+
+    Attributes
+    ----------
+    epoch
+        Complete epochs so far.
+    loss
+        Mean loss per user of the last complete epoch; NaN before.
+
+    References
+    ----------
+    Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
+    """
+
+    def __init__(self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int) -> None:
+        spec = spec.canonical()  # specs of one key are one model, whatever their idle settings say
+        self.spec = spec
+        self.epoch = 0
+        self.loss = math.nan
+        self._positives = graph.positives
+        self._num_users = int(np.count_nonzero(np.diff(graph.positives.indptr)))
+        self._rng = np.random.default_rng(seed)
+        self._model = GraphRecommender(spec, graph, seed=seed)
+        groups = [
+            {"params": [self._model.embeddings], "weight_decay": spec.weight_decay},
+            {"params": list(self._model.layers.parameters()), "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=_BETAS, fused=True)
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are learned, embeddings included."""
+        return sum(parameter.numel() for parameter in self._model.parameters())
+
+    def advance(self, epochs: int, *, deadline: float | None = None, on_batch: Callable[[], None] | None = None) -> int:
+        """Train for some epochs, at most up to ``spec.epochs`` in all.
+
+        Parameters
+        ----------
+        epochs
+            How many more.
+        deadline
+            A ``time.monotonic()`` after which no batch is begun; the epoch it cuts short does not count.
+        on_batch
+            Called after every batch; what it raises ends the training.
+
+        Returns
+        -------
+        int
+            Epochs really completed.
+
+        Raises
+        ------
+        NoViableTrialError
+            If the loss is no finite number any more.
+        """
+        first = self.epoch
+        while self.epoch < min(first + epochs, self.spec.epochs):
+            if not self._run_epoch(deadline, on_batch):
+                break
+            self.epoch += 1
+        return self.epoch - first
+
+    def vectors(self) -> tuple[Floats, Floats]:
+        """Give the vectors whose inner products are the scores: (U, d'), (I, d'); of unit length for cosine."""
+        with torch.no_grad():
+            users, items = self._model()
+        return users.detach().numpy().copy(), items.detach().numpy().copy()
+
+    def _run_epoch(self, deadline: float | None, on_batch: Callable[[], None] | None) -> bool:
+        loss_of = LOSSES[self.spec.loss]
+        done, total = 0, 0.0
+        for batch in batches(self._positives, self.spec.batch_size, self._rng):
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            size = len(batch.users)
+            self._set_learning_rate(self.epoch + (done + size) / self._num_users)
+            users, items = self._model()
+            loss = loss_of(users.index_select(0, batch.users), items, batch, self.spec, self._rng)
+            self._optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            done += size
+            total += size * float(loss.detach())
+            if on_batch is not None:
+                on_batch()
+        self.loss = total / self._num_users
+        if not math.isfinite(self.loss):
+            raise NoViableTrialError(
+                f"training diverged in epoch {self.epoch + 1}: the loss is {self.loss}",
+                hint="lower learning_rate or raise temperature",
+                code="diverged",
+            )
+        return True
+
+    def _set_learning_rate(self, progress: float) -> None:
+        # Warm-up over half an epoch, then half a cosine that ends at spec.epochs wherever training really stops.
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(progress / self.spec.epochs, 1.0)))
+        rate = self.spec.learning_rate * min(1.0, progress / _WARM_UP_EPOCHS) * (_FLOOR + (1.0 - _FLOOR) * cosine)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate

@@ -1,0 +1,299 @@
+"""The export on planted checkpoints: what ships, what is refused, and that equal decisions give equal bytes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from planted_checkpoint import planted_checkpoint
+
+from gnas_export.decisions import Decisions
+from gnas_export.pipeline import STEPS, export
+from gnas_export.profile import ExportProfile, GateLimits, RankerPlan
+from gnas_search.checkpoint import Fit
+from gnas_search.evaluate import rank_metrics
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.errors import ConfigError, ExportError, ParityError, QualityGateError
+from gnas_serve.runtime.recommender import Query, Recommender
+
+PROFILE = ExportProfile("test", candidates=60, ranker=RankerPlan(hidden=(32, 16)), gates=GateLimits(quality_loss=0.02))
+
+
+INT8 = replace(PROFILE, ranker=RankerPlan(hidden=(32, 16), precision="int8"))
+
+
+def run(checkpoint, out, profile=PROFILE, ranker="auto", decisions=None, **options):
+    chosen = decisions or Decisions(profile.name, ranker)
+    return export(checkpoint, profile, out, ranker=ranker, decisions=chosen, **options)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("report.")}
+
+
+def without_vectors_for_taste(**changes):
+    """A checkpoint whose vectors do not know that everybody likes the items with one attribute."""
+    return planted_checkpoint(hidden_taste=3.0, **changes)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """An artifact with the learned ranker, which is better here, in int8."""
+    out = tmp_path_factory.mktemp("learned") / "artifact"
+    return run(without_vectors_for_taste(), out, INT8)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """An artifact of data on which there is nothing to learn beyond the vectors."""
+    out = tmp_path_factory.mktemp("plain") / "artifact"
+    return run(planted_checkpoint(with_features=False), out)
+
+
+def test_auto_ships_the_ranker_where_it_is_better(learned):
+    quality = learned.report["facts"]["quality"]
+    assert learned.manifest.ranker.kind == "mlp"
+    assert quality["shipped"]["ndcg@20"] > quality["exact_retrieval"]["ndcg@20"] * 1.1
+    assert {"score_z", "log_rank", "content"} == set(learned.manifest.ranker.cross)
+    assert all(gate["passed"] for gate in learned.report["gates"])
+    assert {gate["name"] for gate in learned.report["gates"]} == {
+        "table_recall",
+        "index_recall",
+        "onnx_parity_plain",
+        "onnx_parity",
+        "rank_overlap",
+        "quality",
+        "popularity",
+    }
+
+
+def test_int8_is_what_a_profile_can_insist_on(learned):
+    assert learned.manifest.ranker.precision == "int8"
+    assert learned.report["facts"]["int8_nodes"] == 1
+    assert np.load(learned.path / LAYOUT.ranker_items).dtype == np.uint8
+    assert np.load(learned.path / LAYOUT.item_vectors).dtype == np.int8
+
+
+def test_auto_ships_the_simpler_form_where_it_is_not(plain):
+    assert plain.manifest.ranker.kind == "retrieval"
+    assert "of retrieval" in plain.report["decisions"]["ranker"]["reason"]
+    assert not (plain.path / LAYOUT.ranker_items).exists()
+    # The forms that did not ship are in the report all the same.
+    assert set(plain.report["facts"]["forms"]) == {"fp32", "fp32+u8", "int8"}
+
+
+def test_the_ranker_survives_the_refit(learned, tmp_path):
+    """Fitted on the selection fit, on the final fit it still knows what everybody likes and the vectors do not."""
+    checkpoint = without_vectors_for_taste()
+    liked = checkpoint.item_features.values[:, 0]
+    shares = []
+    for path in (learned.path, run(checkpoint, tmp_path / "a", ranker="never").path):
+        recommender = Recommender.load(path)
+        answers = [recommender.recommend(Query(user_id=user_id, k=10)) for user_id in recommender.users.ids(range(100))]
+        shares.append(np.mean([liked[recommender.items.rows(answer.item_ids)].mean() for answer in answers]))
+    assert shares[0] > shares[1] * 1.5
+
+
+def test_equal_decisions_give_equal_bytes(learned, plain, tmp_path):
+    cases = [(learned, INT8, without_vectors_for_taste()), (plain, PROFILE, planted_checkpoint(with_features=False))]
+    for number, (made, profile, checkpoint) in enumerate(cases):
+        decisions = Decisions.read(made.path / LAYOUT.decisions, profile="test", ranker="auto")
+        again = run(checkpoint, tmp_path / str(number), profile, decisions=decisions)
+        assert files(again.path) == files(made.path)
+        assert again.manifest.version == made.manifest.version
+
+
+def test_decisions_are_followed(learned, tmp_path):
+    raw = json.loads((learned.path / LAYOUT.decisions).read_text())
+    raw["decisions"]["form"] = {"choice": "fp32", "reason": "by hand"}
+    (tmp_path / "d.json").write_text(json.dumps(raw))
+    decisions = Decisions.read(tmp_path / "d.json", profile="test", ranker="auto")
+    made = run(without_vectors_for_taste(), tmp_path / "a", decisions=decisions)
+    assert made.report["decisions"]["form"] == {"choice": "fp32", "reason": "by hand"}
+    assert "latency_us" not in made.report["facts"]["forms"]["fp32"]
+    assert made.manifest.ranker.precision == "fp32"
+    assert np.load(made.path / LAYOUT.ranker_items).dtype == np.float32
+    assert made.manifest.version != learned.manifest.version
+
+
+def test_the_stated_metric_is_what_the_shipped_path_gives(plain, tmp_path):
+    """The manifest's ndcg is that of the selection fit; exporting that fit as the final one must reproduce it."""
+    checkpoint = planted_checkpoint(with_features=False)
+    nobody = sp.csr_matrix(checkpoint.valid.shape, dtype=np.float32)
+    as_final = replace(checkpoint, final=checkpoint.selection, valid=nobody)
+    recommender = Recommender.load(run(as_final, tmp_path / "a", ranker="never").path)
+    judged = plain.report["facts"]["users"]["gate"]
+    from gnas_export.shipped import validation_halves
+
+    gate = validation_halves(checkpoint).gate
+    assert len(gate) == judged
+    lists = [
+        recommender.items.rows(recommender.recommend(Query(user_id=recommender.users.id(int(row)), k=20)).item_ids)
+        for row in gate
+    ]
+    assert rank_metrics(lists, checkpoint.valid[gate]).mean()[1] == pytest.approx(
+        plain.manifest.metrics["ndcg@20"], abs=1e-9
+    )
+
+
+def test_never_trains_nothing(tmp_path):
+    made = run(without_vectors_for_taste(), tmp_path / "a", ranker="never")
+    assert made.manifest.ranker.kind == "retrieval"
+    assert "forms" not in made.report["facts"]
+
+
+def test_always_ships_it_though_no_better(tmp_path):
+    made = run(planted_checkpoint(with_features=False), tmp_path / "a", ranker="always")
+    assert made.manifest.ranker.kind == "mlp"
+    assert made.report["decisions"]["ranker"]["reason"] == "asked for"
+    answer = Recommender.load(made.path).recommend(Query(user_id=1000, k=5))
+    assert len(answer.item_ids) == 5
+
+
+def test_without_gate_users_the_label_gates_are_skipped(tmp_path):
+    made = run(planted_checkpoint(valid_per_user=0), tmp_path / "a")
+    skipped = [gate for gate in made.manifest.gates if gate["value"] is None]
+    assert {gate["name"] for gate in skipped} == {"quality", "popularity"}
+    assert "0 gate users" in skipped[0]["remark"]
+    assert made.manifest.metrics == {}
+    with pytest.raises(ExportError, match="no ranker can be trained"):
+        run(planted_checkpoint(valid_per_user=0), tmp_path / "b", ranker="always")
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_tiny_catalogue(tmp_path):
+    made = run(planted_checkpoint(num_users=3, num_items=4, events_per_user=2, valid_per_user=1, dim=2), tmp_path / "a")
+    assert made.manifest.ranker.candidates == 4
+    assert Recommender.load(made.path).recommend(Query(user_id=1000, k=10)).item_ids
+
+
+def test_tables_widen_until_retrieval_does_not_notice(tmp_path):
+    strict = replace(PROFILE, gates=GateLimits(table_recall=1.0, quality_loss=0.02))
+    made = run(planted_checkpoint(), tmp_path / "a", strict, ranker="never")
+    assert made.manifest.model["tables"] in {"fp16", "fp32"}
+    assert not (made.path / LAYOUT.item_scales).exists()
+    assert made.report["facts"]["tables"]["recall"]["int8"] < 1.0
+
+
+def test_compression_is_given_up_where_quality_asks_for_it(tmp_path):
+    """A learned ranker magnifies small differences; where none is allowed, nothing stays compressed."""
+    strict = replace(PROFILE, gates=GateLimits(quality_loss=0.0, rank_overlap=0.5))
+    checkpoint = planted_checkpoint(hidden_taste=3.0, num_users=200)
+    made = run(checkpoint, tmp_path / "a", strict, ranker="always")
+    assert [step["name"] for step in made.report["steps"]].count("train_ranker") > 1
+    assert made.manifest.model["tables"] != "int8"
+    assert made.report["decisions"]["form"]["choice"] == "fp32"
+    assert "ndcg@20 changes by -" in made.report["decisions"]["form"]["reason"]
+    decisions = Decisions.read(made.path / LAYOUT.decisions, profile="test", ranker="always")
+    again = run(checkpoint, tmp_path / "b", strict, ranker="always", decisions=decisions)
+    assert files(again.path) == files(made.path)
+    assert len(again.report["steps"]) == len(STEPS)
+
+
+def test_an_index_that_misses_gives_way_to_flat(tmp_path):
+    strict = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=1.0, quality_loss=0.02))
+    made = run(planted_checkpoint(num_items=2000), tmp_path / "a", strict, ranker="never")
+    assert made.manifest.index.kind == "flat"
+    assert made.manifest.index.curve
+    assert "below 1" in made.report["decisions"]["index"]["reason"]
+    assert not (made.path / LAYOUT.index).exists()
+
+
+def test_an_index_that_the_profile_insists_on(tmp_path):
+    profile = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=0.95, quality_loss=0.1))
+    made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
+    assert made.manifest.index.kind == "ivf"
+    assert made.manifest.index.recall >= 0.95
+    assert len(Recommender.load(made.path).recommend(Query(user_id=1000, k=20)).item_ids) == 20
+
+
+@pytest.mark.parametrize(
+    ("profile", "ranker", "changes", "failure", "gate"),
+    [
+        # A blunt index that loses more than the quality gate allows.
+        (
+            replace(PROFILE, index="ivf", candidates=20, gates=GateLimits(index_recall=0.01, quality_loss=0.001)),
+            "never",
+            {"num_items": 2000},
+            QualityGateError,
+            "quality",
+        ),
+        (replace(PROFILE, gates=GateLimits(parity=0.0, quality_loss=0.1)), "always", {}, ParityError, "onnx_parity"),
+        (
+            replace(INT8, gates=GateLimits(rank_overlap=1.0, quality_loss=0.1)),
+            "always",
+            {"hidden_taste": 3.0},
+            QualityGateError,
+            "rank_overlap",
+        ),
+    ],
+)
+def test_a_breached_gate_leaves_the_report_alone(tmp_path, profile, ranker, changes, failure, gate):
+    with pytest.raises(failure, match=f"gate {gate}:"):
+        run(planted_checkpoint(**changes), tmp_path / "a", profile, ranker=ranker)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    report = json.loads((tmp_path / "a.report.json").read_text())
+    assert not report["passed"]
+    assert report["error"]["code"] == failure.code
+    assert [found["name"] for found in report["gates"] if not found["passed"]] == [gate]
+    assert {"quality", "popularity", "index_recall"} <= {found["name"] for found in report["gates"]}
+
+
+def test_a_model_worse_than_popularity_is_refused(tmp_path):
+    checkpoint = planted_checkpoint(num_items=400)
+    rng = np.random.default_rng(0)
+    # Everybody's held-out item is the most popular one, and the vectors know nothing of it.
+    popular = np.zeros(checkpoint.valid.shape, np.float32)
+    popular[:, 7] = 1
+    train = checkpoint.train.toarray()
+    train[:, 7] = 0
+    train[:100, 7] = 1
+    popular[:100, 7] = 0
+    worthless = Fit(*(rng.standard_normal((count, 8)).astype(np.float32) for count in checkpoint.train.shape), 1)
+    bad = replace(
+        checkpoint, train=sp.csr_matrix(train), valid=sp.csr_matrix(popular), selection=worthless, final=worthless
+    )
+    with pytest.raises(QualityGateError, match="gate popularity:"):
+        run(bad, tmp_path / "a", replace(PROFILE, tables="fp32"), ranker="never")
+    # The same as a popularity checkpoint is not held against itself.
+    run(replace(bad, name="popularity"), tmp_path / "b", replace(PROFILE, tables="fp32"), ranker="never")
+
+
+def test_vectors_that_are_not_finite_are_refused_with_a_report(tmp_path):
+    checkpoint = planted_checkpoint()
+    checkpoint.final.item_vectors[3, 0] = np.nan
+    with pytest.raises(ExportError, match="item vector of row 3"):
+        run(checkpoint, tmp_path / "a", report_path=tmp_path / "reports" / "r.json")
+    report = json.loads((tmp_path / "reports" / "r.json").read_text())
+    assert [step["name"] for step in report["steps"]] == ["choose_users"]
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_dry_run_writes_the_report_alone(tmp_path):
+    seen = []
+    made = run(planted_checkpoint(), tmp_path / "a", ranker="never", dry_run=True, on_step=seen.append)
+    assert made.path is None
+    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    assert seen == [step.__name__ for step in STEPS]
+
+
+def test_places_are_checked_before_any_work(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ConfigError, match="already exists"):
+        run(planted_checkpoint(), tmp_path / "there")
+    with pytest.raises(ConfigError, match="inside --out"):
+        run(planted_checkpoint(), tmp_path / "a", report_path=tmp_path / "a" / "report.json")
+
+
+def test_users_without_a_vector_are_answered_by_popularity(tmp_path):
+    checkpoint = planted_checkpoint()
+    checkpoint.final.user_vectors[:50] = 0
+    checkpoint.selection.user_vectors[:50] = 0
+    made = run(checkpoint, tmp_path / "a", ranker="never")
+    assert Recommender.load(made.path).recommend(Query(user_id=1000, k=3)).source == "popularity"
+
+
+def test_the_manifest_says_how_the_split_was_made(plain):
+    assert set(Manifest.read(plain.path).data) == {"config", "fingerprint", "policy", "target_event"}
