@@ -40,6 +40,10 @@ class ArchitectureSpec:
         Whether messages pass along every event or the target event alone.
     embedding_dim
         Width of the embeddings.
+    learning_rate
+        Highest rate: reached after half an epoch, then lowered along a cosine that ends at ``epochs``.
+    weight_decay
+        Decoupled, on the embeddings alone: each step shrinks them by ``learning_rate * weight_decay`` of themselves.
     temperature
         Divides cosine scores in the loss; 1 for dot products.
     num_negatives
@@ -50,7 +54,7 @@ class ArchitectureSpec:
         Most passes over the users; how many validations without a gain end them sooner.
     """
 
-    layers: tuple[str, ...] = ("lightgcn", "lightgcn")
+    layers: tuple[str, ...] = ("lightgcn", "lightgcn", "lightgcn")
     combination: str = "mean"
     include_input: bool = False
     scorer: str = "cosine"
@@ -58,12 +62,12 @@ class ArchitectureSpec:
     init: str = "svd"
     edges: str = "target"
     embedding_dim: int = 64
-    learning_rate: float = 0.01
+    learning_rate: float = 0.03
     weight_decay: float = 0.0
     temperature: float = 0.1
-    num_negatives: int = 2048
-    batch_size: int = 2048
-    epochs: int = 20
+    num_negatives: int = 4096
+    batch_size: int = 1024
+    epochs: int = 12
     patience: int = 3
 
     def __post_init__(self) -> None:

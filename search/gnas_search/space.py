@@ -42,13 +42,13 @@ class SearchSpace:
         (``layer.0`` to ``layer.2``).
     fixed
         Values that every architecture of the space shares, by gene name.
-    start
-        The architecture to try first, known to be good; it lies inside the space.
+    starts
+        Architectures to try first, known to be good; they lie inside the space.
     """
 
     genes: Mapping[str, Gene]
     fixed: Mapping[str, Value]
-    start: ArchitectureSpec
+    starts: tuple[ArchitectureSpec, ...]
     source: str = field(default="space", compare=False)
 
     @classmethod
@@ -91,12 +91,7 @@ class SearchSpace:
         ConfigError
             Naming the source and the key that is wrong.
         """
-        for section in raw:
-            if section not in _SECTIONS:
-                raise _at(source, unknown_name("section", section, _SECTIONS))
-        for section in _SECTIONS:
-            if not isinstance(raw.get(section, {}), Mapping):
-                raise ConfigError(f"{source}: {section} is no table", hint=f"write [{section}]")
+        starts = _check_sections(raw, source)
         written_genes, fixed = dict(raw.get("genes", {})), dict(raw.get("fixed", {}))
         for section, names in (("genes", written_genes), ("fixed", fixed)):
             for name in names:
@@ -115,8 +110,8 @@ class SearchSpace:
         for name in (NUM_LAYERS, OPERATOR):
             if name not in written_genes and name not in fixed:
                 raise ConfigError(f"{source}: {name} is absent", hint="add it under [genes] or [fixed]")
-        space = cls(genes, fixed, ArchitectureSpec(), source)
-        return replace(space, start=space._read_start(raw.get("start", {})))
+        space = cls(genes, fixed, (), source)
+        return replace(space, starts=tuple(space._read_start(start) for start in starts))
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
         settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
@@ -130,7 +125,7 @@ class SearchSpace:
     def to_json(self) -> dict[str, Any]:
         """Give the content of a space file that reads as this space."""
         genes = {(OPERATOR if name in LAYER_GENES else name): _written(gene) for name, gene in self.genes.items()}
-        return {"genes": genes, "fixed": dict(self.fixed), "start": self.start.to_json()}
+        return {"genes": genes, "fixed": dict(self.fixed), "start": [start.to_json() for start in self.starts]}
 
     def to_spec(self, values: Mapping[str, Value]) -> ArchitectureSpec:
         """Read one point of the space.
@@ -178,9 +173,8 @@ class SearchSpace:
         if graph.edges.nnz != graph.positives.nnz:
             return self
         genes = {name: gene for name, gene in self.genes.items() if name != "edges"}
-        return replace(
-            self, genes=genes, fixed={**self.fixed, "edges": "target"}, start=replace(self.start, edges="target")
-        )
+        starts = tuple(replace(start, edges="target") for start in self.starts)
+        return replace(self, genes=genes, fixed={**self.fixed, "edges": "target"}, starts=starts)
 
     def size(self) -> int:
         """Count the distinct architectures; a continuous gene counts once (see :attr:`is_finite`)."""
@@ -218,6 +212,20 @@ def _ready_folder() -> Path:
     package = Path(__file__).parent
     installed = package / "spaces"
     return installed if installed.is_dir() else package.parent / "spaces"
+
+
+def _check_sections(raw: Mapping[str, Any], source: str) -> list[Mapping[str, Any]]:
+    """Refuse a space file of another shape; give its starts."""
+    for section in raw:
+        if section not in _SECTIONS:
+            raise _at(source, unknown_name("section", section, _SECTIONS))
+    for section in ("fixed", "genes"):
+        if not isinstance(raw.get(section, {}), Mapping):
+            raise ConfigError(f"{source}: {section} is no table", hint=f"write [{section}]")
+    starts = raw.get("start", [{}])
+    if not isinstance(starts, list) or not starts or not all(isinstance(start, Mapping) for start in starts):
+        raise ConfigError(f"{source}: start is no list of tables", hint="write [[start]], once or more")
+    return starts
 
 
 def _at(where: str, error: ConfigError) -> ConfigError:

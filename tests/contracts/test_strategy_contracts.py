@@ -50,7 +50,7 @@ def search(name: str, study: optuna.Study, count: int, seed: int = 0) -> list[di
 
 def new_study() -> optuna.Study:
     study = optuna.create_study(direction="maximize")
-    study.enqueue_trial(SPACE.encode(SPACE.start))
+    study.enqueue_trial(SPACE.encode(SPACE.starts[0]))
     return study
 
 
@@ -61,7 +61,7 @@ class StrategyContract:
 
     def test_stays_inside_the_space_and_starts_at_its_start(self) -> None:
         points = search(self.name, new_study(), 30)
-        assert SPACE.to_spec(points[0]) == SPACE.start.canonical()
+        assert SPACE.to_spec(points[0]) == SPACE.starts[0].canonical()
         for point in points:
             assert set(point) == set(SPACE.genes)
             assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in SPACE.genes.items())
@@ -74,7 +74,7 @@ class StrategyContract:
     def test_goes_on_from_storage_as_if_never_stopped(self, tmp_path: Path) -> None:
         whole = search(self.name, new_study(), 24)
         journal = open_journal(tmp_path, create=True)
-        journal.enqueue_trial(SPACE.encode(SPACE.start))
+        journal.enqueue_trial(SPACE.encode(SPACE.starts[0]))
         parts = search(self.name, journal, 15)
         parts += search(self.name, open_journal(tmp_path, create=True), 9)
         assert parts == whole

@@ -29,7 +29,7 @@ embedding_dim = 8
 num_negatives = 32
 batch_size = 64
 epochs = 2
-[start]
+[[start]]
 layers = ["lightgcn"]
 edges = "target"
 """

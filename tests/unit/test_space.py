@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
         "edges": ["all", "target"],
     },
     "fixed": {"embedding_dim": 8},
-    "start": {"layers": ["gcn"], "temperature": 0.2, "num_negatives": 10},
+    "start": [{"layers": ["gcn"], "temperature": 0.2, "num_negatives": 10}],
 }
 
 
@@ -80,7 +80,7 @@ def test_equal_keys_mean_equal_specs(data: st.DataObject) -> None:
 
 def test_inactive_genes_have_no_effect() -> None:
     space = SPACES["standard"]
-    values = space.encode(replace(space.start, layers=(), scorer="dot", loss="bpr"))
+    values = space.encode(replace(space.starts[0], layers=(), scorer="dot", loss="bpr"))
     plain = space.to_spec(values)
     changed = {"layer.0": "gat", "layer.2": "gcn", "combination": "concat", "edges": "target", "temperature": 0.07}
     assert space.to_spec({**values, **changed, "num_negatives": 4096}) == plain
@@ -90,7 +90,8 @@ def test_inactive_genes_have_no_effect() -> None:
 def test_ready_spaces_survive_json_and_hold_their_start(name: str) -> None:
     space = SPACES[name]
     assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
-    assert space.to_spec(space.encode(space.start)) == space.start.canonical()
+    for start in space.starts:
+        assert space.to_spec(space.encode(start)) == start.canonical()
     assert not space.is_finite
 
 
@@ -136,14 +137,14 @@ def test_restrict_drops_edges_that_cannot_differ() -> None:
     assert space.restrict(dataset(more_events=True)) is space
     restricted = space.restrict(dataset(more_events=False))
     assert "edges" not in restricted.genes
-    assert restricted.start.edges == "target"
-    assert restricted.to_spec(restricted.encode(restricted.start)).edges == "target"
+    assert restricted.starts[0].edges == "target"
+    assert restricted.to_spec(restricted.encode(restricted.starts[0])).edges == "target"
     assert restricted.size() < space.size()
 
 
 def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('[genes]\nnum_layers = [1, 2]\n[fixed]\noperator = "gcn"\n[start]\nlayers = ["gcn"]\n')
+    path.write_text('[genes]\nnum_layers = [1, 2]\n[fixed]\noperator = "gcn"\n[[start]]\nlayers = ["gcn"]\n')
     space = SearchSpace.load(path)
     assert space.to_spec({"num_layers": 2}).layers == ("gcn", "gcn")
     assert space.size() == 2
@@ -169,8 +170,8 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ({"gene": {}}, r"mine: unknown section 'gene'"),
         ({"fixed": {"scorer": "dot"}}, r"mine: scorer is both a gene and fixed"),
         ({"fixed": {"epochs": 0}}, r"fixed.epochs: epochs: 0 is below 1"),
-        ({"start": {"layers": ["gat"]}}, r"mine: start: layers: \['gat'\] is outside the space"),
-        ({"start": {"leyers": ["gcn"]}}, r"mine: start: unknown spec field 'leyers'"),
+        ({"start": [{"layers": ["gat"]}]}, r"mine: start: layers: \['gat'\] is outside the space"),
+        ({"start": [{"leyers": ["gcn"]}]}, r"mine: start: unknown spec field 'leyers'"),
     ],
 )
 def test_a_wrong_file_is_refused_by_key(changes: dict[str, Any], expected: str) -> None:

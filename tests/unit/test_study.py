@@ -40,7 +40,7 @@ from gnas_serve.vocabulary import Vocabulary
 NUM_USERS, NUM_ITEMS = 60, 40
 SMALL: dict[str, Any] = {
     "genes": {"num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "embedding_dim": [8, 16]},
-    "start": {"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16},
+    "start": [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}],
 }
 FOREVER = Limits(trials=None, deadline=None)
 
@@ -154,7 +154,7 @@ class TestRun:
         assert len(keys(study)) == 4
         first = study.trials[0]
         assert first.spec is not None
-        assert first.spec.layers == ("lightgcn", "lightgcn")
+        assert first.spec.layers == study.header.space.starts[0].layers
         assert first.strategy == "tpe"
         assert first.measured is not None
         assert first.measured.ndcg.low <= first.measured.ndcg.value <= first.measured.ndcg.high
@@ -302,7 +302,7 @@ class TestResumption:
         folder = tmp_path / "study"
         go(folder, trials=1, seed=4)
         begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=4)
-        with pytest.raises(ConfigError, match=r"made with genes\.embedding_dim = \[32, 64\], not \[32, 64, 128\]"):
+        with pytest.raises(ConfigError, match=r"made with genes\.batch_size = \[256, 512\], not \[256, 512, 1024\]"):
             begin(folder, make_dataset(), space=SearchSpace.load("standard"), strategy=None, seed=None)
         with pytest.raises(ConfigError, match="made with seed = 4, not 5"):
             begin(folder, make_dataset(), space=None, strategy=None, seed=5)

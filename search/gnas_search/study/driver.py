@@ -133,10 +133,11 @@ class _Search:
             self._watcher.baseline_measured(Baseline(name, found.baseline.servable, measured))
 
     def recover(self) -> None:
-        """Queue what a killed run left unfinished, and in a new study the start of the space."""
+        """Queue what a killed run left unfinished, and in a new study the starts of the space."""
         trials = self._journal.get_trials(deepcopy=False)
         if not trials:
-            self._journal.enqueue_trial(self._space.encode(self._space.start))
+            for start in self._space.starts:
+                self._journal.enqueue_trial(self._space.encode(start))
         for trial in trials:
             if trial.state != TrialState.RUNNING:
                 continue

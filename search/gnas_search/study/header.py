@@ -124,11 +124,14 @@ class StudyHeader:
             If ``space`` is not the study's.
         """
         ours, theirs = self.space.to_json(), space.to_json()
-        for section in ours:
+        for section in ("genes", "fixed"):
             for name in sorted(set(ours[section]) | set(theirs[section])):
                 had, given = ours[section].get(name, "nothing"), theirs[section].get(name, "nothing")
                 if had != given:
                     self._refuse(folder, f"{section}.{name}", had, given)
+        if ours["start"] != theirs["start"]:
+            summaries = ["; ".join(start.summary() for start in one.starts) for one in (self.space, space)]
+            self._refuse(folder, "start", *summaries)
 
     def require_seed(self, seed: int, folder: Path) -> None:
         """Refuse to go on with another seed.
