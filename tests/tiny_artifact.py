@@ -23,6 +23,8 @@ def write_tiny_artifact(
     dim: int = 8,
     text_ids: bool = False,
     seed: int = 0,
+    cross: tuple[str, ...] = ("score",),
+    weights: tuple[float, ...] = (1.0,),
 ) -> Path:
     """Write an artifact in the `exact` form: float32 vectors, flat index, a ranker that keeps the retrieval score.
 
@@ -34,6 +36,8 @@ def write_tiny_artifact(
         ``user-0007`` and ``item-0007`` instead of the integers 1007 and 2007 (row 7 of each).
     seed
         Of the vectors and histories.
+    cross, weights
+        The ranker's score is this combination of these features of each candidate.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def write_tiny_artifact(
     with atomic_folder(folder) as temporary:
         for name, array in arrays.items():
             np.save(temporary / name, array, allow_pickle=False)
-        (temporary / LAYOUT.ranker).write_bytes(_retrieval_ranker())
+        (temporary / LAYOUT.ranker).write_bytes(_linear_ranker(weights))
         (temporary / LAYOUT.decisions).write_bytes(canonical_json({}))
         Manifest(
             name="tiny",
@@ -70,7 +74,7 @@ def write_tiny_artifact(
             num_items=num_items,
             embedding_dim=dim,
             index=IndexFacts("flat"),
-            ranker=RankerFacts("retrieval", "fp32", candidates=40, cross=("score",)),
+            ranker=RankerFacts("retrieval", "fp32", candidates=40, cross=cross),
             metrics={"ndcg@20": 0.125},
         ).write(temporary)
     return folder
@@ -82,15 +86,19 @@ def _vocabulary(kind: str, first: int, count: int, *, text_ids: bool) -> Vocabul
     return Vocabulary.from_ids([first + row for row in range(count)])
 
 
-def _retrieval_ranker() -> bytes:
-    """Build ``score = reshape(cross, (C,))``, the simplest scorer over the one cross feature."""
+def _linear_ranker(weights: tuple[float, ...]) -> bytes:
+    """Build ``score = cross @ weights``; with the retriever's score alone it keeps the retriever's order."""
+    matrix = helper.make_tensor("weights", TensorProto.FLOAT, [len(weights), 1], weights)
     shape = helper.make_tensor("shape", TensorProto.INT64, [1], [-1])
     graph = helper.make_graph(
-        [helper.make_node("Reshape", ["cross", "shape"], ["score"])],
-        "retrieval_ranker",
-        [helper.make_tensor_value_info("cross", TensorProto.FLOAT, ["C", 1])],
+        [
+            helper.make_node("MatMul", ["cross", "weights"], ["column"]),
+            helper.make_node("Reshape", ["column", "shape"], ["score"]),
+        ],
+        "linear_ranker",
+        [helper.make_tensor_value_info("cross", TensorProto.FLOAT, ["C", len(weights)])],
         [helper.make_tensor_value_info("score", TensorProto.FLOAT, ["C"])],
-        [shape],
+        [matrix, shape],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return bytes(model.SerializeToString())

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """File names inside an artifact folder; all but the manifest and the report are hashed in the manifest."""
+    """File names beside the manifest (:data:`gnas_serve.artifact.store.MANIFEST`); all but the report are hashed in it."""
 
-    manifest: str = "manifest.json"
     decisions: str = "decisions.json"
     report: str = "report.json"
     user_ids: str = "users.ids.npy"

@@ -78,7 +78,8 @@ def benchmark(recommender: Recommender, *, requests: int = 2000, k: int = 10, se
         served[position], answer = _timed(recommender.recommend, query)
         cpu[position] = time.thread_time() - started_cpu
         scanned[position], exact = _timed(brute_force.recommend, query)
-        agreed[position] = len(set(answer.item_ids) & set(exact.item_ids)) / max(1, len(exact.item_ids))
+        found = len(set(answer.item_ids) & set(exact.item_ids))
+        agreed[position] = found / len(exact.item_ids) if exact.item_ids else 1.0
     served, scanned, cpu = (times[_WARM_UP:] * 1e6 for times in (served, scanned, cpu))
     return BenchmarkReport(
         requests=requests,
@@ -106,6 +107,8 @@ class _NumpyScan:
         scores = self._vectors @ query
         scores[excluded] = -np.inf
         count = min(count, len(scores) - len(excluded))
+        if count <= 0:
+            return np.empty(0, dtype=np.int64)
         return np.argpartition(scores, len(scores) - count)[len(scores) - count :]
 
 

@@ -169,19 +169,36 @@ class Recommender:
         user_row = -1 if query.user_id is None else self.users.row(query.user_id)
         history = self._known_rows(query.history)
         past = self._seen.of(user_row)
-        excluded = np.union1d(history, self._known_rows(query.exclude))
-        if query.exclude_seen:
-            excluded = np.union1d(excluded, past) if len(excluded) else past.astype(np.int64)
+        excluded = (past if query.exclude_seen else past[:0]).astype(np.int64)
+        if query.history or query.exclude:
+            excluded = np.union1d(excluded, self._known_rows(query.history + query.exclude))
         vector, source = self._represent(user_row, history)
         if vector is None:
             rows, scores = self._popularity.retrieve(query.k, excluded)
             return Answer(self.items.ids(rows), scores.tolist(), source)
-        rows, scores = self._retriever.retrieve(vector, max(self.candidates, query.k), excluded)
+        rows, scores = self._retriever.retrieve(vector, self.candidates, excluded)
         if len(rows) == 0:
             return Answer([], [], source)
         ranked = self._ranker.score(user_row, past if source == "user" else history, rows, scores)
         best = top_k(ranked, query.k)
-        return Answer(self.items.ids(rows[best]), ranked[best].tolist(), source)
+        rows, ranked = rows[best], ranked[best]
+        if query.k > self.candidates == len(rows):
+            rows, ranked = self._continue(vector, excluded, rows, ranked, query.k)
+        return Answer(self.items.ids(rows), ranked.tolist(), source)
+
+    def _continue(
+        self, vector: _Floats, excluded: _Rows, rows: _Rows, ranked: _Floats, k: int
+    ) -> tuple[_Rows, _Floats]:
+        """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
+
+        The ranker's features are relative to its list: ranking a longer one would change the head of the answer.
+        """
+        more, scores = self._retriever.retrieve(vector, k - len(rows), np.union1d(excluded, rows))
+        if len(more) == 0:
+            return rows, ranked
+        # One descending scale: the retriever's scores go on where the ranker's end.
+        shifted = (ranked[-1] + np.minimum(scores - scores[0], 0.0)).astype(np.float32)
+        return np.concatenate([rows, more]), np.concatenate([ranked, shifted])
 
     def with_index(self, index: Index) -> Recommender:
         """Give the same recommender with another index, to compare retrieval alone."""

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tiny_artifact import write_tiny_artifact
+from tiny_artifact import SEEN_PER_USER, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, IntegrityError, ItemNotFoundError, RequestError
@@ -74,12 +74,21 @@ def test_an_unknown_user_without_a_history_gets_what_is_popular(folder, recommen
         assert answer.scores == pytest.approx(np.log1p(counts[order[:5]]))
 
 
-def test_a_long_list_is_a_longer_version_of_a_short_one(recommender):
-    user_id = recommender.users.id(1)
-    short = recommender.recommend(Query(user_id=user_id, k=3)).item_ids
-    whole = recommender.recommend(Query(user_id=user_id, k=MAX_K)).item_ids
-    assert whole[:3] == short
-    assert len(set(whole)) == len(whole) <= recommender.info.num_items
+@pytest.mark.parametrize("order", ["the retriever's", "another"])
+def test_a_long_list_is_a_longer_version_of_a_short_one(recommender, tmp_path, order):
+    if order == "another":
+        # Features that are relative to the candidate list, as a learned ranker has them.
+        folder = write_tiny_artifact(tmp_path / "art", cross=("score_z", "log_rank"), weights=(-1.0, 0.7))
+        recommender = Recommender.load(folder)
+    for user_row in range(10):
+        user_id = recommender.users.id(user_row)
+        whole = recommender.recommend(Query(user_id=user_id, k=MAX_K))
+        assert len(set(whole.item_ids)) == len(whole.item_ids) == recommender.info.num_items - SEEN_PER_USER
+        assert whole.scores == sorted(whole.scores, reverse=True)
+        for k in (3, recommender.candidates - 1, recommender.candidates, recommender.candidates + 5):
+            short = recommender.recommend(Query(user_id=user_id, k=k))
+            assert whole.item_ids[:k] == short.item_ids
+            assert whole.scores[:k] == short.scores
 
 
 @pytest.mark.parametrize("k", [0, -1, MAX_K + 1, 10**9])
