@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 Id = int | str
+MAX_ID_CHARACTERS = 256
+"""Of a text id: longer ones are refused where data is read, as they are at the doors."""
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
 
 

@@ -74,3 +74,82 @@ def _matrix(rows: np.ndarray, num_items: int) -> sp.csr_matrix:
         (np.ones(rows.size, np.float32), np.sort(rows, axis=1).ravel().astype(np.int32), indptr),
         shape=(count, num_items),
     )
+
+
+def refitted_checkpoint(
+    *, num_users: int = 400, num_items: int = 240, dim: int = 8, growth: float = 1.0, seed: int = 0
+) -> tuple[Checkpoint, sp.csr_matrix]:
+    """Sample interactions and fit them twice, as a trainer does: on train, and anew on train + validation.
+
+    The second fit starts from another seed, has its axes elsewhere and another scale, and its counts and histories have
+    grown. Users with short histories prefer the items with the attribute ``liked``. The factorisations are made blind
+    to it, so that a ranker has something to add which only attributes and histories tell.
+
+    Parameters
+    ----------
+    growth
+        Validation interactions per train interaction.
+
+    Returns
+    -------
+    Checkpoint
+    (U, I) CSR
+        Five later interactions of every user, in neither fit: what the final fit can be judged by.
+    """
+    rng = np.random.default_rng(seed)
+    users = rng.standard_normal((num_users, dim))
+    items = rng.standard_normal((num_items, dim)) / np.sqrt(dim)
+    liked = (rng.random(num_items) < 0.3).astype(np.float32)
+    loyal = rng.random(num_users) < 0.5
+    wish = np.where(loyal, 0.0, 3.0)[:, None] * liked
+    order = np.argsort(-(2.0 * users @ items.T + wish + rng.gumbel(size=(num_users, num_items))), axis=1)
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    for user_row in range(num_users):
+        train = int((14 if loyal[user_row] else 10) * rng.uniform(0.8, 1.2))
+        valid = max(1, int(train * growth))
+        chosen = rng.permutation(order[user_row, : train + valid + 5])
+        for part, rows in zip(parts, np.split(chosen, [train, train + valid]), strict=True):
+            part.append(rows)
+    train, valid, later = (_ragged(part, num_items) for part in parts)
+    checkpoint = Checkpoint(
+        name="refitted",
+        spec={"baseline": "refitted"},
+        scorer="dot",
+        users=Vocabulary.from_ids(np.arange(num_users) + 1000),
+        items=Vocabulary.from_ids(np.arange(num_items)),
+        selection=_factorised(train, dim, liked, scale=1.0, seed=seed + 1),
+        final=_factorised(sp.csr_matrix(train + valid), dim, liked, scale=3.0, seed=seed + 2),
+        train=train,
+        valid=valid,
+        item_features=FeatureTable(("liked",), liked[:, None]),
+        user_features=None,
+        item_recency=None,
+        config=DatasetConfig(),
+        fingerprint="0" * 64,
+        policy="random",
+        target_event=None,
+        seed=seed,
+    )
+    return checkpoint, later
+
+
+def _factorised(matrix: sp.csr_matrix, dim: int, blind_to: np.ndarray, *, scale: float, seed: int) -> Fit:
+    """Factorise by randomised subspace iteration, turn the axes, and take one direction out of the item vectors."""
+    rng = np.random.default_rng(seed)
+    degrees = [np.maximum(np.asarray(matrix.sum(axis)).ravel(), 1.0) ** -0.5 for axis in (1, 0)]
+    normalised = sp.diags(degrees[0]) @ matrix @ sp.diags(degrees[1])
+    basis = rng.standard_normal((matrix.shape[1], dim + 8))
+    for _ in range(4):
+        basis = np.linalg.qr(normalised.T @ (normalised @ basis))[0]
+    left, values, right = np.linalg.svd(normalised @ basis, full_matrices=False)
+    turned = scale * np.sqrt(values[:dim])[:, None] * np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+    item_vectors = (basis @ right.T)[:, :dim] @ turned
+    direction = blind_to - blind_to.mean()
+    item_vectors -= np.outer(direction, direction @ item_vectors) / (direction @ direction)
+    return Fit((left[:, :dim] @ turned).astype(np.float32), item_vectors.astype(np.float32), 3)
+
+
+def _ragged(rows: list[np.ndarray], num_items: int) -> sp.csr_matrix:
+    indptr = np.concatenate([[0], np.cumsum([len(some) for some in rows])])
+    indices = np.concatenate([np.sort(some) for some in rows]).astype(np.int32)
+    return sp.csr_matrix((np.ones(len(indices), np.float32), indices, indptr), shape=(len(rows), num_items))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gnas_export.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.runtime.ranker import Ranker
-from gnas_serve.runtime.ranker_features import content_similarity, cross_features
+from gnas_serve.runtime.ranker_features import content_similarity, cross_features, relative_popularity
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,13 +37,8 @@ class FeaturePlan:
     items: Floats | None
 
     def item_inputs(self, counts: npt.NDArray[np.int32]) -> Floats:
-        """Assemble the item inputs of one fit, (I, F + 1).
-
-        Popularity is standardised within the fit: the final fit has more interactions than the selection fit, and a
-        ranker fitted on the one has to read the other.
-        """
-        popularity = np.log1p(counts).astype(np.float32)
-        popularity = (popularity - popularity.mean()) / max(float(popularity.std()), 1e-6)
+        """Assemble the item inputs of one fit, (I, F + 1)."""
+        popularity = relative_popularity(counts)
         parts = [popularity[:, None]] if self.items is None else [popularity[:, None], self.items]
         return np.ascontiguousarray(np.concatenate(parts, axis=1), dtype=np.float32)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gnas_export.profile import ExportProfile
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError
 
@@ -18,6 +19,7 @@ CHOICES = {
     "tables": ("fp32", "fp16", "int8"),
     "index": ("flat", "ivf"),
     "ranker": ("mlp", "retrieval"),
+    "fold_in": ("map", "popularity"),
     "form": ("fp32", "fp32+u8", "int8"),
 }
 
@@ -31,7 +33,8 @@ class Decision:
     choice
         One of :data:`CHOICES`.
     reason
-        The figures behind it, in one line.
+        What it rests on, in one line. Never a time: decisions are hashed with the artifact, and equal choices make
+        equal artifacts. The times are in the report.
     """
 
     choice: str
@@ -58,18 +61,21 @@ class Form:
 class Decisions:
     """The decisions of one export: taken while it runs, or given by an earlier one and repeated.
 
+    They are bound to what they were taken under, not to a checkpoint: a pipeline that trains the same model on newer
+    data may well repeat them, and every gate measures the new one all the same.
+
     Parameters
     ----------
     profile, ranker
-        What they were taken under; given ones must have been taken under the same.
+        What they are taken under; given ones must have been taken under the same, key by key.
     given
         Decisions of an earlier export by name.
     """
 
-    def __init__(self, profile: str, ranker: str, given: dict[str, Decision] | None = None) -> None:
+    def __init__(self, profile: ExportProfile, ranker: str, given: dict[str, Decision] | None = None) -> None:
         self.profile = profile
         self.ranker = ranker
-        self._given = given or {}
+        self._given = dict(given or {})
         self.taken: dict[str, Decision] = {}
 
     def given(self, name: str) -> Decision | None:
@@ -84,6 +90,11 @@ class Decisions:
         self.taken[name] = Decision(choice, reason)
         return self.taken[name]
 
+    def drop(self, name: str) -> None:
+        """Forget a decision that turned out not to matter."""
+        self._given.pop(name, None)
+        self.taken.pop(name, None)
+
     def revised(self, forced: dict[str, Decision]) -> Decisions:
         """Start again with some choices forced: what was timed stays, what follows from data is decided anew."""
         timed = {name: decision for name, decision in self.taken.items() if name in {"index", "form"}}
@@ -95,7 +106,8 @@ class Decisions:
         known = {**self._given, **self.taken}
         return {
             "format_version": FORMAT_VERSION,
-            "profile": self.profile,
+            "profile": self.profile.name,
+            "profile_digest": self.profile.digest(),
             "ranker": self.ranker,
             "decisions": {name: {"choice": d.choice, "reason": d.reason} for name, d in known.items()},
         }
@@ -105,20 +117,21 @@ class Decisions:
         path.write_bytes(canonical_json(self.to_json()))
 
     @classmethod
-    def read(cls, path: Path, *, profile: str, ranker: str) -> Decisions:
+    def read(cls, path: Path, *, profile: ExportProfile, ranker: str) -> Decisions:
         """Read the decisions of an earlier export, to repeat them.
 
         Raises
         ------
         ConfigError
-            If the file is absent or is something else, or was written under another profile or ranker mode.
+            If the file is absent or is something else, or was written under another profile, another content of the
+            same profile, or another ranker mode.
         """
         if not path.is_file():
             raise ConfigError(f"{path}: no such decisions file", hint="give the decisions.json of an artifact")
         try:
             raw = json.loads(path.read_bytes())
             version = raw["format_version"]
-            made_under = {"profile": raw["profile"], "ranker": raw["ranker"]}
+            made_under = {key: raw[key] for key in ("profile", "ranker", "profile_digest")}
             given = {name: Decision(entry["choice"], entry["reason"]) for name, entry in raw["decisions"].items()}
             known = version == FORMAT_VERSION and all(d.choice in CHOICES[name] for name, d in given.items())
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -127,12 +140,17 @@ class Decisions:
             raise ConfigError(
                 f"{path} holds a decision that this version does not know", hint="export without --decisions"
             )
-        for field, value in {"profile": profile, "ranker": ranker}.items():
+        for field, value in {"profile": profile.name, "ranker": ranker}.items():
             if made_under[field] != value:
                 raise ConfigError(
                     f"{path} was decided under {field} {made_under[field]!r}, this export has {value!r}",
                     hint="use the same settings, or export without --decisions",
                 )
+        if made_under["profile_digest"] != profile.digest():
+            raise ConfigError(
+                f"{path} was decided under another content of profile {profile.name!r}: it was edited since",
+                hint="restore the profile, or export without --decisions",
+            )
         return cls(profile, ranker, given)
 
 

@@ -59,6 +59,8 @@ class Draft:
         What the report will say.
     ranker_gates
         Of the learned ranker alone: they bind where it ships.
+    host_gates
+        Of this machine, such as latency: in the report, never in the manifest.
     fitting : (n,) user rows the ranker may learn from
     jury
         The gate users; disjoint from ``fitting``.
@@ -72,7 +74,7 @@ class Draft:
     fitted
         The learned ranker; None where there is none.
     lists
-        Candidate lists of the final fit for some of the probes.
+        Candidate lists of the final fit that the forms are held against the exact network on.
     forms
         Of the learned ranker, by name.
     form
@@ -83,6 +85,8 @@ class Draft:
         On the jury, of the path that ships.
     measured
         On the jury, user by user, of paths measured so far.
+    newcomers
+        On the jury, of what ships for users without a vector; None where there are too few labels.
     """
 
     checkpoint: Checkpoint
@@ -92,6 +96,7 @@ class Draft:
     decisions: Decisions
     gates: list[Gate] = field(default_factory=list)
     ranker_gates: list[Gate] = field(default_factory=list)
+    host_gates: list[Gate] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     fitting: npt.NDArray[np.int64] = field(init=False)
     jury: Jury = field(init=False)
@@ -109,6 +114,7 @@ class Draft:
     learned: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
     measured: dict[str, UserMetrics] = field(default_factory=dict)
+    newcomers: UserMetrics | None = None
 
     @property
     def candidates(self) -> int:
@@ -167,10 +173,16 @@ class Draft:
         )
 
     @contextmanager
-    def rehearse(self, fit: ShippedFit, ranker: PackedRanker) -> Iterator[Recommender]:
-        """Write the files of one fit, and open them as serving will: what is measured is what is served."""
+    def written(self, fit: ShippedFit, ranker: PackedRanker) -> Iterator[Path]:
+        """Write the files of one fit to a folder that goes again."""
         with storage_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="gnas-") as name:
             folder = Path(name)
             write_files(folder, self.checkpoint, fit, ranker)
             write_manifest(folder, self.manifest(fit, ranker))
+            yield folder
+
+    @contextmanager
+    def rehearse(self, fit: ShippedFit, ranker: PackedRanker) -> Iterator[Recommender]:
+        """Write the files of one fit, and open them as serving will: what is measured is what is served."""
+        with self.written(fit, ranker) as folder:
             yield Recommender.load(folder, verify=False)

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gnas_serve.errors import GnasError, ParityError, QualityGateError
+from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
+
+_EXACT = "see the report for every gate; profile exact ships the uncompressed form"
+_HINTS: dict[type[GnasError], str] = {
+    LatencyError: "see the report for every run; fewer candidates or a narrower ranker are quicker, e.g. profile fast",
+    ParityError: _EXACT,
+    QualityGateError: _EXACT,
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,9 @@ def at_least(name: str, value: float, limit: float, remark: str) -> Gate:
     return Gate(name, float(value), limit, bool(value >= limit), QualityGateError, remark)
 
 
-def at_most(name: str, value: float, limit: float, remark: str) -> Gate:
-    """Build a parity gate that wants ``value <= limit``; NaN fails."""
-    return Gate(name, float(value), limit, bool(value <= limit), ParityError, remark)
+def at_most(name: str, value: float, limit: float, remark: str, failure: type[GnasError] = ParityError) -> Gate:
+    """Build a gate, of parity where nothing else is said, that wants ``value <= limit``; NaN fails."""
+    return Gate(name, float(value), limit, bool(value <= limit), failure, remark)
 
 
 def skipped(name: str, limit: float, reason: str) -> Gate:
@@ -68,12 +75,12 @@ def raise_first_breach(gates: Iterable[Gate]) -> None:
 
     Raises
     ------
-    ParityError, QualityGateError
+    ParityError, QualityGateError, LatencyError
         For the first breached gate, as it states.
     """
     for gate in gates:
         if not gate.passed:
             raise gate.failure(
                 f"gate {gate.name}: {gate.value:.6g} against a limit of {gate.limit:g} ({gate.remark})",
-                hint="see the report for every gate; profile exact ships the uncompressed form",
+                hint=_HINTS.get(gate.failure, "see the report for every gate"),
             )

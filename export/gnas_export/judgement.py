@@ -29,6 +29,13 @@ def choose_ranker(draft: Draft) -> None:
     """
     if draft.fitted is None:
         return
+    _choose(draft)
+    if not draft.learned:
+        # The form of what does not ship was timed: kept, it would tell equal artifacts apart.
+        draft.decisions.drop("form")
+
+
+def _choose(draft: Draft) -> None:
     given = draft.decisions.given("ranker")
     if given is not None:
         draft.learned = given.choice == "mlp"
@@ -67,7 +74,7 @@ def judge(draft: Draft) -> None:
     if shipped is None:
         shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
     retrieval = _measured(draft, exact, draft.plain)
-    popularity = _popularity(draft)
+    popularity = measured_popularity(draft)
     paths = {**draft.measured, "shipped": shipped, "exact_retrieval": retrieval, POPULARITY: popularity}
     paths |= _other_forms(draft)
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
@@ -80,6 +87,8 @@ def judge(draft: Draft) -> None:
         draft.gates.append(not_below_popularity(jury, shipped, popularity))
     recall, ndcg = shipped.mean()
     draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
+    if draft.newcomers is not None:
+        draft.metrics[f"fold_in_ndcg@{K}"] = float(draft.newcomers.ndcg.mean())
 
 
 def less_compressed(draft: Draft) -> Decisions | None:
@@ -138,7 +147,8 @@ def _measured(draft: Draft, fit: ShippedFit, ranker: PackedRanker) -> UserMetric
         return draft.jury.judge(draft.jury.served(recommender))
 
 
-def _popularity(draft: Draft) -> UserMetrics:
+def measured_popularity(draft: Draft) -> UserMetrics:
+    """Measure popularity on the gate users."""
     popularity = Popularity(draft.selection.counts)
     users = draft.jury.users.tolist()
     return draft.jury.judge([popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users])

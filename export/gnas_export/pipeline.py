@@ -12,7 +12,10 @@ from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import raise_first_breach
 from gnas_export.judgement import choose_ranker, judge, less_compressed
+from gnas_export.latency import latency_gate
+from gnas_export.newcomers import choose_fold_in
 from gnas_export.package import write_bytes, write_files, write_manifest
+from gnas_export.places import check_places, report_beside
 from gnas_export.profile import ExportProfile
 from gnas_export.report import build_report, write_report
 from gnas_export.retrieval import build_index, choose_users, compress_tables, fit_fold_ins
@@ -21,9 +24,9 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import atomic_folder, canonical_json
-from gnas_serve.errors import ConfigError, ExportError, GnasError, StorageError
-from gnas_serve.runtime.query import Query
+from gnas_serve.errors import ExportError, GnasError, IntegrityError, StorageError
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.runtime.smoke import smoke_answers
 
 Step = Callable[[Draft], None]
 
@@ -38,6 +41,7 @@ STEPS: tuple[Step, ...] = (
     draw_forms,  # graphs of the trained network, held against it
     choose_form,  # numeric forms are timed only after they are known to be right
     choose_ranker,  # the learned ranker in its final form against plain retrieval
+    choose_fold_in,  # newcomers are ranked as everybody is
     judge,  # the whole path, once everything in it is chosen
 )
 
@@ -95,15 +99,15 @@ def export(
     Raises
     ------
     ConfigError
-        If ``out`` exists, or the report would lie inside of it.
-    ExportError, ParityError, QualityGateError
-        If a step fails or a gate is breached; the report is written first.
+        If ``out`` exists, or the report would lie inside of it or on a folder.
+    ExportError, ParityError, QualityGateError, LatencyError
+        If a step fails or a gate is breached; the report is written first. Where it cannot be, the error says so.
     StorageError
         If the disk is full or not writable; nothing is left.
     """
     check_places(out, report_path)
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
-    elsewhere = report_path or out.with_name(f"{out.name}.report.json")
+    elsewhere = report_path or report_beside(out)
     steps: list[dict[str, Any]] = []
     try:
         _run(draft, steps, on_step)
@@ -112,20 +116,26 @@ def export(
             draft = Draft(checkpoint, profile, ranker, seed, wider)
             _run(draft, steps, on_step)
         raise_first_breach(draft.binding_gates())
+        if dry_run:
+            return _rehearsed(draft, steps, elsewhere)
+        with atomic_folder(out) as folder:
+            manifest, report = _package(draft, steps, folder)
+            if report_path is not None:
+                write_report(report_path, report)  # before the artifact can be seen: all or nothing
+        return Exported(out, manifest, report)
     except StorageError:
         raise  # there is no room for a report either
     except GnasError as error:
-        write_report(elsewhere, build_report(draft, steps, {}, error))
+        _report_failure(elsewhere, build_report(draft, steps, {}, error), error)
         raise
-    if dry_run:
-        report = build_report(draft, steps, {}, None)
-        write_report(elsewhere, report)
-        return Exported(None, draft.manifest(draft.final, draft.shipping(draft.final)), report)
-    with atomic_folder(out) as folder:
-        manifest, report = _package(draft, steps, folder)
-    if report_path is not None:
-        write_report(report_path, report)
-    return Exported(out, manifest, report)
+
+
+def _report_failure(path: Path, report: dict[str, Any], error: GnasError) -> None:
+    """Write the report of a failed export; where that fails too, the first failure stays the one to be told."""
+    try:
+        write_report(path, report)
+    except (StorageError, OSError) as unwritten:
+        error.hint = f"{error.hint}; the report could not be written: {unwritten}".removeprefix("; ")
 
 
 def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], None] | None) -> None:
@@ -137,21 +147,15 @@ def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], Non
         steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
 
 
-def check_places(out: Path, report_path: Path | None) -> None:
-    """Refuse places that cannot be written, before any work.
-
-    Raises
-    ------
-    ConfigError
-        If ``out`` exists, or the report would lie inside of it.
-    """
-    if out.exists() or out.is_symlink():
-        raise ConfigError(f"{out} already exists", hint="choose another output folder or remove it", code="exists")
-    if report_path is not None and out.resolve() in (report_path.resolve(), *report_path.resolve().parents):
-        raise ConfigError(
-            f"--report {report_path} lies inside --out {out}",
-            hint=f"the artifact holds its {LAYOUT.report} anyway; name another file",
-        )
+def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> Exported:
+    """Write the report of a dry run, alone."""
+    ranker = draft.shipping(draft.final)
+    if draft.profile.gates.max_p99_us is not None:
+        with draft.written(draft.final, ranker) as folder:
+            _keep_latency(draft, folder)
+    report = build_report(draft, steps, {}, None)
+    write_report(report_path, report)
+    return Exported(None, draft.manifest(draft.final, ranker), report)
 
 
 def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[Manifest, dict[str, Any]]:
@@ -160,7 +164,8 @@ def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[M
     write_files(folder, draft.checkpoint, draft.final, ranker)
     draft.decisions.write(folder / LAYOUT.decisions)
     manifest = write_manifest(folder, draft.manifest(draft.final, ranker))
-    smoke_answer(Recommender.load(folder))
+    check_answers(Recommender.load(folder))
+    _keep_latency(draft, folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     shipped = {"version": manifest.version, "files": files, "size_bytes": sum(files.values())}
     report = build_report(draft, steps, shipped, None)
@@ -168,15 +173,26 @@ def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[M
     return manifest, report
 
 
-def smoke_answer(recommender: Recommender) -> None:
-    """Ask one question of an artifact that is about to ship.
+def _keep_latency(draft: Draft, folder: Path) -> None:
+    """Hold the finished artifact to the latency objective, where there is one; its times stay out of the hashes."""
+    limit = draft.profile.gates.max_p99_us
+    if limit is None:
+        return
+    gate, runs = latency_gate(folder, limit, num_users=len(draft.checkpoint.users), seed=draft.seed)
+    draft.host_gates.append(gate)
+    draft.facts["latency"] = runs
+    raise_first_breach(draft.host_gates)
+
+
+def check_answers(recommender: Recommender) -> None:
+    """Ask an artifact that is about to ship.
 
     Raises
     ------
     ExportError
-        If it has no answer.
+        If it has no usable answer.
     """
-    users = recommender.users
-    answer = recommender.recommend(Query(user_id=users.id(0) if len(users) else None, k=1, exclude_seen=False))
-    if not answer.item_ids:
-        raise ExportError("the artifact has no answer for its first user", hint="train on more data")
+    try:
+        smoke_answers(recommender)
+    except IntegrityError as error:
+        raise ExportError(f"the artifact has {error.message}", hint="train on more data") from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import tomllib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 
 TABLES = ("fp32", "int8")
@@ -35,6 +38,8 @@ class GateLimits:
         Largest relative loss of ndcg@20 of the whole shipped path against uncompressed exact retrieval.
     parity
         Largest relative difference between a graph and the network it was made from.
+    max_p99_us
+        Largest 99th percentile of an answer's latency on the exporting machine, in microseconds; None to measure none.
     """
 
     table_recall: float = 0.99
@@ -42,6 +47,7 @@ class GateLimits:
     rank_overlap: float = 0.95
     quality_loss: float = 0.01
     parity: float = 1e-4
+    max_p99_us: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,25 @@ class ExportProfile:
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, for reports."""
         return asdict(self)
+
+    def digest(self) -> str:
+        """Hash what the choices of an export depend on: all but the name and the latency objective."""
+        content = self.to_json()
+        del content["name"], content["gates"]["max_p99_us"]
+        return hashlib.sha256(canonical_json(content)).hexdigest()
+
+    def within(self, max_p99_us: float | None) -> ExportProfile:
+        """Give the same profile with another latency objective; its own where None is given.
+
+        Raises
+        ------
+        ConfigError
+            If it is no positive number of microseconds.
+        """
+        if max_p99_us is None:
+            return self
+        limit = _microseconds("--max-p99-us", max_p99_us)
+        return replace(self, gates=replace(self.gates, max_p99_us=limit))
 
     @classmethod
     def load(cls, name: str) -> ExportProfile:
@@ -149,7 +174,11 @@ def _profile(path: Path, raw: dict[str, Any]) -> ExportProfile:
         hidden=_hidden(path, plan_raw.get("hidden", list(default.hidden))),
         precision=_choice(path, "ranker.precision", plan_raw.get("precision", default.precision), PRECISIONS),
     )
-    limits = GateLimits(**{key: _share(path, f"gates.{key}", value) for key, value in limits_raw.items()})
+    latency = limits_raw.pop("max_p99_us", None)
+    limits = GateLimits(
+        **{key: _share(path, f"gates.{key}", value) for key, value in limits_raw.items()},
+        max_p99_us=None if latency is None else _microseconds(f"{path}: gates.max_p99_us", latency),
+    )
     candidates = raw.get("candidates", ExportProfile.candidates)
     if not _is_int(candidates) or not 1 <= candidates <= MAX_CANDIDATES:
         raise ConfigError(f"{path}: candidates = {candidates!r}", hint=f"give a number from 1 to {MAX_CANDIDATES}")
@@ -187,6 +216,12 @@ def _choice(path: Path, key: str, value: object, known: tuple[str, ...]) -> str:
 def _share(path: Path, key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ConfigError(f"{path}: {key} = {value!r}", hint="give a number from 0 to 1")
+    return float(value)
+
+
+def _microseconds(what: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ConfigError(f"{what} = {value!r}", hint="give microseconds above 0")
     return float(value)
 
 

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from gnas_export.gates import Gate, at_least, skipped
 from gnas_export.tables import Lists
 from gnas_search.evaluate import Interval, UserMetrics, interval, paired_interval, rank_metrics
-from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.runtime.seen import SeenItems
 
 K = 20
 MAX_USERS = 5000
@@ -62,6 +63,19 @@ class Jury:
             lists.append(recommender.items.rows(answer.item_ids))
         return lists
 
+    def folded_in(self, recommender: Recommender, seen: SeenItems) -> Lists:
+        """Ask as a client would for newcomers who bring the gate users' histories and have no vector.
+
+        A question takes :data:`MAX_LIST` items of a history; of a longer one, as many more are named as unwanted.
+        """
+        rng = np.random.default_rng(self.seed)
+        lists = []
+        for user_row in self.users.tolist():
+            past = tuple(recommender.items.ids(rng.permutation(seen.of(user_row))))
+            query = Query(k=K, history=past[:MAX_LIST], exclude=past[MAX_LIST : 2 * MAX_LIST])
+            lists.append(recommender.items.rows(recommender.recommend(query).item_ids))
+        return lists
+
     def summary(self, metrics: UserMetrics) -> dict[str, float]:
         """Give the means with the interval of ndcg, for the report."""
         recall, _ = metrics.mean()
@@ -99,11 +113,11 @@ def no_loss(jury: Jury, shipped: UserMetrics, reference: UserMetrics, limit: flo
     return at_least("quality", change.low, -limit, remark)
 
 
-def not_below_popularity(jury: Jury, shipped: UserMetrics, popularity: UserMetrics) -> Gate:
-    """Gate: the shipped path is not significantly worse than popularity."""
-    difference = paired_interval(shipped.ndcg, popularity.ndcg, jury.seed)
+def not_below_popularity(jury: Jury, found: UserMetrics, popularity: UserMetrics, name: str = "popularity") -> Gate:
+    """Gate: a path is not significantly worse than popularity."""
+    difference = paired_interval(found.ndcg, popularity.ndcg, jury.seed)
     remark = f"ndcg@{K} minus that of popularity, high end of the 95 % interval, {len(jury.users)} gate users"
-    return at_least("popularity", difference.high, 0.0, remark)
+    return at_least(name, difference.high, 0.0, remark)
 
 
 def unjudged(reason: str, limit: float) -> list[Gate]:

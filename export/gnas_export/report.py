@@ -37,7 +37,7 @@ def build_report(
         "profile": draft.profile.to_json(),
         "ranker_mode": draft.mode,
         "seed": draft.seed,
-        "gates": [gate.to_json() for gate in draft.binding_gates()],
+        "gates": [gate.to_json() for gate in (*draft.binding_gates(), *draft.host_gates)],
         "ranker_gates": [gate.to_json() for gate in draft.ranker_gates],
         "decisions": draft.decisions.to_json()["decisions"],
         "metrics": draft.metrics,

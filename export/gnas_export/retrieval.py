@@ -11,7 +11,7 @@ from gnas_export.decisions import Form, quickest
 from gnas_export.draft import Draft
 from gnas_export.fold_in import fit_fold_in
 from gnas_export.gates import at_least
-from gnas_export.index import FLAT_UP_TO, TunedProbe, build_ivf, index_bytes, open_ivf, tune
+from gnas_export.index import FLAT_UP_TO, build_ivf, index_bytes, open_ivf, tune
 from gnas_export.quality import Jury, K, relative_change
 from gnas_export.shipped import ShippedFit, item_counts, probe_users, seen_items, validation_halves
 from gnas_export.tables import WIDTHS, Tables, compress, exact_lists, mean_recall
@@ -21,6 +21,8 @@ from gnas_serve.runtime.index import FlatIndex, Index
 from gnas_serve.runtime.retriever import Retriever
 
 _TIMED_USERS = 200
+QUICK_ENOUGH = "exact enough, and quicker than flat search by more than a tie"
+NOT_QUICK_ENOUGH = "IVF is exact enough, but not quicker than flat search by more than a tie"
 
 
 def choose_users(draft: Draft) -> None:
@@ -127,7 +129,7 @@ def build_index(draft: Draft) -> None:
         elif given is not None:
             kind, reason = given.choice, given.reason
         else:
-            kind, reason = _quicker(draft, raw.nbytes, {"ivf": open_ivf(raw, tuned.nprobe)}, tuned)
+            kind, reason = _quicker(draft, raw.nbytes, {"ivf": open_ivf(raw, tuned.nprobe)})
         if kind == "ivf":
             draft.index = IndexFacts("ivf", tuned.nprobe, tuned.recall, tuned.curve)
             selection_raw = index_bytes(build_ivf(draft.selection.tables.items.dense(), seed=draft.seed))
@@ -138,7 +140,7 @@ def build_index(draft: Draft) -> None:
     draft.gates.append(at_least("index_recall", draft.index.recall, limit, remark))
 
 
-def _quicker(draft: Draft, size_bytes: int, rivals: dict[str, Index], tuned: TunedProbe) -> tuple[str, str]:
+def _quicker(draft: Draft, size_bytes: int, rivals: dict[str, Index]) -> tuple[str, str]:
     """Time the index against flat search, both through the retriever; the profile may have chosen already."""
     tables, seen = draft.final.tables, draft.final.seen
     retrievers = {
@@ -157,10 +159,10 @@ def _quicker(draft: Draft, size_bytes: int, rivals: dict[str, Index], tuned: Tun
         rounds=_TIMED_USERS,
     )
     draft.facts["index"] = {"latency_us": latency, "size_bytes": size_bytes}
-    measured = f"ivf {latency['ivf']:.0f} us (nprobe {tuned.nprobe}), flat {latency['flat']:.0f} us per retrieval"
     if draft.profile.index == "ivf":
-        return "ivf", f"the profile says so; {measured}"
-    return quickest([Form("flat", 0, latency["flat"]), Form("ivf", size_bytes, latency["ivf"])]).name, measured
+        return "ivf", "the profile says so"
+    kind = quickest([Form("flat", 0, latency["flat"]), Form("ivf", size_bytes, latency["ivf"])]).name
+    return kind, QUICK_ENOUGH if kind == "ivf" else NOT_QUICK_ENOUGH
 
 
 def fit_fold_ins(draft: Draft) -> None:

@@ -34,6 +34,8 @@ _MEASURED_LISTS = 256
 _TIMED_ROUNDS = 300
 _TIMED_CANDIDATES = (100, 300)
 _SCORE = "score_z"
+_EXACT_FORM = "fp32"
+_INTEGER_FORM = "int8"
 
 
 def draw_plain_ranker(draft: Draft) -> None:
@@ -98,10 +100,11 @@ def draw_forms(draft: Draft) -> None:
     if draft.fitted is None:
         return
     ranker, inputs = draft.fitted.ranker, draft.plan.item_inputs(draft.final.counts)
-    draft.lists = collect_lists(draft, draft.final, draft.probes[: _CALIBRATION_LISTS + _MEASURED_LISTS])
-    if not draft.lists:
+    lists = collect_lists(draft, draft.final, draft.probes[: _CALIBRATION_LISTS + _MEASURED_LISTS])
+    if not lists:
         raise ExportError("no user has a vector in the final fit", hint="train again: the final fit gave nothing")
-    calibration, measured = draft.lists[:_CALIBRATION_LISTS], draft.lists[-_MEASURED_LISTS:]
+    calibration, measured = divided(lists)
+    draft.lists = measured
     expected = [ranker.score(c.user, inputs[c.rows], c.cross) for c in measured]
     worst = 0.0
     for name, compact in (("fp32", False), ("fp32+u8", True)):
@@ -147,31 +150,54 @@ def choose_form(draft: Draft) -> None:
     if given is not None:
         draft.form = given.choice
     else:
-        allowed = [
-            Form(name, sizes[name], latency[draft.candidates][name])
-            for name, form in draft.forms.items()
-            if wanted == "int8" or form.overlap >= limit
-        ]
-        draft.form = _chosen(allowed, wanted).name
-        figures = ", ".join(f"{name} {time:.0f} us" for name, time in latency[draft.candidates].items())
+        timed = [Form(name, sizes[name], latency[draft.candidates][name]) for name in draft.forms]
+        alike = {name for name, form in draft.forms.items() if form.overlap >= limit}
+        draft.form = chosen_form(timed, alike, wanted)
         excluded = "".join(
-            f"; {name} overlaps {form.overlap:.3f}" for name, form in draft.forms.items() if form.overlap < limit
+            f"; {name} overlaps {form.overlap:.3f}" for name, form in draft.forms.items() if name not in alike
         )
-        draft.decisions.take("form", draft.form, f"C={draft.candidates}: {figures}{excluded}")
-    count = min(len(draft.lists), _MEASURED_LISTS)
-    remark = f"mean overlap of the first 20 of form {draft.form} with the exact network, {count} lists"
+        asked = f"precision {wanted}: " if wanted != "auto" else ""
+        draft.decisions.take("form", draft.form, f"{asked}size and time at C={draft.candidates}{excluded}")
+    remark = f"mean overlap of the first 20 of form {draft.form} with the exact network, {len(draft.lists)} lists"
     draft.ranker_gates.append(at_least("rank_overlap", draft.forms[draft.form].overlap, limit, remark))
 
 
-def _chosen(allowed: list[Form], wanted: str) -> Form:
-    floats = [form for form in allowed if form.name != "int8"]
-    integers = [form for form in allowed if form.name == "int8"]
+def divided(lists: list[CandidateList]) -> tuple[list[CandidateList], list[CandidateList]]:
+    """Divide lists into those that int8 is calibrated on and those that it is measured on.
+
+    A form that was measured on what it was calibrated on would flatter itself. A single list has to do both.
+    """
+    share = _CALIBRATION_LISTS / (_CALIBRATION_LISTS + _MEASURED_LISTS)
+    middle = min(_CALIBRATION_LISTS, max(1, round(share * len(lists))))
+    return lists[:middle], lists[middle:] or lists
+
+
+def chosen_form(forms: list[Form], alike: set[str], wanted: str) -> str:
+    """Choose a form of the ranker.
+
+    Parameters
+    ----------
+    forms
+        All of them, timed.
+    alike
+        Names of those that rank as the exact network does.
+    wanted
+        The profile's precision: ``"auto"``, ``"fp32"`` or ``"int8"``.
+
+    Returns
+    -------
+    str
+        The plain fp32 form where no wanted form ranks alike: the gate then says by how much.
+    """
     if wanted == "int8":
-        return integers[0]
-    if wanted == "auto" and integers and integers[0].latency_us < min(form.latency_us for form in floats):
-        return quickest(allowed)
+        return _INTEGER_FORM
+    allowed = [form for form in forms if form.name in alike and (wanted == "auto" or form.name != _INTEGER_FORM)]
+    if not allowed:
+        return _EXACT_FORM
+    floats = [form for form in allowed if form.name != _INTEGER_FORM]
+    fastest = min(allowed, key=lambda form: form.latency_us)
     # int8 that is not even faster is the more complicated form for nothing.
-    return quickest(floats)
+    return quickest(allowed if fastest.name == _INTEGER_FORM or not floats else floats).name
 
 
 def _latencies(draft: Draft) -> dict[int, dict[str, float]]:

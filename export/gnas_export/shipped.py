@@ -65,11 +65,12 @@ def item_counts(seen: SeenItems, num_items: int) -> npt.NDArray[np.int32]:
 
 
 def probe_users(checkpoint: Checkpoint, seed: int) -> npt.NDArray[np.int64]:
-    """Sample the real users on whom everything without labels is measured: those with a vector."""
+    """Sample the real users on whom everything without labels is measured: those with a vector.
+
+    In random order, so that any part of the sample is a sample too: low rows are often the oldest users.
+    """
     usable = np.flatnonzero(checkpoint.final.user_vectors.any(axis=1))
-    if len(usable) > PROBE_USERS:
-        usable = np.sort(np.random.default_rng(seed).choice(usable, PROBE_USERS, replace=False))
-    return usable
+    return np.random.default_rng(seed).permutation(usable)[:PROBE_USERS]
 
 
 @dataclass(frozen=True)

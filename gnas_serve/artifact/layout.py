@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """File names beside the manifest (:data:`gnas_serve.artifact.store.MANIFEST`); all but the report are hashed in it."""
+    """File names beside the manifest, which :mod:`gnas_serve.artifact.store` names; all but the report are hashed."""
 
     decisions: str = "decisions.json"
     report: str = "report.json"

@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
@@ -102,10 +102,10 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool 
         if not isinstance(manifest, dict):
             raise ValueError("not an object")  # noqa: TRY301, TRY004  # one handler says what to do
         digest = manifest.pop("digest")
-        listed = manifest["files"]
+        listed = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in manifest["files"].items()}
         found_version = int(manifest["format_version"])
         found_kind = manifest["kind"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, f"is unreadable: {error}", kind) from error
     if hashlib.sha256(canonical_json(manifest)).hexdigest() != digest:
         raise _damaged(path, "does not match its own digest", kind)
@@ -143,19 +143,28 @@ def stored_kind(folder: Path) -> str:
     return kind
 
 
-def _check_files(folder: Path, listed: dict[str, dict[str, Any]], kind: str, *, verify: bool) -> None:
-    for name, facts in listed.items():
+def _check_files(folder: Path, listed: dict[str, tuple[int, str]], kind: str, *, verify: bool) -> None:
+    for name, (size_bytes, sha256) in listed.items():
+        if not _is_inside(name):
+            raise _damaged(folder / MANIFEST, f"names a file outside of its folder: {name!r}", kind)
         path = folder / name
         if not path.is_file():
             raise _damaged(path, "is missing", kind)
-        if path.stat().st_size != facts["bytes"]:
-            raise _damaged(path, f"has {path.stat().st_size} bytes where {facts['bytes']} were written", kind)
-        if verify and file_sha256(path) != facts["sha256"]:
+        if path.stat().st_size != size_bytes:
+            raise _damaged(path, f"has {path.stat().st_size} bytes where {size_bytes} were written", kind)
+        if verify and file_sha256(path) != sha256:
             raise _damaged(path, "was altered: its SHA-256 is not the manifest's", kind)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != MANIFEST and name not in listed and not is_report(path.name):
             raise _damaged(path, "is not in the manifest", kind)
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a name in a manifest is one that :func:`write_manifest` writes: plain, relative, downwards."""
+    path = PurePosixPath(name)
+    is_plain = str(path) == name and name != "." and not {"\\", "\0"} & set(name)
+    return is_plain and not path.is_absolute() and ".." not in path.parts
 
 
 def _damaged(path: Path, what: str, kind: str) -> IntegrityError:
@@ -166,7 +175,7 @@ def _damaged(path: Path, what: str, kind: str) -> IntegrityError:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Write a folder so that it is either whole or absent.
 
-    Yields a temporary folder beside ``target``; when the block ends well its files are flushed to disk
+    Yields a temporary folder beside ``target``; when the block ends well it and its files are flushed to disk
     and it is renamed to ``target``. When the block fails nothing is left.
 
     Raises
@@ -185,8 +194,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         with storage_errors(target):
             yield temporary
             temporary.chmod(0o755)
-            for path in temporary.rglob("*"):
-                if path.is_file():
+            # Its names too, not the files' bytes alone: a crash may otherwise leave the folder without some of them.
+            for path in (*temporary.rglob("*"), temporary):
+                if path.is_file() or path.is_dir():
                     _flush(path)
             temporary.rename(target)
             _flush(target.parent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -10,11 +11,11 @@ from types import FrameType
 from typing import Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from gnas_serve import __version__
 from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
 
 EXIT_BUG = 1
@@ -68,6 +69,10 @@ def main(arguments: list[str] | None = None) -> None:
     7 latency objective, 8 integrity, 9 missing extra or environment, 10 IO, 130 / 143 interrupted.
     """
     signal.signal(signal.SIGTERM, _on_terminate)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that is no text (bytes of another encoding) is shown with its escapes, which JSON reads too.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Read when torch first loads OpenMP. Its threads spin between two kernels otherwise, on cores that the next
     # kernel needs: on two busy cores a training step took up to 70 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -82,9 +87,9 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
         error.show()
         return EXIT_USAGE
     except GnasError as error:
-        console.print(f"[bold red]error:[/bold red] {escape(error.message)}", highlight=False)
+        console.print(headed("error:", error.message, "bold red"))
         if error.hint:
-            console.print(f"[bold]hint:[/bold] {escape(error.hint)}", highlight=False)
+            console.print(headed("hint:", error.hint, "bold"))
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         console.print("interrupted")
@@ -98,6 +103,7 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
         return 0
     except Exception:  # noqa: BLE001  # the last line of defence: a bug is shown as one
         traceback.print_exc()
-        console.print("[bold red]this is a bug in gnas-serve[/bold red]: please report the lines above")
+        bug = Text.assemble(("this is a bug in gnas-serve", "bold red"), ": please report the lines above")
+        console.print(bug)
         return EXIT_BUG
     return code if isinstance(code, int) else 0

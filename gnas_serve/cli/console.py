@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 
 class Output(StrEnum):
@@ -23,7 +24,7 @@ OutputOption = Annotated[Output, typer.Option("--output", help="Form of the resu
 
 def diagnostics() -> Console:
     """Give the console for progress, warnings and logs (stderr)."""
-    return Console(stderr=True, soft_wrap=not sys.stderr.isatty())
+    return _console(is_result=False)
 
 
 def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
@@ -32,9 +33,24 @@ def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
         sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n")
         sys.stdout.flush()
     else:
-        Console(soft_wrap=not sys.stdout.isatty()).print(text, highlight=False)
+        _console(is_result=True).print(text)
 
 
 def warn(message: str) -> None:
     """Say something odd that does not stop the work."""
-    diagnostics().print(f"[yellow]warning:[/yellow] {message}", highlight=False)
+    diagnostics().print(headed("warning:", message, "yellow"))
+
+
+def headed(heading: str, message: str, style: str) -> Text:
+    """Give a message with a heading that alone is styled."""
+    return Text.assemble((heading, style), " ", message)
+
+
+def _console(*, is_result: bool) -> Console:
+    """Open a stream for text of all sorts: ids, paths, columns and tags are shown as they are.
+
+    Nothing is read as markup or emoji, in plain text and in tables alike: styles are given as ``rich.text.Text``
+    or ``style=``.
+    """
+    stream = sys.stdout if is_result else sys.stderr
+    return Console(stderr=not is_result, soft_wrap=not stream.isatty(), markup=False, emoji=False, highlight=False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 
 from gnas_serve.cli import dataset_options as options
@@ -37,7 +36,7 @@ def sample(
     result = write_sample(out, num_users=users, num_items=items, seed=seed)
     events = ", ".join(f"{count:,} {event}s" for event, count in result["events"].items())
     text = (
-        f"{escape(result['path'])}: {result['users']:,} users, {result['items']:,} items, "
+        f"{result['path']}: {result['users']:,} users, {result['items']:,} items, "
         f"{result['interactions']:,} interactions ({events})"
     )
     emit(result, text, output)
@@ -73,11 +72,11 @@ def validate(
     )
     facts = _facts(data, flags)
     for problem in facts["problems"]:
-        warn(escape(problem["message"]))
+        warn(problem["message"])
     count = len(facts["problems"])
     verdict = "valid" if not count else f"valid, with {count} {'warning' if count == 1 else 'warnings'}"
     text = (
-        f"{escape(str(data))}: {verdict} ({facts['users']:,} users, {facts['items']:,} items, "
+        f"{data}: {verdict} ({facts['users']:,} users, {facts['items']:,} items, "
         f"{facts['interactions']:,} interactions, split {facts['split']['policy']})"
     )
     result = {"valid": True, "path": str(data), "fingerprint": facts["fingerprint"], "warnings": facts["problems"]}
@@ -142,7 +141,7 @@ def _tables(data: Path, facts: dict[str, Any]) -> RenderableType:
     parts.append(_table(f"Split: {part_sizes['policy']}", ("part", "interactions", "users"), rows))
     problems = [(problem["code"], f"{problem['count']:,}", problem["message"]) for problem in facts["problems"]]
     parts.append(_table("Problems", ("", "count", ""), problems) if problems else "No problems found.")
-    parts += [f"Note: {escape(note['message'])}" for note in facts["notes"]]
+    parts += [f"Note: {note['message']}" for note in facts["notes"]]
     return Group(*parts)
 
 
@@ -172,9 +171,9 @@ def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _table(title: str, headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(title=escape(title), title_justify="left", show_header=any(headings), show_edge=False)
+    table = Table(title=title, title_justify="left", show_header=any(headings), show_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(heading, justify="left" if position == 0 or not heading or len(headings) == 2 else "right")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*row)
     return table

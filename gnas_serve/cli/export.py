@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,6 @@ from gnas_serve.errors import IntegrityError
 
 if TYPE_CHECKING:
     from gnas_serve.artifact.manifest import Manifest
-    from gnas_serve.runtime.recommender import Recommender
 
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
 
@@ -35,28 +33,32 @@ def export(
         Path | None, typer.Option(metavar="FILE", help="decisions.json of an earlier artifact, to repeat its choices.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report here.")] = None,
+    max_p99_us: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MICROSECONDS", help="Latency objective: largest 99th percentile of an answer on this machine."
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of samples, clustering and the ranker's training.")] = 0,
     output: OutputOption = Output.text,
 ) -> None:
     """Turn a checkpoint into one verified artifact: vectors, index, ONNX ranker, gates.
 
-    A breached gate ends it with exit code 5 or 6; the report is written all the same.
+    A breached gate ends it with exit code 5, 6 or 7; the report is written all the same.
     """
     need("export")
     from gnas_export.decisions import Decisions
-    from gnas_export.pipeline import check_places
     from gnas_export.pipeline import export as run
+    from gnas_export.places import check_places
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_search.checkpoint import Checkpoint
 
     check_places(out, report)
-    chosen = ExportProfile.load(profile)
+    chosen = ExportProfile.load(profile).within(max_p99_us)
     mode = ranker_mode(chosen, ranker)
-    if decisions is None:
-        choices = Decisions(chosen.name, mode)
-    else:
-        choices = Decisions.read(decisions, profile=chosen.name, ranker=mode)
+    taken = Decisions(chosen, mode)
+    choices = taken if decisions is None else Decisions.read(decisions, profile=chosen, ranker=mode)
     trained = Checkpoint.load(checkpoint)
     console = diagnostics()
     with console.status("export") as status:
@@ -82,7 +84,7 @@ def export(
     }
     done = "dry run, nothing written; would ship" if exported.path is None else f"wrote {exported.path}"
     title = f"{done}: {exported.manifest.name}, profile {exported.manifest.profile}"
-    emit(result, Group(title, _decision_table(facts["decisions"]), _gate_table(facts["gates"])), output)
+    emit(result, Group(title, _decision_table(facts), _gate_table(facts["gates"])), output)
 
 
 def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
@@ -106,35 +108,15 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
 def verify(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
     """Check every byte of an artifact, load it as serving does, and ask it two questions."""
     from gnas_serve.runtime.recommender import Recommender
+    from gnas_serve.runtime.smoke import smoke_answers
 
     recommender = Recommender.load(artifact)
-    answers = _smoke(artifact, recommender)
-    info = recommender.info
-    result = {"artifact": str(artifact), "verified": True, "name": info.name, "version": info.version, **answers}
-    emit(result, f"{artifact} is whole: {info.name}, version {info.version}", output)
-
-
-def _smoke(artifact: Path, recommender: Recommender) -> dict[str, Any]:
-    """Ask for the first user and for nobody in particular.
-
-    Raises
-    ------
-    IntegrityError
-        If an answer is empty or its scores are no numbers.
-    """
-    from gnas_serve.runtime.query import Query
-
-    users = recommender.users
-    questions = {"unknown": Query(k=1)}
-    if len(users):
-        questions["known"] = Query(user_id=users.id(0), k=1, exclude_seen=False)
-    answers = {}
-    for name, query in questions.items():
-        answer = recommender.recommend(query)
-        if not answer.item_ids or not all(math.isfinite(score) for score in answer.scores):
-            raise IntegrityError(f"{artifact} gives no usable answer to a {name} user", hint="export it again")
-        answers[name] = answer.item_ids[0]
-    return {"answers": answers}
+    try:
+        answers = smoke_answers(recommender)
+    except IntegrityError as error:
+        raise IntegrityError(f"{artifact}: {error.message}", hint="export it again") from error
+    result = {"artifact": str(artifact), "verified": True, **recommender.info.signature(), "answers": answers}
+    emit(result, f"{artifact} is whole: {result['name']}, version {result['version']}", output)
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:
@@ -191,11 +173,24 @@ def _curve(manifest: Manifest) -> RenderableType:
     return table
 
 
-def _decision_table(decisions: dict[str, dict[str, str]]) -> Table:
-    table = Table("decision", "choice", "because")
-    for name, decision in decisions.items():
-        table.add_row(name, decision["choice"], decision["reason"])
+def _decision_table(report: dict[str, Any]) -> Table:
+    table = Table("decision", "choice", "because", "measured here")
+    times = _times(report["facts"])
+    for name, decision in report["decisions"].items():
+        figures = ", ".join(f"{form} {time:.0f} us" for form, time in times.get(name, {}).items())
+        table.add_row(name, decision["choice"], decision["reason"], figures)
     return table
+
+
+def _times(facts: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Pick the times behind the decisions: decision -> form -> microseconds; none where decisions were repeated."""
+    forms = {
+        # The last of the numbers of candidates that were timed is the largest.
+        name: list(form["latency_us"].values())[-1]
+        for name, form in facts.get("forms", {}).items()
+        if "latency_us" in form
+    }
+    return {"index": facts.get("index", {}).get("latency_us", {}), "form": forms}
 
 
 def _gate_table(gates: list[dict[str, Any]]) -> Table:

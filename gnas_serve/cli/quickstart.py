@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -15,14 +16,20 @@ from rich.console import Console, Group
 from rich.rule import Rule
 from rich.table import Table
 
+from gnas_serve.artifact.store import canonical_json, storage_errors
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
-from gnas_serve.errors import GnasError
+from gnas_serve.errors import ConfigError, GnasError
+from gnas_serve.service.child import end, tied
 
 if TYPE_CHECKING:
     from gnas_serve.service.launch import Doors
 
 _K = 5
+_PRODUCTS = ("sample", "study", "checkpoint", "artifact")
+_OPTIONS = "quickstart.json"
+# For a step that was asked to end, to take its temporary files away; some native calls are not interrupted.
+_PATIENCE_S = 20.0
 
 
 def quickstart(
@@ -38,7 +45,7 @@ def quickstart(
     """Run the main job: sample, search, train, export, build, serve, one HTTP and one gRPC question, stop.
 
     Runs the very commands that a team would type, each in its own process. Finished steps are kept: a second
-    run goes on where the first one stopped.
+    run with the same options goes on where the first one stopped.
     """
     need("export")
     from gnas_serve.service.launch import Doors
@@ -47,7 +54,8 @@ def quickstart(
     doors.check()
     console = diagnostics()
     started = time.monotonic()
-    sample, study, checkpoint, artifact = (out / name for name in ("sample", "study", "checkpoint", "artifact"))
+    _claim(out, {"trials": trials, "users": users, "items": items, "seed": seed})
+    sample, study, checkpoint, artifact = (out / name for name in _PRODUCTS)
     size = ["--users", str(users), "--items", str(items), "--seed", str(seed)]
     budget = ["--trials", str(trials), "--space", "quick", "--seed", str(seed)]
     steps = (
@@ -58,7 +66,7 @@ def quickstart(
     )
     for product, arguments in steps:
         if product is not None and product.exists():
-            console.print(f"[dim]{product} is there already: kept[/dim]")
+            console.print(f"{product} is there already: kept", style="dim")
             continue
         _step(console, arguments)
     bento = json.loads(_step(console, ["build", str(artifact), "--output", "json"], capture=True))
@@ -76,24 +84,66 @@ def quickstart(
     emit(result, _summary(result, http_port), output)
 
 
-def _command(arguments: list[str]) -> list[str]:
-    return [sys.executable, "-m", "gnas_serve.cli", *arguments]
+def _claim(out: Path, options: dict[str, int]) -> None:
+    """Write down what the products in a folder are made with, or check that it is what they were made with.
+
+    Raises
+    ------
+    ConfigError
+        If there are products made with other options.
+    """
+    path = out / _OPTIONS
+    remedy = f"choose another --out, or remove {out}"
+    if path.exists():
+        try:
+            made_with = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is unreadable: {error}", hint=remedy) from error
+        different = [
+            f"--{name} {made_with.get(name)} (now {value})"
+            for name, value in options.items()
+            if made_with.get(name) != value
+        ]
+        if different:
+            raise ConfigError(f"{out} was made with {', '.join(different)}", hint=f"give the same, {remedy}")
+        return
+    found = [name for name in _PRODUCTS if (out / name).exists()]
+    if found:
+        raise ConfigError(f"{out} holds {', '.join(found)} of unknown options: there is no {_OPTIONS}", hint=remedy)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        half = path.with_name(f".{path.name}.half")
+        half.write_bytes(canonical_json(options))
+        half.replace(path)
 
 
 def _step(console: Console, arguments: list[str], *, capture: bool = False) -> str:
     """Run one command; its own error is on stderr already, its exit code becomes ours."""
-    console.print(f"[bold cyan]$ gnas-serve {' '.join(arguments)}[/bold cyan]", highlight=False)
+    console.print(f"$ gnas-serve {' '.join(arguments)}", style="bold cyan")
     # The result on our stdout is the summary alone: what a step prints goes to stderr with its progress.
-    where = subprocess.PIPE if capture else sys.stderr
-    done = subprocess.run(_command(arguments), stdout=where, text=True, check=False)
-    if done.returncode != 0:
+    process = subprocess.Popen(
+        tied([sys.executable, "-m", "gnas_serve.cli", *arguments]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if capture else sys.stderr,
+        text=True,
+        # A group of its own: Ctrl-C reaches it once, through us, and is waited for.
+        start_new_session=True,
+    )
+    try:
+        printed, _ = process.communicate()
+    except BaseException as stopped:
+        end(process, signal.SIGINT if isinstance(stopped, KeyboardInterrupt) else signal.SIGTERM, _PATIENCE_S)
+        raise
+    # A child that was killed has minus the signal; shells say 128 plus it.
+    status = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    if status != 0:
         error = GnasError(
-            f"`gnas-serve {arguments[0]}` ended with exit code {done.returncode}",
+            f"`gnas-serve {arguments[0]}` ended with exit code {status}",
             hint="its own message is above; finished steps are kept, so run the same command again",
         )
-        error.exit_code = done.returncode
+        error.exit_code = status
         raise error
-    return done.stdout or ""
+    return printed or ""
 
 
 def _ask_both_doors(console: Console, artifact: Path, sample: Path, doors: Doors) -> dict[str, dict[str, Any]]:
@@ -106,7 +156,7 @@ def _ask_both_doors(console: Console, artifact: Path, sample: Path, doors: Doors
         zip(interactions.items.ids(range(len(interactions.items))), interactions.item_titles or (), strict=False)
     )
     ports = f"--http-port {doors.http_port} --grpc-port {doors.grpc_port}"
-    console.print(f"[bold cyan]$ gnas-serve serve {artifact} {ports}[/bold cyan]", highlight=False)
+    console.print(f"$ gnas-serve serve {artifact} {ports}", style="bold cyan")
     with Server(find_target(str(artifact)), doors) as server:
         server.wait_until_ready()
         answers = {"http": _ask_http(doors, user_id), "grpc": _ask_grpc(doors, user_id)}

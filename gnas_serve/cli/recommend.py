@@ -29,17 +29,13 @@ def recommend(
     recommender = Recommender.load(artifact)
     known = tuple(part.strip() for part in history.split(",") if part.strip())
     answer = recommender.recommend(Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen))
-    items = [
-        {"item_id": item_id, "score": score, "source": answer.source}
-        for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
-    ]
+    items = answer.items()
     table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
     for column in ("rank", "item", "score", "source"):
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
         table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source)
-    model = {"name": recommender.info.name, "version": recommender.info.version}
-    emit({"items": items, "model": model}, table, output)
+    emit({"items": items, "model": recommender.info.signature()}, table, output)
 
 
 def bench(

@@ -45,7 +45,10 @@ def search(
         ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="End this run after so long: 90s, 10m, 1.5h.", show_default=False)
+        str | None,
+        typer.Option(
+            help="End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most.", show_default=False
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything drawn (0, or the study's).", show_default=False)
@@ -72,7 +75,7 @@ def search(
 
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import Limits, StudyHeader, begin, leaderboard, run
+    from gnas_search.study import Limits, Study, StudyHeader, begin, leaderboard, run
     from gnas_serve.cli.search_progress import SearchProgress
     from gnas_serve.cli.search_tables import leaderboard_table
 
@@ -98,12 +101,12 @@ def search(
     console = diagnostics()
     ended = False
     try:
-        with SearchProgress(console, limits) as progress:
+        with SearchProgress(console, limits, best=Study.load(out).best_servable) as progress:
             study = run(out, dataset, progress, limits=limits, strategy=strategy)
         ended = True
     finally:
         if not ended:
-            console.print(f"the study so far is in {out}: run the same command to go on with it", highlight=False)
+            console.print(f"the study so far is in {out}: run the same command to go on with it")
     study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
     board = leaderboard(study)
     emit({"study": str(out), **board}, leaderboard_table(board), output)

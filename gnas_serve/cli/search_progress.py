@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
@@ -22,9 +21,10 @@ class _Line:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            # A column has a switch of its own, whatever the console says.
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[state]}"),
+            TextColumn("{task.fields[state]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -60,7 +60,7 @@ class _Line:
 
     def say(self, message: str) -> None:
         """Print one line that stays."""
-        self._progress.console.print(escape(message), highlight=False)
+        self._progress.console.print(message)
 
 
 class SearchProgress(_Line):
@@ -72,12 +72,14 @@ class SearchProgress(_Line):
         On stderr.
     limits
         Of the run, for the time left.
+    best
+        The highest ndcg@20 that earlier runs of the study found; None where there is none.
     """
 
-    def __init__(self, console: Console, limits: Limits) -> None:
+    def __init__(self, console: Console, limits: Limits, *, best: float | None) -> None:
         super().__init__(console)
         self._limits = limits
-        self._best = -math.inf
+        self._best = -math.inf if best is None else best
         self._finished = 0
         self._seconds: list[float] = []
 
@@ -91,7 +93,7 @@ class SearchProgress(_Line):
     def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
         """Show a bar for the trial."""
         self._finished = finished
-        self.begin_bar(f"trial {self._count()} ({number}): {escape(spec.summary())}", spec.epochs)
+        self.begin_bar(f"trial {self._count()} ({number}): {spec.summary()}", spec.epochs)
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         """Move the bar."""
@@ -114,6 +116,8 @@ class SearchProgress(_Line):
         self._best = max(self._best, measured.ndcg.value)
         self._seconds.append(measured.seconds)
         found = f"ndcg@20 {measured.ndcg.value:.4f} at epoch {measured.best_epoch}, {measured.seconds:.1f} s"
+        if trial.state == "cut":
+            found += f", cut after {len(measured.history)} of {measured.epochs} epochs"
         line = f"trial {self._count()} ({trial.number}): {found} | {what} | best {self._best:.4f}"
         self._finished += 1
         left = self._time_left()

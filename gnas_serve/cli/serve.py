@@ -22,12 +22,14 @@ def build(
     ] = None,
     output: OutputOption = Output.text,
 ) -> None:
-    """Make a Bento of an artifact, in BentoML's store."""
+    """Make a Bento of an artifact, in BentoML's store; one that holds the same artifact already is kept."""
     from gnas_serve.service.bundle import build_bento
 
     bento = build_bento(artifact, tag)
-    text = f"{bento.tag}\n{bento.path}\nnext: gnas-serve serve {bento.tag}   or: bentoml containerize {bento.tag}"
-    emit({"tag": bento.tag, "path": str(bento.path)}, text, output)
+    kept = "" if bento.is_new else f" (already built; to build it anew, first: bentoml delete {bento.tag})"
+    following = f"next: gnas-serve serve {bento.tag}   or: bentoml containerize {bento.tag}"
+    text = f"{bento.tag}{kept}\n{bento.path}\n{following}"
+    emit({"tag": bento.tag, "path": str(bento.path), "built": bento.is_new}, text, output)
 
 
 def serve(

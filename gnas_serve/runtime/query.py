@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from gnas_serve.errors import RequestError
 from gnas_serve.vocabulary import Id
@@ -67,6 +68,13 @@ class Answer:
     scores: list[float]
     source: str
 
+    def items(self) -> list[dict[str, Any]]:
+        """Lay the answer out as every door shows it: ``[{"item_id", "score", "source"}, ...]``."""
+        return [
+            {"item_id": item_id, "score": score, "source": self.source}
+            for item_id, score in zip(self.item_ids, self.scores, strict=True)
+        ]
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -82,6 +90,10 @@ class ModelInfo:
     index: str
     ranker: str
     precision: str
+
+    def signature(self) -> dict[str, str]:
+        """Name the model as every answer does: ``{"name", "version"}``."""
+        return {"name": self.name, "version": self.version}
 
 
 def check_k(k: int) -> None:

@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.runtime.ranker_features import content_similarity, cross_features, history_features
+from gnas_serve.runtime.ranker_features import (
+    content_similarity,
+    cross_features,
+    history_features,
+    relative_popularity,
+)
 
 
 class Ranker:
@@ -49,7 +54,8 @@ class Ranker:
             raise ValueError("a ranker takes `content` exactly where the artifact has item attributes")
         self._session = session
         self._cross = cross
-        self._log_counts = np.log1p(counts).astype(np.float32)
+        self._popularity = relative_popularity(counts)
+        self._usual_count = float(counts.mean())
         self._takes_user = "user" in inputs
         self._user_table = user_table
         self._item_table = item_table
@@ -87,7 +93,7 @@ class Ranker:
 
     def user_input(self, user_row: int, history: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Assemble the user's part of the input: history features, then attributes (zeros where unknown), (D,)."""
-        described = history_features(self._log_counts[history])
+        described = history_features(self._popularity[history], self._usual_count)
         if self._user_table is None:
             return described
         attributes = self._user_table[user_row] if user_row >= 0 else np.zeros(self._user_table.shape[1], np.float32)

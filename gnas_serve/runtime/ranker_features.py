@@ -10,7 +10,27 @@ import numpy as np
 import numpy.typing as npt
 
 CROSS_FEATURES = ("score", "score_z", "log_rank", "content")
-HISTORY_FEATURES = ("history_log_length", "history_mean_log_count")
+HISTORY_FEATURES = ("history_log_length", "history_popularity")
+
+
+def relative_popularity(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    """Standardise log(1 + interactions) over the items of one fit.
+
+    A final fit has more interactions than the selection fit that a ranker was trained on; where an item stands among
+    the others keeps its meaning.
+
+    Parameters
+    ----------
+    counts : (I,)
+        Interactions per item.
+
+    Returns
+    -------
+    (I,) float32
+    """
+    popularity = np.log1p(counts).astype(np.float32)
+    relative: npt.NDArray[np.float32] = (popularity - popularity.mean()) / max(float(popularity.std()), 1e-6)
+    return relative
 
 
 def cross_features(
@@ -48,22 +68,24 @@ def cross_features(
     return features
 
 
-def history_features(log_counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Describe a history.
+def history_features(popularity: npt.NDArray[np.float32], usual_count: float) -> npt.NDArray[np.float32]:
+    """Describe a history in a way that survives a refit on more interactions.
 
     Parameters
     ----------
-    log_counts : (h,) float32
-        log(1 + interactions) of the items of the history.
+    popularity : (h,) float32
+        :func:`relative_popularity` of the items of the history.
+    usual_count
+        Mean interactions per item of the fit. Users and items are the same in every fit, so it grows as the mean
+        length of a history does: a history is as long as it is beside it.
 
     Returns
     -------
     (2,) float32
-        In the order of :data:`HISTORY_FEATURES`; zeros for an empty history.
+        In the order of :data:`HISTORY_FEATURES`; an empty history is of usual popularity.
     """
-    if len(log_counts) == 0:
-        return np.zeros(len(HISTORY_FEATURES), dtype=np.float32)
-    return np.array([np.log1p(len(log_counts)), log_counts.mean()], dtype=np.float32)
+    length = np.log1p(len(popularity)) - np.log(max(usual_count, 1e-6))
+    return np.array([length, popularity.mean() if len(popularity) else 0.0], dtype=np.float32)
 
 
 def content_similarity(

@@ -17,7 +17,8 @@ class Retriever:
     items
         The shipped item vectors.
     index
-        Proposes rows; its own scores are approximate and are not used.
+        Proposes rows; its own scores are approximate and are not used. Where it runs dry, exact search takes over, on
+        a float32 copy of the vectors that is made at the first such question (4 bytes times items times width).
     """
 
     def __init__(self, items: EmbeddingTable, index: Index) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 from types import FrameType
 from typing import Any
 
 import bentoml
+import uvicorn
 from _bentoml_sdk.service import Service
 from bentoml.exceptions import BentoMLConfigException
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
-from gnas_serve.service.calls import Calls, items_of, model_of
+from gnas_serve.service.calls import Calls
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
@@ -115,10 +117,17 @@ class GnasServe:
         _log.info("drained")
 
     def _watch_for_stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report both doors as not ready from the signal on: the shutdown hook runs only after HTTP has drained."""
+        """Report both doors as not ready from the signal on, and bound the time that HTTP may take to drain.
+
+        The shutdown hook would be too late for both: it runs only after HTTP has drained.
+        """
 
         def chain(number: int) -> None:
             previous = signal.getsignal(number)
+            server = getattr(previous, "__self__", None)
+            if isinstance(server, uvicorn.Server):
+                # BentoML passes the limit on from flags alone, and a container is started without any.
+                server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s)
 
             def on_signal(received: int, frame: FrameType | None) -> None:
                 loop.call_soon_threadsafe(self._begin_drain)
@@ -144,17 +153,17 @@ class GnasServe:
     async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
         """Items for one user, best first."""
         answer = self._calls.recommend(request)
-        return RecommendResponse.model_validate({"items": items_of(answer), "model": model_of(self._calls.model)})
+        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})
 
     @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
     async def recommend_batch(self, request: RecommendBatchRequest, /) -> RecommendBatchResponse:
         """Many questions at once, answered in order."""
         answers = await self._calls.recommend_batch(request)
-        results = [{"items": items_of(answer)} for answer in answers]
-        return RecommendBatchResponse.model_validate({"results": results, "model": model_of(self._calls.model)})
+        results = [{"items": answer.items()} for answer in answers]
+        return RecommendBatchResponse.model_validate({"results": results, "model": self._calls.model.signature()})
 
     @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
     async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:
         """Items like one item, best first."""
-        answer = self._calls.similar_items(request)
-        return RecommendResponse.model_validate({"items": items_of(answer), "model": model_of(self._calls.model)})
+        answer = await self._calls.similar_items(request)
+        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})

@@ -13,20 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gnas_serve
-from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.errors import ConfigError, ExportError
+from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND, Manifest
+from gnas_serve.artifact.store import MANIFEST, read_manifest, storage_errors
+from gnas_serve.errors import ConfigError, ExportError, GnasError, StorageError
 
 SERVICE = "gnas_serve.service.bento:GnasServe"
 ARTIFACT_PLACE = Path("build") / "artifact"
 # Also in bentofile.yaml, so that `bentoml build` in a checkout makes the same Bento.
 INCLUDE = ("/gnas_serve/**", "/build/artifact/**")
-EXCLUDE = ("/gnas_serve/cli/",)
+EXCLUDE = (
+    "/build/artifact/**/report.*",  # timings and host facts, outside of the manifest
+    "/gnas_serve/cli/",
+    "/gnas_serve/runtime/benchmark.py",
+    "/gnas_serve/service/bundle.py",
+    "/gnas_serve/service/child.py",
+    "/gnas_serve/service/launch.py",
+)
 
 _TAG = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _LOG_LINES = 12
+_UNWRITABLE = 74  # EX_IOERR of sysexits.h
 # BentoML changes the working directory, the module path and its global store while it builds: a process of its own.
 _BUILD = """
-import json, sys
+import json, shutil, sys
 from pathlib import Path
 import bentoml
 spec = json.loads(sys.argv[1])
@@ -34,24 +43,38 @@ tag = spec["name"] + ":" + spec["version"]
 try:
     bento, is_new = bentoml.bentos.get(tag), False
 except bentoml.exceptions.NotFound:
-    bento, is_new = bentoml.bentos.build(
-        spec["service"], name=spec["name"], version=spec["version"],
-        include=spec["include"], exclude=spec["exclude"], build_ctx=".",
-    ), True
+    try:
+        bento, is_new = bentoml.bentos.build(
+            spec["service"], name=spec["name"], version=spec["version"],
+            include=spec["include"], exclude=spec["exclude"], build_ctx=".",
+        ), True
+    except OSError as error:
+        # What copytree raises is a list of (source, target, reason).
+        print(error.args[0][-1][-1] if isinstance(error, shutil.Error) else error, file=sys.stderr)
+        sys.exit(spec["unwritable"])
 Path(spec["result"]).write_text(json.dumps({"tag": str(bento.tag), "path": str(bento.path), "is_new": is_new}))
 """
 
 
 @dataclass(frozen=True)
 class BuiltBento:
-    """A Bento in BentoML's store."""
+    """A Bento in BentoML's store.
+
+    Attributes
+    ----------
+    is_new
+        False where it was there before.
+    """
 
     tag: str
     path: Path
+    is_new: bool = False
 
 
 def build_bento(artifact: Path, tag: str | None = None) -> BuiltBento:
     """Verify an artifact and put it into BentoML's store with the serving code and its pinned requirements.
+
+    A Bento of that tag that holds the same artifact already is given back as it is, with the code it was built with.
 
     Parameters
     ----------
@@ -64,17 +87,31 @@ def build_bento(artifact: Path, tag: str | None = None) -> BuiltBento:
     Raises
     ------
     ConfigError
-        If the tag is malformed or taken, or the folder is no artifact.
+        If the tag is malformed or that of a Bento with another artifact, or the folder is no artifact.
     IntegrityError, FormatVersionError
         If the artifact is damaged or of a newer format.
     ExportError
         If BentoML fails; its last lines are in the message.
+    StorageError
+        If the disk is full, or BentoML's store is not writable.
     """
     manifest = Manifest.read(artifact)
     name, version = _parse_tag(tag, manifest)
+    built = find_bento(f"{name}:{version}") or _build(artifact, name, version)
+    if not built.is_new and _digest(artifact_of(built.path)) != _digest(artifact):
+        raise ConfigError(
+            f"the Bento {built.tag} exists already and holds another artifact",
+            hint=f"give another --tag, or remove it: bentoml delete {built.tag}",
+            code="exists",
+        )
+    return built
+
+
+def _build(artifact: Path, name: str, version: str) -> BuiltBento:
     with tempfile.TemporaryDirectory(prefix="gnas-serve-build-") as folder:
         context = Path(folder) / "context"
-        _stage(artifact, context)
+        with storage_errors(context):
+            _stage(artifact, context)
         result = Path(folder) / "result.json"
         spec = {
             "service": SERVICE,
@@ -83,6 +120,7 @@ def build_bento(artifact: Path, tag: str | None = None) -> BuiltBento:
             "include": INCLUDE,
             "exclude": EXCLUDE,
             "result": str(result),
+            "unwritable": _UNWRITABLE,
         }
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GNAS_")}
         # The folder of the build comes first on the module path, before an installed gnas_serve.
@@ -96,17 +134,16 @@ def build_bento(artifact: Path, tag: str | None = None) -> BuiltBento:
             text=True,
             check=False,
         )
+        lines = (done.stdout + done.stderr).strip().splitlines()[-_LOG_LINES:]
+        if done.returncode == _UNWRITABLE:
+            raise StorageError(
+                f"BentoML cannot write its store: {lines[-1]}",
+                hint="free some space, or set BENTOML_HOME to a folder that you may write to",
+            )
         if done.returncode != 0:
-            lines = (done.stdout + done.stderr).strip().splitlines()[-_LOG_LINES:]
             raise ExportError("BentoML could not build the Bento:\n" + "\n".join(lines), code="bento_build")
         built = json.loads(result.read_text())
-    if not built["is_new"]:
-        raise ConfigError(
-            f"the Bento {built['tag']} exists already",
-            hint=f"give another --tag, or remove it: bentoml delete {built['tag']}",
-            code="exists",
-        )
-    return BuiltBento(built["tag"], Path(built["path"]))
+    return BuiltBento(built["tag"], Path(built["path"]), built["is_new"])
 
 
 def find_bento(tag: str) -> BuiltBento | None:
@@ -115,14 +152,20 @@ def find_bento(tag: str) -> BuiltBento | None:
     Returns
     -------
     BuiltBento or None
-        None where there is no such Bento.
+        None where there is no such Bento, or the text is no tag.
+
+    Raises
+    ------
+    StorageError
+        If BentoML's store cannot be opened.
     """
     import bentoml
     from bentoml.exceptions import BentoMLException
 
     try:
-        bento = bentoml.bentos.get(tag)
-    except BentoMLException:
+        with storage_errors(Path(os.environ.get("BENTOML_HOME") or "~/bentoml")):  # made where it is absent
+            bento = bentoml.bentos.get(tag)
+    except (BentoMLException, ValueError):
         return None
     return BuiltBento(str(bento.tag), Path(bento.path))
 
@@ -132,10 +175,28 @@ def artifact_of(bento: Path) -> Path:
     return bento / "src" / ARTIFACT_PLACE
 
 
+def _digest(artifact: Path) -> str:
+    """Give what identifies the content of an artifact; empty where it is none, or is damaged."""
+    try:
+        return str(read_manifest(artifact, kind=KIND, format_version=FORMAT_VERSION)["digest"])
+    except GnasError:
+        return ""
+
+
 def _stage(artifact: Path, context: Path) -> None:
+    """Lay the context out as a checkout is, of the package's files and of those that the manifest vouches for."""
     package = Path(gnas_serve.__file__).parent
-    shutil.copytree(package, context / "gnas_serve", ignore=shutil.ignore_patterns("__pycache__", "cli"))
-    shutil.copytree(artifact, context / ARTIFACT_PLACE)
+    sources = {
+        Path("gnas_serve") / path.relative_to(package): path
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    listed = read_manifest(artifact, kind=KIND, format_version=FORMAT_VERSION, verify=False)["files"]
+    sources |= {ARTIFACT_PLACE / name: artifact / name for name in (MANIFEST, *listed)}
+    for place, source in sources.items():
+        (context / place).parent.mkdir(parents=True, exist_ok=True)
+        # Not copytree: it goes on after an error and reports them without their numbers.
+        shutil.copyfile(source, context / place)
 
 
 def _parse_tag(tag: str | None, manifest: Manifest) -> tuple[str, str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # BentoML's parent process imports this module and never load
     from gnas_serve.runtime.recommender import Recommender
 
 
+# A scan of so many items takes some 4 ms: longer than a thread costs, and than others should wait.
+_THREAD_ITEMS = 50_000
+
+
 class Calls:
     """Answers validated requests with the worker's one model.
 
@@ -46,33 +50,24 @@ class Calls:
             await asyncio.sleep(0)
         return answers
 
-    def similar_items(self, request: SimilarItemsRequest) -> Answer:
+    async def similar_items(self, request: SimilarItemsRequest) -> Answer:
         """Answer with the neighbours of an item.
+
+        The whole catalogue is looked through. Where that takes milliseconds it happens in a thread, so that other
+        requests do not wait behind it.
 
         Raises
         ------
         ItemNotFoundError
             If the model does not know the item.
         """
-        return self._counted(self._recommender.similar_items(request.item_id, request.k))
+        if self.model.num_items < _THREAD_ITEMS:
+            return self._counted(self._recommender.similar_items(request.item_id, request.k))
+        return self._counted(await asyncio.to_thread(self._recommender.similar_items, request.item_id, request.k))
 
     def _counted(self, answer: Answer) -> Answer:
         self._telemetry.answered(answer.source)
         return answer
-
-
-def items_of(answer: Answer) -> list[dict[str, Any]]:
-    """Lay an answer out as the HTTP door shows it: ``[{"item_id", "score", "source"}, ...]``."""
-    source = answer.source
-    return [
-        {"item_id": item_id, "score": score, "source": source}
-        for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
-    ]
-
-
-def model_of(info: ModelInfo) -> dict[str, str]:
-    """Name the model in an answer: ``{"name", "version"}``."""
-    return {"name": info.name, "version": info.version}
 
 
 def model_facts(info: ModelInfo) -> dict[str, Any]:

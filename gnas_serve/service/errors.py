@@ -92,6 +92,9 @@ class OverloadedError(GnasError):
     code = "overloaded"
 
 
+HIDDEN = "the server failed to answer; its log has the reason"
+
+
 @dataclass(frozen=True)
 class Statuses:
     """What both protocols say of one class of error."""
@@ -129,6 +132,16 @@ def statuses_of(error: GnasError) -> Statuses:
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
+def is_own_fault(error: GnasError) -> bool:
+    """Tell whether an error is the server's own: for its log, and not for callers, since it may name paths."""
+    return statuses_of(error).http is HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def detail_of(error: GnasError) -> str:
+    """Say as much of an error as callers may know."""
+    return HIDDEN if is_own_fault(error) else str(error)
+
+
 def problem(error: GnasError) -> tuple[HTTPStatus, bytes]:
     """Describe an error as a problem document.
 
@@ -142,13 +155,11 @@ def problem(error: GnasError) -> tuple[HTTPStatus, bytes]:
     RFC 9457, Problem Details for HTTP APIs.
     """
     status = statuses_of(error).http
-    # An error of the server's own is for its log: its message may name paths.
-    hidden = status is HTTPStatus.INTERNAL_SERVER_ERROR
     document = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
-        "detail": "the server failed to answer; its log has the reason" if hidden else str(error),
+        "detail": detail_of(error),
         "code": error.code,
     }
     if isinstance(error, InvalidFieldError) and error.field:

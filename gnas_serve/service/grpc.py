@@ -12,17 +12,18 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from gnas_serve.errors import GnasError, RequestError, StorageError
 from gnas_serve.runtime.query import Answer
-from gnas_serve.service.calls import Calls, model_facts, model_of
+from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.client import from_id, to_id
-from gnas_serve.service.errors import DeadlineError, statuses_of
+from gnas_serve.service.errors import HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_mapping
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams
 from gnas_serve.service.telemetry import Telemetry
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
@@ -48,7 +49,9 @@ class GrpcDoor:
         self._calls = calls
         self._telemetry = telemetry
         self._settings = settings
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # missing in its types
+        self._streams = Streams()
+        self._health = BoundedHealth(self._streams)
+        self._drain_began: float | None = None
         self._server: aio.Server | None = None
 
     async def open(self) -> int:
@@ -73,11 +76,13 @@ class GrpcDoor:
                 ("grpc.max_connection_age_ms", 300_000),
                 ("grpc.max_connection_age_grace_ms", 10_000),
             ],
-            maximum_concurrent_rpcs=self._settings.max_in_flight,
+            # Streams of health and reflection last long: however many are open, the calls keep their own number.
+            maximum_concurrent_rpcs=self._settings.max_in_flight + MAX_STREAMS,
         )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(BoundedReflection(names, self._streams), server)
         listen = address(self._settings.grpc_host, self._settings.grpc_port)
         try:
             port = server.add_insecure_port(listen)
@@ -93,13 +98,17 @@ class GrpcDoor:
 
     async def drain(self) -> None:
         """Report health as not serving, for good; calls are still answered."""
+        if self._drain_began is None:
+            self._drain_began = perf_counter()
         await self._health.enter_graceful_shutdown()
 
     async def close(self) -> None:
-        """Refuse new calls, let those in flight finish, stop."""
+        """Refuse new calls, let those in flight finish within what is left of the time to drain, stop."""
         await self.drain()
         if self._server is not None:
-            await self._server.stop(self._settings.drain_s)
+            spent_s = perf_counter() - (self._drain_began or 0.0)
+            self._streams.end()
+            await self._server.stop(max(0.0, self._settings.drain_s - spent_s))
             self._server = None
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
@@ -122,13 +131,13 @@ class GrpcDoor:
                 code = grpc.StatusCode.OK
             except GnasError as error:
                 code = statuses_of(error).grpc
-                await context.abort(code, str(error), trailing_metadata=((CODE_KEY, error.code),))
+                if is_own_fault(error):
+                    _log.error("gRPC %s failed", name, exc_info=error)
+                await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code),))
             except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
                 _log.exception("gRPC %s failed", name)
                 code = grpc.StatusCode.INTERNAL
-                await context.abort(
-                    code, "the server failed to answer; its log has the reason", ((CODE_KEY, "internal"),)
-                )
+                await context.abort(code, HIDDEN, ((CODE_KEY, "internal"),))
             finally:
                 self._telemetry.ended("grpc", name, code.name, perf_counter() - started)
             return response
@@ -147,22 +156,22 @@ class GrpcDoor:
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
         answer = self._calls.recommend(from_mapping(RecommendRequest, _query(message)))
-        return pb.RecommendResponse(items=_items(answer), model=pb.Model(**model_of(self._calls.model)))
+        return pb.RecommendResponse(items=_items(answer), model=pb.Model(**self._calls.model.signature()))
 
     async def _recommend_batch(self, message: pb.RecommendBatchRequest) -> Message:
         queries = tuple(_query(query) for query in message.queries)
         answers = await self._calls.recommend_batch(from_mapping(RecommendBatchRequest, {"queries": queries}))
         return pb.RecommendBatchResponse(
             results=[pb.Ranking(items=_items(answer)) for answer in answers],
-            model=pb.Model(**model_of(self._calls.model)),
+            model=pb.Model(**self._calls.model.signature()),
         )
 
     async def _similar_items(self, message: pb.SimilarItemsRequest) -> Message:
         fields: dict[str, object] = {"k": message.k} if message.HasField("k") else {}
         if message.HasField("item_id"):
             fields["item_id"] = from_id(message.item_id)
-        answer = self._calls.similar_items(from_mapping(SimilarItemsRequest, fields))
-        return pb.SimilarItemsResponse(items=_items(answer), model=pb.Model(**model_of(self._calls.model)))
+        answer = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields))
+        return pb.SimilarItemsResponse(items=_items(answer), model=pb.Model(**self._calls.model.signature()))
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))

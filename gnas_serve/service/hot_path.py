@@ -19,7 +19,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from gnas_serve.errors import GnasError, RequestTooLargeError
-from gnas_serve.service.calls import Calls, items_of, model_facts, model_of
+from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.errors import (
     DeadlineError,
     MethodNotAllowedError,
@@ -27,6 +27,7 @@ from gnas_serve.service.errors import (
     RouteNotFoundError,
     SlowRequestError,
     UnsupportedMediaError,
+    is_own_fault,
     problem,
 )
 from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_json
@@ -53,17 +54,17 @@ _log = logging.getLogger(__name__)
 
 async def _recommend(calls: Calls, body: bytes) -> object:
     answer = calls.recommend(from_json(RecommendRequest, body))
-    return {"items": items_of(answer), "model": model_of(calls.model)}
+    return {"items": answer.items(), "model": calls.model.signature()}
 
 
 async def _recommend_batch(calls: Calls, body: bytes) -> object:
     answers = await calls.recommend_batch(from_json(RecommendBatchRequest, body))
-    return {"results": [{"items": items_of(answer)} for answer in answers], "model": model_of(calls.model)}
+    return {"results": [{"items": answer.items()} for answer in answers], "model": calls.model.signature()}
 
 
 async def _similar_items(calls: Calls, body: bytes) -> object:
-    answer = calls.similar_items(from_json(SimilarItemsRequest, body))
-    return {"items": items_of(answer), "model": model_of(calls.model)}
+    answer = await calls.similar_items(from_json(SimilarItemsRequest, body))
+    return {"items": answer.items(), "model": calls.model.signature()}
 
 
 async def _model(calls: Calls, _body: bytes) -> object:
@@ -168,7 +169,7 @@ class HotPath:
             content = await self._content(scope, route, headers, receive)
         except GnasError as error:
             status, body = problem(error)
-            if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            if is_own_fault(error):
                 _log.error("request %s failed", headers.request_id.decode(), exc_info=error)
             return status, body, [(b"content-type", b"application/problem+json"), *_consequences(error, route)]
         except _ClientGoneError:

@@ -18,6 +18,7 @@ import gnas_serve
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError, GnasError
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
+from gnas_serve.service.child import tied
 from gnas_serve.service.ports import address, check_host, check_port_free
 
 READY_LIMIT_S = 120.0
@@ -58,8 +59,8 @@ def find_target(name: str) -> Target:
     IntegrityError, FormatVersionError
         If the artifact is damaged or of a newer format.
     """
-    folder = Path(name).expanduser()
-    if folder.exists():
+    folder = Path(os.path.expanduser(name))  # noqa: PTH111  # Path's raises where a name has no such user
+    if os.path.exists(folder):  # noqa: PTH110  # Path's raises where a name is too long
         return Target(SERVICE, Path(gnas_serve.__file__).parents[1], folder.absolute(), Manifest.read(folder))
     bento = find_bento(name) if "/" not in name and not name.startswith(".") else None
     if bento is None:
@@ -152,7 +153,7 @@ class Server:
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
         self._process = subprocess.Popen(
-            command,
+            tied(command),
             env=self._environment(),
             # Not the caller's folder: a module of that name there would stand before the real one.
             cwd=self._target.folder,

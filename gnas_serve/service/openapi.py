@@ -35,10 +35,15 @@ _OPERATIONS: dict[str, tuple[str, type[BaseModel] | None, type[BaseModel]]] = {
 _PROBLEMS = {
     400: "The request is malformed.",
     404: "The item is unknown (a user never is).",
+    405: "The call exists, with another HTTP method.",
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
+    415: "The body is not JSON by its headers.",
     500: "The server failed.",
-    503: "Too many requests at once.",
+    503: "Too many requests at once, or not ready yet.",
+    504: "The answer was not ready in time.",
 }
+_OF_BODIES = {400, 415}
 
 
 def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpecification:
@@ -74,6 +79,8 @@ def _operation(name: str) -> dict[str, Any]:
     summary, request, response = _OPERATIONS[name]
     responses: dict[str, Any] = {"200": _content("The answer.", response, "application/json")}
     for status, reason in _PROBLEMS.items():
+        if (status in _OF_BODIES and request is None) or (status == 404 and request is not SimilarItemsRequest):
+            continue
         responses[str(status)] = _content(reason, Problem, "application/problem+json")
     operation: dict[str, Any] = {
         "operationId": name,

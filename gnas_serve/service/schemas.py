@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from gnas_serve.errors import RequestError
 from gnas_serve.runtime.query import MAX_K, MAX_LIST, Query
 from gnas_serve.service.errors import InvalidFieldError
+from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
-MAX_ID_CHARACTERS = 256
 _SHOWN_CHARACTERS = 40
 _MAX_REPORTED = 1000
 

@@ -38,7 +38,8 @@ class Settings:
     timeout_s
         ``GNAS_TIMEOUT_S``: longest time for one request, reading its body included; 10 when not set.
     drain_s
-        ``GNAS_DRAIN_S``: how long calls in flight may go on after a stop was asked for; 10 when not set.
+        ``GNAS_DRAIN_S``: how long calls in flight at either door may go on after a stop was asked for; 10 when not
+        set. The HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
     """

@@ -78,6 +78,7 @@ def fit_selected(
     seed: int,
     on_epoch: Callable[[EpochResult], None] | None = None,
     deadline: float | None = None,
+    limit_s: float | None = None,
 ) -> SelectedFit:
     """Train with early stopping on validation ndcg and keep the best epoch.
 
@@ -93,7 +94,10 @@ def fit_selected(
         Called after every validation; what it raises ends the training.
     deadline
         A ``time.monotonic()`` after which no batch is begun.
+    limit_s
+        Seconds after which no batch is begun either, but for those of the first epoch.
     """
+    limit = math.inf if limit_s is None else time.monotonic() + limit_s
     trainer = Trainer(spec, graph, seed=seed)
     history: list[EpochResult] = []
     stopped: Literal["epochs", "patience", "deadline"] = "epochs"
@@ -102,6 +106,8 @@ def fit_selected(
     best_ndcg = -math.inf
     while trainer.epoch < spec.epochs:
         start = time.monotonic()
+        if trainer.epoch == 1:
+            deadline = limit if deadline is None else min(deadline, limit)
         if trainer.advance(1, deadline=deadline) == 0:
             stopped = "deadline"
             break

@@ -25,7 +25,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_artifact(tmp_path_factory.mktemp("build") / "artifact", text_ids=True)
+    made = write_tiny_artifact(tmp_path_factory.mktemp("build") / "artifact", text_ids=True)
+    (made / "report.json").write_text('{"host": "of this test"}')
+    # A file may be a link into a store of blobs: the Bento gets the content.
+    blob = made.parent / "blob"
+    (made / "items.vectors.npy").rename(blob)
+    (made / "items.vectors.npy").symlink_to(blob)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def bento(home: Path, artifact: Path, tmp_path_factory: pytest.TempPathFactory) 
     done = gnas_serve(home, tmp_path_factory.mktemp("empty"), "build", str(artifact), "--output", "json")
     assert done.returncode == 0, done.stderr
     built = json.loads(done.stdout)
-    assert built["tag"] == "tiny:test-0"
+    assert (built["tag"], built["built"]) == ("tiny:test-0", True)
     return Path(built["path"])
 
 
@@ -62,7 +68,9 @@ def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
     code = {name for name in files if name.startswith("gnas_serve/")}
     assert {"gnas_serve/service/bento.py", "gnas_serve/service/proto/recommender_pb2.py"} <= code
     assert not any("__pycache__" in name or name.startswith("gnas_serve/cli/") for name in code)
-    shipped = {f"build/artifact/{name}" for name in files_of(artifact)}
+    assert not code & {f"gnas_serve/{name}.py" for name in ("runtime/benchmark", "service/launch", "service/bundle")}
+    shipped = {f"build/artifact/{name}" for name in files_of(artifact) - {"report.json"}}
+    assert not any(path.is_symlink() for path in (bento / "src").rglob("*"))
     assert files == code | shipped | {"bentofile.yaml"}
 
 
@@ -83,12 +91,55 @@ def test_labels_name_the_artifact(bento: Path) -> None:
         assert label in description
 
 
-def test_the_same_tag_again(bento: Path, home: Path, artifact: Path, tmp_path: Path) -> None:
+def test_the_same_artifact_again_is_built_already(bento: Path, home: Path, artifact: Path, tmp_path: Path) -> None:
     before = {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
-    done = gnas_serve(home, tmp_path, "build", str(artifact), "--tag", "tiny:test-0")
-    assert done.returncode == 2
-    assert "tiny:test-0 exists already" in done.stderr
+    copy = shutil.copytree(artifact, tmp_path / "copy")
+    (copy / "report.json").write_text('{"another": "report"}')
+    for arguments in ([], ["--tag", "tiny:test-0"]):
+        done = gnas_serve(home, tmp_path, "build", str(copy), *arguments, "--output", "json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"tag": "tiny:test-0", "path": str(bento), "built": False}
+    done = gnas_serve(home, tmp_path, "build", str(artifact))
+    assert "already built" in done.stdout
     assert before == {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
+
+
+def test_a_tag_of_another_artifact_is_refused(bento: Path, home: Path, tmp_path: Path) -> None:
+    other = write_tiny_artifact(tmp_path / "other", seed=1)
+    before = {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
+    done = gnas_serve(home, tmp_path, "build", str(other), "--tag", "tiny:test-0")
+    assert done.returncode == 2
+    assert "tiny:test-0 exists already and holds another artifact" in done.stderr
+    assert before == {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
+
+
+def limited(home: Path, folder: Path, size_bytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run where no file may grow beyond a size: what a full disk does."""
+    code = (
+        "import resource, sys; from gnas_serve.cli.app import main;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size_bytes}, {size_bytes})); main(sys.argv[1:])"
+    )
+    return run(home, folder, sys.executable, "-c", code, *arguments)
+
+
+def test_no_room_to_build(bento: Path, home: Path, artifact: Path, tmp_path: Path) -> None:
+    done = limited(home, tmp_path, 4096, "build", str(artifact), "--tag", "full:1")
+    assert done.returncode == 10, done.stderr
+    assert "File too large" in done.stderr
+    assert not (home / "bentos" / "full").exists()
+
+
+def test_no_room_in_bentomls_store(artifact: Path, tmp_path: Path) -> None:
+    done = gnas_serve(Path("/dev/null/nowhere"), tmp_path, "build", str(artifact))
+    assert done.returncode == 10, done.stderr
+    assert "/dev/null/nowhere" in done.stderr
+    # A store that can be opened and not be written to.
+    home = tmp_path / "home"
+    (home / "bentos").mkdir(parents=True)
+    (home / "bentos" / "tiny").write_text("a file where a folder is needed")
+    done = gnas_serve(home, tmp_path, "build", str(artifact))
+    assert done.returncode == 10, done.stderr
+    assert "BentoML cannot write its store" in done.stderr
 
 
 def test_bentoml_build_in_a_checkout_makes_the_same_files(

@@ -89,7 +89,11 @@ def test_openapi_lists_the_calls_with_their_schemas(served: Served) -> None:
         ("/v1/model", "get", None),
     ):
         operation = document["paths"][path][method]
-        assert "application/problem+json" in operation["responses"]["400"]["content"]
+        expected = {"200", "405", "408", "413", "500", "503", "504"} | ({"400", "415"} if request else set())
+        expected |= {"404"} if request == "SimilarItemsRequest" else set()
+        assert set(operation["responses"]) == expected
+        problems = [reply["content"] for status, reply in operation["responses"].items() if status != "200"]
+        assert all("application/problem+json" in content for content in problems)
         if request:
             reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
             assert reference == f"#/components/schemas/{request}"

@@ -209,7 +209,7 @@ def test_bad_usage_exits_2(case: str, tmp_path: Path, run: Callable[..., Result]
         ("usr_column = 'u'", ["dataset.toml: unknown setting 'usr_column'", "did you mean 'user_column'?"]),
         ("min_rating = 'four'", ["min_rating is 'four', not of type float"]),
         ("split_seed = true", ["split_seed is True, not of type int"]),
-        ("min_rating = nan", ["give a finite number"]),
+        ("min_rating = nan", ["min_rating is nan, not a finite number"]),
         ("split = ", ["cannot be read"]),
     ],
 )

@@ -199,7 +199,8 @@ def small_files():
 @pytest.mark.parametrize("valid_per_user", [0, 3])
 def test_no_room_for_the_artifact(tmp_path, small_files, valid_per_user):
     trained = planted_checkpoint(valid_per_user=valid_per_user)
-    profile, decisions = ExportProfile.load("exact"), Decisions("exact", "never")
+    profile = ExportProfile.load("exact")
+    decisions = Decisions(profile, "never")
     small_files()
     with pytest.raises(StorageError, match="cannot write") as caught:
         pipeline.export(trained, profile, tmp_path / "a", ranker="never", decisions=decisions)

@@ -93,6 +93,8 @@ class TestSearch:
         assert {row["name"] for row in rows(before)} < {row["name"] for row in rows(after)}
         assert "trial 3/3 (2): ndcg@20" in said
         assert "popularity:" not in said  # not measured again
+        best = max(row["ndcg@20"] for row in rows(after) if "not servable" not in row["remark"])
+        assert f"| best {best:.4f}" in said  # of the whole study, not of this run
         verdict = json.loads(after)["verdict"]
         assert [row["name"] for row in rows(after) if "verdict" in row["remark"]] == [verdict["name"]]
 

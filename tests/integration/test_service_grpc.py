@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +17,17 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.errors import GnasError, IntegrityError, StorageError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.client import recommend, to_id
+from gnas_serve.service.errors import statuses_of
 from gnas_serve.service.grpc import CODE_KEY, SERVICE, GrpcDoor
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.streams import MAX_STREAMS
 from gnas_serve.service.telemetry import Telemetry
 
 
@@ -202,6 +206,58 @@ class TestBadInput:
         assert (status, code) == (grpc.StatusCode.INTERNAL, "internal")
         assert "secret" not in details
         assert "secret" in caplog.text
+
+    @pytest.mark.parametrize("kind", [StorageError, IntegrityError, GnasError])
+    def test_an_error_of_the_servers_own_is_for_its_log(
+        self, artifact: Path, caplog: pytest.LogCaptureFixture, kind: type[GnasError]
+    ) -> None:
+        class FailingRecommender:
+            info = Recommender.load(artifact).info
+
+            def recommend(self, _query: Query) -> None:
+                raise kind("cannot read /secret/path")
+
+        world = World(artifact, recommender=FailingRecommender())
+        try:
+            status, code, details = refused(lambda: world.stub.Recommend(pb.RecommendRequest()))
+        finally:
+            world.close()
+        assert (status, code) == (statuses_of(kind("x")).grpc, kind.code)
+        assert "secret" not in details
+        assert "cannot read /secret/path" in caplog.text
+
+
+def test_streams_leave_room_for_calls_and_do_not_hold_up_a_stop(artifact: Path) -> None:
+    world = World(artifact, max_in_flight=2, drain_s=20.0)
+    try:
+        health = health_pb2_grpc.HealthStub(world.channel)
+        half = MAX_STREAMS // 2
+        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(half)]
+        assert all(next(watch).status == health_pb2.HealthCheckResponse.SERVING for watch in watches)
+        reflection = reflection_pb2_grpc.ServerReflectionStub(world.channel)
+        hold = threading.Event()
+
+        def questions() -> Iterator[reflection_pb2.ServerReflectionRequest]:
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+            hold.wait(20)
+
+        listings = [reflection.ServerReflectionInfo(questions()) for _ in range(MAX_STREAMS - half)]
+        assert all(next(listing).HasField("list_services_response") for listing in listings)
+        for more in (
+            lambda: next(health.Watch(health_pb2.HealthCheckRequest())),
+            lambda: next(reflection.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest()]))),
+        ):
+            assert refused(more)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(world.stub.Recommend(pb.RecommendRequest(k=3)).items) == 3
+        assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+        watches.pop().cancel()
+        assert next(health.Watch(health_pb2.HealthCheckRequest())).status == health_pb2.HealthCheckResponse.SERVING
+        started = time.monotonic()
+        world.run(world.door.close())
+        assert time.monotonic() - started < 10
+    finally:
+        hold.set()
+        world.close()
 
 
 def test_health_and_drain(artifact: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 from front_world import JSON, BrokenRecommender, World
 from prometheus_client import CollectorRegistry
 from tiny_artifact import write_tiny_artifact
 
-from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.query import Answer, Query
+from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.telemetry import Telemetry
 
@@ -168,3 +173,32 @@ def test_the_access_log_is_one_line_per_request_and_off_by_default(
     (record,) = caplog.records
     assert record.getMessage().startswith("http recommend 200 ")
     assert record.getMessage().endswith(" abc-1")
+
+
+def test_a_scan_of_a_large_catalogue_does_not_hold_up_other_requests(artifact: Path) -> None:
+    class SlowRecommender:
+        def __init__(self, num_items: int) -> None:
+            self._real = Recommender.load(artifact)
+            self.info = replace(self._real.info, num_items=num_items)
+            self.recommend = self._real.recommend
+
+        def similar_items(self, item_id: int, k: int) -> Answer:
+            time.sleep(0.3)
+            return self._real.similar_items(item_id, k)
+
+    async def race(world: World) -> list[str]:
+        finished: list[str] = []
+
+        async def ask(client: httpx.AsyncClient, path: str, body: dict[str, int]) -> None:
+            reply = await client.post(path, json=body)
+            assert len(reply.json()["items"]) == 10
+            finished.append(path)
+
+        async with world.client() as client:
+            scan = asyncio.create_task(ask(client, "/v1/similar-items", {"item_id": 2003}))
+            await asyncio.sleep(0.01)
+            await asyncio.gather(scan, ask(client, "/v1/recommend", {"user_id": 1007}))
+        return finished
+
+    assert asyncio.run(race(World(artifact, SlowRecommender(50_000)))) == ["/v1/recommend", "/v1/similar-items"]
+    assert asyncio.run(race(World(artifact, SlowRecommender(49_999)))) == ["/v1/similar-items", "/v1/recommend"]

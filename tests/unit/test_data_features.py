@@ -113,6 +113,21 @@ def test_rows_are_aligned_to_the_ids_of_the_logs() -> None:
     assert {w.code: w.count for w in side.warnings} == {"items_without_interactions": 1, "items_without_features": 1}
 
 
+@pytest.mark.parametrize("name", ["row", "word", "literal", "values"])
+@pytest.mark.parametrize("values", [["a", "b"], ["a|b", "c"], [["a"], ["b"]]])
+def test_a_column_may_have_any_name(name: str, values: list[object]) -> None:
+    side = encode(**{name: [values[i % 2] for i in range(COUNT)]})
+    assert side.features is not None
+    assert {found.split("=")[0] for found in side.features.names} == {name}
+
+
+@pytest.mark.parametrize("scale", [1.7e308, 1e200, 1e-300, 5e-324])
+def test_numbers_of_any_size_are_standardised(scale: float) -> None:
+    column_ = column(encode(price=[scale if i % 4 else -scale for i in range(COUNT)]), "price")
+    expected = column(encode(price=[1.0 if i % 4 else -1.0 for i in range(COUNT)]), "price")
+    np.testing.assert_allclose(column_, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_feature_that_is_no_finite_number_is_refused_with_its_row(value: float) -> None:
     with pytest.raises(DataError, match=r"items\.parquet: feature price in row 3 is (nan|inf), not a finite number"):

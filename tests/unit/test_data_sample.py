@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from gnas_search.data.describe import degree_skew
 from gnas_search.data.readers import read_config, read_interactions
 from gnas_search.data.sample import write_sample
 from gnas_search.data.splits import load_dataset
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, StorageError
 from gnas_serve.runtime.topk import top_k
 
 
@@ -99,4 +100,16 @@ def test_a_graph_sees_more_than_svd_and_svd_three_times_more_than_popularity(sho
 def test_sizes_out_of_bounds_are_refused(sizes: dict[str, int], tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         write_sample(tmp_path / "shop", **sizes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_the_sample(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        with pytest.raises(StorageError, match="cannot write") as caught:
+            write_sample(tmp_path / "shop", num_users=100, num_items=60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 10
     assert list(tmp_path.iterdir()) == []

@@ -216,16 +216,11 @@ def test_ratings_below_the_least_are_left_out_and_missing_ones_stay() -> None:
     assert pairs(dataset, dataset.valid) == {(1, 4)}
 
 
-def test_features_titles_and_recency_follow_the_items_that_stay() -> None:
+def test_features_and_recency_follow_the_items_that_stay() -> None:
     interactions = make([(1, item) for item in (10, 11, 12, 13, 14)], times=[0.0, 10, 20, 30, 40])
-    interactions = replace(
-        interactions,
-        item_features=FeatureTable(("x",), np.arange(5, dtype=np.float32)[:, None]),
-        item_titles=("ten", "eleven", "twelve", "thirteen", "fourteen"),
-    )
+    interactions = replace(interactions, item_features=FeatureTable(("x",), np.arange(5, dtype=np.float32)[:, None]))
     dataset, _ = split(interactions)
     assert dataset.items.ids(range(len(dataset.items))) == [10, 11, 12, 13]
-    assert dataset.item_titles == ("ten", "eleven", "twelve", "thirteen")
     assert dataset.item_features is not None
     assert dataset.item_features.values.ravel().tolist() == [0, 1, 2, 3]
     assert dataset.item_recency is not None

@@ -3,7 +3,10 @@ import json
 import pytest
 
 from gnas_export.decisions import Decisions, Form, quickest
+from gnas_export.profile import ExportProfile, GateLimits
 from gnas_serve.errors import ConfigError
+
+BALANCED = ExportProfile("balanced")
 
 
 @pytest.mark.parametrize(
@@ -22,11 +25,11 @@ def test_tie_rules(forms, expected):
 
 
 def test_decisions_are_repeated_word_for_word(tmp_path):
-    first = Decisions("balanced", "auto")
+    first = Decisions(BALANCED, "auto")
     first.take("index", "flat", "few items")
     first.take("form", "int8", "31 us against 60 us")
     first.write(tmp_path / "a.json")
-    second = Decisions.read(tmp_path / "a.json", profile="balanced", ranker="auto")
+    second = Decisions.read(tmp_path / "a.json", profile=BALANCED, ranker="auto")
     assert second.given("index").choice == "flat"
     assert second.given("tables") is None
     second.write(tmp_path / "b.json")
@@ -39,22 +42,38 @@ def test_decisions_are_repeated_word_for_word(tmp_path):
 def test_another_file_is_refused(tmp_path, text):
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(ConfigError, match="no decisions file"):
-        Decisions.read(tmp_path / "d.json", profile="balanced", ranker="auto")
+        Decisions.read(tmp_path / "d.json", profile=BALANCED, ranker="auto")
 
 
 def test_unknown_choices_and_other_settings_are_refused(tmp_path):
     path = tmp_path / "d.json"
     with pytest.raises(ConfigError, match="no such decisions file"):
-        Decisions.read(path, profile="balanced", ranker="auto")
-    made = Decisions("balanced", "auto")
+        Decisions.read(path, profile=BALANCED, ranker="auto")
+    made = Decisions(BALANCED, "auto")
     made.take("index", "flat", "")
     made.write(path)
     with pytest.raises(ConfigError, match="profile 'balanced'"):
-        Decisions.read(path, profile="fast", ranker="auto")
+        Decisions.read(path, profile=ExportProfile("fast"), ranker="auto")
     with pytest.raises(ConfigError, match="ranker 'auto'"):
-        Decisions.read(path, profile="balanced", ranker="always")
+        Decisions.read(path, profile=BALANCED, ranker="always")
     raw = json.loads(path.read_text())
     raw["decisions"]["index"]["choice"] = "hnsw"
     path.write_text(json.dumps(raw))
     with pytest.raises(ConfigError, match="does not know"):
-        Decisions.read(path, profile="balanced", ranker="auto")
+        Decisions.read(path, profile=BALANCED, ranker="auto")
+
+
+def test_an_edited_profile_is_noticed_and_a_latency_objective_is_no_edit(tmp_path):
+    path = tmp_path / "d.json"
+    Decisions(BALANCED, "auto").write(path)
+    for edited in (ExportProfile("balanced", candidates=299), ExportProfile("balanced", gates=GateLimits(parity=1e-3))):
+        with pytest.raises(ConfigError, match="edited since"):
+            Decisions.read(path, profile=edited, ranker="auto")
+    Decisions.read(path, profile=BALANCED.within(500.0), ranker="auto")
+
+
+def test_a_dropped_decision_is_not_written():
+    decisions = Decisions(BALANCED, "auto")
+    decisions.take("form", "int8", "")
+    decisions.drop("form")
+    assert decisions.to_json()["decisions"] == {}

@@ -47,6 +47,8 @@ def test_an_unknown_profile_suggests_the_nearest():
         ('[ranker]\nuse = "always"', "auto, never"),
         ("[gates]\nquality_loss = -1", "0 to 1"),
         ("[gates]\nquality_loss = nan", "0 to 1"),
+        ("[gates]\nmax_p99_us = 0", "microseconds above 0"),
+        ("[gates]\nmax_p99_us = nan", "microseconds above 0"),
         ("gates = 3", r"\[gates\]"),
         ("tables = ", "not TOML"),
     ],
@@ -77,3 +79,13 @@ def test_ranker_modes():
         ranker_mode(exact, "always")
     with pytest.raises(ConfigError, match="unknown ranker mode"):
         ranker_mode(balanced, "allways")
+
+
+def test_a_latency_objective_from_the_profile_or_the_command(tmp_path):
+    (tmp_path / "mine.toml").write_text("[gates]\nmax_p99_us = 800\n")
+    mine = ExportProfile.load(str(tmp_path / "mine.toml"))
+    assert mine.gates.max_p99_us == 800.0
+    assert mine.within(None) is mine
+    assert mine.within(90.5).gates.max_p99_us == 90.5
+    with pytest.raises(ConfigError, match="--max-p99-us"):
+        mine.within(float("nan"))

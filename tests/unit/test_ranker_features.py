@@ -3,9 +3,11 @@ import pytest
 
 from gnas_serve.runtime.ranker_features import (
     CROSS_FEATURES,
+    HISTORY_FEATURES,
     content_similarity,
     cross_features,
     history_features,
+    relative_popularity,
 )
 
 _SCORES = np.array([3.0, 1.0, 0.5], np.float32)
@@ -32,8 +34,25 @@ def test_an_unknown_or_missing_feature_is_refused(names):
 
 
 def test_history_features_are_length_and_mean_popularity():
-    assert history_features(np.array([1.0, 3.0], np.float32)) == pytest.approx([np.log(3), 2.0])
-    assert history_features(np.empty(0, np.float32)).tolist() == [0.0, 0.0]
+    found = history_features(np.array([1.0, 3.0], np.float32), 1.0)
+    assert dict(zip(HISTORY_FEATURES, found, strict=True)) == pytest.approx(
+        {"history_log_length": np.log(3), "history_popularity": 2.0}
+    )
+    assert history_features(np.empty(0, np.float32), 1.0).tolist() == [0.0, 0.0]
+
+
+def test_history_features_survive_a_fit_on_more_interactions():
+    """Every history half as long again, every item half as popular again: nothing has changed in relation."""
+    rng = np.random.default_rng(0)
+    counts = rng.integers(20, 400, 500)
+    history = rng.choice(500, 60, replace=False)
+    before, after = (
+        history_features(relative_popularity(grown)[some], float(grown.mean()))
+        for grown, some in ((counts, history[:40]), (counts * 3 // 2, np.concatenate([history[:40], history[:20]])))
+    )
+    shift = abs(before[0] - after[0])
+    assert shift < 0.02 < np.log(1.5)
+    assert relative_popularity(counts * 3 // 2) == pytest.approx(relative_popularity(counts), abs=0.05)
 
 
 def test_content_similarity_is_the_mean_cosine_with_the_history():

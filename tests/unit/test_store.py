@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import json
 import os
 
@@ -111,3 +112,50 @@ def test_a_full_disk_is_a_storage_error(tmp_path):
     with pytest.raises(StorageError, match="No space left on device"):
         fill()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.bin", "/etc/hostname", "a/../../outside.bin", "..", ".", "", "./a.bin", "a//b", "..\\x", "\0"]
+)
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_manifest_that_leaves_its_folder_is_refused(tmp_path, name, verify):
+    (tmp_path / "outside.bin").write_bytes(b"x")
+    path = _write(tmp_path / "art") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    manifest["files"][name] = {"sha256": store.file_sha256(tmp_path / "outside.bin"), "bytes": 1}
+    _seal(path, manifest)
+    with pytest.raises(IntegrityError, match=r"names a file outside of its folder"):
+        store.read_manifest(path.parent, kind="artifact", format_version=1, verify=verify)
+
+
+@pytest.mark.parametrize("files", [[], {"a.bin": None}, {"a.bin": {"bytes": 256}}])
+def test_a_manifest_with_a_garbled_file_list_is_refused(tmp_path, files):
+    path = _write(tmp_path / "art") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["digest"]
+    _seal(path, {**manifest, "files": files})
+    with pytest.raises(IntegrityError, match="unreadable"):
+        _read(path.parent)
+
+
+def _seal(path, manifest):
+    manifest["digest"] = hashlib.sha256(store.canonical_json(manifest)).hexdigest()
+    path.write_bytes(store.canonical_json(manifest))
+
+
+def test_files_and_folders_are_on_disk_before_the_folder_is_visible(tmp_path, monkeypatch):
+    flushed = {}
+    fsync = os.fsync
+
+    def watch(descriptor):
+        flushed[os.fstat(descriptor).st_ino] = (tmp_path / "art").exists()
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watch)
+    with store.atomic_folder(tmp_path / "art") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "a.bin").write_bytes(b"x")
+    made = [tmp_path / "art", tmp_path / "art" / "deep", tmp_path / "art" / "deep" / "a.bin"]
+    assert [flushed.get(path.stat().st_ino) for path in made] == [False, False, False]
+    assert flushed[tmp_path.stat().st_ino] is True

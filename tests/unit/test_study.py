@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import optuna
 import pytest
-import scipy.sparse as sp
+from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
-from gnas_search.architecture import ArchitectureSpec
-from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
-from gnas_search.evaluate import UserMetrics
-from gnas_search.slots import Job, Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
 from gnas_search.study.header import HEADER
-from gnas_search.study.journal import JOURNAL, WriterLock
+from gnas_search.study.journal import JOURNAL, WriterLock, is_locked
 from gnas_search.study.study import metrics_path
-from gnas_search.train import EpochResult
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import (
     ConfigError,
@@ -35,112 +26,6 @@ from gnas_serve.errors import (
     IntegrityError,
     NoViableTrialError,
 )
-from gnas_serve.vocabulary import Vocabulary
-
-NUM_USERS, NUM_ITEMS = 60, 40
-SMALL: dict[str, Any] = {
-    "genes": {"num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "embedding_dim": [8, 16]},
-    "start": [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}],
-}
-FOREVER = Limits(trials=None, deadline=None)
-
-
-def make_dataset(fingerprint: str = "a" * 64) -> Dataset:
-    """Users of four tastes; each tries a third of the items of its taste."""
-    rng = np.random.default_rng(0)
-    taste = np.arange(NUM_USERS)[:, None] % 4 == np.arange(NUM_ITEMS)[None, :] % 4
-    likes = taste & (rng.random((NUM_USERS, NUM_ITEMS)) < 0.6)
-    likes[np.arange(NUM_USERS), np.arange(NUM_USERS) % 4] = True
-    held_out = likes & (rng.random(likes.shape) < 0.3)
-    held_out[np.arange(NUM_USERS), np.arange(NUM_USERS) % 4] = False
-    train = sp.csr_matrix((likes & ~held_out).astype(np.float32))
-    whole = sp.csr_matrix(likes.astype(np.float32))
-    return Dataset(
-        users=Vocabulary.from_ids(range(NUM_USERS)),
-        items=Vocabulary.from_ids(range(NUM_ITEMS)),
-        selection=InteractionGraph(train, train),
-        final=InteractionGraph(whole, whole),
-        valid=sp.csr_matrix(held_out.astype(np.float32)),
-        item_features=None,
-        user_features=None,
-        item_recency=None,
-        item_titles=None,
-        target_event=None,
-        events=("interaction",),
-        policy="random",
-        fingerprint=fingerprint,
-        config=DatasetConfig(),
-    )
-
-
-class ToySlot:
-    """Gives each architecture a fixed quality per user; does ``mischief`` at the chosen jobs."""
-
-    def __init__(self, mischief: dict[int, Callable[[], None]] | None = None, level: float = 0.9) -> None:
-        self.jobs: list[Job] = []
-        self.mischief = mischief or {}
-        self.level = level
-        self.users = int(np.count_nonzero(np.diff(make_dataset().valid.indptr)))
-
-    def start(self, job: Job) -> None:
-        self.jobs.append(job)
-
-    def advance(self, on_epoch: Callable[[EpochResult], None]) -> bool:
-        self.mischief.get(len(self.jobs) - 1, lambda: None)()
-        on_epoch(EpochResult(1, 0.5, 0.1, 0.01))
-        return False
-
-    def result(self) -> Outcome:
-        spec = self.jobs[-1].spec
-        quality = self.level * (1 - 0.1 * len(spec.layers) + 0.001 * spec.embedding_dim)
-        ndcg = np.full(self.users, quality) + np.linspace(-0.01, 0.01, self.users)
-        late = self.jobs[-1].deadline is not None
-        history = (EpochResult(1, 0.5, quality, 0.01),)
-        return Outcome(UserMetrics(ndcg, ndcg), 0 if late else 1, history, "deadline" if late else "epochs", 10, 0.1)
-
-
-class Ledger:
-    """Remembers what a watcher is told."""
-
-    def __init__(self) -> None:
-        self.baselines: list[str] = []
-        self.trials: list[tuple[int, str]] = []
-        self.epochs = 0
-
-    def baseline_measured(self, baseline: Any) -> None:
-        self.baselines.append(baseline.name)
-
-    def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
-        assert spec.layers
-        assert finished <= number
-
-    def epoch_ended(self, epoch: EpochResult) -> None:
-        self.epochs += 1
-
-    def trial_ended(self, trial: Any) -> None:
-        self.trials.append((trial.number, trial.state))
-
-
-def small_space() -> SearchSpace:
-    return SearchSpace.from_json(SMALL)
-
-
-def go(folder: Path, *, trials: int | None = 3, slot: Any = None, watcher: Any = None, **begun: Any) -> Study:
-    """Begin or go on with a study on the quick space."""
-    dataset = make_dataset()
-    begun.setdefault("space", None if folder.exists() else SearchSpace.load("quick"))
-    strategy = begun.pop("strategy", None)
-    begin(folder, dataset, strategy=strategy, seed=begun.pop("seed", None), **begun)
-    limits = Limits(trials, None)
-    return run(folder, dataset, watcher or Ledger(), limits=limits, strategy=strategy, slot=slot or ToySlot())
-
-
-def keys(study: Study) -> list[str]:
-    return [trial.key for trial in study.trials if trial.state == "complete"]
-
-
-def interrupt() -> None:
-    raise KeyboardInterrupt
 
 
 class TestRun:
@@ -230,65 +115,21 @@ class TestRun:
         lock.release()
         assert status(go(folder, trials=2))["running"] is False
 
+    def test_a_reader_that_looks_at_the_lock_disturbs_nobody(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        go(folder, trials=1)
+        with (folder / "writer.lock").open("rb") as reader:
+            fcntl.flock(reader, fcntl.LOCK_SH)  # another `study status`, at its moment of looking
+            assert not is_locked(folder)
+            closing = threading.Timer(0.1, reader.close)
+            closing.start()
+            WriterLock(folder).release()
+            closing.join()
+
     def test_limits_default_to_twenty_trials(self) -> None:
         assert Limits.of(None, None) == Limits(20, None)
         assert Limits.of(7, None) == Limits(7, None)
         assert Limits.of(None, 5.0).trials is None
-
-
-class TestInterruption:
-    def test_an_interrupted_trial_is_tried_again_and_nothing_else_is_lost(self, tmp_path: Path) -> None:
-        whole = go(tmp_path / "whole", trials=8)
-        with pytest.raises(KeyboardInterrupt):
-            go(tmp_path / "study", trials=8, slot=ToySlot({5: interrupt}))
-        stopped = Study.load(tmp_path / "study")
-        assert [trial.state for trial in stopped.trials] == ["complete"] * 5 + ["interrupted"]
-        assert status(stopped)["trials"]["interrupted"] == 1
-        assert keys(go(tmp_path / "study", trials=8)) == keys(whole)
-
-    def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
-        whole = go(tmp_path / "whole", trials=6)
-        script = (
-            "import os, sys; sys.path.insert(0, sys.argv[1])\n"
-            "from pathlib import Path\n"
-            "from test_study import ToySlot, go\n"
-            "go(Path(sys.argv[2]), trials=6, slot=ToySlot({3: lambda: os._exit(9)}))\n"
-        )
-        folder = tmp_path / "study"
-        done = subprocess.run([sys.executable, "-c", script, str(Path(__file__).parent), str(folder)], check=False)
-        assert done.returncode == 9
-        killed = Study.load(folder)
-        assert [trial.state for trial in killed.trials] == ["complete"] * 3 + ["interrupted"]
-        assert keys(go(folder, trials=6)) == keys(whole)
-
-    def test_a_result_that_was_written_is_not_trained_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with monkeypatch.context() as patched:
-            patched.setattr(optuna.Study, "tell", lambda *_, **__: interrupt())
-            with pytest.raises(KeyboardInterrupt):
-                go(tmp_path / "study", trials=1)
-        slot = ToySlot()
-        assert len(keys(go(tmp_path / "study", trials=1, slot=slot))) == 1
-        assert slot.jobs == []
-
-    @pytest.mark.parametrize("torn", [b'{"op_code":5,"work', b'{"op_code":5,"work\n'])
-    def test_a_torn_last_line_loses_nothing_else(self, tmp_path: Path, torn: bytes) -> None:
-        folder = tmp_path / "study"
-        before = keys(go(folder, trials=3))
-        with (folder / JOURNAL).open("ab") as stream:
-            stream.write(torn)
-        (folder / f"{JOURNAL}.lock").touch()  # left by the same killed append
-        assert keys(Study.load(folder)) == before
-        assert keys(go(folder, trials=5))[:3] == before
-
-    def test_killed_before_the_journal_began(self, tmp_path: Path) -> None:
-        folder = tmp_path / "study"
-        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
-        empty = Study.load(folder)
-        assert (empty.trials, empty.baselines) == ((), ())
-        assert not (folder / JOURNAL).exists()
-        assert len(keys(go(folder, trials=1))) == 1
 
 
 class TestResumption:

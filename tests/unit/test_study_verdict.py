@@ -53,3 +53,33 @@ def test_one_side_absent_or_useless() -> None:
 def test_nothing_usable_at_all() -> None:
     with pytest.raises(NoViableTrialError):
         decide((NETWORK, np.zeros(10)), (SIMPLE, np.zeros(10)), seed=0)
+
+
+KNN = Baseline("item-knn", False, MEASURED)
+
+
+def test_a_better_model_that_cannot_be_served_is_named() -> None:
+    for ndcg, name in ((gained(0.05), "gnn-0"), (gained(-0.05), "svd")):
+        verdict = decide((NETWORK, ndcg), (SIMPLE, BASE), unservable=(KNN, gained(0.08)), seed=0)
+        assert verdict.name == name
+        better = verdict.better
+        assert better is not None
+        assert better.name == "item-knn"
+        assert better.gain.value == pytest.approx(0.03 if name == "gnn-0" else 0.08, abs=0.002)
+        assert better.gain.low < better.gain.value < better.gain.high
+        said = f"item-knn is better still by {better.gain.value:+.4f} ndcg@20"
+        assert said in verdict.reason
+        assert verdict.reason.endswith("but cannot be served in this version")
+        assert verdict.to_json()["better"] == {
+            "name": "item-knn",
+            "gain": {"value": better.gain.value, "low": better.gain.low, "high": better.gain.high},
+        }
+    for alone in ((None, (SIMPLE, BASE)), ((NETWORK, BASE), None)):
+        assert decide(*alone, unservable=(KNN, gained(0.08)), seed=0).better is not None
+
+
+def test_a_worse_model_that_cannot_be_served_is_not() -> None:
+    verdict = decide((NETWORK, gained(0.05)), (SIMPLE, BASE), unservable=(KNN, gained(0.02)), seed=0)
+    assert verdict.better is None
+    assert "item-knn" not in verdict.reason
+    assert verdict.to_json()["better"] is None

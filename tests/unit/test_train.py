@@ -47,9 +47,7 @@ def dataset() -> Dataset:
         item_features=None,
         user_features=None,
         item_recency=None,
-        item_titles=None,
         target_event="purchase",
-        events=("purchase", "view"),
         policy="random",
         fingerprint="f" * 64,
         config=DatasetConfig(),
@@ -203,6 +201,16 @@ def test_selection_ends_with_the_epochs_or_the_deadline(dataset: Dataset, valida
     assert fit_selected(spec, dataset.selection, validation, seed=0).stopped == "epochs"
     late = fit_selected(spec, dataset.selection, validation, seed=0, deadline=time.monotonic() - 1)
     assert (late.stopped, late.best_epoch, late.history) == ("deadline", 0, ())
+
+
+def test_a_limit_ends_training_after_the_first_epoch_at_the_earliest(dataset: Dataset, validation: Validation) -> None:
+    spec = replace(SMALL, epochs=3, patience=10)
+    slow = fit_selected(spec, dataset.selection, validation, seed=0, limit_s=0.0)
+    assert (slow.stopped, slow.best_epoch, len(slow.history)) == ("deadline", 1, 1)
+    whole = fit_selected(spec, dataset.selection, validation, seed=0, limit_s=60.0)
+    assert (whole.stopped, len(whole.history)) == ("epochs", 3)
+    both = fit_selected(spec, dataset.selection, validation, seed=0, limit_s=0.0, deadline=time.monotonic() - 1)
+    assert (both.stopped, both.best_epoch) == ("deadline", 0)
 
 
 def test_a_checkpoint_holds_both_fits_and_survives_the_disk(dataset: Dataset, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from gnas_serve.errors import DataError
 TRAIN, VALID, TEST = 0, 1, 2
 PART_NAMES = ("train", "valid", "test")
 _PARTS = {"train": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "test": TEST}
+MAX_RATING = 3.4e38
+"""Either way: ratings are kept in single precision."""
 _MICROSECONDS = 1e6
 
 
@@ -21,9 +23,18 @@ def read_ratings(table: Table, column: str) -> npt.NDArray[np.float32]:
     Raises
     ------
     DataError
-        If a value is not a finite number.
+        If a value is not a finite number, or beyond :data:`MAX_RATING`.
     """
-    return _numbers(table, column, table.frame[column]).cast(pl.Float32).fill_null(float("nan")).to_numpy()
+    series = table.frame[column]
+    numbers = _numbers(table, column, series)
+    large = (numbers.abs() > MAX_RATING).fill_null(False)
+    if large.any():
+        row = int(large.arg_true()[0])
+        raise DataError(
+            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, more than a rating can be",
+            hint=f"mend or drop the {int(large.sum())} such rows",
+        )
+    return numbers.cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
 def read_timestamps(table: Table, column: str) -> npt.NDArray[np.float64]:
@@ -93,6 +104,17 @@ def read_parts(table: Table, column: str) -> npt.NDArray[np.int8]:
             hint="mend it, or ignore the column with --split temporal, random or leave-last-out",
         )
     return parts.to_numpy()
+
+
+def to_unit_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Divide by the power of two that leaves the largest size between 0.5 and 1.
+
+    The division is exact, and no sum or difference of what it leaves can overflow: what does not depend on the unit
+    is the same afterwards.
+    """
+    exponent = int(np.frexp(np.nanmax(np.abs(values)))[1])
+    scaled: npt.NDArray[np.float64] = np.ldexp(values, -exponent)
+    return scaled
 
 
 def _names(table: Table, column: str, series: pl.Series) -> pl.Series:

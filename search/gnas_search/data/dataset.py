@@ -65,9 +65,7 @@ class Dataset:
     item_features: FeatureTable | None
     user_features: FeatureTable | None
     item_recency: npt.NDArray[np.float32] | None
-    item_titles: tuple[str, ...] | None
     target_event: str | None
-    events: tuple[str, ...]
     policy: str
     fingerprint: str
     config: DatasetConfig

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gnas_search.data.columns import to_unit_range
 from gnas_search.data.ids import encode_ids
 from gnas_search.data.interactions import DataWarning, FeatureTable
 from gnas_search.data.tables import Table
@@ -19,6 +20,8 @@ TITLE_COLUMNS = ("title", "name")
 _DELIMITERS = ("|", ";", ",", " ")
 _ROWS_PER_CATEGORY = 2  # a category must be shared: fewer rows than this per value and it is free text
 _MICROSECONDS = 1e6
+
+_ROW, _WORD = "row", "word"  # of our own tables of words: a column of the file may have any name
 
 Columns = tuple[list[str], list[npt.NDArray[np.float32]]]
 
@@ -206,8 +209,7 @@ def _encode(series: pl.Series) -> Columns | None:
 
 
 def _encode_text(series: pl.Series) -> Columns | None:
-    values = series.to_frame().with_row_index("row").drop_nulls(series.name)
-    encoded = _encode_words(series, values)
+    encoded = _encode_words(series, _by_row(series).drop_nulls(_WORD))
     for delimiter in _DELIMITERS:
         if encoded is None and series.str.contains(delimiter, literal=True).any():
             encoded = _encode_words(series, _exploded(series.str.split(delimiter)))
@@ -215,9 +217,9 @@ def _encode_text(series: pl.Series) -> Columns | None:
 
 
 def _encode_words(series: pl.Series, words: pl.DataFrame) -> Columns | None:
-    """Make indicators where the words are few and shared; ``words`` has the columns row and the series' name."""
+    """Make indicators where the words are few and shared; ``words`` has the columns row and word."""
     most = min(MAX_CATEGORIES, (len(series) - series.null_count()) // _ROWS_PER_CATEGORY)
-    return _indicators(series.name, words, len(series)) if words[series.name].n_unique() <= most else None
+    return _indicators(series.name, words, len(series)) if words[_WORD].n_unique() <= most else None
 
 
 def _is_identifier(series: pl.Series) -> bool:
@@ -225,25 +227,31 @@ def _is_identifier(series: pl.Series) -> bool:
 
 
 def _exploded(series: pl.Series) -> pl.DataFrame:
-    words = series.to_frame().with_row_index("row").explode(series.name)
-    words = words.with_columns(pl.col(series.name).str.strip_chars()).drop_nulls(series.name)
-    return words.filter(pl.col(series.name) != "")
+    words = _by_row(series).explode(_WORD)
+    words = words.with_columns(pl.col(_WORD).str.strip_chars()).drop_nulls(_WORD)
+    return words.filter(pl.col(_WORD) != "")
+
+
+def _by_row(series: pl.Series) -> pl.DataFrame:
+    return series.alias(_WORD).to_frame().with_row_index(_ROW)
 
 
 def _standardised(series: pl.Series) -> Columns:
-    values = series.drop_nulls().to_numpy()
-    if len(values) == 0 or values.min() == values.max():
+    known = series.drop_nulls().to_numpy()
+    if len(known) == 0 or known.min() == known.max():
         return [], []
-    scaled = (series - values.mean()) / values.std()
-    return [series.name], [scaled.fill_null(0.0).to_numpy().astype(np.float32)]
+    known = to_unit_range(known)  # squares of large numbers would overflow, of small ones vanish
+    values = np.zeros(len(series), dtype=np.float32)
+    values[series.is_not_null().to_numpy()] = (known - known.mean()) / known.std()
+    return [series.name], [values]
 
 
 def _indicators(name: str, words: pl.DataFrame, count: int) -> Columns:
-    """Make one 0 / 1 column per distinct word; ``words`` has the columns row and ``name``."""
+    """Make one 0 / 1 column per distinct word; ``words`` has the columns row and word."""
     names, columns = [], []
-    for word in words[name].unique().sort():
+    for word in words[_WORD].unique().sort():
         column = np.zeros(count, dtype=np.float32)
-        column[words.filter(pl.col(name) == word)["row"].to_numpy()] = 1.0
+        column[words.filter(pl.col(_WORD) == word)[_ROW].to_numpy()] = 1.0
         if column.min() != column.max():
             names.append(f"{name}={word}")
             columns.append(column)

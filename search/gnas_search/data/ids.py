@@ -10,7 +10,7 @@ import polars as pl
 
 from gnas_search.data.tables import Table, first_number_and_text
 from gnas_serve.errors import DataError
-from gnas_serve.vocabulary import Vocabulary
+from gnas_serve.vocabulary import MAX_ID_CHARACTERS, Vocabulary
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?[0-9]*\.[0-9]+$|^[+-]?[0-9]+\.$"
@@ -60,7 +60,7 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
     Raises
     ------
     DataError
-        If ids are missing, mixed, decimal, out of range, or of another type than ``like``.
+        If ids are missing, mixed, decimal, too long, out of range, or of another type than ``like``.
     """
     series = table.frame[column]
     dtype = series.dtype
@@ -81,6 +81,7 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
             f"{table.path}: {column} holds {kinds[0]} where the interactions hold {kinds[1]}",
             hint="write the ids in both files as one type",
         )
+    _refuse_long(table, column, series)
     width = str(dtype) if table.typed else "text file"
     return _encode_text(series, width) if series.dtype == pl.String else _encode_integers(series, width)
 
@@ -95,6 +96,20 @@ def _refuse_missing(table: Table, column: str, series: pl.Series) -> None:
         raise DataError(
             f"{table.path}: {column} is missing in {count} of {len(series)} rows, first in row {first}",
             hint="fill or drop these rows",
+        )
+
+
+def _refuse_long(table: Table, column: str, series: pl.Series) -> None:
+    """Refuse text that nobody could ask for: the doors take no longer ids."""
+    if series.dtype != pl.String:
+        return
+    lengths = series.str.len_chars()
+    long = lengths > MAX_ID_CHARACTERS
+    if long.any():
+        row = int(long.arg_true()[0])
+        raise DataError(
+            f"{table.path}: {column} in row {row + 1} has {lengths[row]} characters, {MAX_ID_CHARACTERS} at most",
+            hint=f"shorten the {int(long.sum())} such ids, for example to a hash of each",
         )
 
 

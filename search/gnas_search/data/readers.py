@@ -12,7 +12,15 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.data.columns import PART_NAMES, TEST, read_events, read_parts, read_ratings, read_timestamps
+from gnas_search.data.columns import (
+    MAX_RATING,
+    PART_NAMES,
+    TEST,
+    read_events,
+    read_parts,
+    read_ratings,
+    read_timestamps,
+)
 from gnas_search.data.features import SideTable, read_features
 from gnas_search.data.fingerprint import fingerprint
 from gnas_search.data.ids import EncodedIds, encode_ids
@@ -24,6 +32,7 @@ CONFIG_FILE = "dataset.toml"
 ID_TYPES = ("auto", "integer", "text")
 SPLITS = ("auto", "leave-last-out", "random", "temporal")
 SINGLE_EVENT = "interaction"
+_SHOWN_CHARACTERS = 60
 
 
 def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
@@ -39,7 +48,7 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
     Raises
     ------
     ConfigError
-        If a key is unknown, a value of the wrong type or not one of those known.
+        If a key is unknown, a value of the wrong type, out of bounds or not one of those known; names file and key.
     """
     types = {name: get_args(hint) or (hint,) for name, hint in get_type_hints(DatasetConfig).items()}
     file = path / CONFIG_FILE
@@ -50,6 +59,7 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise ConfigError(f"{file} cannot be read: {error}", hint="mend the file") from error
     values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
     for source, given in ((str(file), raw), ("flags", dict(overrides))):
         for name, value in given.items():
             if name not in types:
@@ -57,15 +67,23 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
                 raise ConfigError(f"{source}: {problem.message}", hint=problem.hint, code="unknown_setting")
             if value is not None:
                 values[name] = _typed(source, name, value, types[name])
+                origin[name] = source
     config = DatasetConfig(**values)
-    if config.split not in SPLITS:
-        raise unknown_name("split", config.split, SPLITS)
-    if config.id_type not in ID_TYPES:
-        raise unknown_name("id type", config.id_type, ID_TYPES)
-    columns = [getattr(config, f.name) for f in fields(config) if f.name.endswith("_column")]
-    twice = next((name for name in columns if columns.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError(f"column {twice!r} is given two meanings", hint="name a different column for each")
+    for name, kind, known in (("split", "split", SPLITS), ("id_type", "id type", ID_TYPES)):
+        if getattr(config, name) not in known:
+            problem = unknown_name(kind, getattr(config, name), known)
+            raise ConfigError(f"{origin[name]}: {name}: {problem.message}", hint=problem.hint, code=problem.code)
+    meanings: dict[str, str] = {}
+    for name in (f.name for f in fields(config) if f.name.endswith("_column")):
+        column = getattr(config, name)
+        if column in meanings:
+            other = meanings[column]
+            source = origin.get(name, origin.get(other, ""))  # one of the two is no default: the defaults differ
+            raise ConfigError(
+                f"{source}: {other} and {name}: column {column!r} is given two meanings",
+                hint="name a different column for each",
+            )
+        meanings[column] = name
     return config
 
 
@@ -142,14 +160,27 @@ def read_interactions(path: Path, config: DatasetConfig) -> Interactions:
 
 
 def _typed(source: str, name: str, value: object, accepted: tuple[type, ...]) -> object:
-    if float in accepted and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if type(value) not in accepted:
+    accepts_whole = float in accepted and type(value) is int
+    if type(value) not in accepted and not accepts_whole:
         wanted = " or ".join(kind.__name__ for kind in accepted if kind is not type(None))
-        raise ConfigError(f"{source}: {name} is {value!r}, not of type {wanted}", hint="mend the value")
+        raise ConfigError(f"{source}: {name} is {_shown(value)}, not of type {wanted}", hint="mend the value")
+    problem = ""
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{source}: {name} is {value}", hint="give a finite number")
-    return value
+        problem = "not a finite number"
+    elif isinstance(value, (int, float)) and name == "min_rating" and abs(value) > MAX_RATING:
+        problem = "more than a rating can be"
+    elif isinstance(value, int) and name == "split_seed" and value < 0:
+        problem = "below 0"
+    if problem:
+        raise ConfigError(f"{source}: {name} is {_shown(value)}, {problem}", hint="give a number within bounds")
+    if value == "":
+        raise ConfigError(f"{source}: {name} is empty", hint="give a name, or leave it out")
+    return float(value) if accepts_whole and isinstance(value, int) else value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def _require_columns(table: Table, config: DatasetConfig) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_search.data import policies
-from gnas_search.data.columns import TEST, TRAIN, VALID
+from gnas_search.data.columns import TEST, TRAIN, VALID, to_unit_range
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
@@ -118,7 +118,6 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
 
     known = Known.within((train, valid, final_others), len(interactions.users), len(interactions.items))
     _warn_of_test_only(test, known, warnings)
-    titles = interactions.item_titles
     dataset = Dataset(
         users=subset_ids(interactions.users, known.users),
         items=subset_ids(interactions.items, known.items),
@@ -128,9 +127,7 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         item_features=subset_features(interactions.item_features, known.items),
         user_features=subset_features(interactions.user_features, known.users),
         item_recency=_recency(known, train, selection_others),
-        item_titles=None if titles is None else tuple(titles[row] for row in known.items.tolist()),
         target_event=interactions.target_event,
-        events=interactions.events,
         policy=policy,
         fingerprint=interactions.fingerprint,
         config=config,
@@ -204,10 +201,11 @@ def _recency(known: Known, *groups: Pairs) -> npt.NDArray[np.float32] | None:
             return None
         np.maximum.at(last, known.item_rows[group.items], group.times)
     seen = np.isfinite(last)
-    oldest, newest = last[seen].min(), last[seen].max()
+    times = to_unit_range(last[seen])
+    oldest, newest = times.min(), times.max()
     scaled = np.zeros(len(last), dtype=np.float32)
     if newest > oldest:
-        scaled[seen] = (last[seen] - oldest) / (newest - oldest)
+        scaled[seen] = (times - oldest) / (newest - oldest)
     return scaled
 
 

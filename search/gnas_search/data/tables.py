@@ -112,12 +112,13 @@ def first_number_and_text(path: Path, column: str) -> tuple[tuple[int, int | flo
 
 def _parse(path: Path) -> pl.DataFrame:
     if path.suffix == ".parquet":
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     if path.suffix == ".jsonl":
         # Every row counts for the schema: a late row of another type would otherwise be read as null.
-        return pl.read_ndjson(path, infer_schema_length=None)
+        # Bytes, since brackets in a path would be read as a pattern of many files.
+        return pl.read_ndjson(path.read_bytes(), infer_schema_length=None)
     # Text first, types later: only so can a value that is no number be named with its row.
-    frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False)
+    frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False, glob=False)
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if frame.height and blank[-1]:  # blank lines at the end of a file are no rows
         filled = (~blank).arg_true()

@@ -38,7 +38,13 @@ class InlineSlot:
             raise ValueError("no job was started")
         started = time.monotonic()
         fit = fit_selected(
-            job.spec, self._graph, self._validation, seed=job.seed, on_epoch=on_epoch, deadline=job.deadline
+            job.spec,
+            self._graph,
+            self._validation,
+            seed=job.seed,
+            on_epoch=on_epoch,
+            deadline=job.deadline,
+            limit_s=job.limit_s,
         )
         # The vectors stay behind: a study keeps figures, `train` makes models.
         self._outcome = Outcome(

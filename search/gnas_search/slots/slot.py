@@ -25,11 +25,14 @@ class Job:
         Of its training.
     deadline
         A ``time.monotonic()`` at which training stops; None never.
+    limit_s
+        Seconds after which training stops too, once its first epoch is done; None never.
     """
 
     spec: ArchitectureSpec
     seed: int
     deadline: float | None
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,12 @@ class Strategy:
         optuna.trial.Trial
             Its ``params`` hold a value for every gene; the caller tells the study how it went.
         """
-        trials = study.get_trials(deepcopy=False, states=_DRAWN)
-        drawn = len({trial.number for trial in trials} - interrupted_numbers(study))
-        entropy = np.random.SeedSequence([self.seed, drawn])
+        entropy = np.random.SeedSequence([self.seed, self.drawn(study)])
         study.sampler = self.sampler(int(entropy.generate_state(1)[0]))
         return study.ask(dict(self.space.genes))
+
+    @staticmethod
+    def drawn(study: optuna.Study) -> int:
+        """Count the points drawn so far; those stopped from outside count once they are tried again."""
+        trials = study.get_trials(deepcopy=False, states=_DRAWN)
+        return len({trial.number for trial in trials} - interrupted_numbers(study))

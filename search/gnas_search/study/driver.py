@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -133,16 +134,10 @@ class _Search:
             self._watcher.baseline_measured(Baseline(name, found.baseline.servable, measured))
 
     def recover(self) -> None:
-        """Queue what a killed run left unfinished, and in a new study the starts of the space."""
-        trials = self._journal.get_trials(deepcopy=False)
-        if not trials:
-            for start in self._space.starts:
-                self._journal.enqueue_trial(self._space.encode(start))
-        for trial in trials:
-            if trial.state != TrialState.RUNNING:
-                continue
+        """Queue what a killed run left unfinished."""
+        for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if records.MEASURED in trial.user_attrs:  # stopped after its result was written, before it was told
-                self._journal.tell(trial.number, trial.user_attrs[records.MEASURED]["ndcg"]["value"])
+                self._tell_measured(trial.number, Measurement.from_json(trial.user_attrs[records.MEASURED]))
             else:
                 self._interrupt(trial)
 
@@ -163,7 +158,7 @@ class _Search:
                 continue
             repeats = 0
             self._watcher.trial_started(trial.number, spec, len(known))
-            if not self._train(trial, Job(spec, self._seed, limits.deadline)):
+            if not self._train(trial, Job(spec, self._seed, limits.deadline, limits.trial_s)):
                 return
 
     def _known(self) -> dict[str, FrozenTrial]:
@@ -178,6 +173,12 @@ class _Search:
         return known
 
     def _draw(self, strategy: Strategy, name: str) -> optuna.trial.Trial:
+        waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        drawn = strategy.drawn(self._journal)
+        # One start at a time, and only where nothing waits for its second try: so the order of the starts is kept
+        # and none is lost or doubled, wherever the run before was stopped.
+        if not waiting and drawn < len(self._space.starts):
+            self._journal.enqueue_trial(self._space.encode(self._space.starts[drawn]))
         trial = strategy.ask(self._journal)
         trial.set_user_attr(records.SPEC, self._space.to_spec(trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, name)
@@ -220,30 +221,44 @@ class _Search:
             seconds=outcome.seconds,
             parameters=outcome.num_parameters,
             best_epoch=outcome.best_epoch,
+            epochs=spec.epochs,
             stopped=outcome.stopped,
             history=tuple(asdict(epoch) for epoch in outcome.history),
         )
         self._save_metrics(spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
-        self._journal.tell(trial, measured.ndcg.value)
+        self._tell_measured(trial.number, measured)
+
+    def _tell_measured(self, number: int, measured: Measurement) -> None:
+        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
+            self._journal.tell(number, state=TrialState.FAIL)
+        else:
+            self._journal.tell(number, measured.ndcg.value)
 
     def _interrupt(self, trial: FrozenTrial) -> None:
         """Close a trial that did not come to its end, and queue its point again."""
         self._journal.set_user_attr(INTERRUPTED, sorted({*interrupted_numbers(self._journal), trial.number}))
         # A trial killed while it was being drawn has only some genes; its draw is repeated by the same seed.
         queued = trial.params if set(trial.params) == set(self._space.genes) else trial.system_attrs.get("fixed_params")
-        if queued is not None:
-            self._journal.enqueue_trial(queued)
+        # Stopped right here by an earlier run, it is queued already.
+        again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
+        if queued is not None and trial.number not in again:
+            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: trial.number})
         self._journal.tell(trial.number, state=TrialState.FAIL)
 
     def _save_metrics(self, name: str, users: UserMetrics) -> None:
         path = metrics_path(self._folder, name)
         path.parent.mkdir(exist_ok=True)
+        buffer = io.BytesIO()  # through memory: np.save hides a full disk in an error without a number
+        np.save(buffer, records.per_user(users), allow_pickle=False)
         # Renamed into place: whoever reads a running study sees whole files.
         temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as stream:
-            np.save(stream, records.per_user(users), allow_pickle=False)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(buffer.getvalue())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _frozen(self, number: int) -> FrozenTrial:
         for trial in self._journal.get_trials(deepcopy=False):

@@ -39,7 +39,8 @@ class StudyHeader:
     strategy
         The one it began with; a later run may use another.
     seed
-        Of the strategy, the training runs, the sample of validation users and the bootstrap.
+        Of the strategy, the training runs and the bootstrap; the validation users are drawn by the data's
+        ``split_seed``.
     objective
         What the trials are compared by, on validation users.
     """

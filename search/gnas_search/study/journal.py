@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,8 @@ JOURNAL = "journal.log"
 _APPEND_LOCK = f"{JOURNAL}.lock"
 _WRITER_LOCK = "writer.lock"
 _STUDY_NAME = "study"
+_PATIENCE_S = 0.5  # a reader holds the lock for a moment while it looks whether a writer does
+_POLL_S = 0.01
 
 
 class WriterLock:
@@ -35,7 +38,10 @@ class WriterLock:
 
     def __init__(self, folder: Path) -> None:
         self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
-        if not _try_lock(self._stream):
+        latest = time.monotonic() + _PATIENCE_S
+        while not (locked := _try_lock(self._stream)) and time.monotonic() < latest:
+            time.sleep(_POLL_S)
+        if not locked:
             self._stream.close()
             raise ConfigError(
                 f"{folder}: another search is running on this study", hint="wait for it or stop it", code="locked"
@@ -52,10 +58,10 @@ def is_locked(folder: Path) -> bool:
     if not path.exists():
         return False
     with path.open("rb") as stream:
-        return not _try_lock(stream)
+        return not _try_lock(stream, shared=True)
 
 
-def _try_lock(stream: BinaryIO) -> bool:
+def _try_lock(stream: BinaryIO, *, shared: bool = False) -> bool:
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -64,7 +70,7 @@ def _try_lock(stream: BinaryIO) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

@@ -14,7 +14,7 @@ NOT_SERVABLE = "not servable in this version"
 
 
 def leaderboard(study: Study) -> dict[str, Any]:
-    """List the models of a study: baselines first, then complete trials, each group best first.
+    """List the models of a study: baselines first, then measured trials, each group best first.
 
     Returns
     -------
@@ -34,7 +34,10 @@ def leaderboard(study: Study) -> dict[str, Any]:
         remarks = [] if baseline.servable else [NOT_SERVABLE]
         rows.append(_row(baseline.name, "baseline", None, model, baseline.measured, remarks, shipped))
     for trial, measured in study.ranking:
-        remarks = ["stopped at the end of the budget"] if measured.stopped == "deadline" else []
+        remarks = []
+        if measured.stopped == "deadline":
+            what = "cut" if measured.is_cut else "stopped"
+            remarks = [f"{what} after {len(measured.history)} of {measured.epochs} epochs"]
         model = trial.spec.summary() if trial.spec is not None else ""
         rows.append(_row(trial.key, "gnn", trial.number, model, measured, remarks, shipped))
     return {

@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 
 DEFAULT_TRIALS = 20
+TRIAL_SHARE = 1 / 3
+"""Of a run's budget: one slow architecture must not use it up."""
 
 
 @dataclass(frozen=True)
@@ -15,20 +17,25 @@ class Limits:
     Attributes
     ----------
     trials
-        Finished trials (complete or failed) of the whole study, earlier runs included; None sets no limit.
+        Finished trials (complete, cut or failed) of the whole study, earlier runs included; None sets no limit.
     deadline
         A ``time.monotonic()`` of this run; a running trial stops there and counts with its best epoch so far.
+    trial_s
+        Seconds that one trial may take, its first epoch at least; None sets no limit.
     """
 
     trials: int | None
     deadline: float | None
+    trial_s: float | None = None
 
     @classmethod
     def of(cls, trials: int | None, budget_s: float | None) -> Limits:
-        """Start the clock; without either limit, :data:`DEFAULT_TRIALS`."""
+        """Start the clock, of which one trial gets :data:`TRIAL_SHARE`; without a limit, :data:`DEFAULT_TRIALS`."""
         if trials is None and budget_s is None:
             trials = DEFAULT_TRIALS
-        return cls(trials, None if budget_s is None else time.monotonic() + budget_s)
+        if budget_s is None:
+            return cls(trials, None)
+        return cls(trials, time.monotonic() + budget_s, budget_s * TRIAL_SHARE)
 
     def reached(self, finished: int) -> bool:
         """Tell whether no further trial may begin."""

@@ -18,8 +18,12 @@ STRATEGY = "strategy"
 MEASURED = "measured"
 DUPLICATE_OF = "duplicate_of"
 REASON = "reason"
+RETRY_OF = "retry_of"
 
-STATES = ("complete", "duplicate", "failed", "interrupted", "running", "waiting")
+STATES = ("complete", "cut", "duplicate", "failed", "interrupted", "running", "waiting")
+
+LEAST_SHARE = 0.25
+"""Of its epochs: a trial that time stopped earlier is ``cut``, and strategies do not learn from it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Measurement:
         Numbers that training adjusts; 0 for closed forms.
     best_epoch
         The epoch whose model is meant; 0 for closed forms.
+    epochs
+        How many training may last; 0 for closed forms.
     stopped
         Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``; empty for closed forms.
     history
@@ -49,6 +55,7 @@ class Measurement:
     seconds: float
     parameters: int
     best_epoch: int = 0
+    epochs: int = 0
     stopped: str = ""
     history: tuple[Mapping[str, float], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +64,11 @@ class Measurement:
     def of(cls, users: UserMetrics, *, seed: int, **facts: Any) -> Measurement:
         """Summarise per-user metrics; ``facts`` are the other attributes."""
         return cls(ndcg=interval(users.ndcg, seed), recall=interval(users.recall, seed), **facts)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether time stopped training before it could show what the architecture is worth."""
+        return self.stopped == "deadline" and len(self.history) < LEAST_SHARE * self.epochs
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -101,7 +113,7 @@ class Trial:
     spec, key
         The architecture and its name; None and empty where the trial ended before its point was known.
     measured
-        Of a complete trial.
+        Of a complete or cut trial.
     strategy
         Which one drew it.
     duplicate_of
@@ -156,7 +168,9 @@ def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str
         return "running"
     if DUPLICATE_OF in frozen.user_attrs:
         return "duplicate"
-    return "complete" if frozen.state == TrialState.COMPLETE else "failed"
+    if frozen.state == TrialState.COMPLETE:
+        return "complete"
+    return "cut" if MEASURED in frozen.user_attrs else "failed"
 
 
 def per_user(users: UserMetrics) -> npt.NDArray[np.float32]:

@@ -80,9 +80,9 @@ class Study:
 
     @cached_property
     def ranking(self) -> tuple[tuple[Trial, Measurement], ...]:
-        """The complete trials with what was measured, best first; duplicates left out."""
-        complete = [(t, t.measured) for t in self.trials if t.state == "complete" and t.measured is not None]
-        return tuple(sorted(complete, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
+        """The complete and the cut trials with what was measured, best first; duplicates left out."""
+        measured = [(t, t.measured) for t in self.trials if t.state in {"complete", "cut"} and t.measured is not None]
+        return tuple(sorted(measured, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
 
     def per_user(self, name: str) -> UserMetrics:
         """Read the validation metrics per user of a baseline (its name) or trial (its key).
@@ -113,11 +113,19 @@ class Study:
         """
         gnn = next((trial for trial, _ in self.ranking), None)
         simple = next((baseline for baseline in self.baselines if baseline.servable), None)
+        other = next((baseline for baseline in self.baselines if not baseline.servable), None)
         return decide(
             None if gnn is None else (gnn, self.per_user(gnn.key).ndcg),
             None if simple is None else (simple, self.per_user(simple.name).ndcg),
+            unservable=None if other is None else (other, self.per_user(other.name).ndcg),
             seed=self.header.seed,
         )
+
+    @property
+    def best_servable(self) -> float | None:
+        """The highest ndcg@20 of what could ship; None where nothing is measured."""
+        servable = [baseline.measured for baseline in self.baselines if baseline.servable]
+        return max((m.ndcg.value for m in (*servable, *(m for _, m in self.ranking))), default=None)
 
     def pick(self, selector: str) -> ArchitectureSpec | str:
         """Choose a model of the study to train.
@@ -135,9 +143,9 @@ class Study:
         Raises
         ------
         ConfigError
-            If the study has no such trial, or it did not complete.
+            If the study has no such trial, or it was not measured.
         NoViableTrialError
-            If there is no usable model to be the verdict, or no complete trial to be the best.
+            If there is no usable model to be the verdict, or no measured trial to be the best.
         """
         if selector == VERDICT:
             selector = self.verdict.name
@@ -151,7 +159,7 @@ class Study:
             return selector
         for trial in self.trials:
             if selector in (str(trial.number), trial.key) and trial.spec is not None:
-                if trial.key in {complete.key for complete, _ in self.ranking}:
+                if trial.key in {measured.key for measured, _ in self.ranking}:
                     return trial.spec
                 if selector == str(trial.number):
                     raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,22 @@ MARGIN_NDCG = 0.006
 """Least mean gain in ndcg@20 for a graph network to win: about how far two seeds of one model lie apart."""
 
 NdcgPerUser = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Better:
+    """A model that is better than the one to ship, but that this version cannot serve.
+
+    Attributes
+    ----------
+    name
+        Of a baseline.
+    gain
+        Its mean difference in ndcg@20 to the model to ship, on the same validation users.
+    """
+
+    name: str
+    gain: Interval
 
 
 @dataclass(frozen=True)
@@ -35,6 +51,8 @@ class Verdict:
         :data:`MARGIN_NDCG`.
     reason
         One line for people.
+    better
+        What would have been better still; None where nothing is.
     """
 
     name: str
@@ -42,6 +60,7 @@ class Verdict:
     gain: Interval | None
     margin: float
     reason: str
+    better: Better | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -49,7 +68,11 @@ class Verdict:
 
 
 def decide(
-    gnn: tuple[Trial, NdcgPerUser] | None, baseline: tuple[Baseline, NdcgPerUser] | None, *, seed: int
+    gnn: tuple[Trial, NdcgPerUser] | None,
+    baseline: tuple[Baseline, NdcgPerUser] | None,
+    *,
+    unservable: tuple[Baseline, NdcgPerUser] | None = None,
+    seed: int,
 ) -> Verdict:
     """Compare the best graph network with the best servable baseline.
 
@@ -60,6 +83,8 @@ def decide(
     ----------
     gnn, baseline
         Each with its ndcg@20 per validation user, in the same order; None where there is none.
+    unservable
+        The best baseline that cannot be served: never the verdict, but named where it is better.
     seed
         Of the bootstrap.
 
@@ -75,6 +100,19 @@ def decide(
             "no model of the study is usable: none finds a held-out item of any validation user",
             hint="give more interactions, more --trials or a longer --budget",
         )
+    verdict = _choose(gnn, baseline, seed)
+    shipped = gnn if verdict.kind == "gnn" else baseline
+    if unservable is None or shipped is None:
+        return verdict
+    gain = paired_interval(unservable[1], shipped[1], seed)
+    if gain.value <= 0:
+        return verdict
+    name = unservable[0].name
+    still = f"{name} is better still by {_figures(gain)} but cannot be served in this version"
+    return replace(verdict, reason=f"{verdict.reason}; {still}", better=Better(name, gain))
+
+
+def _choose(gnn: tuple[Trial, NdcgPerUser] | None, baseline: tuple[Baseline, NdcgPerUser] | None, seed: int) -> Verdict:
     if gnn is None:
         name = baseline[0].name if baseline is not None else ""
         return Verdict(
@@ -83,10 +121,12 @@ def decide(
     if baseline is None:
         return Verdict(gnn[0].key, "gnn", None, MARGIN_NDCG, f"ship {gnn[0].key}: no servable baseline is usable")
     gain = paired_interval(gnn[1], baseline[1], seed)
-    wins = gain.low > 0 and gain.value >= MARGIN_NDCG
-    found = f"{gain.value:+.4f} ndcg@20 [{gain.low:+.4f}, {gain.high:+.4f}]"
-    against = f"trial {gnn[0].number} ({gnn[0].key}) against {baseline[0].name}: {found}"
-    if wins:
+    against = f"trial {gnn[0].number} ({gnn[0].key}) against {baseline[0].name}: {_figures(gain)}"
+    if gain.low > 0 and gain.value >= MARGIN_NDCG:
         return Verdict(gnn[0].key, "gnn", gain, MARGIN_NDCG, f"ship the graph network: {against}")
     short = "within the noise" if gain.low <= 0 else f"below the margin of {MARGIN_NDCG}"
     return Verdict(baseline[0].name, "baseline", gain, MARGIN_NDCG, f"ship the simple model: {against}, {short}")
+
+
+def _figures(gain: Interval) -> str:
+    return f"{gain.value:+.4f} ndcg@20 [{gain.low:+.4f}, {gain.high:+.4f}]"

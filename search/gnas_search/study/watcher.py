@@ -22,4 +22,4 @@ class Watcher(Protocol):
         """Hear that the running trial was validated."""
 
     def trial_ended(self, trial: Trial) -> None:
-        """Hear that a trial is complete, failed, a duplicate, or cut short by the end of the budget."""
+        """Hear that a trial is complete, failed, a duplicate, or stopped by the budget: cut or interrupted."""

@@ -1,0 +1,59 @@
+"""Places: where an export may write, checked before any work."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.store import storage_errors
+from gnas_serve.errors import ConfigError, StorageError
+
+
+def report_beside(out: Path) -> Path:
+    """Name the report where no artifact is made and no other place was given."""
+    return out.with_name(f"{out.name}.report.json")
+
+
+def check_places(out: Path, report_path: Path | None) -> None:
+    """Refuse places that cannot be written.
+
+    Parameters
+    ----------
+    out
+        The artifact's folder.
+    report_path
+        Where the report is wanted; beside ``out`` when None. Missing folders above it are made later.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` exists, the report would lie inside of it, or the report's place is a folder.
+    StorageError
+        If the nearest existing folder above either cannot be written to, or is none.
+    """
+    with storage_errors(out):
+        if out.exists() or out.is_symlink():
+            raise ConfigError(f"{out} already exists", hint="choose another output folder or remove it", code="exists")
+        if report_path is not None and out.resolve() in (report_path.resolve(), *report_path.resolve().parents):
+            raise ConfigError(
+                f"--report {report_path} lies inside --out {out}",
+                hint=f"the artifact holds its {LAYOUT.report} anyway; name another file",
+            )
+        _check_above(out)
+    report = report_path or report_beside(out)
+    with storage_errors(report):
+        if report.is_dir():
+            raise ConfigError(f"{report} is a folder: the report is a file", hint=f"give {report / LAYOUT.report}")
+        if not report.exists():
+            _check_above(report)
+        elif not os.access(report, os.W_OK):
+            raise StorageError(f"cannot write {report}: permission denied", hint="name a file that you may write")
+
+
+def _check_above(target: Path) -> None:
+    nearest = next(folder for folder in target.parents if folder.exists())
+    if not nearest.is_dir():
+        raise StorageError(f"cannot write {target}: {nearest} is a file", hint="choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise StorageError(f"cannot write {target}: permission denied in {nearest}", hint="choose another place")

@@ -1,0 +1,65 @@
+"""What people type and what stands in their data is shown as it is: never as markup, emoji or a crash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tiny_artifact import write_tiny_artifact
+
+ODD = "[/x] [bold]b[/bold] :smile:"
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text") / "[/b] :cat:"
+    return write_tiny_artifact(folder / "artifact", text_ids=True)
+
+
+def gnas_serve(folder: Path, *arguments: str | bytes) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gnas_serve.cli", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_ids_paths_and_tags(artifact: Path) -> None:
+    for arguments, status, shown in (
+        (["recommend", str(artifact), "--user", ODD], 0, ODD),
+        (["recommend", str(artifact), "--user", b"\xff"], 0, "for \\udcff"),
+        (["recommend", str(artifact), "--user", b"\xff", "--output", "json"], 0, "item-"),
+        (["recommend", ODD, "--user", "1"], 2, f"error: {ODD}: does not exist"),
+        (["inspect", str(artifact)], 0, "tiny, version test-0"),
+        (["verify", str(artifact)], 0, f"{artifact} is whole"),
+        (["serve", "A:smile:C"], 2, "error: 'A:smile:C' is neither"),
+        (["serve", "a b"], 2, "'a b' is neither"),
+        (["serve", "é"], 2, "'é' is neither"),
+        (["serve", "x" * 300], 2, "is neither"),
+        (["serve", "~nobody-of-this-name"], 2, "is neither"),
+        (["build", str(artifact), "--tag", "[/x]:1"], 2, "'[/x]' is not a name"),
+        (["search", "--budget", "[/x]", "data", "--out", "study"], 2, "'[/x]'"),
+        (["[/x]"], 2, "[/x]"),
+    ):
+        done = gnas_serve(artifact.parent, *arguments)
+        assert done.returncode == status, (arguments, done.stderr)
+        assert shown in done.stdout + done.stderr.replace("\n", ""), (arguments, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_columns_events_and_folders_of_data(tmp_path: Path) -> None:
+    data = tmp_path / "[/data] :dog:"
+    data.mkdir(parents=True)
+    rows = [(user, item, "[/e]") for user in range(30) for item in range(user % 7, 20, 1 + user % 3)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "event"], orient="row")
+    frame.write_parquet(data / "interactions.parquet")
+    items = pl.DataFrame({"item_id": list(range(20)), "[/b]": [float(item) for item in range(20)]})
+    items.write_parquet(data / "items.parquet")
+    for command, shown in (("validate", f"{data}: valid"), ("describe", "event [/e]"), ("describe", "[/b]")):
+        done = gnas_serve(tmp_path, "data", command, str(data))
+        assert done.returncode == 0, done.stderr
+        assert shown in done.stdout
+        assert "\\[" not in done.stdout
+    done = gnas_serve(tmp_path, "data", "validate", str(data), "--target-event", "[/nothing]")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "[/nothing]" in done.stderr

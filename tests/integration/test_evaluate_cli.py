@@ -1,0 +1,131 @@
+"""`evaluate` through the real command line, against metrics computed here from the files alone, in plain Python."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from gnas_search.checkpoint import Checkpoint
+from gnas_serve.cli.app import main
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
+
+SPEC = {"layers": ["lightgcn"], "embedding_dim": 16, "num_negatives": 64, "batch_size": 64, "epochs": 3}
+TARGET = "purchase"
+
+Gnas = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def gnas(capsys: pytest.CaptureFixture[str]) -> Gnas:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run(*arguments)
+        printed = capsys.readouterr()
+        return code, printed.out, " ".join(printed.err.split())
+
+    return call
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop, another shop, a checkpoint and an artifact of the first."""
+    folder = tmp_path_factory.mktemp("world")
+    for name, seed in (("shop", 0), ("other", 1)):
+        assert run("data", "sample", folder / name, "--users", 200, "--items", 120, "--seed", seed) == 0
+    (folder / "spec.json").write_text(json.dumps(SPEC))
+    assert run("train", folder / "shop", "--spec", folder / "spec.json", "--out", folder / "checkpoint") == 0
+    exported = ("--profile", "exact", "--ranker", "never", "--report", folder / "report.json")
+    assert run("export", folder / "checkpoint", "--out", folder / "artifact", *exported) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(world: Path) -> dict[int, tuple[set[str], list[str]]]:
+    """Items of train and validation, and of test, for each user with a test item: per user 80/10/10 by time."""
+    frame = pl.read_parquet(world / "shop" / "interactions.parquet").filter(pl.col("event") == TARGET)
+    assert frame.select("user_id", "item_id").is_unique().all()
+    found = {}
+    for (user,), history in frame.sort("timestamp", maintain_order=True).group_by("user_id", maintain_order=True):
+        items = history["item_id"].to_list()
+        if len(items) >= 3:  # fewer stay in train
+            held_out = max(1, int(0.1 * len(items) + 0.5))
+            found[int(user)] = (set(items[:-held_out]), items[-held_out:])
+    return found
+
+
+def metrics(lists: dict[int, list[str]], parts: dict[int, tuple[set[str], list[str]]], k: int) -> tuple[float, float]:
+    recalls, gains = [], []
+    for user, (_, wanted) in parts.items():
+        ranks = [rank for rank, item in enumerate(lists[user][:k]) if item in wanted]
+        ideal = sum(1 / math.log2(rank + 2) for rank in range(min(k, len(wanted))))
+        recalls.append(len(ranks) / len(wanted))
+        gains.append(sum(1 / math.log2(rank + 2) for rank in ranks) / ideal)
+    return sum(recalls) / len(recalls), sum(gains) / len(gains)
+
+
+@pytest.mark.parametrize("k", [5, 20])
+def test_a_checkpoint_has_the_metrics_of_its_vectors(
+    k: int, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
+) -> None:
+    code, out, said = gnas("evaluate", world / "checkpoint", world / "shop", "--k", k, "--output", "json")
+    assert code == 0, said
+    checkpoint = Checkpoint.load(world / "checkpoint")
+    names = checkpoint.items.ids(range(len(checkpoint.items)))
+    lists = {}
+    for user, (known, _) in parts.items():
+        scores = checkpoint.final.item_vectors @ checkpoint.final.user_vectors[checkpoint.users.row(user)]
+        lists[user] = [str(names[row]) for row in np.argsort(-scores, kind="stable") if names[row] not in known]
+    recall, ndcg = metrics(lists, parts, k)
+    result = json.loads(out)
+    assert result["users"] == len(parts)
+    assert result["metrics"][f"recall@{k}"]["value"] == pytest.approx(recall, abs=1e-6)
+    assert result["metrics"][f"ndcg@{k}"]["value"] == pytest.approx(ndcg, abs=1e-6)
+    assert result["metrics"][f"ndcg@{k}"]["low"] < ndcg < result["metrics"][f"ndcg@{k}"]["high"]
+    assert 0.02 < ndcg < 1
+
+
+def test_an_artifact_has_the_metrics_of_its_answers(
+    gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
+) -> None:
+    code, out, said = gnas("evaluate", world / "artifact", world / "shop", "--output", "json")
+    assert code == 0, said
+    recommender = Recommender.load(world / "artifact")
+    lists = {user: list(map(str, recommender.recommend(Query(user_id=user, k=20)).item_ids)) for user in parts}
+    for user, (known, _) in parts.items():
+        assert not known & set(lists[user])
+    recall, ndcg = metrics(lists, parts, 20)
+    result = json.loads(out)
+    assert result["users"] == len(parts)
+    assert result["metrics"]["recall@20"]["value"] == pytest.approx(recall, abs=1e-6)
+    assert result["metrics"]["ndcg@20"]["value"] == pytest.approx(ndcg, abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["checkpoint", "artifact"])
+def test_other_data_is_refused(model: str, gnas: Gnas, world: Path) -> None:
+    code, out, said = gnas("evaluate", world / model, world / "other")
+    assert (code, out) == (3, "")
+    assert f"the {model} was made from other data" in said
+
+
+def test_a_study_of_other_data_is_refused(gnas: Gnas, world: Path, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    code, _, said = gnas("search", world / "shop", "--out", study, "--space", "quick", "--budget", "0.001s")
+    assert code == 0, said
+    for command in (("search", "--out", study), ("train", "--out", tmp_path / "m", "--study", study)):
+        code, _, said = gnas(*command, world / "other")
+        assert code == 3
+        assert "made from other data" in said
+    assert not (tmp_path / "m").exists()

@@ -1,0 +1,53 @@
+"""A latency objective: measured on the finished artifact, reported, and never part of its bytes."""
+
+import json
+
+import pytest
+from export_runs import PROFILE, files, run
+from planted_checkpoint import planted_checkpoint
+
+from gnas_export import latency
+from gnas_serve.cli.app import main
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    path = tmp_path_factory.mktemp("trained") / "checkpoint"
+    planted_checkpoint().save(path)
+    return path
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+def test_an_objective_that_is_met_changes_no_byte(tmp_path):
+    made = run(planted_checkpoint(), tmp_path / "a", PROFILE.within(1e6), ranker="never")
+    gate = next(gate for gate in made.report["gates"] if gate["name"] == latency.GATE)
+    assert gate["passed"]
+    assert [run["p99_us"] for run in made.report["facts"]["latency"]] == [gate["value"]]
+    assert latency.GATE not in {gate["name"] for gate in made.manifest.gates}
+    without = run(planted_checkpoint(), tmp_path / "b", ranker="never")
+    assert "latency" not in without.report["facts"]
+    assert files(made.path) == files(without.path)
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_missed_objective_is_exit_7_with_a_report(checkpoint, tmp_path, capsys, monkeypatch, options):
+    monkeypatch.setattr(latency, "RUNS", 2)
+    arguments = ("--profile", "exact", "--max-p99-us", "1", *options)
+    assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 7
+    assert "gate latency_p99_us" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    report = json.loads((tmp_path / "a.report.json").read_text())
+    assert report["error"]["code"] == "latency"
+    assert len(report["facts"]["latency"]) == 2
+    assert not report["gates"][-1]["passed"]
+
+
+@pytest.mark.parametrize("value", ["0", "-5", "nan"])
+def test_an_objective_must_be_a_time(checkpoint, tmp_path, capsys, value):
+    assert call("export", checkpoint, "--out", tmp_path / "a", "--max-p99-us", value) == 2
+    assert "--max-p99-us" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""Where an export may write is settled before any work, and a failure to report never hides what failed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from export_runs import PROFILE, run
+from planted_checkpoint import planted_checkpoint
+
+from gnas_export.profile import ExportProfile, GateLimits
+from gnas_serve.errors import ConfigError, QualityGateError, StorageError
+
+
+def refused(tmp_path, kind, said, out="a", **options):
+    steps = []
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(kind, match=said):
+        run(planted_checkpoint(), tmp_path / out, ranker="never", on_step=steps.append, **options)
+    assert steps == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_output_that_exists(tmp_path):
+    (tmp_path / "there").mkdir()
+    refused(tmp_path, ConfigError, "already exists", out="there")
+
+
+def test_a_report_inside_the_artifact(tmp_path):
+    refused(tmp_path, ConfigError, "inside --out", report_path=tmp_path / "a" / "report.json")
+
+
+def test_a_report_that_is_a_folder(tmp_path):
+    (tmp_path / "reports").mkdir()
+    refused(tmp_path, ConfigError, "is a folder", report_path=tmp_path / "reports")
+    (tmp_path / "a.report.json").mkdir()
+    refused(tmp_path, ConfigError, "is a folder")
+
+
+def test_a_file_where_a_folder_is_needed(tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(tmp_path, StorageError, "is a file", report_path=tmp_path / "file" / "deeper" / "r.json")
+    refused(tmp_path, StorageError, "is a file", out="file/a")
+
+
+def test_places_without_permission(tmp_path, monkeypatch):
+    # Tests may run as root, whom no mode stops: the one question to the system is answered as for others.
+    monkeypatch.setattr("gnas_export.places.os.access", lambda path, mode: False)
+    refused(tmp_path, StorageError, "permission denied")
+
+
+def test_folders_above_the_report_are_made(tmp_path):
+    exact = ExportProfile.load("exact")
+    made = run(planted_checkpoint(), tmp_path / "a", exact, "never", report_path=tmp_path / "b" / "c" / "r.json")
+    assert (tmp_path / "b" / "c" / "r.json").read_bytes() == (made.path / "report.json").read_bytes()
+
+
+def test_a_breached_gate_stays_what_is_told_where_its_report_does_not_fit(tmp_path):
+    limits = GateLimits(index_recall=0.01, quality_loss=0.0)
+    blunt = replace(PROFILE, index="ivf", candidates=20, gates=limits)
+    with pytest.raises(QualityGateError, match="gate quality") as caught:
+        run(planted_checkpoint(), tmp_path / "a", blunt, ranker="never", report_path=Path("/dev/full"))
+    assert "the report could not be written" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_artifact_without_the_report_that_was_asked_for(tmp_path):
+    exact = ExportProfile.load("exact")
+    with pytest.raises(StorageError, match="/dev/full"):
+        run(planted_checkpoint(), tmp_path / "a", exact, "never", report_path=Path("/dev/full"))
+    assert list(tmp_path.iterdir()) == []

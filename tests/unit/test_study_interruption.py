@@ -1,0 +1,141 @@
+"""A study that is interrupted, killed or short of disk goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import toy_study
+from optuna.storages.journal import JournalFileBackend
+from toy_study import Ledger, ToySlot, go, interrupt, keys, make_dataset
+
+from gnas_search.space import SearchSpace
+from gnas_search.study import Limits, Study, begin, records, run, status
+from gnas_search.study.journal import JOURNAL
+from gnas_serve.errors import StorageError
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("space", ["quick", "standard"])  # spaces of several starts
+    @pytest.mark.parametrize("at", [0, 1, 5])
+    def test_an_interrupted_trial_is_tried_again_and_nothing_else_is_lost(
+        self, tmp_path: Path, space: str, at: int
+    ) -> None:
+        whole = go(tmp_path / "whole", trials=8, space=SearchSpace.load(space))
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "study", trials=8, space=SearchSpace.load(space), slot=ToySlot({at: interrupt}))
+        stopped = Study.load(tmp_path / "study")
+        assert [trial.state for trial in stopped.trials] == ["complete"] * at + ["interrupted"]
+        assert status(stopped)["trials"]["interrupted"] == 1
+        assert keys(go(tmp_path / "study", trials=8)) == keys(whole)
+
+    @pytest.mark.parametrize("space", ["quick", "standard"])
+    def test_interrupted_at_every_trial_the_sequence_is_the_undisturbed_one(self, tmp_path: Path, space: str) -> None:
+        whole = go(tmp_path / "whole", trials=5, space=SearchSpace.load(space))
+        folder = tmp_path / "study"
+        begin(folder, make_dataset(), space=SearchSpace.load(space), strategy=None, seed=None)
+        for trials in range(1, 6):
+            for _ in range(2):
+                with pytest.raises(KeyboardInterrupt):
+                    go(folder, trials=trials, slot=ToySlot({0: interrupt}))
+            go(folder, trials=trials)
+        assert keys(Study.load(folder)) == keys(whole)
+
+    @pytest.mark.parametrize("space", ["quick", "standard"])
+    def test_stopped_at_any_record_of_the_journal_it_goes_on_with_the_same_sequence(
+        self, tmp_path: Path, space: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As a kill would: nothing more is written after the n-th record, not even that it ended."""
+        whole = go(tmp_path / "whole", trials=3, space=SearchSpace.load(space))
+        append = JournalFileBackend.append_logs
+        folder = tmp_path / "study"
+        begin(folder, make_dataset(), space=SearchSpace.load(space), strategy=None, seed=None)
+        run(folder, make_dataset(), Ledger(), limits=Limits(None, time.monotonic()))  # the baselines, once
+        for number in range(1, 60, 3):
+            part = Path(shutil.copytree(folder, tmp_path / f"part-{number}"))
+            left = number
+
+            def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise KeyboardInterrupt
+                append(self, logs)
+
+            with monkeypatch.context() as patched:
+                patched.setattr(JournalFileBackend, "append_logs", stop)
+                with suppress(KeyboardInterrupt):
+                    go(part, trials=2, slot=ToySlot({1: interrupt}))
+            assert keys(go(part, trials=3)) == keys(whole), number
+
+    def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
+        whole = go(tmp_path / "whole", trials=6)
+        script = (
+            "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+            "from pathlib import Path\n"
+            "from toy_study import ToySlot, go\n"
+            "go(Path(sys.argv[2]), trials=6, slot=ToySlot({3: lambda: os._exit(9)}))\n"
+        )
+        folder = tmp_path / "study"
+        helpers = str(Path(toy_study.__file__).parent)
+        done = subprocess.run([sys.executable, "-c", script, helpers, str(folder)], check=False)
+        assert done.returncode == 9
+        killed = Study.load(folder)
+        assert [trial.state for trial in killed.trials] == ["complete"] * 3 + ["interrupted"]
+        assert keys(go(folder, trials=6)) == keys(whole)
+
+    def test_a_result_that_was_written_is_not_trained_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(optuna.Study, "tell", lambda *_, **__: interrupt())
+            with pytest.raises(KeyboardInterrupt):
+                go(tmp_path / "study", trials=1)
+        slot = ToySlot()
+        assert len(keys(go(tmp_path / "study", trials=1, slot=slot))) == 1
+        assert slot.jobs == []
+
+    @pytest.mark.parametrize("torn", [b'{"op_code":5,"work', b'{"op_code":5,"work\n'])
+    def test_a_torn_last_line_loses_nothing_else(self, tmp_path: Path, torn: bytes) -> None:
+        folder = tmp_path / "study"
+        before = keys(go(folder, trials=3))
+        with (folder / JOURNAL).open("ab") as stream:
+            stream.write(torn)
+        (folder / f"{JOURNAL}.lock").touch()  # left by the same killed append
+        assert keys(Study.load(folder)) == before
+        assert keys(go(folder, trials=5))[:3] == before
+
+    def test_killed_before_the_journal_began(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
+        empty = Study.load(folder)
+        assert (empty.trials, empty.baselines) == ((), ())
+        assert not (folder / JOURNAL).exists()
+        assert len(keys(go(folder, trials=1))) == 1
+
+    def test_a_full_disk_under_the_metrics(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = tmp_path / "study"
+        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        with monkeypatch.context() as patched:
+            # As of many users, so that it is the metrics which do not fit, and not the journal.
+            patched.setattr(records, "per_user", lambda _: np.zeros((2, 1000), dtype=np.float32))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+            try:
+                with pytest.raises(StorageError, match="cannot write") as caught:
+                    go(folder, trials=1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert caught.value.exit_code == 10
+        assert (folder / JOURNAL).stat().st_size < 2000
+        assert list((folder / "metrics").iterdir()) == []
+        assert len(keys(go(folder, trials=1))) == 1
