@@ -50,11 +50,11 @@ def _choose(draft: Draft) -> None:
         draft.measured |= {"mlp": learned, "retrieval": plain}
         gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
         draft.learned = gain.low > 0
-        figures = (
-            f"ndcg@{K} {float(learned.ndcg.mean()):.4f} against {float(plain.ndcg.mean()):.4f} of retrieval, "
-            f"difference {gain.low:+.4f} .. {gain.high:+.4f} on {len(draft.jury.users)} gate users"
-        )
-        draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", figures)
+        draft.facts["ranker_gain"] = {"value": gain.value, "low": gain.low, "high": gain.high}
+        # Without figures: they are those of a form that was timed, and it may not even ship.
+        better = "significantly better" if draft.learned else "not significantly better"
+        reason = f"ndcg@{K} is {better} than that of retrieval on {len(draft.jury.users)} gate users"
+        draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", reason)
 
 
 def judge(draft: Draft) -> None:

@@ -176,8 +176,11 @@ def _curve(manifest: Manifest) -> RenderableType:
 def _decision_table(report: dict[str, Any]) -> Table:
     table = Table("decision", "choice", "because", "measured here")
     times = _times(report["facts"])
+    gain = report["facts"].get("ranker_gain")
     for name, decision in report["decisions"].items():
         figures = ", ".join(f"{form} {time:.0f} us" for form, time in times.get(name, {}).items())
+        if name == "ranker" and gain is not None:
+            figures = f"{gain['value']:+.4f} ({gain['low']:+.4f} .. {gain['high']:+.4f})"
         table.add_row(name, decision["choice"], decision["reason"], figures)
     return table
 

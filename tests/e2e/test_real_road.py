@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-_DATA = Path(os.environ.get("GNAS_REAL_DATA", "../shared/data")) / "ml-100k"
+_DATA = Path(os.environ.get("GNAS_REAL_DATA", Path(__file__).parents[2] / "../shared/data")) / "ml-100k"
 
 pytestmark = [
     pytest.mark.real_data,

@@ -66,7 +66,8 @@ def test_int8_is_what_a_profile_can_insist_on(learned):
 
 def test_auto_ships_the_simpler_form_where_it_is_not(plain):
     assert plain.manifest.ranker.kind == "retrieval"
-    assert "of retrieval" in plain.report["decisions"]["ranker"]["reason"]
+    assert "not significantly better" in plain.report["decisions"]["ranker"]["reason"]
+    assert plain.report["facts"]["ranker_gain"]["low"] <= 0
     assert not (plain.path / LAYOUT.ranker_items).exists()
     # The forms that did not ship are in the report all the same.
     assert set(plain.report["facts"]["forms"]) == {"fp32", "fp32+u8", "int8"}
@@ -86,6 +87,13 @@ def test_equal_choices_give_equal_bytes_without_repeating_them(plain, tmp_path):
     again = run(planted_checkpoint(with_features=False), tmp_path / "a")
     assert files(again.path) == files(plain.path)
     assert again.report["facts"]["forms"] != plain.report["facts"]["forms"]
+
+
+def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(plain, monkeypatch, tmp_path):
+    """Its form was timed, and what was measured of it depends on the form."""
+    monkeypatch.setattr("gnas_export.scoring.quickest", lambda forms: max(forms, key=lambda form: form.size_bytes))
+    again = run(planted_checkpoint(with_features=False), tmp_path / "a")
+    assert files(again.path) == files(plain.path)
 
 
 def test_decisions_are_followed(learned, tmp_path):
