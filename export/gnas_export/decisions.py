@@ -134,8 +134,9 @@ class Decisions:
             made_under = {key: raw[key] for key in ("profile", "ranker", "profile_digest")}
             given = {name: Decision(entry["choice"], entry["reason"]) for name, entry in raw["decisions"].items()}
             known = version == FORMAT_VERSION and all(d.choice in CHOICES[name] for name, d in given.items())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{path} is no decisions file: {error!r}", hint="give an artifact's file") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            reason = f"it is no JSON: {error}" if isinstance(error, ValueError) else "it holds something else"
+            raise ConfigError(f"{path} is no decisions file: {reason}", hint="give an artifact's file") from error
         if not known:
             raise ConfigError(
                 f"{path} holds a decision that this version does not know", hint="export without --decisions"

@@ -106,7 +106,10 @@ def less_compressed(draft: Draft) -> Decisions | None:
     if [gate.name for gate in breached] != ["quality"]:
         return None
     with_form = f", form {draft.form}" if draft.learned else ""
-    reason = f"{draft.width} vectors, {draft.index.kind} index{with_form}: ndcg@{K} changes by {breached[0].value:+.4f}"
+    reason = (
+        f"{draft.width} vectors, {draft.index.kind} index{with_form}: ndcg@{K} changes by {breached[0].value:+.4f} "
+        f"at worst, over the quality limit of {abs(100 * breached[0].limit):g} %"
+    )
     forced = {}
     if draft.learned and draft.form != PLAIN_FORM and draft.profile.ranker.precision == "auto":
         forced["form"] = Decision(PLAIN_FORM, reason)

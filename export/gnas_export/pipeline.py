@@ -44,6 +44,7 @@ STEPS: tuple[Step, ...] = (
     choose_fold_in,  # newcomers are ranked as everybody is
     judge,  # the whole path, once everything in it is chosen
 )
+AGAIN, PACKAGE = "again", "package"
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def export(
     dry_run
         Run every step and gate, write the report alone.
     on_step
-        Called with the name of each step before it runs.
+        Called with the name of each step before it runs, with :data:`AGAIN` where the quality gate sends the draft back
+        to the first, and with :data:`PACKAGE` before the last checks.
 
     Raises
     ------
@@ -112,10 +114,12 @@ def export(
     try:
         _run(draft, steps, on_step)
         while (wider := less_compressed(draft)) is not None:
+            _announce(AGAIN, on_step)
             # From the start: the ranker has to learn from the candidates that it will be given.
             draft = Draft(checkpoint, profile, ranker, seed, wider)
             _run(draft, steps, on_step)
         raise_first_breach(draft.binding_gates())
+        _announce(PACKAGE, on_step)
         if dry_run:
             return _rehearsed(draft, steps, elsewhere)
         with atomic_folder(out) as folder:
@@ -140,11 +144,15 @@ def _report_failure(path: Path, report: dict[str, Any], error: GnasError) -> Non
 
 def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], None] | None) -> None:
     for step in STEPS:
-        if on_step is not None:
-            on_step(step.__name__)
+        _announce(step.__name__, on_step)
         start = time.perf_counter()
         step(draft)
         steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
+
+
+def _announce(name: str, on_step: Callable[[str], None] | None) -> None:
+    if on_step is not None:
+        on_step(name)
 
 
 def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> Exported:

@@ -52,8 +52,10 @@ def check_places(out: Path, report_path: Path | None) -> None:
 
 
 def _check_above(target: Path) -> None:
-    nearest = next(folder for folder in target.parents if folder.exists())
+    # A link to nothing, or to itself, is there as well: no folder can be made in its place.
+    nearest = next(folder for folder in target.parents if folder.exists() or folder.is_symlink())
     if not nearest.is_dir():
-        raise StorageError(f"cannot write {target}: {nearest} is a file", hint="choose another place")
+        what = "is a file" if nearest.exists() else "is a link that leads nowhere"
+        raise StorageError(f"cannot write {target}: {nearest} {what}", hint="choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise StorageError(f"cannot write {target}: permission denied in {nearest}", hint="choose another place")

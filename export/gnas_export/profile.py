@@ -132,8 +132,8 @@ class ExportProfile:
                 raise unknown_name("profile", name, known)
             path = known[name]
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{path} is not TOML: {error}", hint="mend the file") from error
         return _profile(path, raw)
 

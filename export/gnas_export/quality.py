@@ -116,7 +116,10 @@ def no_loss(jury: Jury, shipped: UserMetrics, reference: UserMetrics, limit: flo
 def not_below_popularity(jury: Jury, found: UserMetrics, popularity: UserMetrics, name: str = "popularity") -> Gate:
     """Gate: a path is not significantly worse than popularity."""
     difference = paired_interval(found.ndcg, popularity.ndcg, jury.seed)
-    remark = f"ndcg@{K} minus that of popularity, high end of the 95 % interval, {len(jury.users)} gate users"
+    remark = (
+        f"passes unless significantly worse: ndcg@{K} minus that of popularity, high end of the 95 % interval, "
+        f"{len(jury.users)} gate users"
+    )
     return at_least(name, difference.high, 0.0, remark)
 
 

@@ -72,11 +72,8 @@ def compress_tables(draft: Draft) -> None:
     draft.gates.append(at_least("table_recall", tried[width], limit, remark))
     draft.facts["tables"] = {"width": width, "recall": tried, "ndcg_change_low": changes}
     if given is None or given.choice != width:
-        figures = ", ".join(
-            f"{name} has recall@{draft.candidates} {recall:.4f} and changes ndcg@{K} by {changes[name]:+.4f} at worst"
-            for name, recall in tried.items()
-        )
-        draft.decisions.take("tables", width, figures)
+        figures = [_figures(draft, name, recall, changes[name]) for name, recall in tried.items()]
+        draft.decisions.take("tables", width, ", ".join(figures))
     no_fold_in = np.zeros((tables.items.dim + 1, tables.items.dim), dtype=np.float32)
     selection_seen = seen_items(checkpoint.train)
     num_items = len(checkpoint.items)
@@ -90,6 +87,16 @@ def compress_tables(draft: Draft) -> None:
         0,
         no_fold_in,
     )
+
+
+def _figures(draft: Draft, width: str, recall: float, change: float) -> str:
+    """Say what a width costs, and which limits it breaches."""
+    limits = draft.profile.gates
+    breached = [f"the recall limit of {limits.table_recall:g}"] if recall < limits.table_recall else []
+    if change < -limits.quality_loss:
+        breached.append(f"the quality limit of {100 * limits.quality_loss:g} %")
+    said = f" (breaches {' and '.join(breached)})" if breached else ""
+    return f"{width} has recall@{draft.candidates} {recall:.4f} and changes ndcg@{K} by {change:+.4f} at worst{said}"
 
 
 def _change(draft: Draft, width: str) -> float:
@@ -116,7 +123,7 @@ def build_index(draft: Draft) -> None:
     if draft.profile.index == "flat":
         reason = "the profile says so"
     elif draft.profile.index == "auto" and num_items <= FLAT_UP_TO:
-        reason = f"{num_items} items: exact search costs no more up to {FLAT_UP_TO}"
+        reason = f"{num_items:,} items: up to {FLAT_UP_TO:,} exact search is as quick"
     elif len(draft.probes) == 0:
         reason = "no user has a vector to tune nprobe on"
     else:

@@ -11,6 +11,8 @@ from gnas_serve.errors import IntegrityError
 
 KIND = "artifact"
 FORMAT_VERSION = 1
+INDEX_KINDS = ("flat", "ivf")
+SCORERS = ("cosine", "dot")
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Manifest:
         """
         raw = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=verify)
         try:
+            _check_types(raw)
             index, ranker = raw["index"], raw["ranker"]
             return cls(
                 name=raw["name"],
@@ -128,7 +131,26 @@ class Manifest:
                 data=raw["data"],
                 gates=tuple(raw["gates"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(
-                f"{folder}/manifest.json lacks {error}", hint="make or copy the artifact again"
+                f"{folder}/manifest.json is garbled: {error}", hint="make or copy the artifact again"
             ) from error
+
+
+def _check_types(raw: dict[str, Any]) -> None:
+    """Refuse values that no export writes: a consistent digest does not make them sound."""
+    texts = {name: raw[name] for name in ("name", "version", "profile", "scorer")}
+    texts |= {f"index.{name}": raw["index"][name] for name in ("kind",)}
+    texts |= {f"ranker.{name}": raw["ranker"][name] for name in ("kind", "precision")}
+    for name, value in texts.items():
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is no text: {value!r}")  # noqa: TRY004  # bad content, not a programmer's mistake
+    least = {"num_users": 0, "num_items": 1, "embedding_dim": 1, "index.nprobe": 0, "ranker.candidates": 1}
+    for name, low in least.items():
+        section, _, key = name.rpartition(".")
+        value = raw[section][key] if section else raw[key]
+        if type(value) is not int or value < low:
+            raise ValueError(f"{name} is no number from {low} on: {value!r}")
+    for name, known in (("index.kind", INDEX_KINDS), ("scorer", SCORERS)):
+        if texts[name] not in known:
+            raise ValueError(f"{name} is {texts[name]!r}, expected {' or '.join(known)}")

@@ -22,6 +22,8 @@ from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, S
 
 MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
+# What reading and encoding a garbled manifest raises: bad JSON, infinite numbers, lone surrogates, bottomless nesting.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
 
 
 def canonical_json(value: object) -> bytes:
@@ -96,24 +98,25 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool 
         if not folder.exists():
             reason = "does not exist"
         raise ConfigError(f"{folder}: {reason}", hint=f"give the folder of a finished {kind}", code="not_found")
-    raw = path.read_bytes()
     try:
+        raw = path.read_bytes()
         manifest = json.loads(raw)
         if not isinstance(manifest, dict):
-            raise ValueError("not an object")  # noqa: TRY301, TRY004  # one handler says what to do
+            raise ValueError("not an object")  # noqa: TRY004  # one handler says what to do
+        if canonical_json(manifest) != raw:
+            raise ValueError("not in canonical form")
         digest = manifest.pop("digest")
+        own_digest = hashlib.sha256(canonical_json(manifest)).hexdigest()
         listed = {name: (int(facts["bytes"]), str(facts["sha256"])) for name, facts in manifest["files"].items()}
         found_version = int(manifest["format_version"])
         found_kind = manifest["kind"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, f"is unreadable: {error}", kind) from error
-    if hashlib.sha256(canonical_json(manifest)).hexdigest() != digest:
+    if own_digest != digest:
         raise _damaged(path, "does not match its own digest", kind)
     manifest["digest"] = digest
-    if canonical_json(manifest) != raw:
-        raise _damaged(path, "is not in canonical form", kind)
     if found_kind != kind:
-        raise ConfigError(f"{folder}: expected a {kind}, found: {found_kind}", hint=f"give the folder of a {kind}")
+        raise ConfigError(f"{folder} is no {kind} but: {found_kind}", hint=f"give a folder that holds one {kind}")
     if found_version > format_version:
         raise FormatVersionError(
             f"{path}: format version {found_version} is newer than {format_version}, the newest this gnas-serve reads",
@@ -135,10 +138,11 @@ def stored_kind(folder: Path) -> str:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise ConfigError(f"{folder} has no manifest.json", hint="give a checkpoint or an artifact", code="not_found")
+        reason = "has no manifest.json" if folder.exists() else "does not exist"
+        raise ConfigError(f"{folder}: {reason}", hint="give the folder of a checkpoint or artifact", code="not_found")
     try:
         kind: str = json.loads(path.read_bytes())["kind"]
-    except (ValueError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, "is unreadable", "folder") from error
     return kind
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -14,17 +15,38 @@ import typer
 from rich.text import Text
 
 from gnas_serve import __version__
-from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve
+from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve, streams
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
+EXIT_IO = 10
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 # From 0.29 on typer brings a click of its own; the class is taken from what typer exports, whichever click that is.
 _CLICK_ERROR: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+# What the operating system refuses because of a path, a right or a disk: the world outside, no bug.
+_OUTSIDE = frozenset(
+    {
+        errno.EACCES,
+        errno.EDQUOT,
+        errno.EEXIST,
+        errno.EIO,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.EMFILE,
+        errno.ENAMETOOLONG,
+        errno.ENFILE,
+        errno.ENOENT,
+        errno.ENOSPC,
+        errno.ENOTDIR,
+        errno.EPERM,
+        errno.EROFS,
+    }
+)
 
 app = typer.Typer(
     name="gnas-serve",
@@ -67,43 +89,62 @@ def main(arguments: list[str] | None = None) -> None:
 
     0 ok, 1 bug, 2 usage or config, 3 data, 4 no viable trial, 5 export or parity, 6 quality gate,
     7 latency objective, 8 integrity, 9 missing extra or environment, 10 IO, 130 / 143 interrupted.
+    An ``OSError`` that no command foresaw is IO as well where a path, a right or a disk is to blame.
     """
     signal.signal(signal.SIGTERM, _on_terminate)
-    for stream in (sys.stdout, sys.stderr):
-        # A name that is no text (bytes of another encoding) is shown with its escapes, which JSON reads too.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    streams.prepare()
     # Read when torch first loads OpenMP. Its threads spin between two kernels otherwise, on cores that the next
     # kernel needs: on two busy cores a training step took up to 70 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(_run(arguments))
+    code = _run(arguments)
+    if streams.flush() is not None and code == 0:
+        code = EXIT_IO
+    sys.exit(code)
 
 
 def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per way to end
-    console = diagnostics()
     try:
         code: Any = app(args=arguments, standalone_mode=False)
     except _CLICK_ERROR as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return EXIT_USAGE
     except GnasError as error:
-        console.print(headed("error:", error.message, "bold red"))
+        _say(headed("error:", error.message, "bold red"))
         if error.hint:
-            console.print(headed("hint:", error.hint, "bold"))
+            _say(headed("hint:", error.hint, "bold"))
         return error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        console.print("interrupted")
+    except (KeyboardInterrupt, typer.Abort) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes any for Ctrl-D at a prompt; no command prompts
+            return _bug(error.__cause__)
+        _say("interrupted")
         return EXIT_INTERRUPTED
     except _TerminatedError:
-        console.print("terminated")
+        _say("terminated")
         return EXIT_TERMINATED
     except BrokenPipeError:
         # The reader of stdout went away (`| head`): nothing is wrong, and nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard(sys.stdout)
         return 0
-    except Exception:  # noqa: BLE001  # the last line of defence: a bug is shown as one
-        traceback.print_exc()
-        bug = Text.assemble(("this is a bug in gnas-serve", "bold red"), ": please report the lines above")
-        console.print(bug)
-        return EXIT_BUG
+    except OSError as error:
+        if error.errno not in _OUTSIDE:
+            return _bug(error)
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _say(headed("error:", f"{where}{error.strerror}", "bold red"))
+        return EXIT_IO
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a bug is shown as one
+        return _bug(error)
     return code if isinstance(code, int) else 0
+
+
+def _say(message: str | Text) -> None:
+    """Write a line on stderr; where it takes no more, the exit code has to say it all."""
+    with suppress(OSError):
+        diagnostics().print(message)
+
+
+def _bug(error: BaseException) -> int:
+    with suppress(OSError):
+        traceback.print_exception(error)
+    _say(Text.assemble(("this is a bug in gnas-serve", "bold red"), ": please report the lines above"))
+    return EXIT_BUG

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from gnas_serve.errors import StorageError
+
 
 class Output(StrEnum):
     """The form of a command's result."""
@@ -19,6 +21,7 @@ class Output(StrEnum):
     json = "json"
 
 
+_WIDEST = 10_000
 OutputOption = Annotated[Output, typer.Option("--output", help="Form of the result on stdout.")]
 
 
@@ -28,12 +31,29 @@ def diagnostics() -> Console:
 
 
 def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
-    """Print the result of a command: one JSON object, or the same for people."""
-    if output is Output.json:
-        sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n")
+    """Print the result of a command: one JSON object, or the same for people.
+
+    Raises
+    ------
+    StorageError
+        If stdout takes no more: what it is sent to is full.
+    """
+    try:
+        if output is Output.json:
+            sys.stdout.write(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n")
+        else:
+            console = _console(is_result=True)
+            if not sys.stdout.isatty():
+                # A file or a pipe has no width: tables are as wide as what stands in them.
+                wide = console.options.update(max_width=_WIDEST)
+                console.width = max(console.width, console.measure(text, options=wide).maximum)
+            console.print(text)
         sys.stdout.flush()
-    else:
-        _console(is_result=True).print(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(f"cannot write the result to stdout: {reason}", hint="send it elsewhere") from error
 
 
 def warn(message: str) -> None:

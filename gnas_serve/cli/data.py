@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gnas_serve.cli import dataset_options as options
+from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
 
@@ -23,10 +24,10 @@ _SHOWN_DIGITS = 12
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", parser=output_path, help="Folder to make.", show_default=False)],
     users: Annotated[int, typer.Option("--users", help="Number of users.")] = 2000,
     items: Annotated[int, typer.Option("--items", help="Number of items.")] = 1200,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Equal seeds give equal data.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED, help="Equal seeds give equal data.")] = 0,
     output: OutputOption = Output.text,
 ) -> None:
     """Make the embedded sample: an online shop's views, favourites and purchases over half a year."""

@@ -35,7 +35,7 @@ def evaluate(
     if stored_kind(model) == "artifact":
         recommender = Recommender.load(model)
         facts = Manifest.read(model, verify=False).data
-        dataset, test = load_with_test(data, DatasetConfig.from_json(facts["config"]))
+        dataset, test = load_with_test(data, DatasetConfig.from_json(facts["config"]), maker="the artifact")
         with Progress(console=diagnostics(), transient=True) as progress:
             task = progress.add_task("asking for every test user", total=len(test.user_ids))
             report = evaluate_artifact(
@@ -43,7 +43,7 @@ def evaluate(
             )
     else:
         checkpoint = Checkpoint.load(model)
-        dataset, test = load_with_test(data, checkpoint.config)
+        dataset, test = load_with_test(data, checkpoint.config, maker="the checkpoint")
         report = evaluate_checkpoint(checkpoint, dataset, test, k=k)
     result = report.to_json()
     emit(result, _table(result, model.name), output)
@@ -53,7 +53,9 @@ def _table(result: dict[str, Any], name: str) -> Table:
     table = Table(title=f"{name} on the test part", title_justify="left")
     for column in ("metric", "value", "95 % interval", "users"):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    rows = (("", result), (", users known from training", result["known_users"]))
+    rows = [("", result)]
+    if result["known_users"]["users"] != result["users"]:
+        rows.append((", users known from training", result["known_users"]))
     for remark, part in rows:
         for metric, facts in part["metrics"].items():
             interval = f"{facts['low']:.4f} .. {facts['high']:.4f}"

@@ -9,6 +9,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
 from gnas_serve.errors import IntegrityError
@@ -16,12 +17,31 @@ from gnas_serve.errors import IntegrityError
 if TYPE_CHECKING:
     from gnas_serve.artifact.manifest import Manifest
 
+STEP_PHRASES = {
+    "choose_users": "choosing the users who judge",
+    "compress_tables": "compressing the vectors",
+    "build_index": "choosing the index",
+    "fit_fold_ins": "fitting the answer to newcomers",
+    "draw_plain_ranker": "drawing the plain ranker",
+    "train_ranker": "training the learned ranker",
+    "draw_forms": "drawing the ranker's numeric forms",
+    "choose_form": "timing the forms",
+    "choose_ranker": "weighing the learned ranker against plain retrieval",
+    "choose_fold_in": "judging the answers to newcomers",
+    "judge": "judging the whole path",
+    "again": "the quality gate is breached: again with less compression",
+    "package": "checking the finished artifact",
+}
+"""What people read before each step of an export."""
+
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
 
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="What `train` wrote.")],
-    out: Annotated[Path, typer.Option("--out", metavar="ARTIFACT", help="Folder to make; must not exist.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="ARTIFACT", parser=output_path, help="Folder to make; must not exist.")
+    ],
     profile: Annotated[
         str, typer.Option(help="exact, fast, balanced, small, or a .toml file of your own.")
     ] = "balanced",
@@ -40,7 +60,9 @@ def export(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of samples, clustering and the ranker's training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Seed of samples, clustering and the ranker's training.")
+    ] = 0,
     output: OutputOption = Output.text,
 ) -> None:
     """Turn a checkpoint into one verified artifact: vectors, index, ONNX ranker, gates.
@@ -61,18 +83,17 @@ def export(
     choices = taken if decisions is None else Decisions.read(decisions, profile=chosen, ranker=mode)
     trained = Checkpoint.load(checkpoint)
     console = diagnostics()
-    with console.status("export") as status:
-        exported = run(
-            trained,
-            chosen,
-            out,
-            ranker=mode,
-            decisions=choices,
-            seed=seed,
-            report_path=report,
-            dry_run=dry_run,
-            on_step=lambda name: status.update(f"export: {name.replace('_', ' ')}"),
-        )
+    exported = run(
+        trained,
+        chosen,
+        out,
+        ranker=mode,
+        decisions=choices,
+        seed=seed,
+        report_path=report,
+        dry_run=dry_run,
+        on_step=lambda name: console.print(f"export: {STEP_PHRASES[name]}"),
+    )
     facts = exported.report
     result = {
         "artifact": None if exported.path is None else str(exported.path),
@@ -199,7 +220,11 @@ def _times(facts: dict[str, Any]) -> dict[str, dict[str, float]]:
 def _gate_table(gates: list[dict[str, Any]]) -> Table:
     table = Table("gate", "value", "limit", "passed", "what")
     for gate in gates:
-        value = "-" if gate["value"] is None else f"{gate['value']:.6g}"
+        value = "-" if gate["value"] is None else _figure(gate["value"])
         passed = "yes" if gate["passed"] else "no"
-        table.add_row(gate["name"], value, f"{gate['limit']:g}", passed, gate["remark"])
+        table.add_row(gate["name"], value, _figure(gate["limit"]), passed, gate["remark"])
     return table
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

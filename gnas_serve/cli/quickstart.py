@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from gnas_serve.artifact.store import canonical_json, storage_errors
+from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
 from gnas_serve.errors import ConfigError, GnasError
@@ -33,11 +35,13 @@ _PATIENCE_S = 20.0
 
 
 def quickstart(
-    out: Annotated[Path, typer.Option(help="Where everything is written.")] = Path("gnas-quickstart"),
+    out: Annotated[Path, typer.Option(metavar="PATH", parser=output_path, help="Where everything is written.")] = Path(
+        "gnas-quickstart"
+    ),
     trials: Annotated[int, typer.Option(min=1, help="How many architectures the search tries.")] = 6,
     users: Annotated[int, typer.Option(min=50, help="Users of the embedded sample.")] = 2000,
     items: Annotated[int, typer.Option(min=50, help="Items of the embedded sample.")] = 1200,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of sample, search and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of sample, search and training.")] = 0,
     http_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the HTTP door.")] = 3000,
     grpc_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the gRPC door.")] = 3001,
     output: OutputOption = Output.text,
@@ -81,7 +85,7 @@ def quickstart(
         "leaderboard": leaderboard,
         "answers": answers,
     }
-    emit(result, _summary(result, http_port), output)
+    emit(result, _summary(result, doors), output)
 
 
 def _claim(out: Path, options: dict[str, int]) -> None:
@@ -183,7 +187,7 @@ def _ask_grpc(doors: Doors, user_id: int) -> dict[str, Any]:
     return {"user_id": user_id, **recommend(doors.grpc_target, user_id=user_id, k=_K)}
 
 
-def _summary(result: dict[str, Any], http_port: int) -> Group:
+def _summary(result: dict[str, Any], doors: Doors) -> Group:
     parts: list[Any] = [Rule("the study")]
     board = Table()
     for column in ("model", "ndcg@20", "recall@20", ""):
@@ -205,14 +209,16 @@ def _summary(result: dict[str, Any], http_port: int) -> Group:
         where.add_row(name, place)
     where.add_row("bento", result["bento"])
     artifact, user_id = result["places"]["artifact"], result["answers"]["http"]["user_id"]
-    question = f"""curl -s localhost:{http_port}/v1/recommend -d '{{"user_id": {user_id}, "k": {_K}}}'"""
+    program = "gnas-serve" if shutil.which("gnas-serve") else str(Path(sys.executable).with_name("gnas-serve"))
+    ports = "" if doors == type(doors)() else f" --http-port {doors.http_port} --grpc-port {doors.grpc_port}"
+    question = f"""curl -s localhost:{doors.http_port}/v1/recommend -d '{{"user_id": {user_id}, "k": {_K}}}'"""
     parts += [
         where,
         "",
         "Next:",
-        f"  gnas-serve serve {artifact}",
+        f"  {program} serve {artifact}{ports}",
         f"  {question}",
-        f"  gnas-serve evaluate {artifact} {result['places']['sample']}",
-        "  gnas-serve data validate YOUR_DATA   # then search, train, export: the same steps on your own logs",
+        f"  {program} evaluate {artifact} {result['places']['sample']}",
+        f"  {program} data validate YOUR_DATA   # then search, train, export: the same steps on your own logs",
     ]
     return Group(*parts)

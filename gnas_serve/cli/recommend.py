@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from gnas_serve.cli.console import Output, OutputOption, emit
+from gnas_serve.cli.arguments import MAX_SEED
+from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.errors import ConfigError
 
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")]
@@ -18,7 +19,9 @@ def recommend(
     artifact: ArtifactArgument,
     user: Annotated[str | None, typer.Option(help="Who asks; an unknown user is answered too.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many items.")] = 10,
-    history: Annotated[str, typer.Option(help="Item ids the user is known to have, comma-separated.")] = "",
+    history: Annotated[
+        list[str] | None, typer.Option(help="Id of an item that the user is known to have; may be given many times.")
+    ] = None,
     exclude_seen: Annotated[bool, typer.Option(help="Leave out the items of the user's own past.")] = True,
     output: OutputOption = Output.text,
 ) -> None:
@@ -27,7 +30,10 @@ def recommend(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    known = tuple(part.strip() for part in history.split(",") if part.strip())
+    known = tuple(history or ())
+    unknown = int((recommender.items.rows(known) < 0).sum())
+    if unknown:
+        warn(f"{unknown} of {len(known)} items of the history are unknown to this model")
     answer = recommender.recommend(Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen))
     items = answer.items()
     table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
@@ -42,7 +48,7 @@ def bench(
     artifact: ArtifactArgument,
     requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many requests are counted.")] = 2000,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="Items per answer.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw of users.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draw of users.")] = 0,
     output: OutputOption = Output.text,
 ) -> None:
     """Time an artifact in this process on one thread, beside the same work done by brute force."""
@@ -67,8 +73,8 @@ def bench(
         "numpy brute force", f"{report['brute_force_p50_us']:.0f} us", f"{report['brute_force_p99_us']:.0f} us"
     )
     table.caption = (
-        f"{report['speedup']:.2f}x; same items as brute force: {report['recall']:.4f}; peak memory"
-        f" {report['rss_bytes'] / 2**20:.0f} MB"
+        f"{report['speedup']:.2f}x the speed of brute force, with {report['recall']:.2%} of its items;"
+        f" peak memory {report['rss_bytes'] / 2**20:.0f} MB"
     )
     emit(report, table, output)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnas_serve.cli import dataset_options as flags
+from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.errors import ConfigError
@@ -29,7 +30,12 @@ StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of 
 
 def search(
     data: flags.DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder of the study: made, or gone on with.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH", parser=output_path, help="Folder of the study: made, or gone on with.", show_default=False
+        ),
+    ],
     strategy: Annotated[
         str | None, typer.Option(help="random, tpe or evolution (tpe, or the study's).", show_default=False)
     ] = None,
@@ -51,7 +57,8 @@ def search(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of everything drawn (0, or the study's).", show_default=False)
+        int | None,
+        typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
@@ -77,7 +84,7 @@ def search(
     from gnas_search.strategies import require_strategy
     from gnas_search.study import Limits, Study, StudyHeader, begin, leaderboard, run
     from gnas_serve.cli.search_progress import SearchProgress
-    from gnas_serve.cli.search_tables import leaderboard_table
+    from gnas_serve.cli.search_tables import BEST_SHOWN, leaderboard_table
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     limits = Limits.of(trials, budget_s)
@@ -109,12 +116,15 @@ def search(
             console.print(f"the study so far is in {out}: run the same command to go on with it")
     study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
     board = leaderboard(study)
-    emit({"study": str(out), **board}, leaderboard_table(board), output)
+    emit({"study": str(out), **board}, leaderboard_table(board, most_trials=BEST_SHOWN), output)
 
 
 def train(
     data: flags.DataArgument,
-    out: Annotated[Path, typer.Option(help="Folder of the checkpoint to make.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="PATH", parser=output_path, help="Folder of the checkpoint to make.", show_default=False),
+    ],
     study: Annotated[Path | None, typer.Option(help="Train a model of this study.", show_default=False)] = None,
     trial: Annotated[
         str | None,
@@ -125,7 +135,9 @@ def train(
     spec: Annotated[
         Path | None, typer.Option(help="Train the architecture in this JSON or TOML file.", show_default=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed (the study's, or 0).", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Seed (the study's, or 0).", show_default=False)
+    ] = None,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
     event_column: flags.EventColumnOption = None,
@@ -159,7 +171,7 @@ def train(
         id_type=id_type,
     )
     from gnas_search.study import Study
-    from gnas_search.train import train_checkpoint
+    from gnas_search.train import require_servable, train_checkpoint
     from gnas_serve.cli.search_progress import TrainingProgress
     from gnas_serve.cli.search_tables import checkpoint_table
 
@@ -167,6 +179,7 @@ def train(
     if study is not None:
         found = Study.load(study)
         model = found.pick(trial if trial is not None else "verdict")
+        require_servable(model)
         seed = seed if seed is not None else found.header.seed
         dataset = _load(data, settings, found.header, study)
     else:
@@ -217,8 +230,9 @@ def _load(data: Path, settings: dict[str, Any], header: StudyHeader | None, fold
         dataset = load_dataset(data, read_config(data, settings))
     else:
         header.require_config(settings, folder)
-        dataset = load_dataset(data, header.config)
-        check_same_data(dataset, header.fingerprint, f"the study {folder}")
+        maker = f"the study {folder}"
+        dataset = load_dataset(data, header.config, maker=maker)
+        check_same_data(dataset, header.fingerprint, maker)
     for found in dataset.warnings:
         warn(found.message)
     return dataset
@@ -240,9 +254,9 @@ def _read_spec(path: Path) -> ArchitectureSpec:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file", hint="give a JSON or TOML file with the fields of a spec")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         raw = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: neither JSON nor, by its name, TOML: {error}", hint="mend the file") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: no object", hint='write the fields of a spec, e.g. {"layers": ["lightgcn"]}')

@@ -93,7 +93,7 @@ class SearchProgress(_Line):
     def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
         """Show a bar for the trial."""
         self._finished = finished
-        self.begin_bar(f"trial {self._count()} ({number}): {spec.summary()}", spec.epochs)
+        self.begin_bar(f"trial {number}: {spec.summary()}", spec.epochs)
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         """Move the bar."""
@@ -111,21 +111,17 @@ class SearchProgress(_Line):
         measured = trial.measured
         if measured is None:
             reason = f": {trial.reason}" if trial.reason else ""
-            self.say(f"trial {self._count()} ({trial.number}) {trial.state}{reason} | {what}")
+            self.say(f"trial {trial.number} {trial.state}{reason} | {what}")
             return
         self._best = max(self._best, measured.ndcg.value)
         self._seconds.append(measured.seconds)
         found = f"ndcg@20 {measured.ndcg.value:.4f} at epoch {measured.best_epoch}, {measured.seconds:.1f} s"
         if trial.state == "cut":
             found += f", cut after {len(measured.history)} of {measured.epochs} epochs"
-        line = f"trial {self._count()} ({trial.number}): {found} | {what} | best {self._best:.4f}"
+        line = f"trial {trial.number}: {found} | {what} | best {self._best:.4f}"
         self._finished += 1
         left = self._time_left()
         self.say(f"{line}{' | ' if left else ''}{left}")
-
-    def _count(self) -> str:
-        total = f"/{self._limits.trials}" if self._limits.trials is not None else ""
-        return f"{self._finished + 1}{total}"
 
     def _time_left(self) -> str:
         estimates = []
@@ -137,6 +133,8 @@ class SearchProgress(_Line):
         if not estimates:
             return ""
         left_s = min(estimates)
+        if left_s < 0.5:
+            return ""
         return f"about {left_s:.0f} s left" if left_s < 100 else f"about {left_s / 60:.0f} min left"
 
 

@@ -9,15 +9,30 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+BEST_SHOWN = 10
+"""Trials that `search` ends with; `study leaderboard` shows all."""
 
-def leaderboard_table(board: dict[str, Any]) -> Group:
-    """Show the models of a study, its verdict, and why trials failed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in ("model", "trial", "ndcg@20", "95 % interval", "recall@20", "seconds", "remark"):
+
+def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) -> Group:
+    """Show the models of a study, its verdict, and why trials failed.
+
+    Parameters
+    ----------
+    board
+        From :func:`gnas_search.study.leaderboard`.
+    most_trials
+        Only so many of the best trials; None shows all.
+    """
+    simple = [row for row in board["rows"] if row["kind"] == "baseline"]
+    trials = [row for row in board["rows"] if row["kind"] != "baseline"]
+    more = 0 if most_trials is None else max(0, len(trials) - most_trials)
+    # The box divides by one blank each: all figures and the longest remark are 80 columns wide.
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for column in ("model", "trial", "ndcg@20", "95 % interval", "recall@20", "s", "remark"):
         text = column in ("model", "remark")
         table.add_column(column, justify="left" if text else "right", no_wrap=column != "remark")
     described = Table.grid(padding=(0, 2))
-    for row in board["rows"]:
+    for row in simple + trials[: len(trials) - more]:
         low, high = row["intervals"]["ndcg@20"]
         table.add_row(
             row["name"],
@@ -25,13 +40,15 @@ def leaderboard_table(board: dict[str, Any]) -> Group:
             f"{row['ndcg@20']:.4f}",
             f"{low:.4f}-{high:.4f}",
             f"{row['recall@20']:.4f}",
-            f"{row['seconds']:.1f}",
+            f"{row['seconds']:.{0 if row['seconds'] >= 1000 else 1}f}",
             row["remark"],
         )
         if row["model"]:
             described.add_row(row["name"], Text(row["model"]))
     # The architectures stand below: as a column they would not fit beside the figures.
-    parts: list[Any] = [table, described, ""]
+    parts: list[Any] = [table, "", described, ""]
+    if more:
+        parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard`"))
     parts += [Text(f"trial {failed['trial']} failed: {failed['reason']}") for failed in board["failed"]]
     verdict = board["verdict"]
     parts.append(Text(verdict["reason"] if verdict is not None else "no verdict: no model is usable yet", style="bold"))
@@ -60,7 +77,8 @@ def status_table(state: dict[str, Any]) -> Table:
 def checkpoint_table(result: dict[str, Any]) -> Table:
     """Show what was trained."""
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result["metrics"].items()))
-    epochs = f"{result['epochs']} epochs" if result["epochs"] else "closed form"
+    count = result["epochs"]
+    epochs = f"{count} epoch{'' if count == 1 else 's'}" if count else "closed form"
     facts = {"checkpoint": result["checkpoint"], "model": f"{result['model']} ({epochs})", "validation": metrics}
     return _facts(facts)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.errors import IntegrityError
+from gnas_serve.artifact.arrays import read_array
 
 _INT8_MAX = 127.0
 
@@ -58,20 +58,18 @@ class EmbeddingTable:
         self.scales = scales
 
     @classmethod
-    def open(cls, values_path: Path, scales_path: Path) -> EmbeddingTable:
-        """Memory-map a stored table; the scales file exists for int8 tables alone.
+    def open(cls, values_path: Path, scales_path: Path, shape: tuple[int, int]) -> EmbeddingTable:
+        """Memory-map a stored table of a known shape; the scales file exists for int8 tables alone.
 
         Raises
         ------
         IntegrityError
             If the files are no such table.
         """
-        scales = np.load(scales_path, allow_pickle=False) if scales_path.exists() else None
-        try:
-            # A plain view of the mapped pages: numpy's memmap class costs microseconds at every indexing.
-            return cls(np.asarray(np.load(values_path, mmap_mode="r", allow_pickle=False)), scales)
-        except ValueError as error:
-            raise IntegrityError(f"{values_path}: {error}", hint="make or copy the artifact again") from error
+        if not scales_path.exists():
+            return cls(read_array(values_path, (np.float32, np.float16), shape, mapped=True))
+        scales: npt.NDArray[np.float32] = read_array(scales_path, (np.float32,), shape[:1])  # type: ignore[assignment]
+        return cls(read_array(values_path, (np.int8,), shape, mapped=True), scales)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

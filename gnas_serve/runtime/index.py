@@ -66,22 +66,26 @@ class IvfIndex:
         self._structure = structure
 
     @classmethod
-    def load(cls, path: Path, nprobe: int) -> IvfIndex:
+    def load(cls, path: Path, nprobe: int, *, shape: tuple[int, int]) -> IvfIndex:
         """Read an index file.
 
         Raises
         ------
         IntegrityError
-            If faiss cannot read it.
+            If faiss cannot read it, or it does not hold ``shape`` = (items, width).
         """
         import faiss
 
         # Parallelism is across workers; within one query it only adds wake-ups.
         faiss.omp_set_num_threads(1)
+        hint = "make or copy the artifact again"
         try:
-            return cls(faiss.read_index(str(path)), nprobe)
+            structure = faiss.read_index(str(path))
         except RuntimeError as error:
-            raise IntegrityError(f"{path} is not a faiss index", hint="make or copy the artifact again") from error
+            raise IntegrityError(f"{path} is not a faiss index", hint=hint) from error
+        if not isinstance(structure, faiss.IndexIVF) or (structure.ntotal, structure.d) != shape:
+            raise IntegrityError(f"{path} is no index of {shape[0]} items of width {shape[1]}", hint=hint)
+        return cls(structure, nprobe)
 
     def propose(
         self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]

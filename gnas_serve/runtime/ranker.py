@@ -13,6 +13,7 @@ from gnas_serve.runtime.ranker_features import (
     history_features,
     relative_popularity,
 )
+from gnas_serve.runtime.session import SESSION_ERRORS
 
 
 class Ranker:
@@ -90,6 +91,24 @@ class Ranker:
             feed["item"] = self._item_table[rows]
         result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
         return result
+
+    def try_out(self, num_users: int) -> None:
+        """Ask once, to find out at load and not at the first request that model and tables do not fit.
+
+        Raises
+        ------
+        ValueError
+            If ONNX Runtime refuses the inputs, or the output is not one finite score per candidate.
+        """
+        rows = np.array([0, len(self._popularity) - 1])
+        scores = np.array([1.0, 0.5], dtype=np.float32)
+        for user_row in {-1, num_users - 1}:
+            try:
+                found = self.score(user_row, rows[:1], rows, scores)
+            except SESSION_ERRORS as error:
+                raise ValueError(f"the ranker does not take its inputs: {error}") from error
+            if found.shape != (2,) or found.dtype != np.float32 or not np.isfinite(found).all():
+                raise ValueError(f"the ranker gives {found.dtype} {found.shape} for two candidates")
 
     def user_input(self, user_row: int, history: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Assemble the user's part of the input: history features, then attributes (zeros where unknown), (D,)."""

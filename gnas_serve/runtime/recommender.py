@@ -20,6 +20,7 @@ from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.similar import SimilarItems
+from gnas_serve.runtime.tables import Tables
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id, Vocabulary
 
@@ -88,7 +89,7 @@ class Recommender:
         path
             The artifact's folder.
         verify
-            Hash every file first; without it sizes alone are compared.
+            Hash every file and check the content of every table first; without it sizes, types and shapes alone.
 
         Raises
         ------
@@ -97,64 +98,42 @@ class Recommender:
         """
         manifest = Manifest.read(path, verify=verify)
         try:
-            return cls._assemble(path, manifest)
-        except (ValueError, KeyError, IndexError, OSError) as error:
+            tables = Tables.open(path, manifest)
+            if verify:
+                tables.check_content()
+            return cls._assemble(path, manifest, tables)
+        except (ValueError, TypeError, OSError) as error:
             raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
 
     @classmethod
-    def _assemble(cls, path: Path, manifest: Manifest) -> Recommender:
-        def array(name: str, *, mapped: bool = False) -> npt.NDArray[np.generic] | None:
-            file = path / name
-            if not file.exists():
-                return None
-            # A plain view even of mapped pages: numpy's memmap class costs microseconds at every indexing.
-            return np.asarray(np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False))
-
-        def needed(name: str) -> npt.NDArray[np.generic]:
-            found = array(name)
-            if found is None:
-                raise ValueError(f"{name} is missing")
-            return found
-
-        users = Vocabulary(needed(LAYOUT.user_ids), array(LAYOUT.user_id_offsets))  # type: ignore[arg-type]
-        items = Vocabulary(needed(LAYOUT.item_ids), array(LAYOUT.item_id_offsets))  # type: ignore[arg-type]
-        user_vectors = EmbeddingTable.open(path / LAYOUT.user_vectors, path / LAYOUT.user_scales)
-        item_vectors = EmbeddingTable.open(path / LAYOUT.item_vectors, path / LAYOUT.item_scales)
-        counts: npt.NDArray[np.int32] = needed(LAYOUT.item_counts)  # type: ignore[assignment]
-        seen = SeenItems(needed(LAYOUT.seen_offsets), array(LAYOUT.seen_items, mapped=True))  # type: ignore[arg-type]
-        sizes = {
-            "users": (manifest.num_users, len(users), len(user_vectors), len(seen.offsets) - 1),
-            "items": (manifest.num_items, len(items), len(item_vectors), len(counts)),
-        }
-        for name, lengths in sizes.items():
-            if len(set(lengths)) != 1:
-                raise ValueError(f"tables of the {name} differ in length: {lengths}")
+    def _assemble(cls, path: Path, manifest: Manifest, tables: Tables) -> Recommender:
+        items, counts = tables.item_vectors, tables.counts
         index: Index
         if manifest.index.kind == "ivf":
-            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe)
+            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe, shape=(len(items), items.dim))
         else:
-            index = FlatIndex(item_vectors.dense())
+            index = FlatIndex(items.dense())
         ranker = Ranker(
             open_session(path / LAYOUT.ranker),
             manifest.ranker.cross,
             counts,
-            user_table=array(LAYOUT.ranker_users, mapped=True),  # type: ignore[arg-type]
-            item_table=array(LAYOUT.ranker_items, mapped=True),
-            content=array(LAYOUT.item_content, mapped=True),  # type: ignore[arg-type]
+            user_table=tables.ranker_users,
+            item_table=tables.ranker_items,
+            content=tables.item_content,
         )
-        matrix: _Floats = needed(LAYOUT.fold_in)  # type: ignore[assignment]
+        ranker.try_out(len(tables.users))
         return cls(
             manifest,
-            users,
+            tables.users,
+            tables.items,
+            tables.user_vectors,
             items,
-            user_vectors,
-            item_vectors,
-            seen=seen,
-            retriever=Retriever(item_vectors, index),
+            seen=tables.seen,
+            retriever=Retriever(items, index),
             ranker=ranker,
-            fold_in=FoldIn(matrix, item_vectors, counts, unit_length=manifest.scorer == "cosine"),
+            fold_in=FoldIn(tables.fold_in, items, counts, unit_length=manifest.scorer == "cosine"),
             popularity=Popularity(counts),
-            similar=SimilarItems(item_vectors),
+            similar=SimilarItems(items),
         )
 
     def recommend(self, query: Query) -> Answer:

@@ -6,9 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from gnas_serve.errors import IntegrityError
+
+# ONNX Runtime has no common base for its errors.
+SESSION_ERRORS: tuple[type[Exception], ...] = tuple(
+    getattr(_state, name)
+    for name in (
+        "Fail",
+        "InvalidArgument",
+        "InvalidGraph",
+        "InvalidProtobuf",
+        "NoSuchFile",
+        "NotImplemented",
+        "RuntimeException",
+    )
+)
 
 
 def open_session(model: Path | bytes) -> Any:  # onnxruntime has no types
@@ -30,7 +44,7 @@ def open_session(model: Path | bytes) -> Any:  # onnxruntime has no types
         return ort.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
         )
-    except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
+    except SESSION_ERRORS as error:
         where = "model" if isinstance(model, bytes) else str(model)
         raise IntegrityError(
             f"{where} is not a usable ONNX model: {error}", hint="make or copy the artifact again"

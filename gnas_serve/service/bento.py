@@ -21,6 +21,7 @@ from bentoml.exceptions import BentoMLConfigException
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
 from gnas_serve.service.calls import Calls
+from gnas_serve.service.connections import announce_close, bound_heads
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
@@ -35,6 +36,8 @@ from gnas_serve.service.schemas import (
 )
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+
+_GRACE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +108,7 @@ class GnasServe:
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
         self._telemetry.serving(self._calls.model)
-        self._watch_for_stop(asyncio.get_running_loop())
+        self._attend_connections(asyncio.get_running_loop())
         self._ready = True
         _log.info("serving %s %s, gRPC on port %d", MANIFEST.name, MANIFEST.version, SETTINGS.grpc_port)
 
@@ -116,32 +119,32 @@ class GnasServe:
         await self._grpc.close()
         _log.info("drained")
 
-    def _watch_for_stop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Report both doors as not ready from the signal on, and bound the time that HTTP may take to drain.
+    def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Bound the connections of the HTTP door, and have it say that it is going to close before it does.
 
-        The shutdown hook would be too late for both: it runs only after HTTP has drained.
+        From the signal on, both doors report that they are not ready, and each HTTP answer ends its connection; the
+        HTTP door stops to listen only after a grace, so that callers and load balancers notice in time. The shutdown
+        hook would be too late for all this: it runs only after HTTP has drained.
         """
+        server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+        if not isinstance(server, uvicorn.Server):
+            return  # imported into a program that has no server of ours to stop
+        grace_s = min(_GRACE_S, SETTINGS.drain_s / 4)
+        # BentoML passes the limit on from flags alone, and a container is started without any.
+        server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s - grace_s)
+        bound_heads(server, SETTINGS.timeout_s)
 
-        def chain(number: int) -> None:
-            previous = signal.getsignal(number)
-            server = getattr(previous, "__self__", None)
-            if isinstance(server, uvicorn.Server):
-                # BentoML passes the limit on from flags alone, and a container is started without any.
-                server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s)
+        def begin_drain(number: int) -> None:
+            self._ready = False
+            announce_close(server)
+            self._draining = asyncio.ensure_future(self._grpc.drain())
+            loop.call_later(grace_s, server.handle_exit, number, None)
 
-            def on_signal(received: int, frame: FrameType | None) -> None:
-                loop.call_soon_threadsafe(self._begin_drain)
-                if callable(previous):
-                    previous(received, frame)
-
-            signal.signal(number, on_signal)
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(begin_drain, number)
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            chain(number)
-
-    def _begin_drain(self) -> None:
-        self._ready = False
-        self._draining = asyncio.ensure_future(self._grpc.drain())
+            signal.signal(number, on_signal)
 
     async def __is_ready__(self) -> bool:
         return self._ready

@@ -92,6 +92,7 @@ class OverloadedError(GnasError):
     code = "overloaded"
 
 
+CODE_KEY = "gnas-code"  # the trailing metadata that holds an error's code in gRPC
 HIDDEN = "the server failed to answer; its log has the reason"
 
 

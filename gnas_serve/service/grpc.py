@@ -9,25 +9,24 @@ from time import perf_counter
 from typing import Any
 
 import grpc
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection
 
-from gnas_serve.errors import GnasError, RequestError, StorageError
+from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.runtime.query import Answer
 from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.client import from_id, to_id
-from gnas_serve.service.errors import HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
+from gnas_serve.service.errors import CODE_KEY, HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_mapping
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
-from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams
+from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams, decoded, encoded
 from gnas_serve.service.telemetry import Telemetry
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
-CODE_KEY = "gnas-code"
 
 _log = logging.getLogger(__name__)
 
@@ -79,10 +78,11 @@ class GrpcDoor:
             # Streams of health and reflection last long: however many are open, the calls keep their own number.
             maximum_concurrent_rpcs=self._settings.max_in_flight + MAX_STREAMS,
         )
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        own = grpc.method_handlers_generic_handler(SERVICE, self._handlers())
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(BoundedReflection(names, self._streams), server)
+        server.add_generic_rpc_handlers(
+            (own, self._health.handler(), BoundedReflection(names, self._streams).handler())
+        )
         listen = address(self._settings.grpc_host, self._settings.grpc_port)
         try:
             port = server.add_insecure_port(listen)
@@ -127,7 +127,7 @@ class GrpcDoor:
             code = grpc.StatusCode.CANCELLED
             self._telemetry.began("grpc")
             try:
-                response = await self._in_time(answer(_decoded(kind, raw)))
+                response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
                 code = statuses_of(error).grpc
@@ -143,7 +143,7 @@ class GrpcDoor:
             return response
 
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
-        return grpc.unary_unary_rpc_method_handler(behaviour, None, _encoded)
+        return grpc.unary_unary_rpc_method_handler(behaviour, None, encoded)
 
     async def _in_time(self, answer: Awaitable[Message]) -> Message:
         try:
@@ -175,18 +175,6 @@ class GrpcDoor:
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))
-
-
-def _encoded(message: Message) -> bytes:
-    """Encode a response."""
-    return message.SerializeToString()
-
-
-def _decoded(kind: type[Message], raw: bytes) -> Message:
-    try:
-        return kind.FromString(raw)
-    except DecodeError as error:
-        raise RequestError(f"not a {kind.DESCRIPTOR.full_name} message", code="invalid_message") from error
 
 
 def _query(message: pb.RecommendRequest) -> dict[str, object]:

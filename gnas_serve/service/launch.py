@@ -20,6 +20,7 @@ from gnas_serve.errors import ConfigError, GnasError
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
 from gnas_serve.service.ports import address, check_host, check_port_free
+from gnas_serve.service.settings import Settings
 
 READY_LIMIT_S = 120.0
 _POLL_S = 0.1
@@ -146,15 +147,18 @@ class Server:
         Raises
         ------
         ConfigError, StorageError
-            As :meth:`Doors.check`.
+            As :meth:`Doors.check`, and if a ``GNAS_...`` variable is wrong.
         """
         self.doors.check()
+        environment = self._environment()
+        # The child would refuse a wrong variable too, but only in its log.
+        Settings.from_environment(environment)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
         self._process = subprocess.Popen(
             tied(command),
-            env=self._environment(),
+            env=environment,
             # Not the caller's folder: a module of that name there would stand before the real one.
             cwd=self._target.folder,
             stdout=sys.stderr,

@@ -36,10 +36,12 @@ class Settings:
     max_in_flight
         ``GNAS_MAX_IN_FLIGHT``: requests per worker and door that may wait or run at once; 256 when not set.
     timeout_s
-        ``GNAS_TIMEOUT_S``: longest time for one request, reading its body included; 10 when not set.
+        ``GNAS_TIMEOUT_S``: longest time for one request, reading its body included; 10 when not set. An HTTP
+        connection is closed as well after so long without a whole request head.
     drain_s
         ``GNAS_DRAIN_S``: how long calls in flight at either door may go on after a stop was asked for; 10 when not
-        set. The HTTP door counts in whole seconds, rounded up.
+        set. Its first quarter, one second at most, is the time in which the doors say that they are going to close
+        and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
     """

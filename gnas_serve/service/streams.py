@@ -1,18 +1,27 @@
-"""The long streams beside the calls, health watches and reflection: bounded together, and ended at a stop."""
+"""The services beside the calls, health and reflection.
+
+Their long streams are bounded together, and ended at a stop. Like the calls' own handlers they take bytes: a message
+that cannot be decoded is the caller's error, and grpcio would answer it as the server's.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from gnas_serve.errors import RequestError
+from gnas_serve.service.errors import CODE_KEY, detail_of, statuses_of
+
 MAX_STREAMS = 256
 _LAST_WORD_S = 0.1
+_Message = TypeVar("_Message", bound=Message)
 
 
 class Streams:
@@ -58,6 +67,33 @@ class Streams:
             work.cancel()
 
 
+def decoded(kind: type[_Message], raw: bytes) -> _Message:
+    """Decode a request.
+
+    Raises
+    ------
+    RequestError
+        If the bytes are no such message.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise RequestError(f"not a {kind.DESCRIPTOR.full_name} message", code="invalid_message") from error
+
+
+def encoded(message: Message) -> bytes:
+    """Encode a response."""
+    return message.SerializeToString()
+
+
+async def _request(kind: type[_Message], raw: bytes, context: Any) -> _Message:
+    try:
+        return decoded(kind, raw)
+    except RequestError as error:
+        await context.abort(statuses_of(error).grpc, detail_of(error), ((CODE_KEY, error.code),))
+        raise
+
+
 async def _refuse(context: Any) -> None:
     await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} health and reflection streams are open")
 
@@ -75,8 +111,21 @@ class BoundedHealth(health.aio.HealthServicer):  # type: ignore[name-defined,mis
         super().__init__()
         self._streams = streams
 
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802  # the protocol's
+    def handler(self) -> grpc.GenericRpcHandler[bytes, Message]:
+        """Describe the service to a server."""
+        methods = {
+            "Check": grpc.unary_unary_rpc_method_handler(self.Check, None, encoded),
+            "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, None, encoded),
+        }
+        return grpc.method_handlers_generic_handler(health.SERVICE_NAME, methods)
+
+    async def Check(self, raw: bytes, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802  # the protocol's
+        """Report a service's health."""
+        return await super().Check(await _request(health_pb2.HealthCheckRequest, raw, context), context)
+
+    async def Watch(self, raw: bytes, context: Any) -> None:  # noqa: N802  # the protocol's
         """Report every change of a service's health, for as long as the caller stays."""
+        request = await _request(health_pb2.HealthCheckRequest, raw, context)
         if self._streams.is_full():
             await _refuse(context)
         with self._streams:
@@ -101,18 +150,25 @@ class BoundedReflection(reflection.aio.ReflectionServicer):  # type: ignore[name
         super().__init__(service_names=names)
         self._streams = streams
 
+    def handler(self) -> grpc.GenericRpcHandler[bytes, Message]:
+        """Describe the service to a server."""
+        methods = {
+            "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self.ServerReflectionInfo, None, encoded)
+        }
+        return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, methods)
+
     async def ServerReflectionInfo(  # noqa: N802  # the protocol's
-        self, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest], context: Any
+        self, requests: AsyncIterable[bytes], context: Any
     ) -> AsyncIterator[reflection_pb2.ServerReflectionResponse]:
         """Describe services and messages, question by question."""
         if self._streams.is_full():
             await _refuse(context)
         with self._streams:
-            async for response in super().ServerReflectionInfo(self._until_end(requests), context):
+            async for response in super().ServerReflectionInfo(self._until_end(requests, context), context):
                 yield response
 
     async def _until_end(
-        self, requests: AsyncIterable[reflection_pb2.ServerReflectionRequest]
+        self, requests: AsyncIterable[bytes], context: Any
     ) -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
         iterator = aiter(requests)
         while True:
@@ -120,6 +176,7 @@ class BoundedReflection(reflection.aio.ReflectionServicer):  # type: ignore[name
             if not await self._streams.wait_for(asked):
                 return
             try:
-                yield asked.result()
+                raw = asked.result()
             except StopAsyncIteration:
                 return
+            yield await _request(reflection_pb2.ServerReflectionRequest, raw, context)

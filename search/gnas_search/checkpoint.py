@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
@@ -153,7 +154,7 @@ class Checkpoint:
         manifest = read_manifest(path, kind=KIND, format_version=FORMAT_VERSION)
         try:
             return cls._from_files(path, manifest)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, SafetensorError) as error:
             raise IntegrityError(f"{path}: {error}", hint="make or copy the checkpoint again") from error
 
     @classmethod

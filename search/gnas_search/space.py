@@ -70,8 +70,8 @@ class SearchSpace:
         if not path.is_file():
             raise ConfigError(f"{path}: no such space file", hint="give a ready space's name or a TOML file")
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ConfigError(f"{path}: not TOML: {error}", hint="mend the file") from error
         return cls.from_json(raw, source=str(path))
 

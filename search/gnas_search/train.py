@@ -16,7 +16,7 @@ from gnas_search.evaluate import UserMetrics, Validation, validation_of
 from gnas_search.trainer import Floats, Trainer
 from gnas_serve.errors import ConfigError
 
-__all__ = ["EpochResult", "SelectedFit", "Trainer", "fit_selected", "train_checkpoint"]
+__all__ = ["EpochResult", "SelectedFit", "Trainer", "fit_selected", "require_servable", "train_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,22 @@ def fit_selected(
     )
 
 
+def require_servable(model: ArchitectureSpec | str) -> None:
+    """Make sure that a model can become a checkpoint; every architecture can.
+
+    Raises
+    ------
+    ConfigError
+        If it is a baseline that is unknown or has no vectors to serve.
+    """
+    if isinstance(model, str) and not baseline_named(model).servable:
+        raise ConfigError(
+            f"{model} cannot be trained: it scores by a sparse matrix, which this version does not serve",
+            hint="pick svd instead",
+            code="not_servable",
+        )
+
+
 def train_checkpoint(
     dataset: Dataset,
     spec: ArchitectureSpec | str,
@@ -157,6 +173,7 @@ def train_checkpoint(
     ConfigError
         If the baseline is unknown or has no vectors to serve.
     """
+    require_servable(spec)
     validation = validation_of(dataset)
     if isinstance(spec, str):
         return _baseline_checkpoint(dataset, baseline_named(spec), validation, seed)
@@ -177,12 +194,6 @@ def train_checkpoint(
 
 
 def _baseline_checkpoint(dataset: Dataset, named: Baseline, validation: Validation, seed: int) -> Checkpoint:
-    if not named.servable:
-        raise ConfigError(
-            f"{named.name} cannot be trained: it scores by a sparse matrix, which this version does not serve",
-            hint="pick svd instead",
-            code="not_servable",
-        )
     baseline = named.tuned(dataset.selection, validation, seed)
     fits = []
     for graph in (dataset.selection, dataset.final):

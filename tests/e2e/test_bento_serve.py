@@ -179,6 +179,19 @@ def test_wrong_arguments(artifact: Path, tmp_path: Path) -> None:
         assert text in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("GNAS_TIMEOUT_S", "nan"), ("GNAS_DRAIN_S", "-1"), ("GNAS_MAX_IN_FLIGHT", "0"), ("GNAS_ACCESS_LOG", "maybe")],
+)
+def test_a_wrong_setting(artifact: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    command = [sys.executable, "-m", "gnas_serve.cli", "serve", str(artifact)]
+    command += ["--http-port", str(free_port()), "--grpc-port", str(free_port())]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert name in done.stderr
+
+
 # Last: it stops the server of this module.
 def test_sigterm_drains_both_doors(served: Served) -> None:
     body = b'{"user_id": 1007, "k": 3}'

@@ -129,3 +129,17 @@ def test_a_study_of_other_data_is_refused(gnas: Gnas, world: Path, tmp_path: Pat
         assert code == 3
         assert "made from other data" in said
     assert not (tmp_path / "m").exists()
+    for columns, setting in (
+        ("visitor,item_id,event", "user_column is 'user_id'"),
+        ("user_id,item_id,event", "target_event is 'purchase'"),
+    ):
+        (tmp_path / "interactions.csv").write_text(f"{columns}\n1,1,seen\n2,2,seen\n")
+        for command, what in (
+            (("search", "--out", study), f"the study {study}"),
+            (("train", "--out", tmp_path / "m", "--study", study), f"the study {study}"),
+            (("evaluate", world / "checkpoint"), "the checkpoint"),
+            (("evaluate", world / "artifact"), "the artifact"),
+        ):
+            code, _, said = gnas(*command, tmp_path)
+            assert (code, f"{what} was made from other data: its {setting}" in said) == (3, True), said
+            assert "--user-column" not in said

@@ -77,7 +77,10 @@ def test_the_text_form_is_for_people(artifact, capsys):
 def test_a_dry_run(checkpoint, tmp_path, capsys):
     arguments = ("--profile", "exact", "--dry-run", "--output", "json")
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 0
-    assert json.loads(capsys.readouterr().out)["artifact"] is None
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["artifact"] is None
+    assert "export: choosing the index\n" in printed.err
+    assert printed.err.endswith("export: checking the finished artifact\n")
     assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
 
 

@@ -10,12 +10,13 @@ from export_runs import INT8, PROFILE, files, run
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
-from gnas_export.pipeline import STEPS
+from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
 from gnas_export.profile import GateLimits
 from gnas_search.checkpoint import Fit
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.cli.export import STEP_PHRASES
 from gnas_serve.errors import ExportError, ParityError, QualityGateError
 from gnas_serve.runtime.recommender import Query, Recommender
 
@@ -177,7 +178,9 @@ def test_compression_is_given_up_where_quality_asks_for_it(tmp_path):
     assert [step["name"] for step in made.report["steps"]].count("train_ranker") > 1
     assert made.manifest.model["tables"] != "int8"
     assert made.report["decisions"]["form"]["choice"] == "fp32"
-    assert "ndcg@20 changes by -" in made.report["decisions"]["form"]["reason"]
+    reason = made.report["decisions"]["form"]["reason"]
+    assert "ndcg@20 changes by -" in reason
+    assert "over the quality limit of 0 %" in reason
     decisions = Decisions.read(made.path / LAYOUT.decisions, profile=strict, ranker="always")
     again = run(checkpoint, tmp_path / "b", strict, ranker="always", decisions=decisions)
     assert files(again.path) == files(made.path)
@@ -276,7 +279,8 @@ def test_a_dry_run_writes_the_report_alone(tmp_path):
     made = run(planted_checkpoint(), tmp_path / "a", ranker="never", dry_run=True, on_step=seen.append)
     assert made.path is None
     assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
-    assert seen == [step.__name__ for step in STEPS]
+    assert seen == [*(step.__name__ for step in STEPS), PACKAGE]
+    assert set(STEP_PHRASES) == {*seen, AGAIN}
 
 
 def test_users_without_a_vector_are_answered_by_popularity(tmp_path):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,48 +12,19 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from prometheus_client import CollectorRegistry
+from grpc_world import World, refused
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.errors import GnasError, IntegrityError, StorageError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.calls import Calls
 from gnas_serve.service.client import recommend, to_id
 from gnas_serve.service.errors import statuses_of
-from gnas_serve.service.grpc import CODE_KEY, SERVICE, GrpcDoor
+from gnas_serve.service.grpc import SERVICE
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
-from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.settings import MAX_BODY_BYTES
 from gnas_serve.service.streams import MAX_STREAMS
-from gnas_serve.service.telemetry import Telemetry
-
-
-class World:
-    """One gRPC door, on an event loop in a thread of its own."""
-
-    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
-        self.recommender = recommender or Recommender.load(artifact)
-        self.registry = CollectorRegistry()
-        telemetry = Telemetry(self.registry)
-        chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.target = f"127.0.0.1:{self.run(self.door.open())}"
-        self.channel = grpc.insecure_channel(self.target)
-        self.stub = RecommenderStub(self.channel)
-
-    def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
-
-    def close(self) -> None:
-        self.channel.close()
-        self.run(self.door.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +39,7 @@ def world(artifact: Path) -> Iterator[World]:
     made.close()
 
 
-def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str]:
-    with pytest.raises(grpc.RpcError) as raised:
-        call()
-    error: Any = raised.value
-    return error.code(), dict(error.trailing_metadata() or ()).get(CODE_KEY, ""), error.details()
+REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 class TestAnswers:
@@ -173,6 +138,16 @@ class TestBadInput:
         raw = world.channel.unary_unary(f"/{SERVICE}/Recommend")
         status, code, _ = refused(lambda: raw(b"\xff\xff\xff\xff"))
         assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_message")
+
+    def test_bytes_that_are_no_message_to_health_and_reflection(self, world: World) -> None:
+        channel = world.channel
+        for call in (
+            lambda: channel.unary_unary("/grpc.health.v1.Health/Check")(b"\xff\xff\xff\xff"),
+            lambda: next(channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff\xff\xff\xff")),
+            lambda: next(channel.stream_stream(REFLECTION)(iter([b"\xff\xff\xff\xff"]))),
+        ):
+            status, code, _ = refused(call)
+            assert (status, code) == (grpc.StatusCode.INVALID_ARGUMENT, "invalid_message")
 
     def test_a_message_over_the_limit(self, world: World) -> None:
         big = pb.RecommendRequest(user_id=to_id("u" * (MAX_BODY_BYTES + 1)))

@@ -181,7 +181,9 @@ def test_other_events_are_edges_alone_and_none_from_the_first_question_on() -> N
     assert dataset.items.row(52) == -1
     assert asked(dataset, test) == set()  # item 9 occurs in test alone
     assert test.num_relevant.tolist() == [1]
-    assert {w.code: w.count for w in dataset.warnings}["later_events"] == 2
+    warned = {w.code: w.count for w in dataset.warnings}
+    assert warned["later_events"] == 2
+    assert "untimed_events" not in warned
 
 
 def test_other_events_of_the_test_part_are_unknown() -> None:
@@ -196,6 +198,8 @@ def test_other_events_of_the_test_part_are_unknown() -> None:
     )
     assert pairs(dataset, dataset.selection.edges) == {(1, 10), (1, 20)}
     assert pairs(dataset, dataset.final.edges) == {(1, 10), (1, 11), (1, 20), (1, 21)}
+    warned = {w.code: (w.count, w.message) for w in dataset.warnings}
+    assert warned["untimed_events"] == (3, "no timestamps: other events may lie after the held-out ones")
 
 
 def test_without_a_target_event_all_are_targets_and_merged_per_pair() -> None:

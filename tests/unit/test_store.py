@@ -77,7 +77,7 @@ def test_a_newer_format_is_refused(tmp_path):
 
 def test_the_wrong_kind_and_no_folder_are_usage_errors(tmp_path):
     path = _write(tmp_path / "art")
-    with pytest.raises(ConfigError, match="expected a checkpoint, found: artifact"):
+    with pytest.raises(ConfigError, match="is no checkpoint but: artifact"):
         store.read_manifest(path, kind="checkpoint", format_version=1)
     with pytest.raises(ConfigError, match="does not exist"):
         _read(tmp_path / "nowhere")
@@ -159,3 +159,20 @@ def test_files_and_folders_are_on_disk_before_the_folder_is_visible(tmp_path, mo
     made = [tmp_path / "art", tmp_path / "art" / "deep", tmp_path / "art" / "deep" / "a.bin"]
     assert [flushed.get(path.stat().st_ino) for path in made] == [False, False, False]
     assert flushed[tmp_path.stat().st_ino] is True
+
+
+@pytest.mark.parametrize(
+    "garbled",
+    [
+        b'{"metrics": 1e999, ',
+        b'{"metrics": NaN, ',
+        b'{"metrics": "\\ud800", ',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_a_garbled_manifest_is_damage(tmp_path, garbled):
+    path = _write(tmp_path / "art") / "manifest.json"
+    path.write_bytes(garbled + path.read_bytes()[1:])
+    with pytest.raises(IntegrityError, match="is unreadable"):
+        _read(path.parent)

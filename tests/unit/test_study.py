@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
@@ -185,8 +187,6 @@ class TestDamage:
             Study.load(folder)
 
     def test_a_newer_format(self, folder: Path) -> None:
-        import hashlib
-
         body = json.loads((folder / HEADER).read_bytes())
         del body["digest"]
         body["format_version"] = 2
@@ -210,6 +210,54 @@ class TestDamage:
         path.unlink()
         with pytest.raises(IntegrityError, match=r"svd.npy is missing or damaged"):
             leaderboard(Study.load(folder))
+
+    def test_metrics_with_any_bytes_cut_from_the_header(self, folder: Path) -> None:
+        path = metrics_path(folder, "svd")
+        raw = path.read_bytes()
+        for start in range(0, 128, 5):
+            for length in (1, 9, 40):
+                path.write_bytes(raw[:start] + raw[start + length :])
+                with pytest.raises(IntegrityError):
+                    _ = Study.load(folder).verdict
+
+    def test_metrics_of_other_users(self, folder: Path) -> None:
+        path = metrics_path(folder, "svd")
+        np.save(path, np.load(path)[:, 1:])
+        with pytest.raises(IntegrityError, match="different numbers of users"):
+            _ = Study.load(folder).verdict
+
+    def test_files_nested_too_deeply_and_a_folder_for_the_journal(self, folder: Path) -> None:
+        header = (folder / HEADER).read_bytes()
+        (folder / HEADER).write_text("[" * 100_000)
+        with pytest.raises(IntegrityError, match=r"study.json is unreadable"):
+            Study.load(folder)
+        (folder / HEADER).write_bytes(header)
+        (folder / JOURNAL).write_text("[" * 100_000 + "\n")
+        for call in (Study.load, lambda path: go(path, trials=3)):
+            with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
+                call(folder)
+        assert (folder / JOURNAL).stat().st_size == 100_001
+        (folder / JOURNAL).unlink()
+        (folder / JOURNAL).mkdir()
+        with pytest.raises(IntegrityError, match=r"journal.log is a folder"):
+            Study.load(folder)
+
+    @pytest.mark.parametrize("wrong", [None, 1.5, [], {}, "x"], ids=repr)
+    @pytest.mark.parametrize(
+        "field", ["data", "space", "seed", "format_version", "data.config", "data.config.split_seed"]
+    )
+    def test_a_header_of_wrong_types_with_its_right_digest(self, folder: Path, field: str, wrong: object) -> None:
+        body = json.loads((folder / HEADER).read_bytes())
+        del body["digest"]
+        *above, last = field.split(".")
+        inner = body
+        for name in above:
+            inner = inner[name]
+        inner[last] = wrong
+        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
+        (folder / HEADER).write_bytes(canonical_json(body))
+        with pytest.raises(IntegrityError):
+            Study.load(folder)
 
 
 class TestPick:
@@ -236,7 +284,7 @@ class TestPick:
         assert [row["kind"] for row in board["rows"]] == ["baseline"] * 3 + ["gnn"] * 2
         remarks = {row["name"]: row["remark"] for row in board["rows"]}
         assert remarks[simple.name] == "verdict"
-        assert remarks["item-knn"] == "not servable in this version"
+        assert remarks["item-knn"] == "not servable"
 
     def test_unknown_and_absent_trials(self, tmp_path: Path) -> None:
         study = go(tmp_path / "study", trials=1)

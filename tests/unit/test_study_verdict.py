@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -40,6 +42,18 @@ def test_who_wins(ndcg: npt.NDArray[np.float64], kind: str, words: str) -> None:
     assert verdict.gain is not None
     assert verdict.gain.low < verdict.gain.value < verdict.gain.high
     assert verdict.margin == MARGIN_NDCG
+
+
+@pytest.mark.parametrize(
+    ("epochs_done", "said"), [(1, "cut after 1 of 12 epochs"), (6, "stopped after 6 of 12 epochs")]
+)
+def test_a_network_that_the_budget_stopped_is_said_to_be(epochs_done: int, said: str) -> None:
+    history = tuple({"epoch": float(epoch)} for epoch in range(epochs_done))
+    stopped = replace(MEASURED, epochs=12, stopped="deadline", history=history)
+    for ndcg, simple in ((gained(0.05), BASE), (gained(-0.05), BASE), (gained(0.05), np.zeros(len(BASE)))):
+        verdict = decide((replace(NETWORK, measured=stopped), ndcg), (SIMPLE, simple), seed=0)
+        assert f"({said}: a longer budget may do better)" in verdict.reason
+        assert "epochs" not in decide((NETWORK, ndcg), (SIMPLE, simple), seed=0).reason
 
 
 def test_one_side_absent_or_useless() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gnas_search.data.tables import Table
+from gnas_search.data.tables import Table, shown
 from gnas_serve.errors import DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
@@ -14,7 +14,9 @@ PART_NAMES = ("train", "valid", "test")
 _PARTS = {"train": TRAIN, "valid": VALID, "val": VALID, "validation": VALID, "test": TEST}
 MAX_RATING = 3.4e38
 """Either way: ratings are kept in single precision."""
-_MICROSECONDS = 1e6
+_PER_SECOND = {"ms": 1e3, "us": 1e6}
+_DAY_S = 86_400.0
+_MAX_TIME_S = 9.2e12  # either way of 1970: what 64 bits of microseconds hold
 
 
 def read_ratings(table: Table, column: str) -> npt.NDArray[np.float32]:
@@ -31,7 +33,7 @@ def read_ratings(table: Table, column: str) -> npt.NDArray[np.float32]:
     if large.any():
         row = int(large.arg_true()[0])
         raise DataError(
-            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, more than a rating can be",
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, more than a rating can be",
             hint=f"mend or drop the {int(large.sum())} such rows",
         )
     return numbers.cast(pl.Float32).fill_null(float("nan")).to_numpy()
@@ -43,14 +45,14 @@ def read_timestamps(table: Table, column: str) -> npt.NDArray[np.float64]:
     Raises
     ------
     DataError
-        If a value is missing or is neither a finite number nor a time.
+        If a value is missing, is neither a finite number nor a time, or is a time beyond 64 bits of microseconds.
     """
     series = table.frame[column]
     _refuse_missing(table, column, series.is_null(), "fill or drop these rows, or drop the column")
     if series.dtype == pl.String and series.cast(pl.Float64, strict=False).null_count():
         series = _iso_times(table, column, series)
     if series.dtype == pl.Date or isinstance(series.dtype, pl.Datetime):
-        return series.cast(pl.Datetime("us")).to_physical().to_numpy() / _MICROSECONDS
+        return _seconds(table, column, series)
     return _numbers(table, column, series).to_numpy()
 
 
@@ -82,7 +84,7 @@ def read_events(table: Table, column: str) -> tuple[tuple[str, ...], npt.NDArray
 
 
 def read_parts(table: Table, column: str) -> npt.NDArray[np.int8]:
-    """Read a given split: ``train``, ``valid`` (also ``val``, ``validation``) or ``test`` in every row.
+    """Read a given split: ``train``, ``valid`` (also ``val``, ``validation``) or ``test`` in every row, in any case.
 
     Returns
     -------
@@ -95,12 +97,14 @@ def read_parts(table: Table, column: str) -> npt.NDArray[np.int8]:
         If a value is another one or missing.
     """
     series = _names(table, column, table.frame[column])
-    parts = series.replace_strict(list(_PARTS), list(_PARTS.values()), default=None, return_dtype=pl.Int8)
+    parts = series.str.to_lowercase().replace_strict(
+        list(_PARTS), list(_PARTS.values()), default=None, return_dtype=pl.Int8
+    )
     wrong = parts.is_null()
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, not one of {', '.join(_PARTS)}",
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, not one of {', '.join(_PARTS)}",
             hint="mend it, or ignore the column with --split temporal, random or leave-last-out",
         )
     return parts.to_numpy()
@@ -115,6 +119,28 @@ def to_unit_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     exponent = int(np.frexp(np.nanmax(np.abs(values)))[1])
     scaled: npt.NDArray[np.float64] = np.ldexp(values, -exponent)
     return scaled
+
+
+def _seconds(table: Table, column: str, series: pl.Series) -> npt.NDArray[np.float64]:
+    """Give dates and times as seconds since 1970, in whole microseconds.
+
+    From the numbers behind them: a cast of a time that polars cannot show ends the process, not the command.
+    """
+    if isinstance(series.dtype, pl.Datetime) and series.dtype.time_unit == "ns":
+        series = series.cast(pl.Datetime("us"))  # towards the coarser unit nothing is out of range
+    physical = series.to_physical().to_numpy()
+    if isinstance(series.dtype, pl.Datetime):
+        seconds: npt.NDArray[np.float64] = physical / _PER_SECOND[series.dtype.time_unit]
+    else:
+        seconds = physical * _DAY_S
+    wrong = np.flatnonzero(np.abs(seconds) > _MAX_TIME_S)
+    if len(wrong):
+        raise DataError(
+            f"{table.path}: {column} in row {int(wrong[0]) + 1} is a time {seconds[wrong[0]]:.3g} seconds from 1970, "
+            "out of range",
+            hint=f"mend or drop the {len(wrong)} such rows: is the unit of the column right?",
+        )
+    return seconds
 
 
 def _names(table: Table, column: str, series: pl.Series) -> pl.Series:
@@ -141,7 +167,7 @@ def _numbers(table: Table, column: str, series: pl.Series) -> pl.Series:
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, not a finite number",
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, not a finite number",
             hint=f"mend or drop the {int(wrong.sum())} such rows",
         )
     return numbers
@@ -159,7 +185,7 @@ def _iso_times(table: Table, column: str, series: pl.Series) -> pl.Series:
             wrong = ~numeric  # most are numbers: the odd ones out are the others
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, neither a number nor an ISO 8601 time",
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, neither a number nor an ISO 8601 time",
             hint=f"mend or drop the {int(wrong.sum())} such rows",
         )
     return times

@@ -11,7 +11,7 @@ import polars as pl
 from gnas_search.data.columns import to_unit_range
 from gnas_search.data.ids import encode_ids
 from gnas_search.data.interactions import DataWarning, FeatureTable
-from gnas_search.data.tables import Table
+from gnas_search.data.tables import Table, shown
 from gnas_serve.errors import DataError
 from gnas_serve.vocabulary import Vocabulary
 
@@ -134,7 +134,7 @@ def _refuse_repeats(table: Table, id_column: str, rows: npt.NDArray[np.int32]) -
     if len(repeated):
         first = int(repeated.min())
         raise DataError(
-            f"{table.path}: {id_column} {table.frame[id_column][first]!r} in row {first + 1} occurs before",
+            f"{table.path}: {id_column} {shown(table.frame[id_column][first])} in row {first + 1} occurs before",
             hint=f"keep one row per id; {len(repeated)} rows are too many",
         )
 
@@ -191,7 +191,7 @@ def _finite(table: Table, series: pl.Series, numbers: pl.Series) -> pl.Series:
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{table.path}: feature {series.name} in row {row + 1} is {series[row]!r}, not a finite number",
+            f"{table.path}: feature {series.name} in row {row + 1} is {shown(series[row])}, not a finite number",
             hint=f"leave the {int(wrong.sum())} such values empty or mend them",
         )
     return numbers

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gnas_search.data.tables import Table, first_number_and_text
+from gnas_search.data.tables import Table, first_number_and_text, shown
 from gnas_serve.errors import DataError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS, Vocabulary
 
@@ -165,7 +165,7 @@ def _to_integers(table: Table, column: str, series: pl.Series) -> pl.Series:
     if wrong.any():
         row = int(wrong.arg_true()[0])
         raise DataError(
-            f"{table.path}: {column} in row {row + 1} is {series[row]!r}, not a 64-bit integer",
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, not a 64-bit integer",
             hint=f"mend the id, {_AS_TEXT}",
         )
     return numbers

@@ -25,14 +25,14 @@ from gnas_search.data.features import SideTable, read_features
 from gnas_search.data.fingerprint import fingerprint
 from gnas_search.data.ids import EncodedIds, encode_ids
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
-from gnas_search.data.tables import Table, find_table, read_table, require_table
-from gnas_serve.errors import ConfigError, DataError, unknown_name
+from gnas_search.data.tables import Table, find_table, read_table, require_table, shown
+from gnas_serve.errors import ConfigError, DataError, DataMismatchError, unknown_name
 
 CONFIG_FILE = "dataset.toml"
 ID_TYPES = ("auto", "integer", "text")
 SPLITS = ("auto", "leave-last-out", "random", "temporal")
 SINGLE_EVENT = "interaction"
-_SHOWN_CHARACTERS = 60
+_MAX_SEED = 2**32 - 1
 
 
 def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
@@ -55,8 +55,8 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
     raw: dict[str, Any] = {}
     if file.is_file():
         try:
-            raw = tomllib.loads(file.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
             raise ConfigError(f"{file} cannot be read: {error}", hint="mend the file") from error
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
@@ -87,7 +87,7 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
     return config
 
 
-def read_interactions(path: Path, config: DatasetConfig) -> Interactions:
+def read_interactions(path: Path, config: DatasetConfig, *, maker: str = "") -> Interactions:
     """Read, check and encode a data folder.
 
     Parameters
@@ -96,16 +96,20 @@ def read_interactions(path: Path, config: DatasetConfig) -> Interactions:
         Holds ``interactions.*`` and perhaps ``items.*`` and ``users.*``, each parquet, csv, tsv or jsonl.
     config
         Names of the columns, target event and so on.
+    maker
+        Where ``config`` is that of a study, checkpoint or artifact: which, for people.
 
     Raises
     ------
     DataError
         If a file is absent, unreadable or empty, a column absent, or a value unusable; names file and row.
+    DataMismatchError
+        If a column or the target event of ``maker`` is absent: it was made from other data.
     ConfigError
         If the target event does not occur.
     """
     table = require_table(path, "interactions")
-    _require_columns(table, config)
+    _require_columns(table, config, maker)
     users = encode_ids(table, config.user_column, config.id_type)
     items = encode_ids(table, config.item_column, config.id_type)
     for kind, encoded in (("users", users), ("items", items)):
@@ -135,7 +139,7 @@ def read_interactions(path: Path, config: DatasetConfig) -> Interactions:
         item_rows=items.rows,
         event_codes=codes,
         events=events,
-        target_event=_target_event(config, events, codes, parts),
+        target_event=_target_event(maker, config, events, codes, parts),
         timestamps=timestamps,
         ratings=ratings,
         parts=parts,
@@ -163,7 +167,7 @@ def _typed(source: str, name: str, value: object, accepted: tuple[type, ...]) ->
     accepts_whole = float in accepted and type(value) is int
     if type(value) not in accepted and not accepts_whole:
         wanted = " or ".join(kind.__name__ for kind in accepted if kind is not type(None))
-        raise ConfigError(f"{source}: {name} is {_shown(value)}, not of type {wanted}", hint="mend the value")
+        raise ConfigError(f"{source}: {name} is {shown(value)}, not of type {wanted}", hint="mend the value")
     problem = ""
     if isinstance(value, float) and not math.isfinite(value):
         problem = "not a finite number"
@@ -171,19 +175,16 @@ def _typed(source: str, name: str, value: object, accepted: tuple[type, ...]) ->
         problem = "more than a rating can be"
     elif isinstance(value, int) and name == "split_seed" and value < 0:
         problem = "below 0"
+    elif isinstance(value, int) and name == "split_seed" and value > _MAX_SEED:
+        problem = f"above {_MAX_SEED}"
     if problem:
-        raise ConfigError(f"{source}: {name} is {_shown(value)}, {problem}", hint="give a number within bounds")
+        raise ConfigError(f"{source}: {name} is {shown(value)}, {problem}", hint="give a number within bounds")
     if value == "":
         raise ConfigError(f"{source}: {name} is empty", hint="give a name, or leave it out")
     return float(value) if accepts_whole and isinstance(value, int) else value
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
-
-
-def _require_columns(table: Table, config: DatasetConfig) -> None:
+def _require_columns(table: Table, config: DatasetConfig, maker: str) -> None:
     defaults = DatasetConfig()
     required = ["user_column", "item_column"]
     # An optional column that was named on purpose must be there: ignoring the wish would change the answer.
@@ -194,13 +195,23 @@ def _require_columns(table: Table, config: DatasetConfig) -> None:
     for name in required:
         column = getattr(config, name)
         if column not in table.frame.columns:
+            if maker:
+                raise _made_from_other_data(maker, name, column, f"{table.path} has {', '.join(table.frame.columns)}")
             raise DataError(
                 f"{table.path} has no column {column!r}; found: {', '.join(table.frame.columns)}",
                 hint=f"name the right one with --{name.replace('_', '-')} or {name} in {CONFIG_FILE}",
             )
 
 
+def _made_from_other_data(maker: str, setting: str, value: str, found: str) -> DataMismatchError:
+    return DataMismatchError(
+        f"{maker} was made from other data: its {setting} is {value!r}, {found}",
+        hint="give the data it was made from, or start anew",
+    )
+
+
 def _target_event(
+    maker: str,
     config: DatasetConfig,
     events: tuple[str, ...],
     codes: npt.NDArray[np.int16],
@@ -208,6 +219,8 @@ def _target_event(
 ) -> str | None:
     if config.target_event is not None:
         if config.target_event not in events:
+            if maker:
+                raise _made_from_other_data(maker, "target_event", config.target_event, f"here are {', '.join(events)}")
             raise unknown_name("event", config.target_event, events)
         return config.target_event
     if parts is not None:

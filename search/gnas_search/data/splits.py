@@ -19,7 +19,7 @@ from gnas_serve.errors import ConfigError, DataError, DataMismatchError
 _SHOWN_DIGITS = 12
 
 
-def load_dataset(path: Path, config: DatasetConfig) -> Dataset:
+def load_dataset(path: Path, config: DatasetConfig, *, maker: str = "") -> Dataset:
     """Read and split a data folder and let go of the test part: for search and training.
 
     Raises
@@ -27,10 +27,10 @@ def load_dataset(path: Path, config: DatasetConfig) -> Dataset:
     DataError, ConfigError
         As :func:`~gnas_search.data.readers.read_interactions` and :func:`split`.
     """
-    return split(read_interactions(path, config))[0]
+    return split(read_interactions(path, config, maker=maker))[0]
 
 
-def load_with_test(path: Path, config: DatasetConfig) -> tuple[Dataset, TestPart]:
+def load_with_test(path: Path, config: DatasetConfig, *, maker: str = "") -> tuple[Dataset, TestPart]:
     """Read and split a data folder: for `evaluate` alone.
 
     Raises
@@ -38,7 +38,7 @@ def load_with_test(path: Path, config: DatasetConfig) -> tuple[Dataset, TestPart
     DataError, ConfigError
         As :func:`load_dataset`, and if the test part is empty.
     """
-    dataset, test = split(read_interactions(path, config))
+    dataset, test = split(read_interactions(path, config, maker=maker))
     if not test.user_ids:
         raise DataError(
             f"{path} has no test interaction of the target event", hint="give one in the split column, or another split"
@@ -165,6 +165,9 @@ def _before_held_out(
 ) -> tuple[Pairs, Pairs]:
     """Give the other events that the selection and the final graph may know."""
     in_selection, in_final = others.parts == TRAIN, others.parts != TEST
+    if others.times is None and len(others.users):
+        message = "no timestamps: other events may lie after the held-out ones"
+        warnings.append(DataWarning("untimed_events", len(others.users), message))
     if others.times is not None and policy != "random":
         asked = np.full((2, num_users), np.inf)
         for line, part in zip(asked, (valid, test), strict=True):

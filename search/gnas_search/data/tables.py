@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from gnas_serve.errors import DataError
 
 FORMATS = ("parquet", "csv", "tsv", "jsonl")
 _REASON_CHARACTERS = 160
+_SHOWN_CHARACTERS = 40
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_RENAMED = re.compile(r"(.*)_duplicated_\d+\Z", re.DOTALL)  # what polars calls a column whose name was there before
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ def first_number_and_text(path: Path, column: str) -> tuple[tuple[int, int | flo
     """
     number: tuple[int, int | float] | None = None
     text: tuple[int, str] | None = None
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for row, line in enumerate((line for line in lines if line.strip()), start=1):
             value = json.loads(line).get(column)
             if isinstance(value, str):
@@ -110,15 +115,22 @@ def first_number_and_text(path: Path, column: str) -> tuple[tuple[int, int | flo
     return None
 
 
+def shown(value: object) -> str:
+    """Give a value for a message: as written in code, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
 def _parse(path: Path) -> pl.DataFrame:
     if path.suffix == ".parquet":
         return pl.read_parquet(path, glob=False)
     if path.suffix == ".jsonl":
         # Every row counts for the schema: a late row of another type would otherwise be read as null.
         # Bytes, since brackets in a path would be read as a pattern of many files.
-        return pl.read_ndjson(path.read_bytes(), infer_schema_length=None)
+        return pl.read_ndjson(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), infer_schema_length=None)
     # Text first, types later: only so can a value that is no number be named with its row.
-    frame = pl.read_csv(path, separator="\t" if path.suffix == ".tsv" else ",", infer_schema=False, glob=False)
+    frame = pl.read_csv(path, separator=_SEPARATORS[path.suffix], infer_schema=False, glob=False)
+    _check_header(path, frame.columns)
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if frame.height and blank[-1]:  # blank lines at the end of a file are no rows
         filled = (~blank).arg_true()
@@ -126,13 +138,32 @@ def _parse(path: Path) -> pl.DataFrame:
     return frame
 
 
+def _check_header(path: Path, columns: list[str]) -> None:
+    """Refuse a header that was cut at the wrong separator, or that names a column twice."""
+    wrong = [other for other in (",", ";", "\t") if other != _SEPARATORS[path.suffix] and other in columns[0]]
+    if len(columns) == 1 and wrong:
+        raise DataError(
+            f"{path} is separated by {wrong[0]!r}, a {path.suffix[1:]} file by {_SEPARATORS[path.suffix]!r}",
+            hint=f"write it with {_SEPARATORS[path.suffix]!r}" + (", or name it .tsv" if wrong[0] == "\t" else ""),
+        )
+    if any(_RENAMED.match(name) for name in columns):
+        header = pl.read_csv(
+            path, separator=_SEPARATORS[path.suffix], has_header=False, n_rows=1, infer_schema=False, glob=False
+        ).row(0)
+        twice = next((name for name in header if header.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"{path} has the column {twice!r} twice", hint="rename or drop one of the two")
+
+
 def _reason(path: Path, error: Exception) -> str:
     if path.suffix == ".jsonl":
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
             for row, line in enumerate((line for line in lines if line.strip()), start=1):
                 try:
                     if not isinstance(json.loads(line), dict):
                         return f"row {row} is not a JSON object"
+                except RecursionError:
+                    return f"row {row} is nested too deeply"
                 except ValueError as problem:
                     return f"row {row}: {problem}"
     lines_of_error = str(error).strip().splitlines() or [type(error).__name__]

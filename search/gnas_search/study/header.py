@@ -104,6 +104,8 @@ class StudyHeader:
                     f"{path}: format version {body['format_version']} is newer than {FORMAT_VERSION}",
                     hint="install a newer gnas-serve, or search again with this one",
                 )
+            if not _has_types(body):
+                raise IntegrityError(f"{path} holds a value of the wrong type", hint="restore it, or search again")
             return cls(
                 fingerprint=body["data"]["fingerprint"],
                 policy=body["data"]["policy"],
@@ -113,7 +115,7 @@ class StudyHeader:
                 seed=body["seed"],
                 objective=body["objective"],
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise IntegrityError(f"{path} is unreadable: {error}", hint="restore it, or search again") from error
 
     def require_space(self, space: SearchSpace, folder: Path) -> None:
@@ -172,6 +174,20 @@ class StudyHeader:
             hint="leave the flag out to go on with the study, or choose another --out",
             code="study_differs",
         )
+
+
+def _has_types(body: dict[str, Any]) -> bool:
+    texts = (body["data"]["fingerprint"], body["data"]["policy"], body["strategy"], body["objective"])
+    config, defaults = body["data"]["config"], DatasetConfig().to_json()
+    settings = (
+        isinstance(config[name], (str, type(None)))
+        if name == "target_event"
+        else isinstance(config[name], (int, float, type(None)))
+        if name == "min_rating"
+        else type(config[name]) is type(default)
+        for name, default in defaults.items()
+    )
+    return all(isinstance(text, str) for text in texts) and type(body["seed"]) is int and all(settings)
 
 
 def begin(

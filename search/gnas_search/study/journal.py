@@ -83,7 +83,7 @@ def mend_journal(folder: Path) -> None:
     """
     (folder / _APPEND_LOCK).unlink(missing_ok=True)
     path = folder / JOURNAL
-    if not path.exists():
+    if not path.is_file():  # what stands there instead is refused when the journal is opened
         return
     raw = path.read_bytes()
     kept = raw.rfind(b"\n") + 1
@@ -92,6 +92,8 @@ def mend_journal(folder: Path) -> None:
         json.loads(raw[last:kept] or b"{}")
     except ValueError:
         kept = last
+    except RecursionError:  # a whole line, but none of ours: refused when the journal is opened
+        return
     if kept < len(raw):
         with path.open("r+b") as stream:
             stream.truncate(kept)
@@ -114,6 +116,8 @@ def open_journal(folder: Path, *, create: bool) -> optuna.Study:
         If the journal is damaged anywhere but in its last line.
     """
     path = folder / JOURNAL
+    if path.is_dir():
+        raise IntegrityError(f"{path} is a folder", hint="restore the file, or search again")
     if not path.exists() and not create:
         return optuna.create_study(direction="maximize")
     try:
@@ -121,6 +125,6 @@ def open_journal(folder: Path, *, create: bool) -> optuna.Study:
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
         if optuna.get_all_study_names(storage):
             return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
     return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, direction="maximize")

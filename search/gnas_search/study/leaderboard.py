@@ -10,7 +10,7 @@ from gnas_search.study.records import STATES, Measurement
 from gnas_search.study.study import Study
 from gnas_serve.errors import NoViableTrialError
 
-NOT_SERVABLE = "not servable in this version"
+NOT_SERVABLE = "not servable"
 
 
 def leaderboard(study: Study) -> dict[str, Any]:
@@ -36,8 +36,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
     for trial, measured in study.ranking:
         remarks = []
         if measured.stopped == "deadline":
-            what = "cut" if measured.is_cut else "stopped"
-            remarks = [f"{what} after {len(measured.history)} of {measured.epochs} epochs"]
+            remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
         model = trial.spec.summary() if trial.spec is not None else ""
         rows.append(_row(trial.key, "gnn", trial.number, model, measured, remarks, shipped))
     return {

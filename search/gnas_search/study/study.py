@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import optuna
 
 from gnas_search.architecture import ArchitectureSpec
@@ -16,6 +15,7 @@ from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.records import Baseline, Measurement, Trial, read_trial
 from gnas_search.study.verdict import Verdict, decide
+from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
 BASELINE_PREFIX = "baseline."
@@ -94,11 +94,11 @@ class Study:
         """
         path = metrics_path(self.folder, name)
         try:
-            stored: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
-            recall, ndcg = stored.astype(np.float64)
-        except (OSError, ValueError, EOFError) as error:
+            recall, ndcg = read_array(path, (np.float32,), (2, None)).astype(np.float64)
+        except IntegrityError as error:
+            reason = error.message.removeprefix(f"{path} ")
             raise IntegrityError(
-                f"{path} is missing or damaged: {error}", hint="restore it, or search again"
+                f"{path} is missing or damaged: it {reason}", hint="restore it, or search again"
             ) from error
         return UserMetrics(recall=recall, ndcg=ndcg)
 
@@ -114,10 +114,18 @@ class Study:
         gnn = next((trial for trial, _ in self.ranking), None)
         simple = next((baseline for baseline in self.baselines if baseline.servable), None)
         other = next((baseline for baseline in self.baselines if not baseline.servable), None)
+        names = [gnn.key] if gnn is not None else []
+        names += [baseline.name for baseline in (simple, other) if baseline is not None]
+        found = {name: self.per_user(name).ndcg for name in names}
+        if len({len(ndcg) for ndcg in found.values()}) > 1:
+            raise IntegrityError(
+                f"{self.folder / _METRICS}: the models were measured on different numbers of users",
+                hint="restore the files, or search again",
+            )
         return decide(
-            None if gnn is None else (gnn, self.per_user(gnn.key).ndcg),
-            None if simple is None else (simple, self.per_user(simple.name).ndcg),
-            unservable=None if other is None else (other, self.per_user(other.name).ndcg),
+            None if gnn is None else (gnn, found[gnn.key]),
+            None if simple is None else (simple, found[simple.name]),
+            unservable=None if other is None else (other, found[other.name]),
             seed=self.header.seed,
         )
 

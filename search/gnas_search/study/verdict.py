@@ -119,13 +119,23 @@ def _choose(gnn: tuple[Trial, NdcgPerUser] | None, baseline: tuple[Baseline, Ndc
             name, "baseline", None, MARGIN_NDCG, f"ship {name}: no graph network was trained to a usable end"
         )
     if baseline is None:
-        return Verdict(gnn[0].key, "gnn", None, MARGIN_NDCG, f"ship {gnn[0].key}: no servable baseline is usable")
+        reason = f"ship {gnn[0].key}: no servable baseline is usable{_cut(gnn[0])}"
+        return Verdict(gnn[0].key, "gnn", None, MARGIN_NDCG, reason)
     gain = paired_interval(gnn[1], baseline[1], seed)
-    against = f"trial {gnn[0].number} ({gnn[0].key}) against {baseline[0].name}: {_figures(gain)}"
+    against = f"trial {gnn[0].number} ({gnn[0].key}) against {baseline[0].name}: {_figures(gain)}{_cut(gnn[0])}"
     if gain.low > 0 and gain.value >= MARGIN_NDCG:
         return Verdict(gnn[0].key, "gnn", gain, MARGIN_NDCG, f"ship the graph network: {against}")
     short = "within the noise" if gain.low <= 0 else f"below the margin of {MARGIN_NDCG}"
     return Verdict(baseline[0].name, "baseline", gain, MARGIN_NDCG, f"ship the simple model: {against}, {short}")
+
+
+def _cut(trial: Trial) -> str:
+    """Say that time stopped a trial before it could show what it is worth; empty where it did not."""
+    measured = trial.measured
+    if measured is None or measured.stopped != "deadline":
+        return ""
+    done = f"{'cut' if measured.is_cut else 'stopped'} after {len(measured.history)} of {measured.epochs} epochs"
+    return f" ({done}: a longer budget may do better)"
 
 
 def _figures(gain: Interval) -> str:

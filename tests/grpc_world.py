@@ -1,0 +1,56 @@
+"""The gRPC door over a real artifact, on an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.calls import Calls
+from gnas_serve.service.errors import CODE_KEY
+from gnas_serve.service.grpc import GrpcDoor
+from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
+from gnas_serve.service.settings import Settings
+from gnas_serve.service.telemetry import Telemetry
+
+
+class World:
+    """One gRPC door, on an event loop in a thread of its own."""
+
+    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
+        self.recommender = recommender or Recommender.load(artifact)
+        self.registry = CollectorRegistry()
+        telemetry = Telemetry(self.registry)
+        chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
+        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.target = f"127.0.0.1:{self.run(self.door.open())}"
+        self.channel = grpc.insecure_channel(self.target)
+        self.stub = RecommenderStub(self.channel)
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+
+    def close(self) -> None:
+        self.channel.close()
+        self.run(self.door.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str]:
+    with pytest.raises(grpc.RpcError) as raised:
+        call()
+    error: Any = raised.value
+    return error.code(), dict(error.trailing_metadata() or ()).get(CODE_KEY, ""), error.details()
