@@ -4,6 +4,7 @@ import json
 import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from planted_checkpoint import planted_checkpoint
@@ -190,31 +191,35 @@ def test_a_breached_gate_is_exit_6_with_a_report(checkpoint, tmp_path, capsys):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.fixture
+@contextmanager
 def small_files():
-    """No file of this process may grow beyond 4 kB: what a full disk does, at a known place."""
+    """No file of this process may grow beyond 4 kB: what a full disk does, at a known place.
+
+    Only within the block: pytest's own output may go to a file that is larger already.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # Without labels nothing is rehearsed, so that the first file that does not fit is one of the artifact's own.
 @pytest.mark.parametrize("valid_per_user", [0, 3])
-def test_no_room_for_the_artifact(tmp_path, small_files, valid_per_user):
+def test_no_room_for_the_artifact(tmp_path, valid_per_user):
     trained = planted_checkpoint(valid_per_user=valid_per_user)
     profile = ExportProfile.load("exact")
     decisions = Decisions(profile, "never")
-    small_files()
-    with pytest.raises(StorageError, match="cannot write") as caught:
+    with pytest.raises(StorageError, match="cannot write") as caught, small_files():
         pipeline.export(trained, profile, tmp_path / "a", ranker="never", decisions=decisions)
     assert caught.value.exit_code == 10
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_room_for_the_checkpoint(tmp_path, small_files):
+def test_no_room_for_the_checkpoint(tmp_path):
     trained = planted_checkpoint()
-    small_files()
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot write"), small_files():
         trained.save(tmp_path / "checkpoint")
     assert list(tmp_path.iterdir()) == []
 
