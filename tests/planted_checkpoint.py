@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy.sparse as sp
 
-from gnas_search.checkpoint import Checkpoint, Fit
+from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
+from gnas_search.fit import Branch, Fit
+from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.vocabulary import Vocabulary
 
 
@@ -39,18 +43,16 @@ def planted_checkpoint(
     best = np.argsort(-appeal, axis=1)[:, : events_per_user + valid_per_user]
     best = rng.permuted(best, axis=1)
     features = FeatureTable(("liked", "price"), np.stack([liked, rng.standard_normal(num_items)], 1).astype(np.float32))
-    final = Fit(
+    final = single_fit(
         users + 0.02 * rng.standard_normal(users.shape).astype(np.float32),
         items + 0.02 * rng.standard_normal(items.shape).astype(np.float32),
-        3,
     )
     return Checkpoint(
         name="planted",
         spec={"baseline": "planted"},
-        scorer="dot",
         users=Vocabulary.from_ids(np.arange(num_users) + 1000),
         items=Vocabulary.from_ids([f"item-{row:05d}" for row in range(num_items)]),
-        selection=Fit(users, items, 3),
+        selection=single_fit(users, items),
         final=final,
         train=_matrix(best[:, valid_per_user:], num_items),
         valid=_matrix(best[:, :valid_per_user], num_items),
@@ -65,6 +67,81 @@ def planted_checkpoint(
         target_event=None,
         seed=seed,
     )
+
+
+def single_fit(users: np.ndarray, items: np.ndarray, kind: str = "gnn") -> Fit:
+    """Give a fit of one branch."""
+    facts = BranchFacts(f"planted {kind}", kind, items.shape[1])
+    return Fit((Branch(facts, np.asarray(users, np.float32), np.asarray(items, np.float32)),), 3)
+
+
+def blended_checkpoint(
+    *,
+    num_users: int = 300,
+    num_items: int = 240,
+    filter_dim: int = 24,
+    gnn_dim: int = 8,
+    links: int = 12,
+    events_per_user: int = 14,
+    seed: int = 0,
+) -> Checkpoint:
+    """Blend all kinds of branches over planted interactions, each fit made from its own interactions.
+
+    A low-pass filter with its exact fold-in map, planted tastes of unit length in the place of a trained network,
+    popularity, and two-hop links (none for ``links=0``); weighted so that each of them moves the lists.
+    """
+    planted = planted_checkpoint(
+        num_users=num_users,
+        num_items=num_items,
+        dim=gnn_dim,
+        events_per_user=events_per_user,
+        with_features=False,
+        seed=seed,
+    )
+
+    def fit(tastes: Fit, matrix: sp.csr_matrix) -> Fit:
+        users = tastes.user_vectors / np.linalg.norm(tastes.user_vectors, axis=1, keepdims=True)
+        gnn = Branch(BranchFacts("tastes", "gnn", gnn_dim, unit_length=True), users, tastes.item_vectors)
+        counts = np.bincount(matrix.indices, minlength=num_items)
+        popularity = Branch(
+            BranchFacts("popularity", "popularity", 1),
+            np.ones((num_users, 1), np.float32),
+            np.log1p(counts).astype(np.float32)[:, None],
+        )
+        parts = [_filter(matrix, filter_dim).weighted(20.0), gnn.weighted(1.5), popularity.weighted(0.2)]
+        if links:
+            parts.append(_two_hop(matrix, links).weighted(0.5))
+        return Fit(tuple(parts), 3)
+
+    return replace(
+        planted,
+        name="blend",
+        spec={"blend": "planted"},
+        selection=fit(planted.selection, planted.train),
+        final=fit(planted.final, planted.seen()),
+    )
+
+
+def _filter(matrix: sp.csr_matrix, dim: int) -> Branch:
+    """Keep the ``dim`` smoothest directions of the normalised interactions."""
+    per_user, per_item = (np.maximum(np.asarray(matrix.sum(axis)).ravel(), 1.0) for axis in (1, 0))
+    normalised = (sp.diags(per_user**-0.5) @ matrix @ sp.diags(per_item**-0.5)).toarray()
+    axes = np.linalg.svd(normalised, full_matrices=False)[2][:dim].T  # (I, d)
+    # The history vector of these item vectors, n ** -.5 * sum of count ** -1 * item, is the user vector itself.
+    facts = BranchFacts("low pass", "filter", dim, item_power=1.0, history_power=0.5)
+    fold_in = np.concatenate([np.eye(dim), np.zeros((1, dim))]).astype(np.float32)
+    users, items = normalised @ axes, axes * per_item[:, None] ** 0.5
+    return Branch(facts, users.astype(np.float32), items.astype(np.float32), fold_in)
+
+
+def _two_hop(matrix: sp.csr_matrix, most: int) -> Branch:
+    """Link every item to those that it shares most users with."""
+    shared = (matrix.T @ matrix).toarray().astype(np.float32)
+    np.fill_diagonal(shared, 0)
+    shared /= np.sqrt(np.maximum(shared.sum(axis=1), 1))[:, None]
+    shared[shared < np.sort(shared, axis=1)[:, -most][:, None]] = 0
+    nobody = (np.empty((count, 0), np.float32) for count in matrix.shape)
+    return Branch(BranchFacts("two hops", "two-hop", 0), *nobody, neighbours=sp.csr_matrix(shared))
 
 
 def _matrix(rows: np.ndarray, num_items: int) -> sp.csr_matrix:
@@ -114,7 +191,6 @@ def refitted_checkpoint(
     checkpoint = Checkpoint(
         name="refitted",
         spec={"baseline": "refitted"},
-        scorer="dot",
         users=Vocabulary.from_ids(np.arange(num_users) + 1000),
         items=Vocabulary.from_ids(np.arange(num_items)),
         selection=_factorised(train, dim, liked, scale=1.0, seed=seed + 1),
@@ -146,7 +222,7 @@ def _factorised(matrix: sp.csr_matrix, dim: int, blind_to: np.ndarray, *, scale:
     item_vectors = (basis @ right.T)[:, :dim] @ turned
     direction = blind_to - blind_to.mean()
     item_vectors -= np.outer(direction, direction @ item_vectors) / (direction @ direction)
-    return Fit((left[:, :dim] @ turned).astype(np.float32), item_vectors.astype(np.float32), 3)
+    return single_fit((left[:, :dim] @ turned).astype(np.float32), item_vectors.astype(np.float32))
 
 
 def _ragged(rows: list[np.ndarray], num_items: int) -> sp.csr_matrix:

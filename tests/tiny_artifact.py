@@ -1,18 +1,30 @@
-"""A real artifact, small enough to build in milliseconds, written file by file from the layout."""
+"""Real artifacts, small enough to build in milliseconds, written file by file from the layout."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import faiss
 import numpy as np
 from onnx import TensorProto, helper
 
+from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
+from gnas_serve.runtime.cold_start import history_vector
+from gnas_serve.runtime.embeddings import quantize_rows
 from gnas_serve.vocabulary import Vocabulary
 
 SEEN_PER_USER = 6
+BLEND = (
+    BranchFacts("low-pass", "filter", 6, item_power=0.3, history_power=0.8),
+    BranchFacts("links", TWO_HOP, 0, history_power=0.5),
+    BranchFacts("net", "gnn", 4, unit_length=True),
+    BranchFacts("prior", "popularity", 1),
+)
+CLOSED_FORM = tuple(branch for branch in BLEND if branch.kind != "gnn")
 
 
 def write_tiny_artifact(
@@ -26,7 +38,7 @@ def write_tiny_artifact(
     cross: tuple[str, ...] = ("score",),
     weights: tuple[float, ...] = (1.0,),
 ) -> Path:
-    """Write an artifact in the `exact` form: float32 vectors, flat index, a ranker that keeps the retrieval score.
+    """Write an artifact of one branch in the `exact` form: float32 vectors, flat index, the retrieval score kept.
 
     Parameters
     ----------
@@ -45,38 +57,165 @@ def write_tiny_artifact(
         ``folder``.
     """
     rng = np.random.default_rng(seed)
-    users = _vocabulary("user", 1000, num_users, text_ids=text_ids)
-    items = _vocabulary("item", 2000, num_items, text_ids=text_ids)
-    seen = np.stack([np.sort(rng.choice(num_items, SEEN_PER_USER, replace=False)) for _ in range(num_users)])
-    arrays: dict[str, np.ndarray] = {
-        LAYOUT.user_ids: users.values,
-        LAYOUT.item_ids: items.values,
+    arrays = _seen(rng, num_users, num_items) | {
         LAYOUT.user_vectors: rng.standard_normal((num_users, dim), dtype=np.float32),
         LAYOUT.item_vectors: rng.standard_normal((num_items, dim), dtype=np.float32),
+        LAYOUT.fold_in: np.vstack([np.eye(dim), np.zeros((1, dim))]).astype(np.float32).ravel(),
+    }
+    manifest = _manifest(seed, arrays, (BranchFacts("tiny", "gnn", dim),), cross)
+    return _write(folder, manifest, arrays, weights, text_ids=text_ids)
+
+
+def write_blended_artifact(
+    folder: Path,
+    *,
+    num_users: int = 60,
+    num_items: int = 80,
+    branches: tuple[BranchFacts, ...] = BLEND,
+    tables: str = "float32",
+    projected: bool = False,
+    newcomers: str = "fold_in",
+    without_history: int = 0,
+    seed: int = 0,
+    cross: tuple[str, ...] = ("score",),
+    weights: tuple[float, ...] = (1.0,),
+) -> Path:
+    """Write an artifact whose scores add up from several branches.
+
+    Every user vector is what the fold-in map of its branch makes of the user's history, so the maps are exact for
+    float32 tables.
+
+    Parameters
+    ----------
+    branches
+        :data:`BLEND` or a part of it.
+    tables
+        ``"float32"``, ``"float16"`` or ``"int8"``.
+    projected
+        An IVF index (all lists probed) over two columns of the image of a projection; else a flat index.
+    without_history
+        So many last users have no items: zeros, but for the popularity column.
+    """
+    rng = np.random.default_rng(seed)
+    wide = [branch for branch in branches if branch.kind != TWO_HOP]
+    arrays = _seen(rng, num_users, num_items)
+    if without_history:
+        keep = (num_users - without_history) * SEEN_PER_USER
+        arrays[LAYOUT.seen_offsets] = np.minimum(arrays[LAYOUT.seen_offsets], keep)
+        arrays[LAYOUT.seen_items] = arrays[LAYOUT.seen_items][:keep]
+    counts, offsets = arrays[LAYOUT.item_counts], arrays[LAYOUT.seen_offsets]
+    histories = np.split(arrays[LAYOUT.seen_items], offsets[1:-1])
+    users, items, maps = [], [], []
+    for branch in wide:
+        matrix = rng.standard_normal((branch.width + 1, branch.width)).astype(np.float32)
+        vectors = rng.standard_normal((num_items, branch.width)).astype(np.float32)
+        if branch.kind == "popularity":
+            matrix[:] = [[0.0], [1.0]]
+            vectors[:, 0] = 0.3 * np.log1p(counts)
+        else:
+            matrix[-1] = 0.0
+        summaries = np.stack(
+            [history_vector(vectors[rows], counts[rows], branch.item_power, branch.history_power) for rows in histories]
+        )
+        folded = summaries @ matrix
+        if branch.unit_length:
+            folded /= np.maximum(np.linalg.norm(folded, axis=1, keepdims=True), 1e-12)
+        users.append(folded)
+        items.append(vectors)
+        maps.append(matrix.ravel())
+    arrays[LAYOUT.fold_in] = np.concatenate(maps)
+    for (name, scales), parts in {
+        (LAYOUT.user_vectors, LAYOUT.user_scales): users,
+        (LAYOUT.item_vectors, LAYOUT.item_scales): items,
+    }.items():
+        vectors = np.concatenate(parts, axis=1)
+        if tables == "int8":
+            arrays[name], arrays[scales] = quantize_rows(vectors, spans(branches))
+        else:
+            arrays[name] = vectors.astype(tables)
+    if any(branch.kind == TWO_HOP for branch in branches):
+        arrays |= _neighbours(rng, num_items)
+    manifest = replace(_manifest(seed, arrays, branches, cross), newcomers=newcomers)
+    index = None
+    if projected:
+        projection = rng.standard_normal((sum(branch.width for branch in wide), 2)).astype(np.float32)
+        arrays[LAYOUT.projection] = projection
+        manifest = replace(manifest, index=IndexFacts("ivf", 2, nprobe=3))
+        index = ivf_bytes(np.concatenate(items, axis=1) @ projection, lists=3)
+    return _write(folder, manifest, arrays, weights, index=index)
+
+
+def ivf_bytes(vectors: np.ndarray, lists: int) -> bytes:
+    """Build an IVF index over some vectors, as bytes of its file."""
+    structure = faiss.IndexIVFFlat(
+        faiss.IndexFlatL2(vectors.shape[1]), vectors.shape[1], lists, faiss.METRIC_INNER_PRODUCT
+    )
+    structure.cp.min_points_per_centroid = 1  # no warning
+    structure.train(vectors)
+    structure.add(vectors)
+    return bytes(faiss.serialize_index(structure).tobytes())
+
+
+def _seen(rng: np.random.Generator, num_users: int, num_items: int) -> dict[str, np.ndarray]:
+    seen = np.stack([np.sort(rng.choice(num_items, SEEN_PER_USER, replace=False)) for _ in range(num_users)])
+    return {
         LAYOUT.item_counts: np.bincount(seen.ravel(), minlength=num_items).astype(np.int32),
         LAYOUT.seen_offsets: np.arange(num_users + 1, dtype=np.int64) * SEEN_PER_USER,
         LAYOUT.seen_items: seen.ravel().astype(np.int32),
-        LAYOUT.fold_in: np.vstack([np.eye(dim), np.zeros((1, dim))]).astype(np.float32),
     }
+
+
+def _neighbours(rng: np.random.Generator, num_items: int) -> dict[str, np.ndarray]:
+    """Link every item to up to seven others, some to none."""
+    lists = [np.sort(rng.choice(num_items, rng.integers(0, 8), replace=False)) for _ in range(num_items)]
+    return {
+        LAYOUT.neighbour_offsets: np.cumsum([0, *map(len, lists)]).astype(np.int64),
+        LAYOUT.neighbour_items: np.concatenate(lists).astype(np.int32),
+        LAYOUT.neighbour_values: rng.uniform(0.5, 12.0, sum(map(len, lists))).astype(np.float16),
+    }
+
+
+def _manifest(
+    seed: int, arrays: dict[str, np.ndarray], branches: tuple[BranchFacts, ...], cross: tuple[str, ...]
+) -> Manifest:
+    dim = sum(branch.width for branch in branches)
+    return Manifest(
+        name="tiny",
+        version=f"test-{seed}",
+        profile="exact",
+        num_users=len(arrays[LAYOUT.seen_offsets]) - 1,
+        num_items=len(arrays[LAYOUT.item_counts]),
+        embedding_dim=dim,
+        branches=branches,
+        newcomers="fold_in",
+        index=IndexFacts("flat", dim),
+        ranker=RankerFacts("retrieval", "fp32", candidates=40, cross=cross),
+        metrics={"ndcg@20": 0.125},
+    )
+
+
+def _write(
+    folder: Path,
+    manifest: Manifest,
+    arrays: dict[str, np.ndarray],
+    weights: tuple[float, ...],
+    *,
+    text_ids: bool = False,
+    index: bytes | None = None,
+) -> Path:
+    users = _vocabulary("user", 1000, manifest.num_users, text_ids=text_ids)
+    items = _vocabulary("item", 2000, manifest.num_items, text_ids=text_ids)
+    arrays |= {LAYOUT.user_ids: users.values, LAYOUT.item_ids: items.values}
     if users.offsets is not None and items.offsets is not None:
         arrays |= {LAYOUT.user_id_offsets: users.offsets, LAYOUT.item_id_offsets: items.offsets}
     with atomic_folder(folder) as temporary:
         for name, array in arrays.items():
             np.save(temporary / name, array, allow_pickle=False)
+        if index is not None:
+            (temporary / LAYOUT.index).write_bytes(index)
         (temporary / LAYOUT.ranker).write_bytes(_linear_ranker(weights))
         (temporary / LAYOUT.decisions).write_bytes(canonical_json({}))
-        Manifest(
-            name="tiny",
-            version=f"test-{seed}",
-            profile="exact",
-            scorer="dot",
-            num_users=num_users,
-            num_items=num_items,
-            embedding_dim=dim,
-            index=IndexFacts("flat"),
-            ranker=RankerFacts("retrieval", "fp32", candidates=40, cross=cross),
-            metrics={"ndcg@20": 0.125},
-        ).write(temporary)
+        manifest.write(temporary)
     return folder
 
 

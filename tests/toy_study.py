@@ -1,4 +1,4 @@
-"""A toy study: data of four tastes, and a slot that gives each architecture a fixed quality without training."""
+"""A toy study: data of four tastes, and a slot that gives each model a fixed quality without training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from gnas_search.architecture import MAX_LAYERS, ArchitectureSpec
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form, with_prior
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.evaluate import UserMetrics
+from gnas_search.fit import Branch, Fit
 from gnas_search.slots import Job, Outcome
 from gnas_search.space import SearchSpace
+from gnas_search.specs import BranchSpec, kind_of
 from gnas_search.study import Limits, Study, begin, run
 from gnas_search.train import EpochResult
+from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.vocabulary import Vocabulary
 
 NUM_USERS, NUM_ITEMS = 60, 40
@@ -24,6 +28,8 @@ SMALL: dict[str, Any] = {
     "genes": {"num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "embedding_dim": [8, 16]},
     "start": [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}],
 }
+ROUND = ("filter", "two-hop", "filter", "gnn")
+"""Whose turn it is in a space of all families, over and over."""
 
 
 def make_dataset(fingerprint: str = "a" * 64) -> Dataset:
@@ -52,11 +58,32 @@ def make_dataset(fingerprint: str = "a" * 64) -> Dataset:
     )
 
 
-class ToySlot:
-    """Gives each architecture a fixed quality per user; does ``mischief`` at the chosen jobs."""
+def quality(spec: BranchSpec) -> float:
+    """Say how good the toy slot finds a model, networks best, within 0..1; equal for equal keys alone."""
+    spec = spec.canonical()
+    if isinstance(spec, ArchitectureSpec):
+        return 0.9 - 0.09 * len(spec.layers) + 0.0009 * spec.embedding_dim
+    if isinstance(spec, FilterSpec):
+        return 0.5 + 0.0001 * spec.rank - 0.1 * abs(spec.user_power - 0.25) - 0.001 * spec.strength
+    assert isinstance(spec, TwoHopSpec)
+    return 0.4 - 0.1 * abs(spec.source_power - 0.5) + 0.0001 * spec.neighbours
 
-    def __init__(self, mischief: dict[int, Callable[[], None]] | None = None, level: float = 0.9) -> None:
+
+def toy_fit(spec: BranchSpec) -> Fit:
+    """Fit a closed form; in the place of a network, give vectors that have an inkling of what is held out."""
+    data = make_dataset()
+    if not isinstance(spec, ArchitectureSpec):
+        return Fit(with_prior(fit_closed_form(spec, data.selection, seed=0), data.selection), 0)
+    items = np.random.default_rng(0).standard_normal((NUM_ITEMS, 12)).astype(np.float32)
+    return Fit((Branch(BranchFacts(spec.key(), "gnn", 12), data.final.positives @ items, items),), 1)
+
+
+class ToySlot:
+    """Gives each model a fixed quality per user; does ``mischief`` at the chosen jobs."""
+
+    def __init__(self, mischief: dict[int, Callable[[], None]] | None = None, level: float = 1.0) -> None:
         self.jobs: list[Job] = []
+        self.fitted: list[str] = []
         self.mischief = mischief or {}
         self.level = level
         self.users = int(np.count_nonzero(np.diff(make_dataset().valid.indptr)))
@@ -66,16 +93,24 @@ class ToySlot:
 
     def advance(self, on_epoch: Callable[[EpochResult], None]) -> bool:
         self.mischief.get(len(self.jobs) - 1, lambda: None)()
-        on_epoch(EpochResult(1, 0.5, 0.1, 0.01))
+        if isinstance(self.jobs[-1].spec, ArchitectureSpec):
+            on_epoch(EpochResult(1, 0.5, 0.1, 0.01))
         return False
 
     def result(self) -> Outcome:
         spec = self.jobs[-1].spec
-        quality = self.level * (1 - 0.1 * len(spec.layers) + 0.001 * spec.embedding_dim)
-        ndcg = np.full(self.users, quality) + np.linspace(-0.01, 0.01, self.users)
+        found = self.level * quality(spec)
+        ndcg = np.full(self.users, found) + np.linspace(-0.01, 0.01, self.users)
+        if not isinstance(spec, ArchitectureSpec):
+            return Outcome(UserMetrics(ndcg, ndcg), 0, (), "", 0, 0.1, 1 << 20, toy_fit(spec))
         late = self.jobs[-1].deadline is not None
-        history = (EpochResult(1, 0.5, quality, 0.01),)
-        return Outcome(UserMetrics(ndcg, ndcg), 0 if late else 1, history, "deadline" if late else "epochs", 10, 0.1)
+        best, stopped = (0, "deadline") if late else (1, "epochs")
+        history = (EpochResult(1, 0.5, found, 0.01, 0.005),)
+        return Outcome(UserMetrics(ndcg, ndcg), best, history, stopped, 10, 0.1, 1 << 20, toy_fit(spec))
+
+    def fit(self, job: Job) -> Fit:
+        self.fitted.append(job.spec.key())
+        return toy_fit(job.spec)
 
 
 class Ledger:
@@ -83,15 +118,23 @@ class Ledger:
 
     def __init__(self) -> None:
         self.baselines: list[str] = []
+        self.started: list[str] = []
         self.trials: list[tuple[int, str]] = []
+        self.blends: list[tuple[str, ...]] = []
+        self.forecasts: list[str] = []
         self.epochs = 0
 
     def baseline_measured(self, baseline: Any) -> None:
         self.baselines.append(baseline.name)
 
-    def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
-        assert len(spec.layers) <= MAX_LAYERS
+    def forecast_made(self, spec: BranchSpec, forecast: Any) -> None:
+        assert forecast.epoch_s > 0
+        assert forecast.peak_bytes > 0
+        self.forecasts.append(spec.key())
+
+    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
         assert finished <= number
+        self.started.append(kind_of(spec))
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         self.epochs += 1
@@ -99,8 +142,15 @@ class Ledger:
     def trial_ended(self, trial: Any) -> None:
         self.trials.append((trial.number, trial.state))
 
+    def blending(self) -> None:
+        self.blends.append(())
+
+    def blended(self, found: Any) -> None:
+        self.blends[-1] = tuple(record.key for record in found)
+
 
 def small_space() -> SearchSpace:
+    """Give a space of twelve networks, and nothing else."""
     return SearchSpace.from_json(SMALL)
 
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gnas_export.shipped import ShippedFit
+from gnas_export.shipped import ShippedFit, known_users
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.runtime.ranker import Ranker
-from gnas_serve.runtime.ranker_features import content_similarity, cross_features, relative_popularity
+from gnas_serve.runtime.ranker_features import (
+    branch_features,
+    content_similarity,
+    cross_features,
+    relative_popularity,
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -47,6 +52,9 @@ def plan_features(checkpoint: Checkpoint) -> FeaturePlan:
     """Choose the inputs that the data allows and that survive a refit."""
     # Not the raw score: a refit moves its scale, while its place within the list keeps its meaning.
     cross: tuple[str, ...] = ("score_z", "log_rank")
+    num_parts = len(checkpoint.final.branches)
+    if num_parts > 1:  # of a single branch it would be the score again
+        cross += branch_features(num_parts)
     content: npt.NDArray[np.float16] | None = None
     item_parts = []
     if checkpoint.item_recency is not None:
@@ -92,21 +100,20 @@ def collect(
     scorer
         Any ranker over the same attributes; it assembles the user's inputs.
     user_rows : (n,)
-        Users without a vector are passed over: serving answers them by popularity, unranked.
+        Users of whom the fit knows nothing are passed over: serving answers them by popularity, unranked.
     count
         C.
     """
     retriever = shipped.retriever()
     lists = []
-    for user_row in user_rows.tolist():
-        vector = shipped.tables.users.row(user_row)
-        if not vector.any():
+    known = user_rows[known_users(shipped.exact, shipped.seen, user_rows)]
+    for user_row in known.tolist():
+        history = shipped.seen.of(user_row).astype(np.int64)
+        found = retriever.retrieve(shipped.tables.users.row(user_row), history, count, history)
+        if len(found.rows) == 0:
             continue
-        history = shipped.seen.of(user_row)
-        rows, scores = retriever.retrieve(vector, count, history.astype(np.int64))
-        if len(rows) == 0:
-            continue
-        similarity = None if plan.content is None else content_similarity(plan.content, history, rows)
-        cross = cross_features(plan.cross, scores, similarity)
-        lists.append(CandidateList(user_row, rows, scores, cross, scorer.user_input(user_row, history)))
+        similarity = None if plan.content is None else content_similarity(plan.content, history, found.rows)
+        cross = cross_features(plan.cross, found.scores, found.parts, similarity)
+        user = scorer.user_input(user_row, history)
+        lists.append(CandidateList(user_row, found.rows, found.scores, cross, user))
     return lists

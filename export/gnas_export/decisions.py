@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnas_export.profile import ExportProfile
+from gnas_export.profile import PROJECTIONS, ExportProfile
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError
 
@@ -16,8 +16,9 @@ FORMAT_VERSION = 1
 NEAR = 1.10
 CLEARLY_FASTER = 0.80
 CHOICES = {
+    "neighbours": ("fp32", "fp16", "pruned"),
     "tables": ("fp32", "fp16", "int8"),
-    "index": ("flat", "ivf"),
+    "index": ("flat", "ivf", *(f"ivf-{dims}" for dims in PROJECTIONS)),
     "ranker": ("mlp", "retrieval"),
     "fold_in": ("map", "popularity"),
     "form": ("fp32", "fp32+u8", "int8"),

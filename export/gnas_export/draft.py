@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,10 @@ class Draft:
     jury
         The gate users; disjoint from ``fitting``.
     probes : (n,) user rows for everything that needs no labels
+    links
+        Form of the neighbours: ``"pruned"``, ``"fp16"`` or ``"fp32"``; empty where there are none.
+    reference
+        On the jury, of uncompressed exact search; None where there are too few labels.
     width
         Of the vectors: ``"int8"``, ``"fp16"`` or ``"fp32"``.
     selection, final
@@ -86,6 +90,8 @@ class Draft:
     measured
         On the jury, user by user, of paths measured so far.
     newcomers
+        How they are answered: ``"fold_in"`` or ``"popularity"``.
+    newcomer_metrics
         On the jury, of what ships for users without a vector; None where there are too few labels.
     """
 
@@ -102,6 +108,8 @@ class Draft:
     jury: Jury = field(init=False)
     probes: npt.NDArray[np.int64] = field(init=False)
     width: str = field(init=False)
+    links: str = ""
+    reference: UserMetrics | None = None
     selection: ShippedFit = field(init=False)
     final: ShippedFit = field(init=False)
     index: IndexFacts = field(init=False)
@@ -114,12 +122,18 @@ class Draft:
     learned: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
     measured: dict[str, UserMetrics] = field(default_factory=dict)
-    newcomers: UserMetrics | None = None
+    newcomers: str = "fold_in"
+    newcomer_metrics: UserMetrics | None = None
 
     @property
     def candidates(self) -> int:
         """C: no more than there are items."""
         return min(self.profile.candidates, len(self.checkpoint.items))
+
+    @property
+    def is_popularity(self) -> bool:
+        """Whether the model is nothing but popularity, which it cannot be held against."""
+        return all(branch.facts.kind == "popularity" for branch in self.checkpoint.final.branches)
 
     def binding_gates(self) -> list[Gate]:
         """Give the gates of what ships."""
@@ -145,24 +159,32 @@ class Draft:
     def manifest(self, fit: ShippedFit, ranker: PackedRanker) -> Manifest:
         """Say what the artifact is; the version comes from its files."""
         checkpoint = self.checkpoint
-        flat = fit.index is None
+        index = self.index
+        if fit.index is None:
+            index = IndexFacts("flat", fit.tables.items.dim, curve=index.curve)
+        elif fit.index.dims != index.dims:  # the fits of a closed form may differ in width
+            index = replace(index, dims=fit.index.dims)
+        model: dict[str, Any] = {
+            "spec": checkpoint.spec,
+            "seed": checkpoint.seed,
+            "epochs": {"selection": checkpoint.selection.epochs, "final": checkpoint.final.epochs},
+            "tables": self.width,
+        }
+        if fit.tables.neighbours is not None:
+            model["neighbours"] = {"form": self.links, "links": len(fit.tables.neighbours.items)}
         return Manifest(
             name=checkpoint.name,
             version="",
             profile=self.profile.name,
-            scorer=checkpoint.scorer,
+            branches=tuple(branch.facts for branch in fit.exact.branches),
+            newcomers=self.newcomers,
             num_users=len(checkpoint.users),
             num_items=len(checkpoint.items),
             embedding_dim=fit.tables.items.dim,
-            index=IndexFacts("flat", curve=self.index.curve) if flat else self.index,
+            index=index,
             ranker=ranker.facts,
             metrics=self.metrics,
-            model={
-                "spec": checkpoint.spec,
-                "seed": checkpoint.seed,
-                "epochs": {"selection": checkpoint.selection.epochs, "final": checkpoint.final.epochs},
-                "tables": self.width,
-            },
+            model=model,
             data={
                 "config": checkpoint.config.to_json(),
                 "fingerprint": checkpoint.fingerprint,

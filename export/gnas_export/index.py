@@ -10,12 +10,16 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from gnas_export.tables import Lists, Tables, mean_recall
-from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
-from gnas_serve.runtime.seen import SeenItems
+from gnas_export.tables import Lists, mean_recall
+from gnas_serve.runtime.index import IvfIndex
 
-# Below this many items exact search costs no more than the structure around an approximate one.
+# Below this many items, or numbers in all, exact search costs no more than the structure around an approximate one.
 FLAT_UP_TO = 10_000
+FLAT_UP_TO_VALUES = 1_280_000
+# Share of requests whose probed lists may hold too few items: the retriever answers those by exact search.
+MAX_DRY = 0.005
+# How much of an exact list is its head: what the metrics of the gates look at.
+TOP = 20
 _POINTS_PER_LIST = 200
 _ITERATIONS = 12
 _PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512)
@@ -101,16 +105,26 @@ class TunedProbe:
     Attributes
     ----------
     nprobe
-        The smallest value that reached the limit; 0 where none did.
-    recall
+        The smallest value that reached both limits and nearly never ran dry; 0 where none did.
+    recall, top_recall
         At that value, else the best reached.
     curve
-        ``{"nprobe", "recall"}`` of every value tried, ascending.
+        ``{"nprobe", "recall", "top_recall", "dry"}`` of every value tried, ascending, ``dry`` the share of users whose
+        probed lists held too few items; of all lists alone where even those miss.
     """
 
     nprobe: int
     recall: float
+    top_recall: float
     curve: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class RecallLimits:
+    """What an index must find of an exact list: of all C candidates, and of those that lead it."""
+
+    candidates: float
+    top: float
 
 
 def open_ivf(raw: npt.NDArray[np.uint8], nprobe: int) -> IvfIndex:
@@ -121,51 +135,63 @@ def open_ivf(raw: npt.NDArray[np.uint8], nprobe: int) -> IvfIndex:
 
 def tune(
     raw: npt.NDArray[np.uint8],
-    tables: Tables,
-    seen: SeenItems,
-    user_rows: npt.NDArray[np.integer],
+    queries: npt.NDArray[np.float32],
+    others: Lists,
+    exact: Lists,
+    excluded: Lists,
     *,
-    count: int,
-    limit: float,
+    num_items: int,
+    limits: RecallLimits,
 ) -> TunedProbe:
     """Find the smallest nprobe that is exact enough, by the index's own proposals.
 
-    The retriever would search exactly where the probed lists run dry; counted here, that would make the slowest
-    setting look perfect.
+    What is proposed is scored exactly, so an item of the exact list is found where anything proposes it. The retriever
+    would search exactly where the probed lists run dry; counted here, that would make the slowest setting look perfect.
 
     Parameters
     ----------
     raw
         From :func:`index_bytes`.
-    tables
-        The shipped vectors; exact search over them is the reference.
-    user_rows : (n,)
-        Real users.
-    count
-        C, the recall's depth.
-    limit
-        Least recall@C.
+    queries : (n, r) float32
+        Of real users, in the space of the index.
+    others
+        What else is proposed to each of them: the two-hop candidates.
+    exact
+        The exact lists by the summed scores of all branches, best first, their length the number of candidates.
+    excluded
+        Ascending rows never to propose.
+    num_items
+        In the index.
+    limits
+        Least recalls.
     """
-    queries = tables.users.rows(user_rows)
-    exact = proposed(FlatIndex(tables.items.dense()), queries, seen, user_rows, count)
+    count = max((len(best) for best in exact), default=1)
+    heads = [best[:TOP] for best in exact]
+    lists = num_lists(num_items)
+
+    def measured(nprobe: int) -> dict[str, float]:
+        index = open_ivf(raw, nprobe)
+        proposed = [index.propose(query, count, rows) for query, rows in zip(queries, excluded, strict=True)]
+        dry = [len(rows) < min(count, num_items - len(never)) for rows, never in zip(proposed, excluded, strict=True)]
+        found = [np.union1d(rows, more) for rows, more in zip(proposed, others, strict=True)]
+        return {
+            "nprobe": nprobe,
+            "recall": mean_recall(found, exact),
+            "top_recall": mean_recall(found, heads),
+            "dry": float(np.mean(dry)),
+        }
+
+    def enough(point: dict[str, float]) -> bool:
+        reached = point["recall"] >= limits.candidates and point["top_recall"] >= limits.top
+        return reached and point["dry"] <= MAX_DRY
+
+    every = measured(lists)
+    if not enough(every):  # what codes and projection lose no number of lists brings back
+        return TunedProbe(0, every["recall"], every["top_recall"], (every,))
     curve: list[dict[str, float]] = []
-    for nprobe in probes(num_lists(len(tables.items))):
-        recall = mean_recall(proposed(open_ivf(raw, nprobe), queries, seen, user_rows, count), exact)
-        curve.append({"nprobe": nprobe, "recall": recall})
-        if recall >= limit:
-            return TunedProbe(nprobe, recall, tuple(curve))
-    return TunedProbe(0, max(point["recall"] for point in curve), tuple(curve))
-
-
-def proposed(
-    index: Index,
-    queries: npt.NDArray[np.float32],
-    seen: SeenItems,
-    user_rows: npt.NDArray[np.integer],
-    count: int,
-) -> Lists:
-    """Ask an index for each user's candidates, seen items left out."""
-    return [
-        index.propose(query, count, seen.of(int(row)).astype(np.int64))
-        for query, row in zip(queries, user_rows, strict=True)
-    ]
+    for nprobe in probes(lists):
+        curve.append(measured(nprobe))
+        if enough(curve[-1]):
+            return TunedProbe(nprobe, curve[-1]["recall"], curve[-1]["top_recall"], tuple(curve))
+    best = {name: max(point[name] for point in curve) for name in ("recall", "top_recall")}
+    return TunedProbe(0, best["recall"], best["top_recall"], tuple(curve))

@@ -12,7 +12,7 @@ from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
 from gnas_export.retrieval import uncompressed
 from gnas_export.scoring import collect_lists, score_lists
 from gnas_export.shipped import ShippedFit
-from gnas_export.tables import WIDTHS
+from gnas_export.tables import LINKS, WIDTHS
 from gnas_search.evaluate import UserMetrics, paired_interval
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.topk import top_k
@@ -64,31 +64,30 @@ def judge(draft: Draft) -> None:
     Result: ``metrics``, gates ``quality`` and ``popularity``.
     """
     jury, limits = draft.jury, draft.profile.gates
-    if jury.too_small:
+    if draft.reference is None:
         draft.gates.extend(unjudged(jury.too_small, limits.quality_loss))
         return
     selection = draft.selection
-    exact = uncompressed(selection)
     kind = "mlp" if draft.learned else "retrieval"
     shipped = draft.measured.get(kind)
     if shipped is None:
         shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
-    retrieval = _measured(draft, exact, draft.plain)
     popularity = measured_popularity(draft)
-    paths = {**draft.measured, "shipped": shipped, "exact_retrieval": retrieval, POPULARITY: popularity}
+    paths = {**draft.measured, "shipped": shipped, "exact_retrieval": draft.reference, POPULARITY: popularity}
     paths |= _other_forms(draft)
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
-    reference, what = retrieval, "uncompressed exact retrieval"
+    reference, what = draft.reference, "uncompressed exact retrieval"
     if draft.learned and draft.mode == "always":
+        exact = uncompressed(selection)
         reference, what = _measured(draft, exact, draft.packed(PLAIN_FORM, exact)), "the uncompressed path"
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
     draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
-    if draft.checkpoint.name != POPULARITY:
+    if not draft.is_popularity:
         draft.gates.append(not_below_popularity(jury, shipped, popularity))
     recall, ndcg = shipped.mean()
     draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
-    if draft.newcomers is not None:
-        draft.metrics[f"fold_in_ndcg@{K}"] = float(draft.newcomers.ndcg.mean())
+    if draft.newcomer_metrics is not None:
+        draft.metrics[f"fold_in_ndcg@{K}"] = float(draft.newcomer_metrics.ndcg.mean())
 
 
 def less_compressed(draft: Draft) -> Decisions | None:
@@ -106,15 +105,17 @@ def less_compressed(draft: Draft) -> Decisions | None:
     if [gate.name for gate in breached] != ["quality"]:
         return None
     with_form = f", form {draft.form}" if draft.learned else ""
+    with_links = f", {draft.links} links" if draft.links else ""
     reason = (
-        f"{draft.width} vectors, {draft.index.kind} index{with_form}: ndcg@{K} changes by {breached[0].value:+.4f} "
-        f"at worst, over the quality limit of {abs(100 * breached[0].limit):g} %"
+        f"{draft.width} vectors{with_links}, {draft.index.kind} index{with_form}: ndcg@{K} changes by "
+        f"{breached[0].value:+.4f} at worst, over the quality limit of {abs(100 * breached[0].limit):g} %"
     )
     forced = {}
     if draft.learned and draft.form != PLAIN_FORM and draft.profile.ranker.precision == "auto":
         forced["form"] = Decision(PLAIN_FORM, reason)
-    if draft.width != WIDTHS[-1]:
-        forced["tables"] = Decision(WIDTHS[WIDTHS.index(draft.width) + 1], reason)
+    for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
+        if form and form != forms[-1]:
+            forced[name] = Decision(forms[forms.index(form) + 1], reason)
     if not forced and draft.index.kind != "flat" and draft.profile.index == "auto":
         forced["index"] = Decision("flat", reason)
     return draft.decisions.revised(forced) if forced else None

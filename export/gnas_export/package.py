@@ -44,6 +44,7 @@ class PackedRanker:
 
 def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> None:
     """Write every file that serving reads, the manifest apart."""
+    neighbours, index = shipped.tables.neighbours, shipped.index
     arrays: dict[str, npt.NDArray[np.generic] | None] = {
         **_vocabulary(checkpoint.users, LAYOUT.user_ids, LAYOUT.user_id_offsets),
         **_vocabulary(checkpoint.items, LAYOUT.item_ids, LAYOUT.item_id_offsets),
@@ -55,6 +56,10 @@ def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranke
         LAYOUT.seen_offsets: shipped.seen.offsets,
         LAYOUT.seen_items: shipped.seen.items,
         LAYOUT.fold_in: shipped.fold_in,
+        LAYOUT.neighbour_offsets: None if neighbours is None else neighbours.offsets,
+        LAYOUT.neighbour_items: None if neighbours is None else neighbours.items,
+        LAYOUT.neighbour_values: None if neighbours is None else neighbours.values,
+        LAYOUT.projection: None if index is None else index.projection,
         LAYOUT.ranker_items: ranker.items,
         LAYOUT.ranker_users: ranker.users,
         LAYOUT.item_content: ranker.content,
@@ -62,8 +67,8 @@ def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranke
     for name, array in arrays.items():
         if array is not None:
             write_array(folder / name, array)
-    if shipped.index is not None:
-        write_bytes(folder / LAYOUT.index, shipped.index.tobytes())
+    if index is not None:
+        write_bytes(folder / LAYOUT.index, index.raw.tobytes())
     write_bytes(folder / LAYOUT.ranker, ranker.graph)
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import raise_first_breach
+from gnas_export.indexing import build_index
 from gnas_export.judgement import choose_ranker, judge, less_compressed
 from gnas_export.latency import latency_gate
 from gnas_export.newcomers import choose_fold_in
@@ -18,7 +20,7 @@ from gnas_export.package import write_bytes, write_files, write_manifest
 from gnas_export.places import check_places, report_beside
 from gnas_export.profile import ExportProfile
 from gnas_export.report import build_report, write_report
-from gnas_export.retrieval import build_index, choose_users, compress_tables, fit_fold_ins
+from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import choose_form, draw_forms, draw_plain_ranker, train_ranker
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
@@ -33,6 +35,7 @@ Step = Callable[[Draft], None]
 # Each step measures on what the steps before it have fixed, so the order is the order of the request path:
 STEPS: tuple[Step, ...] = (
     choose_users,  # who may be learned from and who judges, before anything is fitted
+    compress_neighbours,  # before the vectors: each is compressed beside what is known to be right
     compress_tables,  # the vectors that ship: all retrieval below is over them
     build_index,  # the candidates that ship: the ranker learns from what it will be given
     fit_fold_ins,  # needs the vectors that ship, nothing else needs it

@@ -18,6 +18,10 @@ RANKER_USES = ("auto", "never")
 PRECISIONS = ("auto", "fp32", "int8")
 RANKER_MODES = ("always", "auto", "never")
 MAX_CANDIDATES = 1000
+# Wider vectors are searched through a projection, or exactly.
+MAX_INDEXED = 128
+PROJECTIONS = (32, 64, 96, 128)
+MAX_NEIGHBOURS = 10_000
 # In a wheel the profiles lie inside the package, in a checkout beside it.
 _FOLDERS = (Path(__file__).parent / "profiles", Path(__file__).parent.parent / "profiles")
 
@@ -31,7 +35,12 @@ class GateLimits:
     table_recall
         Least recall@C of the compressed vectors against exact ones; below it the tables ship wider.
     index_recall
-        Least recall@C of the index against exact search over the shipped vectors; below it the index is flat.
+        Least recall@C of the index against exact search over what ships; below it the index is flat.
+    blend_recall
+        The same where links propose as well, or the index is over a projection: several proposals may each leave out
+        what is middling for all. What that costs the head of the lists is held by ``top_recall``.
+    top_recall
+        Least recall@20 of the index, and of compressed neighbours: the head of the lists, which is what users see.
     rank_overlap
         Least mean overlap of the first 20 between the quantised scorer and the exact one.
     quality_loss
@@ -44,6 +53,8 @@ class GateLimits:
 
     table_recall: float = 0.99
     index_recall: float = 0.98
+    blend_recall: float = 0.9
+    top_recall: float = 0.99
     rank_overlap: float = 0.95
     quality_loss: float = 0.01
     parity: float = 1e-4
@@ -78,7 +89,13 @@ class ExportProfile:
     tables
         ``"int8"`` rows with their scale (wider where the gate asks for it) or ``"fp32"``.
     index
-        ``"flat"``, ``"ivf"``, or ``"auto"``: IVF from 10k items on, where it is exact enough and quicker.
+        ``"flat"``; ``"ivf"``; or ``"auto"``: IVF where there are too many numbers to be scanned as quickly, and it is
+        exact enough.
+    projection
+        Widths to try for an index over vectors of more than 128 columns; none for flat search of whatever width. With
+        ``"flat"``, the narrowest that is exact enough is taken, for its size.
+    neighbours
+        How many links an item of a two-hop branch keeps where the head of the lists does not notice; 0 for all.
     candidates
         C: how many items the retriever hands to the ranker.
     """
@@ -86,6 +103,8 @@ class ExportProfile:
     name: str
     tables: str = "int8"
     index: str = "auto"
+    projection: tuple[int, ...] = (64, 128)
+    neighbours: int = 0
     candidates: int = 300
     ranker: RankerPlan = RankerPlan()
     gates: GateLimits = GateLimits()
@@ -182,10 +201,15 @@ def _profile(path: Path, raw: dict[str, Any]) -> ExportProfile:
     candidates = raw.get("candidates", ExportProfile.candidates)
     if not _is_int(candidates) or not 1 <= candidates <= MAX_CANDIDATES:
         raise ConfigError(f"{path}: candidates = {candidates!r}", hint=f"give a number from 1 to {MAX_CANDIDATES}")
+    neighbours = raw.get("neighbours", ExportProfile.neighbours)
+    if not _is_int(neighbours) or not 0 <= neighbours <= MAX_NEIGHBOURS:
+        raise ConfigError(f"{path}: neighbours = {neighbours!r}", hint=f"give 0 for all, at most {MAX_NEIGHBOURS}")
     return ExportProfile(
         name=path.stem,
         tables=_choice(path, "tables", raw.get("tables", ExportProfile.tables), TABLES),
         index=_choice(path, "index", raw.get("index", ExportProfile.index), INDEXES),
+        projection=_projection(path, raw.get("projection", list(ExportProfile.projection))),
+        neighbours=neighbours,
         candidates=candidates,
         ranker=plan,
         gates=limits,
@@ -229,6 +253,13 @@ def _hidden(path: Path, value: object) -> tuple[int, int]:
     if isinstance(value, list) and len(value) == 2 and all(_is_int(width) and 1 <= width <= 1024 for width in value):
         return value[0], value[1]
     raise ConfigError(f"{path}: ranker.hidden = {value!r}", hint="give two widths from 1 to 1024, e.g. [128, 64]")
+
+
+def _projection(path: Path, value: object) -> tuple[int, ...]:
+    if isinstance(value, list) and all(_is_int(dims) and dims in PROJECTIONS for dims in value):
+        return tuple(sorted(set(value)))
+    known = ", ".join(map(str, PROJECTIONS))
+    raise ConfigError(f"{path}: projection = {value!r}", hint=f"give a list of widths among {known}; [] for none")
 
 
 def _is_int(value: object) -> bool:

@@ -18,7 +18,7 @@ from gnas_export.onnx_graph import retrieval_graph, split_graph
 from gnas_export.package import PackedRanker
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quantize import first_layer_peak, quantise, require_quantised
-from gnas_export.ranker import MIN_USERS, fit_ranker, learnable
+from gnas_export.ranker import MAX_USERS, MIN_USERS, fit_ranker, learnable
 from gnas_export.shipped import ShippedFit
 from gnas_export.timing import median_us
 from gnas_serve.artifact.manifest import RankerFacts
@@ -29,6 +29,8 @@ from gnas_serve.runtime.session import open_session
 Floats = npt.NDArray[np.float32]
 Feed = dict[str, npt.NDArray[Any]]
 
+# Twice as many as are learned from: of some users no held-out item is among the candidates.
+_FITTING_USERS = 2 * MAX_USERS
 _CALIBRATION_LISTS = 64
 _MEASURED_LISTS = 256
 _TIMED_ROUNDS = 300
@@ -67,7 +69,8 @@ def train_ranker(draft: Draft) -> None:
         return
     if given is not None and given.choice == "retrieval":
         return
-    lists = learnable(collect_lists(draft, draft.selection, draft.fitting), draft.checkpoint.valid)
+    users = np.random.default_rng(draft.seed).permutation(draft.fitting)[:_FITTING_USERS]
+    lists = learnable(collect_lists(draft, draft.selection, np.sort(users)), draft.checkpoint.valid)
     if len(lists) < MIN_USERS:
         reason = f"{len(lists)} ranker-fitting users have a held-out item among their candidates, below {MIN_USERS}"
         if draft.mode == "always":
@@ -219,6 +222,7 @@ def collect_lists(draft: Draft, fit: ShippedFit, users: npt.NDArray[np.integer])
         open_session(draft.plain.graph),
         draft.plan.cross,
         fit.counts,
+        num_parts=len(fit.exact.branches),
         user_table=draft.plan.users,
         content=draft.plan.content,
     )

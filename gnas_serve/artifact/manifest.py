@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.artifact.store import read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError
 
 KIND = "artifact"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 INDEX_KINDS = ("flat", "ivf")
-SCORERS = ("cosine", "dot")
+NEWCOMERS = ("fold_in", "popularity")
+_SCORERS = ("cosine", "dot")  # of format version 1
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class IndexFacts:
     """The retrieval index: which structure, and how it measured against exact search."""
 
     kind: str  # "flat" or "ivf"
+    dims: int  # width of the indexed vectors; embedding_dim, or that of the projection
     nprobe: int = 0
     recall: float = 1.0
     curve: tuple[dict[str, float], ...] = ()
@@ -44,25 +47,34 @@ class Manifest:
     ----------
     name, version
         The model's name and a version derived from the content (equal bytes, equal version).
-    scorer
-        ``"dot"`` or ``"cosine"``: how fold-in vectors must be normalised.
+    embedding_dim
+        D, the sum of the branches' widths.
+    branches
+        What the model is made of.
+    newcomers
+        How a user without a vector is answered who gives a history: ``"fold_in"``, or ``"popularity"`` where that was
+        found to be better.
     metrics
         Measured on the gate users at export, e.g. ``{"ndcg@20": .12}``.
+    format_version
+        Of the folder that it was read from; what is written is always of the newest.
     """
 
     name: str
     version: str
     profile: str
-    scorer: str
     num_users: int
     num_items: int
     embedding_dim: int
+    branches: tuple[BranchFacts, ...]
+    newcomers: str
     index: IndexFacts
     ranker: RankerFacts
     metrics: dict[str, float] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     gates: tuple[dict[str, Any], ...] = ()
+    format_version: int = FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
         """Hash every file of ``folder`` and write the manifest, last."""
@@ -74,12 +86,14 @@ class Manifest:
             "name": self.name,
             "version": self.version,
             "profile": self.profile,
-            "scorer": self.scorer,
             "num_users": self.num_users,
             "num_items": self.num_items,
             "embedding_dim": self.embedding_dim,
+            "branches": [branch.to_json() for branch in self.branches],
+            "newcomers": self.newcomers,
             "index": {
                 "kind": self.index.kind,
+                "dims": self.index.dims,
                 "nprobe": self.index.nprobe,
                 "recall": self.index.recall,
                 "curve": list(self.index.curve),
@@ -108,17 +122,26 @@ class Manifest:
         """
         raw = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=verify)
         try:
+            if raw["format_version"] == 1:
+                _upgrade(raw)
             _check_types(raw)
             index, ranker = raw["index"], raw["ranker"]
             return cls(
                 name=raw["name"],
                 version=raw["version"],
                 profile=raw["profile"],
-                scorer=raw["scorer"],
                 num_users=raw["num_users"],
                 num_items=raw["num_items"],
                 embedding_dim=raw["embedding_dim"],
-                index=IndexFacts(index["kind"], index["nprobe"], index["recall"], tuple(index["curve"])),
+                branches=_branches(raw),
+                newcomers=raw["newcomers"],
+                index=IndexFacts(
+                    index["kind"],
+                    index["dims"],
+                    index["nprobe"],
+                    index["recall"],
+                    tuple(index["curve"]),
+                ),
                 ranker=RankerFacts(
                     ranker["kind"],
                     ranker["precision"],
@@ -130,6 +153,7 @@ class Manifest:
                 model=raw["model"],
                 data=raw["data"],
                 gates=tuple(raw["gates"]),
+                format_version=raw["format_version"],
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(
@@ -137,20 +161,39 @@ class Manifest:
             ) from error
 
 
+def _upgrade(raw: dict[str, Any]) -> None:
+    """Say of a model of format version 1 what version 2 says: one branch, which folds in as a graph layer does."""
+    if raw["scorer"] not in _SCORERS:
+        raise ValueError(f"scorer is {raw['scorer']!r}, expected {' or '.join(_SCORERS)}")
+    branch = BranchFacts(raw["name"], "gnn", raw["embedding_dim"], unit_length=raw["scorer"] == "cosine")
+    raw |= {"branches": [branch.to_json()], "newcomers": "fold_in"}
+    raw["index"]["dims"] = raw["embedding_dim"]
+
+
+def _branches(raw: dict[str, Any]) -> tuple[BranchFacts, ...]:
+    branches = tuple(BranchFacts.from_json(facts) for facts in raw["branches"])
+    if sum(branch.width for branch in branches) != raw["embedding_dim"]:
+        raise ValueError(f"the branches' widths do not add up to {raw['embedding_dim']}")
+    if sum(branch.kind == TWO_HOP for branch in branches) > 1:
+        raise ValueError(f"more than one {TWO_HOP} branch")
+    return branches
+
+
 def _check_types(raw: dict[str, Any]) -> None:
     """Refuse values that no export writes: a consistent digest does not make them sound."""
-    texts = {name: raw[name] for name in ("name", "version", "profile", "scorer")}
+    texts = {name: raw[name] for name in ("name", "version", "profile", "newcomers")}
     texts |= {f"index.{name}": raw["index"][name] for name in ("kind",)}
     texts |= {f"ranker.{name}": raw["ranker"][name] for name in ("kind", "precision")}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{name} is no text: {value!r}")  # noqa: TRY004  # bad content, not a programmer's mistake
-    least = {"num_users": 0, "num_items": 1, "embedding_dim": 1, "index.nprobe": 0, "ranker.candidates": 1}
+    least = {"num_users": 0, "num_items": 1, "embedding_dim": 1}
+    least |= {"index.dims": 1, "index.nprobe": 0, "ranker.candidates": 1}
     for name, low in least.items():
         section, _, key = name.rpartition(".")
         value = raw[section][key] if section else raw[key]
         if type(value) is not int or value < low:
             raise ValueError(f"{name} is no number from {low} on: {value!r}")
-    for name, known in (("index.kind", INDEX_KINDS), ("scorer", SCORERS)):
+    for name, known in (("index.kind", INDEX_KINDS), ("newcomers", NEWCOMERS)):
         if texts[name] not in known:
             raise ValueError(f"{name} is {texts[name]!r}, expected {' or '.join(known)}")

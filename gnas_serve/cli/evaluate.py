@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gnas_serve.artifact.store import stored_kind
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
 from gnas_serve.cli.extras import need
 
 
@@ -22,13 +22,15 @@ def evaluate(
 ) -> None:
     """Score the held-out test part: all items ranked, training and validation items masked.
 
-    A checkpoint is ranked exactly, from its vectors; an artifact answers as its doors would.
+    A checkpoint is ranked exactly, from its scores; an artifact answers as its doors would. Where the items of the test
+    part are drawn otherwise than those of validation, a warning says by how much.
     """
     need("search")
     from gnas_search.checkpoint import Checkpoint
     from gnas_search.data.interactions import DatasetConfig
     from gnas_search.data.splits import load_with_test
     from gnas_search.held_out import evaluate_artifact, evaluate_checkpoint
+    from gnas_search.shift import popularity_shift
     from gnas_serve.artifact.manifest import Manifest
     from gnas_serve.runtime.recommender import Recommender
 
@@ -45,7 +47,10 @@ def evaluate(
         checkpoint = Checkpoint.load(model)
         dataset, test = load_with_test(data, checkpoint.config, maker="the checkpoint")
         report = evaluate_checkpoint(checkpoint, dataset, test, k=k)
-    result = report.to_json()
+    shift = popularity_shift(dataset, test)
+    if shift.is_large:
+        warn(shift.message())
+    result = {**report.to_json(), "shift": shift.to_json()}
     emit(result, _table(result, model.name), output)
 
 

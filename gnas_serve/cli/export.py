@@ -15,10 +15,12 @@ from gnas_serve.cli.extras import need
 from gnas_serve.errors import IntegrityError
 
 if TYPE_CHECKING:
+    from gnas_serve.artifact.branches import BranchFacts
     from gnas_serve.artifact.manifest import Manifest
 
 STEP_PHRASES = {
     "choose_users": "choosing the users who judge",
+    "compress_neighbours": "compressing the links between items",
     "compress_tables": "compressing the vectors",
     "build_index": "choosing the index",
     "fit_fold_ins": "fitting the answer to newcomers",
@@ -148,7 +150,8 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
             "name",
             "version",
             "profile",
-            "scorer",
+            "branches",
+            "newcomers",
             "num_users",
             "num_items",
             "embedding_dim",
@@ -166,14 +169,26 @@ def _fact_table(manifest: Manifest) -> Table:
         "profile": manifest.profile,
         "users": f"{manifest.num_users:,}",
         "items": f"{manifest.num_items:,}",
-        "vectors": f"{manifest.embedding_dim} x {manifest.model.get('tables', '?')}, {manifest.scorer}",
-        "index": index.kind if index.kind == "flat" else f"{index.kind}, nprobe {index.nprobe}, {index.recall:.4f}",
+        "score": " + ".join(_branch(branch, manifest) for branch in manifest.branches),
+        "vectors": f"{manifest.embedding_dim} x {manifest.model.get('tables', '?')}",
+        "newcomers": "answered from their history" if manifest.newcomers == "fold_in" else "answered by popularity",
+        "index": index.kind
+        if index.kind == "flat"
+        else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
         **{f"gate users' {name}": f"{value:.4f}" for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _branch(branch: BranchFacts, manifest: Manifest) -> str:
+    """Describe one summand of the score: its kind, and how much is stored of it."""
+    if branch.width:
+        return f"{branch.kind} ({branch.width} columns)"
+    stored = manifest.model.get("neighbours", {})
+    return f"{branch.kind} ({stored.get('links', 0):,} links, {stored.get('form', '?')})"
 
 
 def _file_table(files: dict[str, int]) -> Table:
@@ -188,9 +203,12 @@ def _file_table(files: dict[str, int]) -> Table:
 def _curve(manifest: Manifest) -> RenderableType:
     if not manifest.index.curve:
         return "index curve: none (flat search is exact)"
-    table = Table("nprobe", f"recall@{manifest.ranker.candidates}")
+    table = Table("columns", "nprobe", f"recall@{manifest.ranker.candidates}", "recall@20")
     for point in manifest.index.curve:
-        table.add_row(f"{point['nprobe']:g}", f"{point['recall']:.4f}")
+        # Artifacts of format version 1 know neither projections nor the recall of the head.
+        dims, top = point.get("dims", manifest.index.dims), point.get("top_recall")
+        shown = "-" if top is None else f"{top:.4f}"
+        table.add_row(f"{dims:g}", f"{point['nprobe']:g}", f"{point['recall']:.4f}", shown)
     return table
 
 

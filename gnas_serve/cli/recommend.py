@@ -1,9 +1,9 @@
-"""`gnas-serve recommend` and `bench`: an artifact asked in this process, without a server."""
+"""`gnas-serve recommend`, `explain` and `bench`: an artifact asked in this process, without a server."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,16 +12,21 @@ from gnas_serve.cli.arguments import MAX_SEED
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.errors import ConfigError
 
+if TYPE_CHECKING:
+    from gnas_serve.runtime.recommender import Recommender
+
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")]
+HistoryOption = Annotated[
+    list[str] | None, typer.Option(help="Id of an item that the user is known to have; may be given many times.")
+]
+_SHOWN = 20
 
 
 def recommend(
     artifact: ArtifactArgument,
     user: Annotated[str | None, typer.Option(help="Who asks; an unknown user is answered too.")] = None,
     k: Annotated[int, typer.Option("-k", "--k", help="How many items.")] = 10,
-    history: Annotated[
-        list[str] | None, typer.Option(help="Id of an item that the user is known to have; may be given many times.")
-    ] = None,
+    history: HistoryOption = None,
     exclude_seen: Annotated[bool, typer.Option(help="Leave out the items of the user's own past.")] = True,
     output: OutputOption = Output.text,
 ) -> None:
@@ -30,10 +35,7 @@ def recommend(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    known = tuple(history or ())
-    unknown = int((recommender.items.rows(known) < 0).sum())
-    if unknown:
-        warn(f"{unknown} of {len(known)} items of the history are unknown to this model")
+    known = _history(recommender, history)
     answer = recommender.recommend(Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen))
     items = answer.items()
     table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
@@ -42,6 +44,48 @@ def recommend(
     for rank, item in enumerate(items, start=1):
         table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source)
     emit({"items": items, "model": recommender.info.signature()}, table, output)
+
+
+def explain(
+    artifact: ArtifactArgument,
+    item: Annotated[str, typer.Option(help="Whose score is to be explained.")],
+    user: Annotated[str | None, typer.Option(help="Who asks; somebody unknown when not given.")] = None,
+    history: HistoryOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Say which items of a user's past the score of one item comes from.
+
+    Graph filters and two-hop links are divided exactly among the items; a trained network's score and a popularity
+    term are shown as one number each. The score is that of retrieval: a learned ranker may order otherwise.
+    """
+    from gnas_serve.runtime.recommender import Recommender
+
+    recommender = Recommender.load(artifact)
+    found = recommender.explain(item, user, _history(recommender, history))
+    table = Table(
+        title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
+        title_justify="left",
+        caption=f"source: {found.source}; the lines add up to the score",
+    )
+    for column in ("because of", "adds"):
+        table.add_column(column, justify="left" if column == "because of" else "right")
+    for item_id, value in found.contributions[:_SHOWN]:
+        table.add_row(f"item {item_id}", f"{value:.4f}")
+    others = found.contributions[_SHOWN:]
+    if others:
+        table.add_row(f"{len(others)} more items", f"{sum(value for _, value in others):.4f}")
+    for kind, value in found.remainder.items():
+        table.add_row(kind, f"{value:.4f}")
+    emit({**found.to_json(), "model": recommender.info.signature()}, table, output)
+
+
+def _history(recommender: Recommender, history: list[str] | None) -> tuple[str, ...]:
+    """Take the given ids, saying how many of them the model does not know."""
+    known = tuple(history or ())
+    unknown = int((recommender.items.rows(known) < 0).sum())
+    if unknown:
+        warn(f"{unknown} of {len(known)} items of the history are unknown to this model")
+    return known
 
 
 def bench(

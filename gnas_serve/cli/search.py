@@ -17,8 +17,8 @@ from gnas_serve.cli.extras import need
 from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gnas_search.architecture import ArchitectureSpec
     from gnas_search.data.dataset import Dataset
+    from gnas_search.specs import ModelSpec
     from gnas_search.study import StudyHeader
 
 study_app = typer.Typer(no_args_is_help=True)
@@ -108,7 +108,7 @@ def search(
     console = diagnostics()
     ended = False
     try:
-        with SearchProgress(console, limits, best=Study.load(out).best_servable) as progress:
+        with SearchProgress(console, limits, best=Study.load(out).best) as progress:
             study = run(out, dataset, progress, limits=limits, strategy=strategy)
         ended = True
     finally:
@@ -129,11 +129,13 @@ def train(
     trial: Annotated[
         str | None,
         typer.Option(
-            help="Which: verdict, best-gnn, a baseline's name, a trial's number or key (verdict).", show_default=False
+            help="Which: verdict, blend, best-gnn, best-filter, best-two-hop, a baseline's name, a trial's number or "
+            "key (verdict).",
+            show_default=False,
         ),
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option(help="Train the architecture in this JSON or TOML file.", show_default=False)
+        Path | None, typer.Option(help="Train the model in this JSON or TOML file.", show_default=False)
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=MAX_SEED, help="Seed (the study's, or 0).", show_default=False)
@@ -152,8 +154,8 @@ def train(
 ) -> None:
     """Train one model on DATA into a checkpoint: of a study (its verdict, unless --trial says else) or by --spec."""
     need("search")
-    if (study is None) == (spec is None):
-        raise ConfigError("give exactly one of --study and --spec", hint="--study STUDY trains the study's verdict")
+    if study is not None and spec is not None:
+        raise _one_of_two()
     if trial is not None and study is None:
         raise ConfigError("--trial chooses a model of a study", hint="give --study, or leave --trial out")
     if out.exists():
@@ -171,20 +173,21 @@ def train(
         id_type=id_type,
     )
     from gnas_search.study import Study
-    from gnas_search.train import require_servable, train_checkpoint
+    from gnas_search.train import train_checkpoint
     from gnas_serve.cli.search_progress import TrainingProgress
     from gnas_serve.cli.search_tables import checkpoint_table
 
-    model: ArchitectureSpec | str
+    model: ModelSpec
     if study is not None:
         found = Study.load(study)
         model = found.pick(trial if trial is not None else "verdict")
-        require_servable(model)
         seed = seed if seed is not None else found.header.seed
         dataset = _load(data, settings, found.header, study)
-    else:
-        model = _read_spec(spec) if spec is not None else ""
+    elif spec is not None:
+        model = _read_spec(spec)
         dataset = _load(data, settings, None, out)
+    else:
+        raise _one_of_two()
     with TrainingProgress(diagnostics(), model) as progress:
         checkpoint = train_checkpoint(dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended)
     checkpoint.save(out)
@@ -238,6 +241,10 @@ def _load(data: Path, settings: dict[str, Any], header: StudyHeader | None, fold
     return dataset
 
 
+def _one_of_two() -> ConfigError:
+    return ConfigError("give exactly one of --study and --spec", hint="--study STUDY trains the study's verdict")
+
+
 def _seconds(budget: str) -> float:
     parsed = _BUDGET.match(budget)
     seconds = float(parsed[1]) * _UNIT_S[parsed[2]] if parsed else 0.0
@@ -248,8 +255,8 @@ def _seconds(budget: str) -> float:
     return seconds
 
 
-def _read_spec(path: Path) -> ArchitectureSpec:
-    from gnas_search.architecture import ArchitectureSpec
+def _read_spec(path: Path) -> ModelSpec:
+    from gnas_search.specs import read_spec
 
     if not path.is_file():
         raise ConfigError(f"{path}: no such file", hint="give a JSON or TOML file with the fields of a spec")
@@ -261,6 +268,6 @@ def _read_spec(path: Path) -> ArchitectureSpec:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: no object", hint='write the fields of a spec, e.g. {"layers": ["lightgcn"]}')
     try:
-        return ArchitectureSpec.from_json(raw).canonical()
+        return read_spec(raw).canonical()
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
-    from gnas_search.architecture import ArchitectureSpec
-    from gnas_search.study import Baseline, Limits, Trial
+    from gnas_search.forecast import Forecast
+    from gnas_search.specs import BranchSpec, ModelSpec
+    from gnas_search.study import Baseline, BlendRecord, Limits, Trial
     from gnas_search.train import EpochResult
 
 
@@ -86,14 +87,18 @@ class SearchProgress(_Line):
     def baseline_measured(self, baseline: Baseline) -> None:
         """Say how good a simple model is."""
         measured = baseline.measured
-        if baseline.servable:
-            self._best = max(self._best, measured.ndcg.value)
+        self._best = max(self._best, measured.ndcg.value)
         self.say(f"{baseline.name}: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s")
 
-    def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
+    def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
+        """Say what a network will cost."""
+        gib = forecast.peak_bytes / (1 << 30)
+        self.say(f"forecast: {forecast.epoch_s:.1f} s per epoch, {gib:.1f} GiB | {spec.summary()}")
+
+    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
         """Show a bar for the trial."""
         self._finished = finished
-        self.begin_bar(f"trial {number}: {spec.summary()}", spec.epochs)
+        self.begin_bar(f"trial {number}: {spec.summary()}", getattr(spec, "epochs", 1))
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         """Move the bar."""
@@ -115,13 +120,28 @@ class SearchProgress(_Line):
             return
         self._best = max(self._best, measured.ndcg.value)
         self._seconds.append(measured.seconds)
-        found = f"ndcg@20 {measured.ndcg.value:.4f} at epoch {measured.best_epoch}, {measured.seconds:.1f} s"
+        epoch = f" at epoch {measured.best_epoch}" if measured.epochs else ""
+        found = f"ndcg@20 {measured.ndcg.value:.4f}{epoch}, {measured.seconds:.1f} s"
         if trial.state == "cut":
             found += f", cut after {len(measured.history)} of {measured.epochs} epochs"
         line = f"trial {trial.number}: {found} | {what} | best {self._best:.4f}"
         self._finished += 1
         left = self._time_left()
         self.say(f"{line}{' | ' if left else ''}{left}")
+
+    def blending(self) -> None:
+        """Show that the blend is being made."""
+        self.begin_bar("blending the best models", 1)
+
+    def blended(self, found: tuple[BlendRecord, ...]) -> None:
+        """Say what came of it."""
+        self.end_bar()
+        if not found:
+            self.say("blend: none is better than its best part")
+        for record in found:
+            measured = record.measured
+            self._best = max(self._best, measured.ndcg.value)
+            self.say(f"blend: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s | {record.spec.summary()}")
 
     def _time_left(self) -> str:
         estimates = []
@@ -146,20 +166,23 @@ class TrainingProgress(_Line):
     console
         On stderr.
     model
-        An architecture, or the name of a baseline.
+        What is trained.
     """
 
-    def __init__(self, console: Console, model: ArchitectureSpec | str) -> None:
+    def __init__(self, console: Console, model: ModelSpec) -> None:
         super().__init__(console)
         self._model = model
 
     def __enter__(self) -> Self:
         super().__enter__()
-        if isinstance(self._model, str):
-            self.say(f"training {self._model}")
-        else:
-            self.say(f"training {self._model.summary()}")
-            self.begin_bar("epochs", self._model.epochs)
+        from gnas_search.architecture import ArchitectureSpec
+        from gnas_search.specs import BlendSpec
+
+        self.say(f"training {self._model.summary()}")
+        parts = [share.spec for share in self._model.shares] if isinstance(self._model, BlendSpec) else [self._model]
+        epochs = sum(part.epochs for part in parts if isinstance(part, ArchitectureSpec))
+        if epochs:
+            self.begin_bar("epochs", epochs)
         return self
 
     def epoch_ended(self, epoch: EpochResult) -> None:

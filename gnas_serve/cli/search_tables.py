@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 BEST_SHOWN = 10
-"""Trials that `search` ends with; `study leaderboard` shows all."""
+"""Trials that `search` ends with, the best of every kind among them; `study leaderboard` shows all."""
 
 
 def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) -> Group:
@@ -21,18 +21,17 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     board
         From :func:`gnas_search.study.leaderboard`.
     most_trials
-        Only so many of the best trials; None shows all.
+        Only so many of the best trials, that of each kind always among them; None shows all.
     """
-    simple = [row for row in board["rows"] if row["kind"] == "baseline"]
-    trials = [row for row in board["rows"] if row["kind"] != "baseline"]
-    more = 0 if most_trials is None else max(0, len(trials) - most_trials)
+    rows = _shortened(board["rows"], most_trials)
+    more = len(board["rows"]) - len(rows)
     # The box divides by one blank each: all figures and the longest remark are 80 columns wide.
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for column in ("model", "trial", "ndcg@20", "95 % interval", "recall@20", "s", "remark"):
         text = column in ("model", "remark")
         table.add_column(column, justify="left" if text else "right", no_wrap=column != "remark")
     described = Table.grid(padding=(0, 2))
-    for row in simple + trials[: len(trials) - more]:
+    for row in rows:
         low, high = row["intervals"]["ndcg@20"]
         table.add_row(
             row["name"],
@@ -45,16 +44,31 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
         )
         if row["model"]:
             described.add_row(row["name"], Text(row["model"]))
-    # The architectures stand below: as a column they would not fit beside the figures.
+    # The models are described below: as a column that would not fit beside the figures.
     parts: list[Any] = [table, "", described, ""]
     if more:
         parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard`"))
     parts += [Text(f"trial {failed['trial']} failed: {failed['reason']}") for failed in board["failed"]]
     verdict = board["verdict"]
     parts.append(Text(verdict["reason"] if verdict is not None else "no verdict: no model is usable yet", style="bold"))
-    if verdict is not None and verdict["gain"] is not None:
-        parts.append(Text(f"(a network must gain at least {verdict['margin']} and be clear of the noise)", style="dim"))
+    if verdict is not None and any(row["kind"] != "baseline" for row in board["rows"]):
+        least = f"{verdict['margin']:.0%}"
+        parts.append(Text(f"(a richer model must gain at least {least} and be clear of the noise)", style="dim"))
     return Group(*parts)
+
+
+def _shortened(rows: list[dict[str, Any]], most_trials: int | None) -> list[dict[str, Any]]:
+    """Keep the best trial of each kind and, up to so many, the best of all; and whatever is no trial."""
+    trials = [row for row in rows if row["trial"] is not None]
+    if most_trials is None or len(trials) <= most_trials:
+        return rows
+    best_of_kind = {row["kind"]: row["trial"] for row in reversed(trials)}
+    kept = set(best_of_kind.values())
+    for row in trials:
+        if len(kept) >= most_trials:
+            break
+        kept.add(row["trial"])
+    return [row for row in rows if row["trial"] is None or row["trial"] in kept]
 
 
 def status_table(state: dict[str, Any]) -> Table:
@@ -67,7 +81,7 @@ def status_table(state: dict[str, Any]) -> Table:
         "best": "nothing yet" if best is None else f"{best['name']}: {state['objective']} {best['value']:.4f}",
         "strategy": state["strategy"],
         "seed": str(state["seed"]),
-        "space": f"{state['space_size']:,} architectures, settings on a continuous scale aside",
+        "space": f"{state['space_size']:,} models, settings on a continuous scale aside",
         "data": f"{state['data']['fingerprint'][:12]}, split {state['data']['policy']}",
         "spent": f"{state['seconds']:.0f} s",
     }

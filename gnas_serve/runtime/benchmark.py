@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve.runtime.neighbours import Links
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -103,15 +104,23 @@ def benchmark(recommender: Recommender, *, requests: int = 2000, k: int = 10, se
 
 
 class _NumpyScan:
-    """The index that a home-made server has: one product over all items and ``argpartition``."""
+    """The index that a home-made server has: one product over all items, plus what links lead to; `argpartition`."""
+
+    exhaustive = True
 
     def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
         self._vectors = vectors
 
     def propose(
-        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
+        self,
+        query: npt.NDArray[np.float32],
+        count: int,
+        excluded: npt.NDArray[np.integer],
+        links: Links | None = None,
     ) -> npt.NDArray[np.int64]:
         scores = self._vectors @ query
+        if links is not None:
+            scores[links.rows] += links.scores
         scores[excluded] = -np.inf
         count = min(count, len(scores) - len(excluded))
         if count <= 0:

@@ -5,32 +5,56 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.topk import top_k
 
 
-def history_vector(vectors: npt.NDArray[np.float32], counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-    """Summarise a history as one vector: what a symmetric-normalised graph layer sends to its user.
+def history_weights(
+    counts: npt.NDArray[np.integer], item_power: float, history_power: float
+) -> npt.NDArray[np.float32]:
+    """Weigh the items of a history.
+
+    Parameters
+    ----------
+    counts : (h,)
+        How many users each of these items has.
+    item_power, history_power
+        As in :class:`gnas_serve.artifact.branches.BranchFacts`.
+
+    Returns
+    -------
+    (h,) float32
+        ``counts ** -item_power / h ** history_power``.
+    """
+    raised = np.maximum(counts, 1).astype(np.float64) ** -item_power
+    weights: npt.NDArray[np.float32] = (raised * max(len(counts), 1) ** -history_power).astype(np.float32)
+    return weights
+
+
+def history_vector(
+    vectors: npt.NDArray[np.float32], counts: npt.NDArray[np.integer], item_power: float, history_power: float
+) -> npt.NDArray[np.float32]:
+    """Summarise a history as one vector; with powers of 1/2, what a symmetric-normalised graph layer sends to its user.
 
     Parameters
     ----------
     vectors : (h, d) float32
         Item vectors of the history.
-    counts : (h,)
-        How many users each of these items has.
+    counts, item_power, history_power
+        As for :func:`history_weights`.
 
     Returns
     -------
     (d + 1,) float32
-        Sum of the vectors over the square roots of item and user degrees; then a constant 1.
+        The weighted sum of the vectors; then a constant 1.
 
     References
     ----------
     He et al. (2020), LightGCN, equation 3.
     """
-    weights = 1.0 / np.sqrt(np.maximum(counts, 1) * max(len(counts), 1))
     summary = np.ones(vectors.shape[1] + 1, dtype=np.float32)
-    summary[:-1] = weights.astype(np.float32) @ vectors
+    summary[:-1] = history_weights(counts, item_power, history_power) @ vectors
     return summary
 
 
@@ -39,36 +63,52 @@ class FoldIn:
 
     Parameters
     ----------
-    matrix : (d + 1, d) float32
-        Linear map from :func:`history_vector` to user vectors, fitted by ridge regression at export.
+    blocks : (sum of (d + 1) * d,) float32
+        For every branch of d > 0 columns, in their order and row by row, the (d + 1, d) linear map from its
+        :func:`history_vector` to user vectors: exact where the model has one, else fitted at export.
     items
         The shipped item vectors.
     counts : (I,) int32
-    unit_length
-        Whether user vectors have length 1 (cosine scorers).
+    branches
+        What the model is made of.
+
+    Attributes
+    ----------
+    maps
+        For every branch with columns: its facts, its columns and its map.
     """
 
     def __init__(
         self,
-        matrix: npt.NDArray[np.float32],
+        blocks: npt.NDArray[np.float32],
         items: EmbeddingTable,
         counts: npt.NDArray[np.int32],
-        *,
-        unit_length: bool,
+        branches: tuple[BranchFacts, ...],
     ) -> None:
-        if matrix.shape != (items.dim + 1, items.dim):
-            raise ValueError(f"fold-in matrix of shape {matrix.shape} for vectors of width {items.dim}")
-        self._matrix = matrix
+        wide = [branch for branch in branches if branch.kind != TWO_HOP]
+        sizes = [(branch.width + 1) * branch.width for branch in wide]
+        if blocks.shape != (sum(sizes),):
+            raise ValueError(f"fold-in maps of shape {blocks.shape}, expected ({sum(sizes)},)")
+        if [span.stop - span.start for span in items.columns] != [branch.width for branch in wide]:
+            raise ValueError(f"columns {items.columns} are not those of the branches")
+        parts = np.split(blocks, np.cumsum(sizes)[:-1])
+        self.maps = tuple(
+            (branch, span, part.reshape(branch.width + 1, branch.width))
+            for branch, span, part in zip(wide, items.columns, parts, strict=True)
+        )
         self._items = items
         self._counts = counts
-        self._unit_length = unit_length
 
     def vector(self, history: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-        """Fold in a history of item rows, (d,)."""
-        vector = history_vector(self._items.rows(history), self._counts[history]) @ self._matrix
-        if self._unit_length:
-            vector /= max(float(np.linalg.norm(vector)), 1e-12)
-        return vector
+        """Fold in a history of item rows, (D,)."""
+        vectors, counts = self._items.rows(history), self._counts[history]
+        user = np.empty(self._items.dim, dtype=np.float32)
+        for branch, span, matrix in self.maps:
+            folded = history_vector(vectors[:, span], counts, branch.item_power, branch.history_power) @ matrix
+            if branch.unit_length:
+                folded /= max(float(np.linalg.norm(folded)), 1e-12)
+            user[span] = folded
+        return user
 
 
 class Popularity:
@@ -91,3 +131,7 @@ class Popularity:
         scores[excluded] = -np.inf
         rows = top_k(scores, count)
         return rows, scores[rows]
+
+    def score(self, row: int) -> float:
+        """Give log(1 + interactions) of one item."""
+        return float(self._scores[row])

@@ -9,14 +9,29 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.errors import IntegrityError
+from gnas_serve.runtime.neighbours import Links
+from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
 
 class Index(Protocol):
-    """What the retriever asks of an ANN structure."""
+    """What the retriever asks of an ANN structure.
+
+    Attributes
+    ----------
+    exhaustive
+        Whether it looks at every item and adds the links of a history to its scores. To the proposals of one that does
+        not, the retriever adds the best-linked items.
+    """
+
+    exhaustive: bool
 
     def propose(
-        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
+        self,
+        query: npt.NDArray[np.float32],
+        count: int,
+        excluded: npt.NDArray[np.integer],
+        links: Links | None = None,
     ) -> npt.NDArray[np.int64]:
         """Propose up to ``count`` rows with high inner products, in no particular order.
 
@@ -26,6 +41,8 @@ class Index(Protocol):
         count
             How many rows are wanted.
         excluded : (e,) ascending rows never to propose
+        links
+            Scores to be added to the inner products, where the index is exhaustive.
         """
         ...
 
@@ -38,14 +55,22 @@ class FlatIndex:
     vectors : (n, d) float32
     """
 
+    exhaustive = True
+
     def __init__(self, vectors: npt.NDArray[np.float32]) -> None:
         self._vectors = vectors
 
     def propose(
-        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
+        self,
+        query: npt.NDArray[np.float32],
+        count: int,
+        excluded: npt.NDArray[np.integer],
+        links: Links | None = None,
     ) -> npt.NDArray[np.int64]:
-        """Propose the exact best rows."""
+        """Propose the exact best rows of the summed scores."""
         scores = self._vectors @ query  # (n,)
+        if links is not None:
+            scores[links.rows] += links.scores
         scores[excluded] = -np.inf
         return top_k(scores, count)
 
@@ -60,6 +85,8 @@ class IvfIndex:
     nprobe
         How many lists a query visits.
     """
+
+    exhaustive = False
 
     def __init__(self, structure: Any, nprobe: int) -> None:  # faiss has no types
         structure.nprobe = nprobe
@@ -88,14 +115,16 @@ class IvfIndex:
         return cls(structure, nprobe)
 
     def propose(
-        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
+        self,
+        query: npt.NDArray[np.float32],
+        count: int,
+        excluded: npt.NDArray[np.integer],
+        links: Links | None = None,  # noqa: ARG002  # no list holds every item: the retriever adds what is linked
     ) -> npt.NDArray[np.int64]:
         """Propose the best rows of the probed lists, over-fetching by what is excluded."""
         wanted = min(count + len(excluded), self._structure.ntotal)
         rows: npt.NDArray[np.int64] = self._structure.search(query[None, :], wanted)[1][0]
         rows = rows[rows >= 0]
         if len(excluded):
-            # Binary search in the sorted exclusions: np.isin costs three times as much at this size.
-            places = np.minimum(np.searchsorted(excluded, rows), len(excluded) - 1)
-            rows = rows[excluded[places] != rows]
+            rows = rows[~is_among(rows, excluded)]
         return rows[:count]

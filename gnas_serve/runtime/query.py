@@ -86,6 +86,7 @@ class ModelInfo:
     num_users: int
     num_items: int
     embedding_dim: int
+    branches: tuple[str, ...]  # the kinds of what the scores add up from
     metrics: dict[str, float]
     index: str
     ranker: str

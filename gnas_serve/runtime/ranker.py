@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.runtime.ranker_features import (
+    check_cross,
     content_similarity,
     cross_features,
     history_features,
     relative_popularity,
 )
+from gnas_serve.runtime.retriever import Candidates
 from gnas_serve.runtime.session import SESSION_ERRORS
 
 
@@ -28,6 +30,8 @@ class Ranker:
         Names of the cross features, in input order.
     counts : (I,) int32
         Interactions per item.
+    num_parts
+        P, the number of branches that score a pair.
     user_table : (U, F) float32, optional
         Attributes of the known users.
     item_table : (I, H) uint8 or float32, optional
@@ -42,6 +46,7 @@ class Ranker:
         cross: tuple[str, ...],
         counts: npt.NDArray[np.int32],
         *,
+        num_parts: int,
         user_table: npt.NDArray[np.float32] | None = None,
         item_table: npt.NDArray[np.generic] | None = None,
         content: npt.NDArray[np.floating] | None = None,
@@ -53,8 +58,10 @@ class Ranker:
             raise ValueError("a ranker takes `item` exactly where the artifact has an item table")
         if ("content" in cross) != (content is not None):
             raise ValueError("a ranker takes `content` exactly where the artifact has item attributes")
+        check_cross(cross, num_parts)
         self._session = session
         self._cross = cross
+        self._num_parts = num_parts
         self._popularity = relative_popularity(counts)
         self._usual_count = float(counts.mean())
         self._takes_user = "user" in inputs
@@ -66,8 +73,7 @@ class Ranker:
         self,
         user_row: int,
         history: npt.NDArray[np.integer],
-        rows: npt.NDArray[np.int64],
-        scores: npt.NDArray[np.float32],
+        candidates: Candidates,
     ) -> npt.NDArray[np.float32]:
         """Score the candidates of one user.
 
@@ -76,15 +82,17 @@ class Ranker:
         user_row
             -1 for a user without attributes.
         history : (h,) item rows
-        rows : (C,) candidates, best first
-        scores : (C,) the retriever's scores
+        candidates
+            C of them.
 
         Returns
         -------
         (C,) float32
         """
+        rows = candidates.rows
         similarity = None if self._content is None else content_similarity(self._content, history, rows)
-        feed: dict[str, npt.NDArray[np.generic]] = {"cross": cross_features(self._cross, scores, similarity)}
+        cross = cross_features(self._cross, candidates.scores, candidates.parts, similarity)
+        feed: dict[str, npt.NDArray[np.generic]] = {"cross": cross}
         if self._takes_user:
             feed["user"] = self.user_input(user_row, history)[None, :]
         if self._item_table is not None:
@@ -102,9 +110,10 @@ class Ranker:
         """
         rows = np.array([0, len(self._popularity) - 1])
         scores = np.array([1.0, 0.5], dtype=np.float32)
+        parts = np.tile(scores[:, None] / np.float32(self._num_parts), self._num_parts)
         for user_row in {-1, num_users - 1}:
             try:
-                found = self.score(user_row, rows[:1], rows, scores)
+                found = self.score(user_row, rows[:1], Candidates(rows, scores, parts))
             except SESSION_ERRORS as error:
                 raise ValueError(f"the ranker does not take its inputs: {error}") from error
             if found.shape != (2,) or found.dtype != np.float32 or not np.isfinite(found).all():

@@ -6,11 +6,33 @@ embedding coordinates do not (a refit may rotate them) and are never inputs.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 
 CROSS_FEATURES = ("score", "score_z", "log_rank", "content")
+_BRANCH_FEATURE = re.compile(r"branch_z\.(0|[1-9][0-9]?)")
 HISTORY_FEATURES = ("history_log_length", "history_popularity")
+
+
+def branch_features(num_parts: int) -> tuple[str, ...]:
+    """Name the cross features of a model of some branches: ``branch_z.0``, ``branch_z.1``, ..."""
+    return tuple(f"branch_z.{place}" for place in range(num_parts))
+
+
+def check_cross(names: tuple[str, ...], num_parts: int) -> None:
+    """Check names of cross features.
+
+    Raises
+    ------
+    ValueError
+        If there is no such feature for a model of ``num_parts`` branches.
+    """
+    known = {*CROSS_FEATURES, *branch_features(num_parts)}
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown cross feature {name!r} for a model of {num_parts} branches")
 
 
 def relative_popularity(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
@@ -34,17 +56,23 @@ def relative_popularity(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.float
 
 
 def cross_features(
-    names: tuple[str, ...], scores: npt.NDArray[np.float32], content: npt.NDArray[np.float32] | None
+    names: tuple[str, ...],
+    scores: npt.NDArray[np.float32],
+    parts: npt.NDArray[np.float32],
+    content: npt.NDArray[np.float32] | None,
 ) -> npt.NDArray[np.float32]:
     """Assemble the features of (user, candidate) pairs.
 
     Parameters
     ----------
     names
-        Which of :data:`CROSS_FEATURES`, in input order: ``score`` is the retriever's, ``score_z`` standardises it
-        within the list, ``log_rank`` is log(1 + position), ``content`` the similarity of attributes to the history.
+        Which of :data:`CROSS_FEATURES` and :func:`branch_features`, in input order: ``score`` is the retriever's,
+        ``score_z`` standardises it within the list, ``log_rank`` is log(1 + position), ``content`` the similarity of
+        attributes to the history, ``branch_z.2`` the third branch's score, standardised likewise.
     scores : (C,) float32
         The retriever's scores, best first.
+    parts : (C, P) float32
+        The branches' scores.
     content : (C,) float32, optional
         From :func:`content_similarity`; needed where named.
 
@@ -57,15 +85,21 @@ def cross_features(
         if name == "score":
             features[:, column] = scores
         elif name == "score_z":
-            deviation = float(scores.std())
-            features[:, column] = (scores - scores.mean()) / max(deviation, 1e-6)
+            features[:, column] = _standardised(scores)
         elif name == "log_rank":
             features[:, column] = np.log1p(np.arange(len(scores)))
         elif name == "content" and content is not None:
             features[:, column] = content
+        elif _BRANCH_FEATURE.fullmatch(name):
+            features[:, column] = _standardised(parts[:, int(name.rpartition(".")[2])])
         else:
             raise ValueError(f"unknown or missing cross feature {name!r}")
     return features
+
+
+def _standardised(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    standardised: npt.NDArray[np.float32] = (scores - scores.mean()) / max(float(scores.std()), 1e-6)
+    return standardised
 
 
 def history_features(popularity: npt.NDArray[np.float32], usual_count: float) -> npt.NDArray[np.float32]:

@@ -11,10 +11,13 @@ import numpy.typing as npt
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import IntegrityError, ItemNotFoundError
+from gnas_serve.runtime.asker import Asker, Askers
 from gnas_serve.runtime.cold_start import FoldIn, Popularity
 from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.explain import Explainer, Explanation
 from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
-from gnas_serve.runtime.query import Answer, ModelInfo, Query, check_k
+from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, check_k
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
@@ -24,7 +27,7 @@ from gnas_serve.runtime.tables import Tables
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id, Vocabulary
 
-_Rows = npt.NDArray[np.int64]
+_Rows = npt.NDArray[np.integer]
 _Floats = npt.NDArray[np.float32]
 
 
@@ -37,7 +40,7 @@ class Recommender:
         What the artifact says of itself.
     users, items
         Vocabularies.
-    user_vectors, item_vectors
+    item_vectors
         The shipped vectors.
     """
 
@@ -46,27 +49,29 @@ class Recommender:
         manifest: Manifest,
         users: Vocabulary,
         items: Vocabulary,
-        user_vectors: EmbeddingTable,
         item_vectors: EmbeddingTable,
         *,
         seen: SeenItems,
+        neighbours: Neighbours | None,
+        askers: Askers,
         retriever: Retriever,
         ranker: Ranker,
-        fold_in: FoldIn,
         popularity: Popularity,
         similar: SimilarItems,
+        explainer: Explainer,
     ) -> None:
         self.users = users
         self.items = items
         self.item_vectors = item_vectors
         self.candidates = manifest.ranker.candidates
-        self._user_vectors = user_vectors
         self._seen = seen
+        self._neighbours = neighbours
+        self._askers = askers
         self._retriever = retriever
         self._ranker = ranker
-        self._fold_in = fold_in
         self._popularity = popularity
         self._similar = similar
+        self._explainer = explainer
         self.info = ModelInfo(
             name=manifest.name,
             version=manifest.version,
@@ -74,6 +79,7 @@ class Recommender:
             num_users=manifest.num_users,
             num_items=manifest.num_items,
             embedding_dim=manifest.embedding_dim,
+            branches=tuple(branch.kind for branch in manifest.branches),
             metrics=manifest.metrics,
             index=manifest.index.kind,
             ranker=manifest.ranker.kind,
@@ -107,33 +113,40 @@ class Recommender:
 
     @classmethod
     def _assemble(cls, path: Path, manifest: Manifest, tables: Tables) -> Recommender:
-        items, counts = tables.item_vectors, tables.counts
+        items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
         index: Index
         if manifest.index.kind == "ivf":
-            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe, shape=(len(items), items.dim))
-        else:
+            shape = (len(items), manifest.index.dims)
+            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe, shape=shape)
+        elif tables.projection is None:
             index = FlatIndex(items.dense())
+        else:
+            raise ValueError("a flat index is over the vectors as they are, without a projection")
+        fold_in = FoldIn(tables.fold_in, items, counts, branches)
         ranker = Ranker(
             open_session(path / LAYOUT.ranker),
             manifest.ranker.cross,
             counts,
+            num_parts=len(branches),
             user_table=tables.ranker_users,
             item_table=tables.ranker_items,
             content=tables.item_content,
         )
         ranker.try_out(len(tables.users))
+        folds_in = manifest.newcomers == "fold_in"
         return cls(
             manifest,
             tables.users,
             tables.items,
-            tables.user_vectors,
             items,
             seen=tables.seen,
-            retriever=Retriever(items, index),
+            neighbours=tables.neighbours,
+            askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
+            retriever=Retriever(items, index, tables.neighbours, tables.projection),
             ranker=ranker,
-            fold_in=FoldIn(tables.fold_in, items, counts, unit_length=manifest.scorer == "cosine"),
             popularity=Popularity(counts),
             similar=SimilarItems(items),
+            explainer=Explainer(branches, items, counts, fold_in, tables.neighbours),
         )
 
     def recommend(self, query: Query) -> Answer:
@@ -151,38 +164,39 @@ class Recommender:
         excluded = (past if query.exclude_seen else past[:0]).astype(np.int64)
         if query.history or query.exclude:
             excluded = np.union1d(excluded, self._known_rows(query.history + query.exclude))
-        vector, source = self._represent(user_row, history)
-        if vector is None:
+        asker = self._askers.represent(user_row, past, history)
+        if asker is None:
             rows, scores = self._popularity.retrieve(query.k, excluded)
-            return Answer(self.items.ids(rows), scores.tolist(), source)
-        rows, scores = self._retriever.retrieve(vector, self.candidates, excluded)
-        if len(rows) == 0:
-            return Answer([], [], source)
-        ranked = self._ranker.score(user_row, past if source == "user" else history, rows, scores)
+            return Answer(self.items.ids(rows), scores.tolist(), "popularity")
+        found = self._retriever.retrieve(asker.vector, asker.history, self.candidates, excluded)
+        if len(found.rows) == 0:
+            return Answer([], [], asker.source)
+        ranked = self._ranker.score(user_row, asker.history, found)
         best = top_k(ranked, query.k)
-        rows, ranked = rows[best], ranked[best]
+        rows, ranked = found.rows[best], ranked[best]
         if query.k > self.candidates == len(rows):
-            rows, ranked = self._continue(vector, excluded, rows, ranked, query.k)
-        return Answer(self.items.ids(rows), ranked.tolist(), source)
+            rows, ranked = self._continue(asker, excluded, rows, ranked, query.k)
+        return Answer(self.items.ids(rows), ranked.tolist(), asker.source)
 
     def _continue(
-        self, vector: _Floats, excluded: _Rows, rows: _Rows, ranked: _Floats, k: int
-    ) -> tuple[_Rows, _Floats]:
+        self, asker: Asker, excluded: _Rows, rows: npt.NDArray[np.int64], ranked: _Floats, k: int
+    ) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
 
-        The ranker's features are relative to its list: ranking a longer one would change the head of the answer.
+        The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
+        the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
         """
-        more, scores = self._retriever.retrieve(vector, k - len(rows), np.union1d(excluded, rows))
-        if len(more) == 0:
+        more = self._retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), np.union1d(excluded, rows))
+        if len(more.rows) == 0:
             return rows, ranked
         # One descending scale: the retriever's scores go on where the ranker's end.
-        shifted = (ranked[-1] + np.minimum(scores - scores[0], 0.0)).astype(np.float32)
-        return np.concatenate([rows, more]), np.concatenate([ranked, shifted])
+        shifted = (ranked[-1] + np.minimum(more.scores - more.scores[0], 0.0)).astype(np.float32)
+        return np.concatenate([rows, more.rows])[:k], np.concatenate([ranked, shifted])[:k]
 
     def with_index(self, index: Index) -> Recommender:
-        """Give the same recommender with another index, to compare retrieval alone."""
+        """Give the same recommender with another index over the whole vectors, to compare retrieval alone."""
         other = copy.copy(self)
-        other._retriever = Retriever(self.item_vectors, index)
+        other._retriever = Retriever(self.item_vectors, index, self._neighbours)
         return other
 
     def similar_items(self, item_id: Id, k: int = 10) -> Answer:
@@ -196,25 +210,53 @@ class Recommender:
             If k is outside its limits.
         """
         check_k(k)
+        rows, scores = self._similar.find(self._item_row(item_id), k)
+        return Answer(self.items.ids(rows), scores.tolist(), "item")
+
+    def explain(self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = ()) -> Explanation:
+        """Say what of an asker's past the score of one item comes from.
+
+        Parameters
+        ----------
+        item_id
+            Any item of the catalogue, also one that the asker has.
+        user_id, history
+            As of a :class:`Query`; the asker is represented as `recommend` does it.
+
+        Returns
+        -------
+        Explanation
+            Of the retrieval score; contributions and remainder add up to it.
+
+        Raises
+        ------
+        ItemNotFoundError
+            If the model does not know the item.
+        RequestError
+            If the history is too long.
+        """
+        Query(user_id, history=history).check()
+        row = self._item_row(item_id)
+        user_row = -1 if user_id is None else self.users.row(user_id)
+        asker = self._askers.represent(user_row, self._seen.of(user_row), self._known_rows(history))
+        if asker is None:
+            score = self._popularity.score(row)
+            return Explanation(self.items.id(row), score, "popularity", (), {"popularity": score})
+        shares, remainder = self._explainer.divide(asker.vector, asker.history, row)
+        order = [place for place in np.argsort(-np.abs(shares), kind="stable").tolist() if shares[place] != 0]
+        ids = self.items.ids(asker.history[order])
+        score = float(shares.sum()) + sum(remainder.values())
+        return Explanation(
+            self.items.id(row), score, asker.source, tuple(zip(ids, shares[order].tolist(), strict=True)), remainder
+        )
+
+    def _item_row(self, item_id: Id) -> int:
         row = self.items.row(item_id)
         if row < 0:
             raise ItemNotFoundError(
                 f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue"
             )
-        rows, scores = self._similar.find(row, k)
-        return Answer(self.items.ids(rows), scores.tolist(), "item")
-
-    def _represent(self, user_row: int, history: _Rows) -> tuple[_Floats | None, str]:
-        if user_row >= 0:
-            vector = self._user_vectors.row(user_row)
-            # A user known only from events that the model does not use has a vector of zeros: no preference at all.
-            if vector.any():
-                return vector, "user"
-        if len(history):
-            vector = self._fold_in.vector(history)
-            if vector.any():
-                return vector, "fold_in"
-        return None, "popularity"
+        return row
 
     def _known_rows(self, ids: tuple[Id, ...]) -> _Rows:
         rows = np.unique(self.items.rows(ids)) if ids else np.empty(0, dtype=np.int64)

@@ -1,55 +1,120 @@
-"""First stage: from a user vector to scored candidates."""
+"""Retriever: from a user vector and a history to scored candidates."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.embeddings import EmbeddingTable, sum_parts
 from gnas_serve.runtime.index import FlatIndex, Index
+from gnas_serve.runtime.neighbours import Links, Neighbours
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Scored items of one request.
+
+    Attributes
+    ----------
+    rows : (c,) int64
+        Best first, ties by the lower row.
+    scores : (c,) float32
+        The sums of the parts.
+    parts : (c, P) float32
+        The score of each branch: those with vectors in their order, then two-hop where the model has neighbours.
+    """
+
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float32]
+    parts: npt.NDArray[np.float32]
 
 
 class Retriever:
-    """Proposes with an index and scores with the shipped vectors.
+    """Proposes with an index and along links, and scores with the shipped vectors and neighbours.
 
     Parameters
     ----------
     items
-        The shipped item vectors.
+        The shipped item vectors, of width D.
     index
-        Proposes rows; its own scores are approximate and are not used. Where it runs dry, exact search takes over, on
-        a float32 copy of the vectors that is made at the first such question (4 bytes times items times width).
+        Proposes rows; its own scores may be approximate and are not used. Where it runs dry, exact search takes over,
+        on a float32 copy of the vectors that is made at the first such question (4 bytes times items times width).
+    neighbours
+        Of a model with a two-hop branch.
+    projection : (D, r) float32, optional
+        Makes of a user vector the query of an index over narrower vectors.
     """
 
-    def __init__(self, items: EmbeddingTable, index: Index) -> None:
+    def __init__(
+        self,
+        items: EmbeddingTable,
+        index: Index,
+        neighbours: Neighbours | None = None,
+        projection: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self._items = items
         self._index = index
-        self._exact: FlatIndex | None = index if isinstance(index, FlatIndex) else None
+        self._neighbours = neighbours
+        self._projection = projection
+        self._exact: FlatIndex | None = index if isinstance(index, FlatIndex) and projection is None else None
 
     def retrieve(
-        self, query: npt.NDArray[np.float32], count: int, excluded: npt.NDArray[np.integer]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Find the best ``count`` items for one vector.
+        self,
+        query: npt.NDArray[np.float32],
+        history: npt.NDArray[np.integer],
+        count: int,
+        excluded: npt.NDArray[np.integer],
+    ) -> Candidates:
+        """Find the best ``count`` items for one user.
 
         Parameters
         ----------
-        query : (d,) float32
+        query : (D,) float32
+        history : (h,) distinct item rows
+            Whose neighbours score; not looked at by a model without neighbours.
         count
             How many candidates.
         excluded : (e,) ascending item rows
 
         Returns
         -------
-        rows : (c,) int64
-            Best first, ties by the lower row; fewer than ``count`` only where no more items are left.
-        scores : (c,) float32
+        Candidates
+            Fewer than ``count`` only where no more items are left.
         """
-        rows = self._index.propose(query, count, excluded)
+        links = None if self._neighbours is None else self._neighbours.links(history)
+        rows = self._proposed(query, links, count, excluded)
+        parts = self._items.score_parts(query, rows)
+        if links is not None:
+            parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)
+        scores = sum_parts(parts)
+        order = np.lexsort((rows, -scores))[:count]
+        return Candidates(rows[order], scores[order], parts[order])
+
+    def _proposed(
+        self,
+        query: npt.NDArray[np.float32],
+        links: Links | None,
+        count: int,
+        excluded: npt.NDArray[np.integer],
+    ) -> npt.NDArray[np.int64]:
+        aimed = query if self._projection is None else query @ self._projection
+        rows = self._index.propose(aimed, count, excluded, links)
+        if links is not None and not self._index.exhaustive:
+            rows = _united(rows, links.best(count, excluded))
         if len(rows) < min(count, len(self._items) - len(excluded)):
             # The probed lists ran dry (a long history, a large count): exact search keeps the promise.
             if self._exact is None:
                 self._exact = FlatIndex(self._items.dense())
-            rows = self._exact.propose(query, count, excluded)
-        scores = self._items.score(query, rows)
-        order = np.lexsort((rows, -scores))
-        return rows[order], scores[order]
+            return self._exact.propose(query, count, excluded, links)
+        return rows
+
+
+def _united(rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Unite two sets of rows, at a tenth of the time that ``np.union1d`` takes for some hundreds."""
+    both = np.concatenate([rows, others])
+    both.sort()
+    is_first = np.ones(len(both), dtype=np.bool_)
+    np.not_equal(both[1:], both[:-1], out=is_first[1:])
+    return both[is_first]

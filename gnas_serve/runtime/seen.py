@@ -6,6 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 
+def is_among(rows: npt.NDArray[np.integer], excluded: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    """Tell which rows are among the ascending excluded ones, (m,).
+
+    A binary search: ``np.isin`` costs three times as much at this size.
+    """
+    if len(excluded) == 0:
+        return np.zeros(len(rows), dtype=np.bool_)
+    places = np.minimum(np.searchsorted(excluded, rows), len(excluded) - 1)
+    found: npt.NDArray[np.bool_] = excluded[places] == rows
+    return found
+
+
 class SeenItems:
     """Item rows per user row, as one CSR structure.
 

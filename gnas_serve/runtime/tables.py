@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.arrays import read_array
+from gnas_serve.artifact.branches import TWO_HOP, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.vocabulary import Vocabulary
 
@@ -28,12 +30,17 @@ class Tables:
     users, items
         Vocabularies of U and I ids.
     user_vectors, item_vectors
-        U and I vectors of one width d.
+        U and I vectors of one width D.
     counts : (I,) int32
         Interactions of the target event per item.
     seen
         What each user has already.
-    fold_in : (d + 1, d) float32
+    fold_in : (n,) float32
+        The maps of all branches, see :class:`gnas_serve.runtime.cold_start.FoldIn`.
+    neighbours
+        Of a two-hop branch, where there is one.
+    projection : (D, r) float32 or None
+        Where the index is over narrower vectors.
     ranker_users : (U, F) float32 or None
     ranker_items : (I, H) uint8 or float32, or None
     item_content : (I, F) float16 or float32, or None
@@ -46,6 +53,8 @@ class Tables:
     counts: npt.NDArray[np.int32]
     seen: SeenItems
     fold_in: npt.NDArray[np.float32]
+    neighbours: Neighbours | None
+    projection: npt.NDArray[np.float32] | None
     ranker_users: npt.NDArray[np.float32] | None
     ranker_items: npt.NDArray[np.generic] | None
     item_content: npt.NDArray[np.floating] | None
@@ -70,15 +79,23 @@ class Tables:
         offsets: Any = read_array(path / LAYOUT.seen_offsets, (np.int64,), (num_users + 1,))
         seen: Any = read_array(path / LAYOUT.seen_items, (np.int32,), (None,), mapped=True)
         counts: Any = read_array(path / LAYOUT.item_counts, (np.int32,), (num_items,))
-        fold_in: Any = read_array(path / LAYOUT.fold_in, (np.float32,), (dim + 1, dim))
+        is_first = manifest.format_version == 1
+        fold_in: Any = read_array(path / LAYOUT.fold_in, (np.float32,), (dim + 1, dim) if is_first else (None,))
+
+        def vectors(values: str, scales: str, length: int) -> EmbeddingTable:
+            shape, columns = (length, dim), spans(manifest.branches)
+            return EmbeddingTable.open(path / values, path / scales, shape, columns, flat_scales=is_first)
+
         return cls(
             users=_vocabulary(path / LAYOUT.user_ids, path / LAYOUT.user_id_offsets, num_users),
             items=_vocabulary(path / LAYOUT.item_ids, path / LAYOUT.item_id_offsets, num_items),
-            user_vectors=EmbeddingTable.open(path / LAYOUT.user_vectors, path / LAYOUT.user_scales, (num_users, dim)),
-            item_vectors=EmbeddingTable.open(path / LAYOUT.item_vectors, path / LAYOUT.item_scales, (num_items, dim)),
+            user_vectors=vectors(LAYOUT.user_vectors, LAYOUT.user_scales, num_users),
+            item_vectors=vectors(LAYOUT.item_vectors, LAYOUT.item_scales, num_items),
             counts=counts,
             seen=SeenItems(offsets, seen),
-            fold_in=fold_in,
+            fold_in=fold_in.ravel(),
+            neighbours=_neighbours(path, manifest),
+            projection=_projection(path, manifest),
             ranker_users=optional(LAYOUT.ranker_users, (np.float32,), num_users),
             ranker_items=optional(LAYOUT.ranker_items, (np.uint8, np.float32), num_items),
             item_content=optional(LAYOUT.item_content, (np.float16, np.float32), num_items),
@@ -97,15 +114,11 @@ class Tables:
                 vocabulary.validate()
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from error
-        offsets, items = self.seen.offsets, self.seen.items
-        if (np.diff(offsets) < 0).any() or (len(items) and (items.min() < 0 or items.max() >= len(self.items))):
-            raise ValueError(f"{LAYOUT.seen_items}: offsets descend, or an item is out of range")
-        descends = np.diff(items) <= 0
-        # A new user's items may begin anywhere; within one user they ascend.
-        starts = offsets[1:-1]
-        descends[starts[(starts > 0) & (starts < len(items))] - 1] = False
-        if descends.any():
-            raise ValueError(f"{LAYOUT.seen_items}: the items of a user do not ascend")
+        _check_lists(LAYOUT.seen_items, self.seen.offsets, self.seen.items, len(self.items))
+        if self.neighbours is not None:
+            _check_lists(LAYOUT.neighbour_items, self.neighbours.offsets, self.neighbours.items, len(self.items))
+            if (self.neighbours.values < 0).any():
+                raise ValueError(f"{LAYOUT.neighbour_values}: a negative weight")
         if (self.counts < 0).any():
             raise ValueError(f"{LAYOUT.item_counts}: a negative count")
         floats = {
@@ -114,6 +127,8 @@ class Tables:
             LAYOUT.item_vectors: self.item_vectors.values,
             LAYOUT.item_scales: self.item_vectors.scales,
             LAYOUT.fold_in: self.fold_in,
+            LAYOUT.neighbour_values: None if self.neighbours is None else self.neighbours.values,
+            LAYOUT.projection: self.projection,
             LAYOUT.ranker_users: self.ranker_users,
             LAYOUT.ranker_items: self.ranker_items,
             LAYOUT.item_content: self.item_content,
@@ -133,6 +148,36 @@ def _vocabulary(ids: Path, offsets: Path, length: int) -> Vocabulary:
     if starts[0] != 0 or starts[-1] != len(values) or (np.diff(starts) < 0).any():
         raise ValueError(f"{offsets.name} does not span {ids.name}")
     return Vocabulary(values, starts)
+
+
+def _neighbours(path: Path, manifest: Manifest) -> Neighbours | None:
+    branch = next((branch for branch in manifest.branches if branch.kind == TWO_HOP), None)
+    if branch is None:
+        return None
+    offsets: Any = read_array(path / LAYOUT.neighbour_offsets, (np.int64,), (manifest.num_items + 1,))
+    items: Any = read_array(path / LAYOUT.neighbour_items, (np.int32,), (None,), mapped=True)
+    values: Any = read_array(path / LAYOUT.neighbour_values, (np.float16, np.float32), (None,), mapped=True)
+    return Neighbours(offsets, items, values, branch.history_power)
+
+
+def _projection(path: Path, manifest: Manifest) -> npt.NDArray[np.float32] | None:
+    file = path / LAYOUT.projection
+    if not file.exists() and manifest.index.dims == manifest.embedding_dim:
+        return None
+    projection: Any = read_array(file, (np.float32,), (manifest.embedding_dim, manifest.index.dims))
+    return projection  # type: ignore[no-any-return]
+
+
+def _check_lists(name: str, offsets: npt.NDArray[np.int64], items: npt.NDArray[np.int32], num_items: int) -> None:
+    """Check lists of item rows that follow each other: in range, and each of them ascending."""
+    if (np.diff(offsets) < 0).any() or (len(items) and (items.min() < 0 or items.max() >= num_items)):
+        raise ValueError(f"{name}: offsets descend, or an item is out of range")
+    descends = np.diff(items) <= 0
+    # The next list may begin anywhere.
+    starts = offsets[1:-1]
+    descends[starts[(starts > 0) & (starts < len(items))] - 1] = False
+    if descends.any():
+        raise ValueError(f"{name}: the items of a list do not ascend")
 
 
 def _is_finite(array: npt.NDArray[np.generic]) -> bool:

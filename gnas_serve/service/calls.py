@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # BentoML's parent process imports this module and never load
     from gnas_serve.runtime.recommender import Recommender
 
 
-# A scan of so many items takes some 4 ms: longer than a thread costs, and than others should wait.
-_THREAD_ITEMS = 50_000
+# A scan of so many numbers takes some 4 ms: longer than a thread costs, and than others should wait.
+_THREAD_VALUES = 3_200_000
 
 
 class Calls:
@@ -61,7 +61,7 @@ class Calls:
         ItemNotFoundError
             If the model does not know the item.
         """
-        if self.model.num_items < _THREAD_ITEMS:
+        if self.model.num_items * self.model.embedding_dim < _THREAD_VALUES:
             return self._counted(self._recommender.similar_items(request.item_id, request.k))
         return self._counted(await asyncio.to_thread(self._recommender.similar_items, request.item_id, request.k))
 

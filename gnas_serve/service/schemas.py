@@ -106,6 +106,7 @@ class ModelResponse(BaseModel):
     num_users: int
     num_items: int
     embedding_dim: int
+    branches: list[str] = Field(description="What the scores add up from: kinds of branches.")
     metrics: dict[str, float]
     index: str
     ranker: str

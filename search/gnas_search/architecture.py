@@ -13,7 +13,7 @@ MAX_LAYERS = 3
 OPERATOR_NAMES = ("gat", "gcn", "lightgcn", "sage_max", "sage_mean", "skip")
 COMBINATIONS = ("concat", "last", "mean")
 SCORERS = ("cosine", "dot")
-LOSSES = ("bpr", "sampled_softmax")
+LOSSES = ("bpr", "sampled_softmax", "softmax")
 INITS = ("random", "svd")
 EDGES = ("all", "target")
 
@@ -33,7 +33,8 @@ class ArchitectureSpec:
     scorer
         ``"dot"`` or ``"cosine"``.
     loss
-        ``"bpr"`` or ``"sampled_softmax"``; both weigh every user alike.
+        ``"bpr"``, ``"sampled_softmax"`` or ``"softmax"`` (over all items: best up to some 300,000 of them); each weighs
+        every user alike.
     init
         Initial embeddings: random, or the truncated SVD of the normalised interaction matrix.
     edges
@@ -47,9 +48,10 @@ class ArchitectureSpec:
     temperature
         Divides cosine scores in the loss; 1 for dot products.
     num_negatives
-        Items sampled per batch and shared by its users (sampled softmax); 1 per positive for BPR.
+        Items sampled per batch and shared by its users (sampled softmax); without effect for the other losses.
     batch_size
-        Users per batch; one propagation per batch.
+        Users per batch; one propagation per batch. Where that makes more than 32 batches an epoch, 32 larger ones are
+        made.
     epochs, patience
         Most passes over the users; how many validations without a gain end them sooner.
     """
@@ -105,7 +107,7 @@ class ArchitectureSpec:
             changes["include_input"] = False
         if self.scorer == "dot":
             changes["temperature"] = 1.0
-        if self.loss == "bpr":
+        if self.loss != "sampled_softmax":
             changes["num_negatives"] = 1
         return replace(self, **changes)
 

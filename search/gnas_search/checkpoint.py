@@ -13,30 +13,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
+from gnas_search.fit import Fit, branches_from, to_arrays
+from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.artifact.store import atomic_folder, read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError
 from gnas_serve.vocabulary import Vocabulary
 
 KIND = "checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _FITS = ("selection", "final")
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The vectors of one fit; the score of a pair is their inner product (cosine scorers store unit vectors).
-
-    Attributes
-    ----------
-    user_vectors : (U, d) float32
-    item_vectors : (I, d) float32
-    epochs
-        How long it was trained; 0 for closed forms.
-    """
-
-    user_vectors: npt.NDArray[np.float32]
-    item_vectors: npt.NDArray[np.float32]
-    epochs: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +34,6 @@ class Checkpoint:
         ``"svd"``, ``"popularity"`` or the canonical key of the architecture.
     spec
         The model as JSON: an architecture's or a baseline's.
-    scorer
-        ``"dot"`` or ``"cosine"``.
     selection
         Fitted without validation: for everything that needs labels.
     final
@@ -66,7 +49,6 @@ class Checkpoint:
 
     name: str
     spec: dict[str, Any]
-    scorer: str
     users: Vocabulary
     items: Vocabulary
     selection: Fit
@@ -101,10 +83,8 @@ class Checkpoint:
         """
         with atomic_folder(path) as folder:
             for name in _FITS:
-                fit: Fit = getattr(self, name)
-                vectors = {"user_vectors": fit.user_vectors, "item_vectors": fit.item_vectors}
                 # Written by Python: safetensors' own writer hides a full disk in an error without a number.
-                (folder / f"{name}.safetensors").write_bytes(save(vectors))
+                (folder / f"{name}.safetensors").write_bytes(save(to_arrays(getattr(self, name))))
             (folder / "tables.safetensors").write_bytes(save(self._tables()))
             write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body=self._body())
 
@@ -128,8 +108,8 @@ class Checkpoint:
         return {
             "name": self.name,
             "spec": self.spec,
-            "scorer": self.scorer,
             "epochs": {name: getattr(self, name).epochs for name in _FITS},
+            "branches": {name: [branch.facts.to_json() for branch in getattr(self, name).branches] for name in _FITS},
             "item_feature_names": list(self.item_features.names) if self.item_features else [],
             "user_feature_names": list(self.user_features.names) if self.user_features else [],
             "data": {
@@ -162,15 +142,18 @@ class Checkpoint:
         tables = load_file(path / "tables.safetensors")
         fits = {}
         for name in _FITS:
+            facts = tuple(BranchFacts.from_json(raw) for raw in manifest["branches"][name])
             arrays = load_file(path / f"{name}.safetensors")
-            fits[name] = Fit(arrays["user_vectors"], arrays["item_vectors"], manifest["epochs"][name])
+            fits[name] = Fit(branches_from(facts, arrays), manifest["epochs"][name])
         users = Vocabulary(tables["users.ids"], tables.get("users.offsets"))
         items = Vocabulary(tables["items.ids"], tables.get("items.offsets"))
         shape = (len(users), len(items))
 
         def matrix(name: str) -> sp.csr_matrix:
             indices = tables[f"{name}.indices"]
-            return sp.csr_matrix((np.ones(len(indices), np.float32), indices, tables[f"{name}.indptr"]), shape=shape)
+            read = sp.csr_matrix((np.ones(len(indices), np.float32), indices, tables[f"{name}.indptr"]), shape=shape)
+            read.check_format(full_check=True)
+            return read
 
         def features(name: str) -> FeatureTable | None:
             values = tables.get(f"{name}s.features")
@@ -180,7 +163,6 @@ class Checkpoint:
         return cls(
             name=manifest["name"],
             spec=manifest["spec"],
-            scorer=manifest["scorer"],
             users=users,
             items=items,
             selection=fits["selection"],

@@ -10,7 +10,8 @@ metrics are means over the users with at least one relevant item:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,14 +198,25 @@ class Validation:
 
     def score_with(self, score_rows: ScoreRows) -> UserMetrics:
         """Measure a model that scores all items for blocks of user rows."""
-        block = max(1, _BLOCK_SCORES // self._relevant.shape[1])
         top: list[Rows] = []
-        for start in range(0, len(self.users), block):
-            scores = score_rows(self.users[start : start + block])  # (b, I)
-            masked = self._masked[start : start + block]
+        for rows, _, masked in self.blocks():
+            scores = score_rows(rows)  # (b, I)
             scores[np.repeat(np.arange(len(scores)), np.diff(masked.indptr)), masked.indices] = -np.inf
             top.extend(top_k(row, self.k) for row in scores)
         return rank_metrics(top, self._relevant, k=self.k)
+
+    def blocks(self) -> Iterator[tuple[Rows, sp.csr_matrix, sp.csr_matrix]]:
+        """Divide the users into blocks whose scores fit in memory: (rows (b,), relevant (b, I), masked (b, I))."""
+        block = max(1, _BLOCK_SCORES // self._relevant.shape[1])
+        for start in range(0, len(self.users), block):
+            span = slice(start, start + block)
+            yield self.users[span], self._relevant[span], self._masked[span]
+
+    def subset(self, places: Rows) -> Validation:
+        """Give the validation on some of the users, by their places in :attr:`users`."""
+        part = copy.copy(self)
+        part.users, part._masked, part._relevant = self.users[places], self._masked[places], self._relevant[places]
+        return part
 
 
 def validation_of(dataset: Dataset) -> Validation:

@@ -55,7 +55,7 @@ class HeldOutReport:
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, dataset: Dataset, test: TestPart, *, k: int = 20) -> HeldOutReport:
-    """Rank all items with the final fit's exact vectors; train and validation items are masked.
+    """Rank all items by the exact scores of the final fit; train and validation items are masked.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def evaluate_checkpoint(checkpoint: Checkpoint, dataset: Dataset, test: TestPart
         If the checkpoint was made from other data.
     """
     check_same_data(dataset, checkpoint.fingerprint, "the checkpoint")
-    return _report(_ranked_by_vectors(checkpoint, test, k), test, k)
+    return _report(_ranked_exactly(checkpoint, test, k), test, k)
 
 
 def evaluate_artifact(
@@ -105,20 +105,20 @@ def evaluate_artifact(
     return _report(top, test, k)
 
 
-def _ranked_by_vectors(checkpoint: Checkpoint, test: TestPart, k: int) -> list[Rows]:
+def _ranked_exactly(checkpoint: Checkpoint, test: TestPart, k: int) -> list[Rows]:
     seen = checkpoint.seen()
     counts = np.bincount(seen.indices, minlength=len(checkpoint.items)).astype(np.int32)
     popularity = Popularity(counts)
     known = np.flatnonzero(test.user_rows >= 0)
-    # As in serving: a vector of zeros says nothing of its user, so popularity answers.
-    known = known[checkpoint.final.user_vectors[test.user_rows[known]].any(axis=1)]
+    # As in serving: a fit that knows nothing of a user leaves the answer to popularity.
+    known = known[checkpoint.final.knows(seen)[test.user_rows[known]]]
     top: list[Rows] = [np.empty(0, dtype=np.int64)] * len(test.user_ids)
-    items = np.ascontiguousarray(checkpoint.final.item_vectors.T)  # (d, I)
-    block = max(1, _BLOCK_SCORES // max(1, items.shape[1]))
+    score_rows = checkpoint.final.score_rows(seen)
+    block = max(1, _BLOCK_SCORES // max(1, seen.shape[1]))
     for start in range(0, len(known), block):
         places = known[start : start + block]
         rows = test.user_rows[places]
-        scores = checkpoint.final.user_vectors[rows] @ items  # (b, I)
+        scores = score_rows(rows)  # (b, I)
         masked = sp.csr_matrix(seen[rows])
         scores[np.repeat(np.arange(len(rows)), np.diff(masked.indptr)), masked.indices] = -np.inf
         for place, row in zip(places, scores, strict=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
@@ -10,7 +13,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.heads import HEADS
 from gnas_search.operators import OPERATORS
-from gnas_search.operators.spmm import Adjacency, normalised
+from gnas_search.operators.spmm import Adjacency, normalised, polynomial
 from gnas_search.spectral import truncated_svd
 
 _SCALE = 0.1  # standard deviation of an initial embedding's entries
@@ -43,27 +46,83 @@ class GraphRecommender(nn.Module):
         self.embeddings = nn.Parameter(start)  # (U + I, d)
         self.layers = nn.ModuleList(OPERATORS[name](spec.embedding_dim, generator) for name in spec.layers)
 
-    def forward(self) -> tuple[Tensor, Tensor]:
+    def forward(self, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Compute the vectors whose inner products are the scores.
+
+        Parameters
+        ----------
+        chosen : (b,) int64, optional
+            Users to give, each once, for training: where no layer has weights, a CPU then rounds messages to bfloat16
+            (:func:`~gnas_search.operators.spmm.polynomial`). Without it all users are given, exactly.
 
         Returns
         -------
-        users : (U, d')
+        users : (b, d')
         items : (I, d')
             d' is ``embedding_dim``, times the number of parts where they are concatenated.
         """
+        users, items = _Parts.apply(self._refined(rounded=chosen is not None), self.adjacency.num_users, chosen)  # type: ignore[no-untyped-call]
+        head = HEADS[self.spec.scorer]
+        return head(users), head(items)
+
+    def _refined(self, *, rounded: bool) -> Tensor:
+        coefficients = _coefficients(self.spec)
+        if coefficients is not None:
+            return polynomial(self.adjacency.symmetric, coefficients, self.embeddings, rounded=rounded)
         outputs: list[Tensor] = [self.embeddings]
         for name, layer in zip(self.spec.layers, self.layers, strict=True):
             hidden = layer(outputs[-1], self.adjacency)
             outputs.append(hidden if name in _LINEAR else leaky_relu(hidden, _SLOPE))
-        vectors = HEADS[self.spec.scorer](self._combined(outputs))
-        return vectors[: self.adjacency.num_users], vectors[self.adjacency.num_users :]
+        return self._combined(outputs)
 
     def _combined(self, outputs: list[Tensor]) -> Tensor:
         if len(outputs) == 1 or self.spec.combination == "last":
             return outputs[-1]
         parts = outputs if self.spec.include_input else outputs[1:]
-        return torch.cat(parts, dim=1) if self.spec.combination == "concat" else torch.stack(parts).mean(dim=0)
+        return torch.cat(parts, dim=1) if self.spec.combination == "concat" else reduce(torch.add, parts) / len(parts)
+
+
+class _Parts(torch.autograd.Function):
+    """Some users' rows and all items' of (U + I, d) vectors; the gradient is one array filled once."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, num_users: int, chosen: Tensor | None) -> tuple[Tensor, Tensor]:
+        ctx.num_users, ctx.chosen = num_users, chosen
+        users = vectors[:num_users].clone() if chosen is None else vectors.index_select(0, chosen)
+        return users, vectors[num_users:].clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        users, items = gradients
+        num_users: int = ctx.num_users
+        out = users.new_empty((num_users + len(items), users.shape[1]))
+        out[num_users:] = items
+        if ctx.chosen is None:
+            out[:num_users] = users
+        else:
+            out[:num_users] = 0.0
+            out[ctx.chosen] = users
+        return out, None, None
+
+
+def is_polynomial(spec: ArchitectureSpec) -> bool:
+    """Say whether an architecture is a polynomial of the adjacency, which is trained in less time and memory."""
+    return _coefficients(spec) is not None
+
+
+def _coefficients(spec: ArchitectureSpec) -> tuple[float, ...] | None:
+    """Write an architecture without weights as a polynomial of the adjacency: what each power counts.
+
+    None where it has weights, passes no messages, or its parts are not added up.
+    """
+    power, powers = 0, [0]
+    for name in spec.layers:
+        power += name == "lightgcn"
+        powers.append(power)
+    if not power or not _LINEAR.issuperset(spec.layers) or spec.combination == "concat":
+        return None
+    parts = powers[-1:] if spec.combination == "last" else powers[0 if spec.include_input else 1 :]
+    return tuple(parts.count(power) / len(parts) for power in range(powers[-1] + 1))
 
 
 def _write_spectrum(start: Tensor, left: Tensor, values: Tensor, right: Tensor) -> None:

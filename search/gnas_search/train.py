@@ -1,22 +1,29 @@
-"""Training to keep: a fit selected on validation, and the two fits of a checkpoint."""
+"""Training to keep: a model selected on validation, and the two fits of a checkpoint."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.baselines import Baseline, baseline_named
-from gnas_search.checkpoint import Checkpoint, Fit
+from gnas_search.blend import assemble, compress
+from gnas_search.checkpoint import Checkpoint
+from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, with_prior
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation, validation_of
+from gnas_search.fit import Branch, Fit
+from gnas_search.forecast import check_memory
+from gnas_search.memory import peak_bytes
+from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec
 from gnas_search.trainer import Floats, Trainer
-from gnas_serve.errors import ConfigError
+from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 
-__all__ = ["EpochResult", "SelectedFit", "Trainer", "fit_selected", "require_servable", "train_checkpoint"]
+__all__ = ["EpochResult", "Selected", "Trainer", "fit_selected", "train_checkpoint"]
+
+_Stopped = Literal["", "epochs", "patience", "deadline"]
 
 
 @dataclass(frozen=True)
@@ -33,74 +40,113 @@ class EpochResult:
         Mean validation ndcg.
     seconds
         Training and validation.
+    train_s
+        Training alone.
     """
 
     epoch: int
     loss: float
     ndcg: float
     seconds: float
+    train_s: float = math.nan
 
 
 @dataclass(frozen=True)
-class SelectedFit:
-    """The best epoch of a fit with early stopping.
+class Selected:
+    """A model fitted to one graph and selected by validation.
 
     Attributes
     ----------
-    user_vectors : (U, d') float32
-    item_vectors : (I, d') float32
+    fit
+        Of a network: that of its best epoch.
     best_epoch
-        From 1; 0 where the deadline passed within the first epoch: the vectors are then those of the untrained model.
+        From 1; 0 for closed forms, and where the deadline passed within the first epoch: the fit is then that of the
+        untrained network.
     metrics
-        Validation metrics of these vectors.
+        Of the validation users.
     history
         Every epoch.
     stopped
-        Why training ended.
+        Why training ended; empty for closed forms.
     num_parameters
         How many numbers were learned.
+    peak_bytes
+        The most memory held so far, by this process or on its CUDA device.
     """
 
-    user_vectors: Floats
-    item_vectors: Floats
+    fit: Fit
     best_epoch: int
     metrics: UserMetrics
     history: tuple[EpochResult, ...]
-    stopped: Literal["epochs", "patience", "deadline"]
+    stopped: _Stopped
     num_parameters: int
+    peak_bytes: int
 
 
 def fit_selected(
-    spec: ArchitectureSpec,
+    spec: BranchSpec,
     graph: InteractionGraph,
     validation: Validation,
     *,
     seed: int,
+    spectra: Spectra | None = None,
     on_epoch: Callable[[EpochResult], None] | None = None,
     deadline: float | None = None,
     limit_s: float | None = None,
-) -> SelectedFit:
-    """Train with early stopping on validation ndcg and keep the best epoch.
+) -> Selected:
+    """Fit a model; train a network with early stopping on validation ndcg and keep its best epoch.
 
     Parameters
     ----------
     spec
-        Ends after ``spec.epochs``, or ``spec.patience`` validations (one per epoch) without a gain.
+        A closed form, or a network: that ends after ``spec.epochs``, or ``spec.patience`` validations (one per epoch)
+        without a gain.
     graph, validation
         What to train on and what to select by.
     seed
         As :class:`Trainer`.
+    spectra
+        Decompositions of the graph to share between graph filters.
     on_epoch
         Called after every validation; what it raises ends the training.
     deadline
         A ``time.monotonic()`` after which no batch is begun.
     limit_s
         Seconds after which no batch is begun either, but for those of the first epoch.
+
+    Raises
+    ------
+    ConfigError
+        With code ``"too_large"``, if a network would not fit into memory.
     """
+    if isinstance(spec, ArchitectureSpec):
+        return _train_network(spec, graph, validation, seed, on_epoch, deadline, limit_s)
+    fit = Fit(_fit_closed(spec, graph, seed, spectra), 0)
+    metrics = validation.score_with(fit.score_rows(graph.positives))
+    return Selected(fit, 0, metrics, (), "", 0, peak_bytes())
+
+
+def _fit_closed(
+    spec: ClosedFormSpec, graph: InteractionGraph, seed: int, spectra: Spectra | None
+) -> tuple[Branch, ...]:
+    branch = fit_closed_form(spec, graph, seed=seed, spectra=spectra)
+    return with_prior(branch, graph) if branch.facts.kind == TWO_HOP else (branch,)
+
+
+def _train_network(
+    spec: ArchitectureSpec,
+    graph: InteractionGraph,
+    validation: Validation,
+    seed: int,
+    on_epoch: Callable[[EpochResult], None] | None,
+    deadline: float | None,
+    limit_s: float | None,
+) -> Selected:
+    check_memory(spec, graph)
     limit = math.inf if limit_s is None else time.monotonic() + limit_s
     trainer = Trainer(spec, graph, seed=seed)
     history: list[EpochResult] = []
-    stopped: Literal["epochs", "patience", "deadline"] = "epochs"
+    stopped: _Stopped = "epochs"
     best_epoch, best_vectors = 0, trainer.vectors()
     best_metrics: UserMetrics | None = None
     best_ndcg = -math.inf
@@ -116,53 +162,53 @@ def fit_selected(
         ndcg = metrics.mean()[1]
         if ndcg > best_ndcg:
             best_epoch, best_vectors, best_metrics, best_ndcg = trainer.epoch, vectors, metrics, ndcg
-        history.append(EpochResult(trainer.epoch, trainer.loss, ndcg, time.monotonic() - start))
+        history.append(EpochResult(trainer.epoch, trainer.loss, ndcg, time.monotonic() - start, trainer.epoch_s))
         if on_epoch is not None:
             on_epoch(history[-1])
         if trainer.epoch - best_epoch >= spec.patience:
             stopped = "patience"
             break
-    return SelectedFit(
-        *best_vectors,
-        best_epoch=best_epoch,
-        metrics=best_metrics if best_metrics is not None else validation.score(*best_vectors),
-        history=tuple(history),
-        stopped=stopped,
-        num_parameters=trainer.num_parameters,
+    return Selected(
+        Fit((_network_branch(spec, *best_vectors),), best_epoch),
+        best_epoch,
+        best_metrics if best_metrics is not None else validation.score(*best_vectors),
+        tuple(history),
+        stopped,
+        trainer.num_parameters,
+        trainer.peak_bytes,
     )
 
 
-def require_servable(model: ArchitectureSpec | str) -> None:
-    """Make sure that a model can become a checkpoint; every architecture can.
+def _network_branch(spec: ArchitectureSpec, users: Floats, items: Floats) -> Branch:
+    facts = BranchFacts(spec.key(), GNN, users.shape[1], unit_length=spec.scorer == "cosine")
+    return Branch(facts, users, items)
 
-    Raises
-    ------
-    ConfigError
-        If it is a baseline that is unknown or has no vectors to serve.
-    """
-    if isinstance(model, str) and not baseline_named(model).servable:
-        raise ConfigError(
-            f"{model} cannot be trained: it scores by a sparse matrix, which this version does not serve",
-            hint="pick svd instead",
-            code="not_servable",
-        )
+
+def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int) -> Fit:
+    """Fit a selected model to another graph: a network for as many epochs as were selected."""
+    if not isinstance(spec, ArchitectureSpec):
+        return Fit(_fit_closed(spec, graph, seed, None), 0)
+    # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
+    trainer = Trainer(spec, graph, seed=seed)
+    trainer.advance(epochs)
+    return Fit((_network_branch(spec, *trainer.vectors()),), epochs)
 
 
 def train_checkpoint(
     dataset: Dataset,
-    spec: ArchitectureSpec | str,
+    spec: ModelSpec,
     *,
     seed: int,
     on_epoch: Callable[[EpochResult], None] | None = None,
 ) -> Checkpoint:
-    """Make both fits of a checkpoint: one selected on validation, one on train + validation for as many epochs.
+    """Make both fits of a checkpoint: one selected on validation, one on train + validation with the same settings.
 
     Parameters
     ----------
     dataset
         The split data.
     spec
-        An architecture, or the name of a baseline.
+        A network, a closed form, or a blend: its weights are kept for both fits.
     seed
         Of both fits.
     on_epoch
@@ -171,64 +217,21 @@ def train_checkpoint(
     Raises
     ------
     ConfigError
-        If the baseline is unknown or has no vectors to serve.
+        With code ``"too_large"``, if a network would not fit into memory.
     """
-    require_servable(spec)
+    spec = spec.canonical()
     validation = validation_of(dataset)
-    if isinstance(spec, str):
-        return _baseline_checkpoint(dataset, baseline_named(spec), validation, seed)
-    selected = fit_selected(spec, dataset.selection, validation, seed=seed, on_epoch=on_epoch)
-    # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
-    trainer = Trainer(spec, dataset.final, seed=seed)
-    trainer.advance(selected.best_epoch)
-    return _checkpoint(
-        dataset,
+    parts: Sequence[BranchSpec] = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
+    selected = [fit_selected(part, dataset.selection, validation, seed=seed, on_epoch=on_epoch) for part in parts]
+    refitted = [
+        _refit(part, dataset.final, seed, found.best_epoch) for part, found in zip(parts, selected, strict=True)
+    ]
+    selection = _joined(spec, [found.fit for found in selected], dataset.selection, seed)
+    final = _joined(spec, refitted, dataset.final, seed)
+    recall, ndcg = validation.score_with(selection.score_rows(dataset.selection.positives)).mean()
+    return Checkpoint(
         name=spec.key(),
         spec=spec.to_json(),
-        scorer=spec.scorer,
-        selection=Fit(selected.user_vectors, selected.item_vectors, selected.best_epoch),
-        final=Fit(*trainer.vectors(), selected.best_epoch),
-        metrics=selected.metrics,
-        seed=seed,
-    )
-
-
-def _baseline_checkpoint(dataset: Dataset, named: Baseline, validation: Validation, seed: int) -> Checkpoint:
-    baseline = named.tuned(dataset.selection, validation, seed)
-    fits = []
-    for graph in (dataset.selection, dataset.final):
-        vectors = baseline.fit_vectors(graph, seed)
-        if vectors is None:
-            raise TypeError(f"{baseline.name} says that it is servable and has no vectors")
-        fits.append(Fit(*vectors, 0))
-    return _checkpoint(
-        dataset,
-        name=baseline.name,
-        spec=baseline.to_json(),
-        scorer="dot",
-        selection=fits[0],
-        final=fits[1],
-        metrics=validation.score(fits[0].user_vectors, fits[0].item_vectors),
-        seed=seed,
-    )
-
-
-def _checkpoint(
-    dataset: Dataset,
-    *,
-    name: str,
-    spec: dict[str, Any],
-    scorer: str,
-    selection: Fit,
-    final: Fit,
-    metrics: UserMetrics,
-    seed: int,
-) -> Checkpoint:
-    recall, ndcg = metrics.mean()
-    return Checkpoint(
-        name=name,
-        spec=spec,
-        scorer=scorer,
         users=dataset.users,
         items=dataset.items,
         selection=selection,
@@ -245,3 +248,13 @@ def _checkpoint(
         seed=seed,
         metrics={"recall@20": recall, "ndcg@20": ndcg},
     )
+
+
+def _joined(spec: ModelSpec, fits: Sequence[Fit], graph: InteractionGraph, seed: int) -> Fit:
+    """Make one fit of the fits of a model's parts."""
+    if not isinstance(spec, BlendSpec):
+        return fits[0]
+    epochs = max(fit.epochs for fit in fits)
+    # The first branch is the model itself: a two-hop model alone has a prior beside it.
+    whole = assemble(spec.shares, [fit.branches[0] for fit in fits], graph, epochs)
+    return whole if spec.dims is None else compress(whole, graph.positives, spec.dims, name=spec.key(), seed=seed)

@@ -12,6 +12,7 @@ import torch
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.memory import peak_bytes, reuse_freed_memory
 from gnas_search.model import GraphRecommender
 from gnas_search.objective import LOSSES, batches
 from gnas_serve.errors import NoViableTrialError
@@ -23,10 +24,15 @@ _FLOOR = 0.05  # of the learning rate, where the cosine ends
 _BETAS = (0.9, 0.99)  # few steps are made: a second moment over 1,000 of them would lag behind
 
 
+def default_device() -> torch.device:
+    """Give the CUDA device where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 class Trainer:
     """One fit of one architecture, advanced epoch by epoch.
 
-    Deterministic for equal spec, seed and number of threads on one type of machine.
+    On a CPU deterministic for equal spec, seed and number of threads on one type of machine.
 
     Parameters
     ----------
@@ -37,9 +43,15 @@ class Trainer:
         What to train on.
     seed
         Of initial values, shuffling and sampling.
+    device
+        Where to train; by default :func:`default_device`.
 
     Attributes
     ----------
+    device
+        Where it trains.
+    epoch_s
+        Seconds of the last complete epoch, validation excluded; NaN before.
     epoch
         Complete epochs so far.
     loss
@@ -50,15 +62,20 @@ class Trainer:
     Loshchilov, I. and Hutter, F. (2019). Decoupled weight decay regularization. ICLR.
     """
 
-    def __init__(self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int) -> None:
+    def __init__(
+        self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int, device: torch.device | str | None = None
+    ) -> None:
+        reuse_freed_memory()
         spec = spec.canonical()  # specs of one key are one model, whatever their idle settings say
         self.spec = spec
         self.epoch = 0
         self.loss = math.nan
+        self.epoch_s = math.nan
+        self.device = default_device() if device is None else torch.device(device)
         self._positives = graph.positives
         self._num_users = int(np.count_nonzero(np.diff(graph.positives.indptr)))
         self._rng = np.random.default_rng(seed)
-        self._model = GraphRecommender(spec, graph, seed=seed)
+        self._model = GraphRecommender(spec, graph, seed=seed).to(self.device)
         groups = [
             {"params": [self._model.embeddings], "weight_decay": spec.weight_decay},
             {"params": list(self._model.layers.parameters()), "weight_decay": 0.0},
@@ -69,6 +86,11 @@ class Trainer:
     def num_parameters(self) -> int:
         """How many numbers are learned, embeddings included."""
         return sum(parameter.numel() for parameter in self._model.parameters())
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory held so far: by this process, or on its CUDA device."""
+        return peak_bytes(self.device)
 
     def advance(self, epochs: int, *, deadline: float | None = None, on_batch: Callable[[], None] | None = None) -> int:
         """Train for some epochs, at most up to ``spec.epochs`` in all.
@@ -103,18 +125,19 @@ class Trainer:
         """Give the vectors whose inner products are the scores: (U, d'), (I, d'); of unit length for cosine."""
         with torch.no_grad():
             users, items = self._model()
-        return users.detach().numpy().copy(), items.detach().numpy().copy()
+        return users.cpu().numpy(), items.cpu().numpy()
 
     def _run_epoch(self, deadline: float | None, on_batch: Callable[[], None] | None) -> bool:
         loss_of = LOSSES[self.spec.loss]
         done, total = 0, 0.0
-        for batch in batches(self._positives, self.spec.batch_size, self._rng):
+        start = time.monotonic()
+        for batch in batches(self._positives, self.spec.batch_size, self._rng, self.device):
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             size = len(batch.users)
             self._set_learning_rate(self.epoch + (done + size) / self._num_users)
-            users, items = self._model()
-            loss = loss_of(users.index_select(0, batch.users), items, batch, self.spec, self._rng)
+            users, items = self._model(batch.users)
+            loss = loss_of(users, items, batch, self.spec, self._rng)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -122,6 +145,7 @@ class Trainer:
             total += size * float(loss.detach())
             if on_batch is not None:
                 on_batch()
+        self.epoch_s = time.monotonic() - start
         self.loss = total / self._num_users
         if not math.isfinite(self.loss):
             raise NoViableTrialError(

@@ -1,19 +1,25 @@
 """Every kind of index keeps the same promises; a new kind is tested by a three-line subclass."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planted_checkpoint import blended_checkpoint
 
-from gnas_export.index import build_ivf, index_bytes, num_lists, open_ivf, probes, tune
-from gnas_export.tables import Tables
+from gnas_export.index import MAX_DRY, RecallLimits, build_ivf, index_bytes, num_lists, open_ivf, probes, tune
+from gnas_export.projection import best_projection, padding
+from gnas_export.shipped import seen_items
+from gnas_export.tables import compress, exact_lists, links
+from gnas_serve.artifact.manifest import INDEX_KINDS
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import FlatIndex
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.runtime.topk import top_k
 
 DIM = 12
+NOTHING = np.empty(0, np.int64)
 
 
 def clustered(count, seed=0):
@@ -37,7 +43,7 @@ class IndexContract:
         shares = []
         for query in queries:
             exact = np.argsort(-(vectors @ query))[:50]
-            shares.append(len(np.intersect1d(index.propose(query, 50, np.empty(0, np.int64)), exact)) / 50)
+            shares.append(len(np.intersect1d(index.propose(query, 50, NOTHING), exact)) / 50)
         assert np.mean(shares) >= self.least_recall
 
     def test_excluded_rows_are_never_proposed(self):
@@ -49,7 +55,7 @@ class IndexContract:
 
     def test_proposals_are_distinct_rows(self):
         vectors = clustered(500)
-        found = self.build(vectors).propose(vectors[0], 100, np.empty(0, np.int64))
+        found = self.build(vectors).propose(vectors[0], 100, NOTHING)
         assert len(np.unique(found)) == len(found) == 100
         assert found.min() >= 0
         assert found.max() < 500
@@ -57,7 +63,8 @@ class IndexContract:
     def test_the_retriever_breaks_ties_by_the_lower_row(self):
         vectors = np.repeat(clustered(40), 5, axis=0)  # every vector five times
         retriever = Retriever(EmbeddingTable(vectors), self.build(vectors))
-        rows, scores = retriever.retrieve(vectors[0], len(vectors), np.empty(0, np.int64))
+        found = retriever.retrieve(vectors[0], NOTHING, len(vectors), NOTHING)
+        rows, scores = found.rows, found.scores
         for copies in rows.reshape(40, 5):
             assert np.array_equal(copies, copies[0] + np.arange(5)), "equal vectors stand together, lowest row first"
         assert (np.diff(scores) <= 0).all()
@@ -66,13 +73,13 @@ class IndexContract:
     def test_more_than_there_is(self):
         vectors = clustered(50)
         retriever = Retriever(EmbeddingTable(vectors), self.build(vectors))
-        rows, _ = retriever.retrieve(vectors[0], 1000, np.arange(10, dtype=np.int64))
-        assert sorted(rows.tolist()) == list(range(10, 50))
+        found = retriever.retrieve(vectors[0], NOTHING, 1000, np.arange(10, dtype=np.int64))
+        assert sorted(found.rows.tolist()) == list(range(10, 50))
 
     def test_the_query_is_not_changed(self):
         vectors = clustered(100)
         query = vectors[0].copy()
-        self.build(vectors).propose(query, 5, np.empty(0, np.int64))
+        self.build(vectors).propose(query, 5, NOTHING)
         assert np.array_equal(query, vectors[0])
 
 
@@ -92,9 +99,85 @@ KINDS = {"flat": TestFlat, "ivf": TestIvf}
 
 
 def test_every_kind_of_the_manifest_has_a_contract():
-    from gnas_export.decisions import CHOICES
+    assert set(KINDS) == set(INDEX_KINDS)
 
-    assert set(KINDS) == set(CHOICES["index"])
+
+@cache
+def blended_world(num_links):
+    """The tables of a blend, its histories, and exact lists of 60."""
+    blend = blended_checkpoint(num_items=1200, filter_dim=120, gnn_dim=24, events_per_user=20, links=num_links)
+    fit, seen = blend.final, seen_items(blend.seen())
+    tables = compress(fit, "int8", links(fit, "fp16"))
+    return tables, seen, exact_lists(tables, seen, np.arange(300), 60)
+
+
+class ProjectedContract:
+    """What retrieval through an index over fewer columns promises of the summed score of all branches."""
+
+    links = 12
+    dims = 128
+
+    @pytest.fixture
+    def world(self):
+        return blended_world(self.links)
+
+    def project(self, tables):
+        return best_projection(tables.users.dense(), tables.items.dense(), self.dims)
+
+    def retriever(self, tables):
+        projection = self.project(tables)
+        raw = index_bytes(build_ivf(tables.items.dense() @ projection.items, seed=0))
+        index = open_ivf(raw, num_lists(len(tables.items)))  # all lists: what projection and codes lose
+        return Retriever(tables.items, index, tables.neighbours, projection.queries)
+
+    def retrieved(self, world):
+        tables, seen, exact = world
+        retriever = self.retriever(tables)
+        for row, best in enumerate(exact):
+            past = seen.of(row).astype(np.int64)
+            yield retriever.retrieve(tables.users.row(row), past, 60, past), best, past
+
+    def test_recall_of_the_candidates_and_of_their_head(self, world):
+        found = [
+            (np.isin(best, some.rows).mean(), np.isin(best[:20], some.rows[:20]).mean())
+            for some, best, _ in self.retrieved(world)
+        ]
+        recall, head = np.mean(found, axis=0)
+        assert recall > 0.9
+        assert head > 0.98
+
+    def test_scores_are_those_of_exact_search(self, world):
+        tables = world[0]
+        flat = Retriever(tables.items, FlatIndex(tables.items.dense()), tables.neighbours)
+        for row, (some, _, past) in enumerate(self.retrieved(world)):
+            known = flat.retrieve(tables.users.row(row), past, len(tables.items), past)
+            place = {item: at for at, item in enumerate(known.rows.tolist())}
+            at = [place[item] for item in some.rows.tolist()]
+            assert at == sorted(at), "in the order of exact search"
+            assert np.array_equal(some.scores, known.scores[at])
+            assert np.array_equal(some.parts, known.parts[at])
+            if row == 40:
+                break
+
+    def test_nothing_seen_comes_back(self, world):
+        for some, _, past in self.retrieved(world):
+            assert len(some.rows) == 60
+            assert not np.isin(some.rows, past).any()
+
+
+class TestProjectedBlend(ProjectedContract):
+    """Interactions drawn nearly at random need most of 145 columns; real ones need a fifth."""
+
+
+class TestProjectedWithoutLinks(ProjectedContract):
+    links = 0
+
+
+class TestPadded(ProjectedContract):
+    """Odd widths are padded for the index: nothing is lost but codes."""
+
+    def project(self, tables):
+        return padding(tables.items.dim)
 
 
 def test_equal_input_gives_equal_bytes():
@@ -106,44 +189,75 @@ def test_equal_input_gives_equal_bytes():
 def test_fewer_items_than_a_cluster_needs():
     for count in (1, 2, 7):
         vectors = clustered(count)
-        found = open_ivf(index_bytes(build_ivf(vectors, seed=0)), 1).propose(vectors[0], 5, np.empty(0, np.int64))
+        found = open_ivf(index_bytes(build_ivf(vectors, seed=0)), 1).propose(vectors[0], 5, NOTHING)
         assert set(found.tolist()) <= set(range(count))
+
+
+class Tuning:
+    """An index, 50 users, and a way to tune it for them."""
+
+    def __init__(self):
+        self.items, self.users = clustered(4000), clustered(50, seed=5)
+        self.raw = index_bytes(build_ivf(self.items, seed=0))
+
+    def __call__(self, count, candidates, top, others=None):
+        scores = self.users @ self.items.T
+        exact = [top_k(row, count) for row in scores]
+        nothing = [NOTHING] * 50
+        limits = RecallLimits(candidates, top)
+        return tune(self.raw, self.users, others or nothing, exact, nothing, num_items=4000, limits=limits)
 
 
 @pytest.fixture(scope="module")
 def tuning():
-    items, users = clustered(4000), clustered(50, seed=5)
-    tables = Tables(EmbeddingTable(users), EmbeddingTable(items))
-    raw = index_bytes(build_ivf(items, seed=0))
-    return raw, tables, SeenItems(np.zeros(51, np.int64), np.empty(0, np.int32))
+    return Tuning()
 
 
-def test_nprobe_is_the_smallest_that_reaches_the_limit(tuning):
-    raw, tables, seen = tuning
-    tuned = tune(raw, tables, seen, np.arange(50), count=40, limit=0.95)
-    assert tuned.recall >= 0.95
-    assert tuned.curve[-1] == {"nprobe": tuned.nprobe, "recall": tuned.recall}
-    assert all(point["recall"] < 0.95 for point in tuned.curve[:-1])
+@pytest.mark.parametrize(("candidates", "top"), [(0.95, 0.0), (0.0, 0.99)])
+def test_nprobe_is_the_smallest_that_reaches_both_limits(tuning, candidates, top):
+    tuned = tuning(40, candidates, top)
+    assert tuned.recall >= candidates
+    assert tuned.top_recall >= top
+    last = tuned.curve[-1]
+    assert (last["nprobe"], last["recall"], last["top_recall"]) == (tuned.nprobe, tuned.recall, tuned.top_recall)
+    assert last["dry"] <= MAX_DRY
+    for point in tuned.curve[:-1]:
+        assert point["recall"] < candidates or point["top_recall"] < top or point["dry"] > MAX_DRY
     assert [point["nprobe"] for point in tuned.curve] == list(probes(num_lists(4000)))[: len(tuned.curve)]
 
 
 def test_dry_lists_do_not_count_as_exact(tuning):
     # More candidates than a list holds: one probed list cannot have them all.
-    raw, tables, seen = tuning
-    tuned = tune(raw, tables, seen, np.arange(50), count=600, limit=0.95)
-    assert tuned.curve[0]["recall"] < 0.5
+    assert tuning(600, 0.95, 0.0).curve[0]["recall"] < 0.5
 
 
-def test_a_miss_says_so(tuning):
-    raw, tables, seen = tuning
-    tuned = tune(raw, tables, seen, np.arange(50), count=40, limit=1.01)
+def test_what_others_propose_counts(tuning):
+    everything = [np.arange(4000)] * 50
+    tuned = tuning(10, 1.0, 1.0, everything)
+    assert (tuned.curve[0]["recall"], tuned.curve[0]["top_recall"]) == (1.0, 1.0)
+    assert tuned.nprobe <= 4, "a list or two hold ten items"
+    assert tuning(10, 1.0, 1.0).nprobe == 0
+
+
+def test_an_index_that_runs_dry_is_not_enough_whatever_others_propose(tuning):
+    """The retriever would search exactly, and the index be for nothing."""
+    tuned = tuning(600, 1.0, 1.0, [np.arange(4000)] * 50)
+    assert tuned.curve[0]["recall"] == 1.0
+    assert tuned.curve[0]["dry"] > 0.5
+    assert tuned.nprobe > 1
+    assert tuned.curve[-1]["dry"] <= MAX_DRY
+
+
+def test_a_miss_of_all_lists_says_so_at_once(tuning):
+    tuned = tuning(40, 1.01, 0.0)
     assert tuned.nprobe == 0
-    assert len(tuned.curve) == len(probes(num_lists(4000)))
+    assert [point["nprobe"] for point in tuned.curve] == [num_lists(4000)]
+    assert tuned.recall == tuned.curve[0]["recall"] > 0.95
 
 
 @given(st.integers(1, 300), st.integers(1, 30), st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
 def test_flat_proposes_the_exact_best(count, k, seed):
     vectors, query = clustered(count, seed), clustered(1, seed + 1)[0]
-    found = FlatIndex(vectors).propose(query, k, np.empty(0, np.int64))
+    found = FlatIndex(vectors).propose(query, k, NOTHING)
     assert np.array_equal(found, top_k(vectors @ query, k))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 import torch
 
@@ -14,9 +15,9 @@ from gnas_search.operators.spmm import (
     entry_products,
     maximum,
     normalised,
+    polynomial,
     product,
 )
-from gnas_search.spectral import truncated_svd
 
 
 def _matrix(rows: int = 7, columns: int = 5, seed: int = 0) -> sp.csr_matrix:
@@ -87,17 +88,43 @@ def test_normalisations_of_the_adjacency() -> None:
     np.testing.assert_allclose(normalised(matrix).multiply(torch.eye(5)).numpy(), expected, rtol=1e-6)
 
 
-def test_truncated_svd_finds_the_leading_triplets() -> None:
-    matrix = sp.random_array((80, 60), density=0.2, rng=3, dtype=np.float32, format="csr")
-    left, values, right = truncated_svd(CsrMatrix(_pattern(matrix), matrix.data), 6, seed=0)
-    exact = np.linalg.svd(matrix.toarray(), compute_uv=False)
-    np.testing.assert_allclose(values.numpy(), exact[:6], rtol=0.02)
-    np.testing.assert_allclose((left.T @ left).numpy(), np.eye(6), atol=1e-4)
-    np.testing.assert_allclose((right.T @ right).numpy(), np.eye(6), atol=1e-4)
+@pytest.mark.parametrize(
+    "coefficients", [(0.0, 1.0), (0.0, 0.5, 0.5), (0.25, 0.25, 0.25, 0.25), (0.0, 2 / 3, 0.0, 1 / 3)]
+)
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_polynomial_and_its_gradient_are_those_of_the_dense_matrix(
+    rounded: bool, coefficients: tuple[float, ...]
+) -> None:
+    matrix = _matrix(40, 30)
+    matrix.data[:] = 1
+    adjacency = Adjacency(matrix)
+    dense = adjacency.symmetric.multiply(torch.eye(70))
+    x, dense_x = _draw(70, 12, seed=1), _draw(70, 12, seed=1)
+    ours = polynomial(adjacency.symmetric, coefficients, x, rounded=rounded)
+    expected = sum(c * torch.linalg.matrix_power(dense, k) @ dense_x for k, c in enumerate(coefficients))
+    # Messages are rounded to 8 bits of mantissa; a sum over neighbours averages the errors.
+    tolerance = 2**-8 if rounded else 1e-5
+    torch.testing.assert_close(ours, expected, rtol=0, atol=tolerance)
+    assert ((ours - expected).abs().max() > 1e-5) == rounded
+    weights = torch.randn(ours.shape, generator=torch.Generator().manual_seed(2))
+    (ours * weights).sum().backward()
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(x.grad, dense_x.grad, rtol=0, atol=tolerance)
 
 
-def test_truncated_svd_of_a_matrix_smaller_than_the_rank() -> None:
-    matrix = _matrix(4, 3)
-    left, values, right = truncated_svd(CsrMatrix(_pattern(matrix), matrix.data), 64, seed=0)
-    assert (left.shape, values.shape, right.shape) == ((4, 3), (3,), (3, 3))
-    np.testing.assert_allclose(((left * values) @ right.T).numpy(), matrix.toarray(), atol=1e-5)
+def test_a_product_over_rows_with_any_number_of_entries() -> None:
+    """Entries are taken four at a time and then singly: 0 to 9 of them in a row."""
+    lengths = np.arange(10)
+    indices = np.concatenate([np.arange(length) for length in lengths])
+    pattern = CsrPattern(np.concatenate([[0], np.cumsum(lengths)]), indices, 9)
+    values = np.random.default_rng(0).standard_normal(len(indices), dtype=np.float32)
+    dense = torch.from_numpy(sp.csr_matrix((values, indices, pattern.indptr), shape=(10, 9)).toarray())
+    x, base, matrix = _draw(9, 5, seed=1).detach(), _draw(10, 5, seed=2).detach(), CsrMatrix(pattern, values)
+    torch.testing.assert_close(matrix.multiply(x), dense @ x)
+    halves = x.bfloat16().float()
+    for read, rounded in ((halves, True), (x, False)):
+        ours = matrix.accumulate(x, 0.3, base, 2.0, rounded=rounded)
+        torch.testing.assert_close(ours, 2.0 * (0.3 * base + dense @ read))
+    assert pattern.spans[0] == 0
+    assert pattern.spans[-1] == 10
+    assert (np.diff(pattern.spans) >= 0).all()

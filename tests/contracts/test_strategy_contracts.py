@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import optuna
 import pytest
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import ClosedFormSpec, FilterSpec, TwoHopSpec
 from gnas_search.space import SearchSpace, Value
+from gnas_search.specs import FAMILIES
 from gnas_search.strategies import STRATEGIES, make_strategy
 from gnas_search.strategies.evolution import POPULATION
+from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of
 from gnas_search.study.journal import open_journal
 from gnas_serve.errors import ConfigError
 
-SPACE = SearchSpace.load("standard")
+SPACES = SearchSpace.load("standard").families
 WORTH = {"lightgcn": 0.05, "gat": 0.035, "sage_mean": 0.03, "gcn": 0.02, "sage_max": 0.01, "skip": 0.0}
 
 
@@ -26,78 +32,95 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def toy(spec: ArchitectureSpec) -> float:
+def toy(spec: ArchitectureSpec | ClosedFormSpec) -> float:
     """A cheap stand-in for training, with interactions between genes and a known best region."""
+    if isinstance(spec, FilterSpec):
+        shape = {"heat": 0.01, "sharpened": 0.02, "ridge": 0.03}.get(spec.response, 0.0)
+        strength = 0.0 if spec.response == "ideal" else (math.log10(spec.strength) - 0.7) ** 2
+        return shape + 0.005 * math.log2(spec.rank) - 0.03 * strength - 0.1 * abs(spec.user_power - 0.25)
+    if isinstance(spec, TwoHopSpec):
+        return -((spec.source_power - 0.6) ** 2) - (spec.target_power - 0.3) ** 2 - 0.2 * (spec.user_power - 0.5) ** 2
+    assert isinstance(spec, ArchitectureSpec)
     value = sum(WORTH[name] * 0.8**depth for depth, name in enumerate(spec.layers)) - 0.03 * max(
         0, len(spec.layers) - 2
     )
     value += {"last": 0.0, "concat": 0.01, "mean": 0.02}[spec.combination] if spec.layers else 0.0
     value += 0.01 * math.log2(spec.embedding_dim / 32) + 0.02 * (spec.init == "svd")
-    value += 0.02 * (spec.loss == "sampled_softmax") - 0.03 * (math.log10(spec.learning_rate) + 2) ** 2
+    value += 0.02 * (spec.loss != "bpr") - 0.03 * (math.log10(spec.learning_rate) + 2) ** 2
     return value + (0.02 - 0.03 * (math.log10(spec.temperature) + 1) ** 2 if spec.scorer == "cosine" else 0.0)
 
 
-def search(name: str, study: optuna.Study, count: int, seed: int = 0) -> list[dict[str, Value]]:
+def search(name: str, family: str, study: optuna.Study, count: int, seed: int = 0) -> list[dict[str, Value]]:
     """Ask, evaluate the toy, tell; give the points drawn."""
-    strategy = make_strategy(name, SPACE, seed)
+    space = SPACES[family]
+    strategy = make_strategy(name, family, space, seed)
     points = []
     for _ in range(count):
-        trial = strategy.ask(study)
+        study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: family})
+        trial = study.ask(dict(space.genes))
         points.append(dict(trial.params))
-        study.tell(trial, toy(SPACE.to_spec(trial.params)))
+        study.tell(trial, toy(space.to_spec(trial.params)))
     return points
 
 
 def new_study() -> optuna.Study:
-    study = optuna.create_study(direction="maximize")
-    study.enqueue_trial(SPACE.encode(SPACE.starts[0]))
-    return study
+    return optuna.create_study(direction="maximize")
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 class StrategyContract:
     """Subclass with ``name``."""
 
     name: ClassVar[str]
 
-    def test_stays_inside_the_space_and_starts_at_its_start(self) -> None:
-        points = search(self.name, new_study(), 30)
-        assert SPACE.to_spec(points[0]) == SPACE.starts[0].canonical()
-        for point in points:
-            assert set(point) == set(SPACE.genes)
-            assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in SPACE.genes.items())
+    def test_stays_inside_the_space(self, family: str) -> None:
+        space = SPACES[family]
+        for point in search(self.name, family, new_study(), 20):
+            assert set(point) == set(space.genes)
+            assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in space.genes.items())
 
-    def test_same_seed_same_sequence(self) -> None:
-        first, again, other = (search(self.name, new_study(), 25, seed) for seed in (3, 3, 4))
+    def test_same_seed_same_sequence(self, family: str) -> None:
+        first, again, other = (search(self.name, family, new_study(), 16, seed) for seed in (3, 3, 4))
         assert first == again
-        assert first[1:] != other[1:]
+        assert first != other
+        assert len({tuple(point.values()) for point in first}) > 12
 
-    def test_goes_on_from_storage_as_if_never_stopped(self, tmp_path: Path) -> None:
-        whole = search(self.name, new_study(), 24)
-        journal = open_journal(tmp_path, create=True)
-        journal.enqueue_trial(SPACE.encode(SPACE.starts[0]))
-        parts = search(self.name, journal, 15)
-        parts += search(self.name, open_journal(tmp_path, create=True), 9)
+    def test_goes_on_from_storage_as_if_never_stopped(self, family: str, tmp_path: Path) -> None:
+        whole = search(self.name, family, new_study(), 18)
+        parts = search(self.name, family, open_journal(tmp_path, create=True), 11)
+        parts += search(self.name, family, open_journal(tmp_path, create=True), 7)
         assert parts == whole
+
+    def test_other_families_trials_are_none_of_its_business(self, family: str) -> None:
+        """Interleaved with the others in one study, each family draws what it would draw alone."""
+        mixed = new_study()
+        for _ in range(POPULATION + 3):
+            for other in FAMILIES:
+                search(self.name, other, mixed, 1)
+        among = [dict(trial.params) for trial in mixed.get_trials() if family_of(trial) == family]
+        assert among == search(self.name, family, new_study(), POPULATION + 3)
 
 
 class ModelBasedContract(StrategyContract):
     """Subclass with ``name`` where trials are drawn from what was learned."""
 
-    def test_samples_all_genes_jointly(self) -> None:
+    def test_samples_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Though the study holds the trials of every family, which have no gene in common."""
         study = new_study()
-        search(self.name, study, POPULATION + 2)
-        make_strategy(self.name, SPACE, 0).ask(study)
-        running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))[0]
-        assert set(study.sampler.infer_relative_search_space(study, running)) == set(SPACE.genes)
+        for other in FAMILIES:
+            search(self.name, other, study, POPULATION + 2)
+        kind = type(STRATEGIES[self.name](0))
+        drawn: list[set[str]] = []
+        sample = kind.sample_relative
 
-    def test_beats_random_search_on_a_toy(self) -> None:
-        best = {name: [] for name in ("random", self.name)}
-        for name, found in best.items():
-            for seed in range(8):
-                study = optuna.create_study(direction="maximize")
-                search(name, study, 50, seed)
-                found.append(study.best_value)
-        assert np.mean(best[self.name]) > np.mean(best["random"]) + 0.01
+        def spying(self: BaseSampler, study: optuna.Study, trial: FrozenTrial, space: dict[str, Any]) -> dict[str, Any]:
+            found = sample(self, study, trial, space)
+            drawn.append(set(found))
+            return found
+
+        monkeypatch.setattr(kind, "sample_relative", spying)
+        make_strategy(self.name, family, SPACES[family], 0).propose(study)
+        assert drawn == [set(SPACES[family].genes)]
 
 
 class TestEvolution(ModelBasedContract):
@@ -118,15 +141,48 @@ def test_every_strategy_has_a_contract() -> None:
     assert list(STRATEGIES) == sorted(STRATEGIES)
 
 
-def test_evolution_changes_one_gene_of_a_recent_trial() -> None:
-    study = new_study()
-    points = search("evolution", study, POPULATION + 15)
+@cache
+def best_network(name: str) -> float:
+    """Search the networks 50 trials long, six times; give the mean of what was best."""
+    found = []
+    for seed in range(6):
+        study = new_study()
+        search(name, "gnn", study, 50, seed)
+        found.append(study.best_value)
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("name", sorted(contract.name for contract in ModelBasedContract.__subclasses__()))
+def test_what_learns_beats_random_search_on_a_toy(name: str) -> None:
+    assert best_network(name) > best_network("random") + 0.01
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_evolution_changes_one_gene_of_a_recent_trial(family: str) -> None:
+    points = search("evolution", family, new_study(), POPULATION + 15)
     for number in range(POPULATION, len(points)):
         population = points[number - POPULATION : number]
-        assert min(sum(parent[name] != points[number][name] for name in SPACE.genes) for parent in population) <= 1
+        genes = SPACES[family].genes
+        assert min(sum(parent[name] != points[number][name] for name in genes) for parent in population) <= 1
+
+
+def test_what_was_stopped_from_outside_is_not_counted_until_it_is_tried_again() -> None:
+    study = new_study()
+    search("random", "filter", study, 3)
+    strategy = make_strategy("random", "filter", SPACES["filter"], 0)
+    before = strategy.propose(study)
+    assert strategy.drawn(study) == 3
+    study.enqueue_trial(before, user_attrs={FAMILY: "filter"})
+    stopped = study.ask(dict(SPACES["filter"].genes))
+    study.tell(stopped, state=optuna.trial.TrialState.FAIL)
+    assert strategy.drawn(study) == 4
+    study.set_user_attr(INTERRUPTED, [stopped.number])
+    assert strategy.drawn(study) == 3
+    assert strategy.propose(study) == before
+    assert make_strategy("random", "two-hop", SPACES["two-hop"], 0).drawn(study) == 0
 
 
 def test_unknown_strategy_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'evolution'") as caught:
-        make_strategy("evolutoin", SPACE, 0)
+        make_strategy("evolutoin", "gnn", SPACES["gnn"], 0)
     assert caught.value.exit_code == 2

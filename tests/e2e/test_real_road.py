@@ -33,11 +33,29 @@ def _json(*arguments):
     return json.loads(_gnas(*arguments, "--output", "json"))
 
 
+# Of every kind; spreads as a search finds them on these data.
+_BLEND = {
+    "kind": "blend",
+    "shares": [
+        {
+            "spec": {"kind": "filter", "response": "ridge", "rank": 64, "user_power": 0.25, "item_power": 0.25},
+            "weight": 0.5,
+            "spread": 0.004,
+            "history_power": 0.7,
+        },
+        {"spec": {"kind": "two-hop"}, "weight": 0.3, "spread": 0.002, "history_power": 0.9},
+        {"spec": {"layers": ["lightgcn"], "embedding_dim": 32, "epochs": 2}, "weight": 0.5, "spread": 0.3},
+        {"spec": {"kind": "popularity"}, "weight": 0.05, "spread": 4.0},
+    ],
+}
+
+
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):
     out = tmp_path_factory.mktemp("road")
-    _gnas("search", _DATA, "--out", out / "study", "--space", "quick", "--trials", "2", "--seed", "0")
-    _gnas("train", _DATA, "--study", out / "study", "--trial", "best-gnn", "--out", out / "checkpoint")
+    _gnas("search", _DATA, "--out", out / "study", "--space", "quick", "--trials", "5", "--seed", "0")
+    (out / "blend.json").write_text(json.dumps(_BLEND))
+    _gnas("train", _DATA, "--spec", out / "blend.json", "--out", out / "checkpoint")
     _gnas("export", out / "checkpoint", "--out", out / "artifact", "--ranker", "always")
     return out
 
@@ -45,7 +63,15 @@ def road(tmp_path_factory):
 def test_the_leaderboard_starts_with_the_baselines(road):
     rows = _json("study", "leaderboard", road / "study")["rows"]
     assert {row["name"] for row in rows[:3]} == {"popularity", "item-knn", "svd"}
-    assert len(rows) >= 5
+    assert {"filter", "gnn", "two-hop"} <= {row["kind"] for row in rows[3:]}
+
+
+def test_the_exact_profile_gives_the_checkpoints_figures(road, tmp_path):
+    _gnas("export", road / "checkpoint", "--out", tmp_path / "artifact", "--profile", "exact")
+    trained = _json("evaluate", road / "checkpoint", _DATA)["metrics"]
+    served = _json("evaluate", tmp_path / "artifact", _DATA)["metrics"]
+    for name, found in trained.items():
+        assert served[name]["value"] == pytest.approx(found["value"], abs=1e-6)
 
 
 def test_the_trained_model_beats_popularity_on_test(road, tmp_path):

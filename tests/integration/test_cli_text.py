@@ -29,6 +29,8 @@ def test_ids_paths_and_tags(artifact: Path) -> None:
         (["recommend", str(artifact), "--user", ODD], 0, ODD),
         (["recommend", str(artifact), "--user", b"\xff"], 0, "for \\udcff"),
         (["recommend", str(artifact), "--user", b"\xff", "--output", "json"], 0, "item-"),
+        (["explain", str(artifact), "--user", ODD, "--item", "item-0001"], 0, f"item-0001 for {ODD}"),
+        (["explain", str(artifact), "--item", ODD], 2, ODD),
         (["recommend", ODD, "--user", "1"], 2, f"error: {ODD}: does not exist"),
         (["inspect", str(artifact)], 0, "tiny, version test-0"),
         (["verify", str(artifact)], 0, f"{artifact} is whole"),

@@ -17,6 +17,20 @@ from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
 SPEC = {"layers": ["lightgcn"], "embedding_dim": 16, "num_negatives": 64, "batch_size": 64, "epochs": 3}
+OTHERS: dict[str, dict[str, object]] = {
+    "filter": {"kind": "filter", "rank": 16},
+    "item-knn": {"kind": "two-hop", "kept_per": "target", "user_power": 0.0, "target_power": 0.5, "neighbours": 20},
+    "popularity": {"kind": "popularity"},
+}
+OTHERS["blend"] = {
+    "kind": "blend",
+    "shares": [
+        {"spec": {"kind": "two-hop", "neighbours": 20}, "weight": 1.0, "spread": 0.5, "history_power": 0.7},
+        {"spec": {"kind": "filter", "rank": 16}, "weight": 0.5, "spread": 0.2, "history_power": 0.4},
+        {"spec": {"kind": "popularity"}, "weight": 0.1},
+    ],
+}
+OTHERS["short"] = {**OTHERS["blend"], "dims": 24}
 TARGET = "purchase"
 
 Gnas = Callable[..., tuple[int, str, str]]
@@ -47,6 +61,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert run("data", "sample", folder / name, "--users", 200, "--items", 120, "--seed", seed) == 0
     (folder / "spec.json").write_text(json.dumps(SPEC))
     assert run("train", folder / "shop", "--spec", folder / "spec.json", "--out", folder / "checkpoint") == 0
+    for name, spec in OTHERS.items():
+        (folder / f"{name}.json").write_text(json.dumps(spec))
+        assert run("train", folder / "shop", "--spec", folder / f"{name}.json", "--out", folder / name) == 0
     exported = ("--profile", "exact", "--ranker", "never", "--report", folder / "report.json")
     assert run("export", folder / "checkpoint", "--out", folder / "artifact", *exported) == 0
     return folder
@@ -76,17 +93,30 @@ def metrics(lists: dict[int, list[str]], parts: dict[int, tuple[set[str], list[s
     return sum(recalls) / len(recalls), sum(gains) / len(gains)
 
 
-@pytest.mark.parametrize("k", [5, 20])
-def test_a_checkpoint_has_the_metrics_of_its_vectors(
-    k: int, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
+def scores_of(checkpoint: Checkpoint, row: int) -> np.ndarray:
+    """Add the branches' scores of one user up, as they are defined."""
+    past = checkpoint.seen()[row]
+    total = np.zeros(len(checkpoint.items))
+    for branch in checkpoint.final.branches:
+        if branch.neighbours is not None:
+            scale = max(past.nnz, 1) ** -branch.facts.history_power
+            total += scale * np.asarray((past @ branch.neighbours).todense()).ravel()
+        else:
+            total += branch.item_vectors.astype(float) @ branch.user_vectors[row]
+    return total.astype(np.float32)
+
+
+@pytest.mark.parametrize(("model", "k"), [("checkpoint", 5), ("checkpoint", 20), *((name, 20) for name in OTHERS)])
+def test_a_checkpoint_has_the_metrics_of_its_branches(
+    model: str, k: int, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
 ) -> None:
-    code, out, said = gnas("evaluate", world / "checkpoint", world / "shop", "--k", k, "--output", "json")
+    code, out, said = gnas("evaluate", world / model, world / "shop", "--k", k, "--output", "json")
     assert code == 0, said
-    checkpoint = Checkpoint.load(world / "checkpoint")
+    checkpoint = Checkpoint.load(world / model)
     names = checkpoint.items.ids(range(len(checkpoint.items)))
     lists = {}
     for user, (known, _) in parts.items():
-        scores = checkpoint.final.item_vectors @ checkpoint.final.user_vectors[checkpoint.users.row(user)]
+        scores = scores_of(checkpoint, checkpoint.users.row(user))
         lists[user] = [str(names[row]) for row in np.argsort(-scores, kind="stable") if names[row] not in known]
     recall, ndcg = metrics(lists, parts, k)
     result = json.loads(out)

@@ -183,7 +183,9 @@ def test_a_newer_format_version(artifact, checkpoint, tmp_path, capsys):
 
 def test_a_breached_gate_is_exit_6_with_a_report(checkpoint, tmp_path, capsys):
     profile = tmp_path / "strict.toml"
-    profile.write_text('index = "ivf"\ncandidates = 20\n[gates]\nindex_recall = 0.01\nquality_loss = 0.0\n')
+    profile.write_text(
+        'index = "ivf"\ncandidates = 20\n[gates]\nindex_recall = 0.01\ntop_recall = 0.01\nquality_loss = 0.0\n'
+    )
     arguments = ("--profile", profile, "--ranker", "never", "--report", tmp_path / "r.json")
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 6
     assert "gate quality" in capsys.readouterr().err

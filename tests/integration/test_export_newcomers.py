@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from export_runs import PROFILE, files, run
-from planted_checkpoint import planted_checkpoint
+from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.shipped import validation_halves
-from gnas_search.checkpoint import Fit
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import QualityGateError
@@ -35,7 +34,7 @@ def only_own_vectors_know():
     valid = np.where(train > 0, 0, valid)
     users += 3 * (valid @ items)
     users[hates_it] -= 20 * items[popular]
-    fit = Fit(users, items, 1)
+    fit = single_fit(users, items)
     return replace(checkpoint, train=sp.csr_matrix(train), valid=sp.csr_matrix(valid), selection=fit, final=fit)
 
 
@@ -67,7 +66,7 @@ def test_popularity_answers_newcomers_where_it_does_so_better(tmp_path):
     assert quality["fold_in"]["ndcg@20"] < quality["popularity"]["ndcg@20"] < quality["shipped"]["ndcg@20"]
     assert made.report["decisions"]["fold_in"]["choice"] == "popularity"
     assert made.manifest.metrics["fold_in_ndcg@20"] == pytest.approx(quality["popularity"]["ndcg@20"])
-    assert not np.load(made.path / LAYOUT.fold_in).any()
+    assert made.manifest.newcomers == "popularity"
     recommender = Recommender.load(made.path)
     assert recommender.recommend(Query(history=("item-00003",), k=3)).source == "popularity"
     assert recommender.recommend(Query(user_id=1000, k=3)).source == "user"
@@ -82,6 +81,8 @@ def test_a_repeated_decision_is_held_to_the_gate(tmp_path):
 
 
 def test_a_popularity_model_is_not_held_against_itself(tmp_path):
-    made = run(replace(only_own_vectors_know(), name="popularity"), tmp_path / "a", EXACT, ranker="never")
+    counts = single_fit(np.ones((300, 1)), np.random.default_rng(0).random((400, 1)), "popularity")
+    checkpoint = replace(only_own_vectors_know(), selection=counts, final=counts)
+    made = run(checkpoint, tmp_path / "a", EXACT, ranker="never")
     assert made.report["decisions"]["fold_in"]["choice"] == "map"
     assert "fold_in" not in {gate["name"] for gate in made.report["gates"]}

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from export_runs import INT8, PROFILE, files, run
-from planted_checkpoint import planted_checkpoint
+from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
 from gnas_export.profile import GateLimits
-from gnas_search.checkpoint import Fit
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
@@ -49,6 +48,7 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
     assert {gate["name"] for gate in learned.report["gates"]} == {
         "table_recall",
         "index_recall",
+        "index_top_recall",
         "onnx_parity_plain",
         "onnx_parity",
         "rank_overlap",
@@ -197,7 +197,7 @@ def test_an_index_that_misses_gives_way_to_flat(tmp_path):
 
 
 def test_an_index_that_the_profile_insists_on(tmp_path):
-    profile = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=0.95, quality_loss=0.1))
+    profile = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=0.95, top_recall=0.95, quality_loss=0.1))
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
     assert made.manifest.index.kind == "ivf"
     assert made.manifest.index.recall >= 0.95
@@ -209,7 +209,12 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
     [
         # A blunt index that loses more than the quality gate allows.
         (
-            replace(PROFILE, index="ivf", candidates=20, gates=GateLimits(index_recall=0.01, quality_loss=0.001)),
+            replace(
+                PROFILE,
+                index="ivf",
+                candidates=20,
+                gates=GateLimits(index_recall=0.01, top_recall=0.01, quality_loss=0.001),
+            ),
             "never",
             {"num_items": 2000},
             QualityGateError,
@@ -254,23 +259,25 @@ def test_a_model_worse_than_popularity_is_refused(tmp_path):
     train[:, 7] = 0
     train[:100, 7] = 1
     popular[:100, 7] = 0
-    worthless = Fit(*(rng.standard_normal((count, 8)).astype(np.float32) for count in checkpoint.train.shape), 1)
+    worthless = single_fit(*(rng.standard_normal((count, 8)) for count in checkpoint.train.shape))
     bad = replace(
         checkpoint, train=sp.csr_matrix(train), valid=sp.csr_matrix(popular), selection=worthless, final=worthless
     )
     with pytest.raises(QualityGateError, match="gate popularity:"):
         run(bad, tmp_path / "a", replace(PROFILE, tables="fp32"), ranker="never")
-    # The same as a popularity checkpoint is not held against itself.
-    run(replace(bad, name="popularity"), tmp_path / "b", replace(PROFILE, tables="fp32"), ranker="never")
+    # The same as a popularity model is not held against itself.
+    counts = single_fit(np.ones((300, 1)), rng.random((400, 1)), "popularity")
+    made = run(replace(bad, selection=counts, final=counts), tmp_path / "b", ranker="never")
+    assert {"popularity", "fold_in"}.isdisjoint(gate["name"] for gate in made.report["gates"])
 
 
 def test_vectors_that_are_not_finite_are_refused_with_a_report(tmp_path):
     checkpoint = planted_checkpoint()
-    checkpoint.final.item_vectors[3, 0] = np.nan
-    with pytest.raises(ExportError, match="item vector of row 3"):
+    checkpoint.final.branches[0].item_vectors[3, 0] = np.nan
+    with pytest.raises(ExportError, match="branch planted gnn: the item vector of row 3"):
         run(checkpoint, tmp_path / "a", report_path=tmp_path / "reports" / "r.json")
     report = json.loads((tmp_path / "reports" / "r.json").read_text())
-    assert [step["name"] for step in report["steps"]] == ["choose_users"]
+    assert report["steps"] == []
     assert not (tmp_path / "a").exists()
 
 
@@ -285,8 +292,8 @@ def test_a_dry_run_writes_the_report_alone(tmp_path):
 
 def test_users_without_a_vector_are_answered_by_popularity(tmp_path):
     checkpoint = planted_checkpoint()
-    checkpoint.final.user_vectors[:50] = 0
-    checkpoint.selection.user_vectors[:50] = 0
+    for fit in (checkpoint.final, checkpoint.selection):
+        fit.branches[0].user_vectors[:50] = 0
     made = run(checkpoint, tmp_path / "a", ranker="never")
     assert Recommender.load(made.path).recommend(Query(user_id=1000, k=3)).source == "popularity"
 

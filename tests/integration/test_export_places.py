@@ -55,7 +55,7 @@ def test_folders_above_the_report_are_made(tmp_path):
 
 
 def test_a_breached_gate_stays_what_is_told_where_its_report_does_not_fit(tmp_path):
-    limits = GateLimits(index_recall=0.01, quality_loss=0.0)
+    limits = GateLimits(index_recall=0.01, top_recall=0.01, quality_loss=0.0)
     blunt = replace(PROFILE, index="ivf", candidates=20, gates=limits)
     with pytest.raises(QualityGateError, match="gate quality") as caught:
         run(planted_checkpoint(), tmp_path / "a", blunt, ranker="never", report_path=Path("/dev/full"))

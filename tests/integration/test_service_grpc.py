@@ -82,6 +82,7 @@ class TestAnswers:
     def test_model(self, world: World) -> None:
         facts = world.stub.GetModel(pb.GetModelRequest())
         assert (facts.name, facts.num_items, dict(facts.metrics)) == ("tiny", 80, {"ndcg@20": 0.125})
+        assert list(facts.branches) == ["gnn"]
 
     def test_text_ids(self, tmp_path: Path) -> None:
         world = World(write_tiny_artifact(tmp_path / "artifact", text_ids=True))

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from front_world import JSON, BrokenRecommender, World
 from prometheus_client import CollectorRegistry
-from tiny_artifact import write_tiny_artifact
+from tiny_artifact import write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.recommender import Recommender
@@ -99,6 +99,17 @@ class TestAnswers:
         assert facts["name"] == "tiny"
         assert (facts["num_users"], facts["num_items"], facts["embedding_dim"]) == (60, 80, 8)
         assert facts["metrics"] == {"ndcg@20": 0.125}
+        assert facts["branches"] == ["gnn"]
+
+    def test_a_blend_is_answered_as_in_process(self, tmp_path: Path) -> None:
+        blend = World(write_blended_artifact(tmp_path / "artifact", projected=True, tables="int8"))
+        assert blend.ask("GET", "/v1/model").json()["branches"] == ["filter", "two-hop", "gnn", "popularity"]
+        questions = [Query(user_id=1007), Query(history=(2001, 2002)), Query()]
+        bodies = [{"user_id": 1007}, {"history": [2001, 2002]}, {}]
+        for query, body, source in zip(questions, bodies, ("user", "fold_in", "popularity"), strict=True):
+            answer = blend.recommender.recommend(query)
+            assert answer.source == source
+            assert blend.post("/v1/recommend", body).json()["items"] == answer.items()
 
     def test_text_ids(self, text_world: World) -> None:
         items = text_world.post("/v1/recommend", {"user_id": "user-0007", "history": ["item-0001"]}).json()["items"]
@@ -200,5 +211,5 @@ def test_a_scan_of_a_large_catalogue_does_not_hold_up_other_requests(artifact: P
             await asyncio.gather(scan, ask(client, "/v1/recommend", {"user_id": 1007}))
         return finished
 
-    assert asyncio.run(race(World(artifact, SlowRecommender(50_000)))) == ["/v1/recommend", "/v1/similar-items"]
-    assert asyncio.run(race(World(artifact, SlowRecommender(49_999)))) == ["/v1/similar-items", "/v1/recommend"]
+    assert asyncio.run(race(World(artifact, SlowRecommender(400_000)))) == ["/v1/recommend", "/v1/similar-items"]
+    assert asyncio.run(race(World(artifact, SlowRecommender(399_999)))) == ["/v1/similar-items", "/v1/recommend"]

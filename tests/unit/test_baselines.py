@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from gnas_search.baselines import BASELINES, SVD_DIMS, ItemKnn, TruncatedSvd, item_similarities, measure_baseline
+from gnas_search.baselines import BASELINES, SVD_DIMS, baseline_spec, measure_baseline
+from gnas_search.closed_form import FilterSpec, Spectra, fit_closed_form, with_prior
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
+from gnas_search.fit import Fit
+from gnas_search.operators.spmm import normalised
+from gnas_search.spectral import truncated_svd
 from gnas_serve.errors import ConfigError
 
 
@@ -27,9 +33,20 @@ def checkerboard() -> tuple[InteractionGraph, Validation]:
     return graph, Validation(graph.positives, sp.csr_matrix(held_out.astype(np.float32)), max_users=None, seed=0, k=10)
 
 
+@pytest.fixture(scope="module")
+def low_rank() -> tuple[InteractionGraph, Validation]:
+    """Four tastes and what they like best; a fifth of that is held out."""
+    rng = np.random.default_rng(2)
+    liked = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 200)) > 1.5
+    held_out = liked & (rng.random(liked.shape) < 0.2)
+    graph = _graph(liked & ~held_out)
+    return graph, Validation(graph.positives, sp.csr_matrix(held_out.astype(np.float32)), max_users=None, seed=0)
+
+
 @pytest.mark.parametrize("name", ["item-knn", "svd"])
 def test_structure_is_found(name: str, checkerboard: tuple[InteractionGraph, Validation]) -> None:
     measured = measure_baseline(name, *checkerboard, seed=0)
+    assert measured.name == name
     assert measured.metrics.mean()[1] > 0.99
     assert measured.seconds > 0
 
@@ -39,65 +56,52 @@ def test_popularity_finds_no_structure(checkerboard: tuple[InteractionGraph, Val
 
 
 @pytest.mark.parametrize("name", sorted(BASELINES))
-def test_every_baseline_answers_alike_by_vectors_and_by_rows(
-    name: str, checkerboard: tuple[InteractionGraph, Validation]
+def test_what_is_measured_is_the_fit_of_the_chosen_spec(
+    name: str, low_rank: tuple[InteractionGraph, Validation]
 ) -> None:
-    graph, validation = checkerboard
-    baseline = BASELINES[name].tuned(graph, validation, 0)
-    assert baseline.name == name == baseline.to_json()["baseline"]
-    rows = np.array([3, 4, 199])
-    scores = baseline.score_rows(graph, 0)(rows)
-    assert scores.shape == (3, 150)
-    assert scores.dtype == np.float32
-    vectors = baseline.fit_vectors(graph, 0)
-    assert baseline.servable == (vectors is not None)
-    if vectors is not None:
-        np.testing.assert_allclose(vectors[0][rows] @ vectors[1].T, scores, rtol=1e-5, atol=1e-6)
-        assert all(part.dtype == np.float32 for part in vectors)
+    graph, validation = low_rank
+    measured = measure_baseline(name, graph, validation, seed=0)
+    branches = with_prior(fit_closed_form(measured.spec, graph, seed=0, spectra=Spectra(graph, 0)), graph)
+    again = validation.score_with(Fit(branches, 0).score_rows(graph.positives))
+    np.testing.assert_array_equal(again.ndcg, measured.metrics.ndcg)
 
 
-def test_popularity_orders_items_by_their_interactions() -> None:
-    graph = _graph(np.array([[1, 0, 1], [1, 0, 0]]))
-    users, items = BASELINES["popularity"].fit_vectors(graph, 0)
-    np.testing.assert_allclose(items[:, 0], np.log([3, 1, 2]))
-    assert users.tolist() == [[1.0], [1.0]]
+def test_item_knn_sums_cosines_to_the_most_similar_of_a_history() -> None:
+    matrix = (np.random.default_rng(3).random((40, 12)) < 0.4).astype(np.float32)
+    graph = _graph(matrix)
+    branch = fit_closed_form(replace(BASELINES["item-knn"], neighbours=3), graph, seed=0, history_power=0.0)
+    cosines = matrix.T @ matrix / np.sqrt(np.outer(matrix.sum(0), matrix.sum(0)))
+    np.fill_diagonal(cosines, 0)
+    for target in cosines.T:
+        target[np.argsort(-target, kind="stable")[3:]] = 0
+    scores = Fit(with_prior(branch, graph), 0).score_rows(graph.positives)(np.arange(40))
+    np.testing.assert_allclose(scores, matrix @ cosines, rtol=1e-5, atol=1e-6)
 
 
-def test_svd_of_full_rank_rebuilds_the_interactions_in_each_users_order() -> None:
-    matrix = (np.random.default_rng(1).random((12, 9)) < 0.4).astype(np.float32)
-    matrix[:, 0] = 1
-    users, items = TruncatedSvd(64).fit_vectors(_graph(matrix), 0)
-    assert users.shape[1] == 9
-    expected = matrix / np.sqrt(matrix.sum(1, keepdims=True))
-    np.testing.assert_allclose(users @ items.T, expected, atol=1e-4)
+def test_svd_ranks_as_the_decomposition_does(low_rank: tuple[InteractionGraph, Validation]) -> None:
+    graph, validation = low_rank
+    left, values, right = (
+        part[..., :32] for part in truncated_svd(normalised(graph.positives), 512, 0)
+    )  # the randomised decomposition that every filter of up to 512 columns takes its leading columns of
+    counts = np.bincount(graph.positives.indices, minlength=graph.num_items)
+    users, items = (left * values).numpy(), right.numpy() * np.sqrt(counts)[:, None]
+    branch = fit_closed_form(replace(BASELINES["svd"], rank=32), graph, seed=0)
+    np.testing.assert_allclose(branch.user_vectors @ branch.item_vectors.T, users @ items.T, atol=1e-4)
+    expected = validation.score(users, items.astype(np.float32))
+    measured = validation.score(branch.user_vectors, branch.item_vectors)
+    np.testing.assert_allclose(measured.ndcg.mean(), expected.ndcg.mean(), atol=1e-3)
 
 
-def test_svd_dims_are_those_with_the_best_validation() -> None:
-    rng = np.random.default_rng(2)
-    low_rank = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 200)) > 1.5
-    held_out = low_rank & (rng.random(low_rank.shape) < 0.2)
-    graph = _graph(low_rank & ~held_out)
-    validation = Validation(graph.positives, sp.csr_matrix(held_out.astype(np.float32)), max_users=None, seed=0)
-    tuned = TruncatedSvd().tuned(graph, validation, 0)
-    ndcg = {dims: validation.score(*TruncatedSvd(dims).fit_vectors(graph, 0)).mean()[1] for dims in SVD_DIMS}
+def test_svd_dims_are_those_with_the_best_validation(low_rank: tuple[InteractionGraph, Validation]) -> None:
+    graph, validation = low_rank
+    ndcg = {}
+    for dims in SVD_DIMS:
+        branch = fit_closed_form(replace(BASELINES["svd"], rank=dims), graph, seed=0)
+        ndcg[dims] = validation.score(branch.user_vectors, branch.item_vectors).mean()[1]
     assert max(ndcg.values()) - min(ndcg.values()) > 0.02
-    assert tuned.dims == max(ndcg, key=ndcg.__getitem__)
-
-
-def test_item_similarities_are_cosines_of_the_strongest_neighbours() -> None:
-    matrix = np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 1, 0]])
-    similar = item_similarities(sp.csr_matrix(matrix.astype(np.float32)), 1).toarray()
-    close = 2 / np.sqrt(2 * 3)
-    expected = [[0, close, 0, 0], [close, 0, 0, 0], [0, close, 0, 0], [0, 0, 0, 0]]
-    np.testing.assert_allclose(similar, expected, rtol=1e-6)
-
-
-def test_item_similarities_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    matrix = sp.csr_matrix((np.random.default_rng(3).random((30, 20)) < 0.3).astype(np.float32))
-    whole = item_similarities(matrix, 5).toarray()
-    monkeypatch.setattr("gnas_search.baselines._ITEM_BLOCK", 3)
-    np.testing.assert_array_equal(item_similarities(matrix, 5).toarray(), whole)
-    assert ((whole > 0).sum(axis=1) <= 5).all()
+    chosen = baseline_spec("svd", graph, validation, seed=0)
+    assert isinstance(chosen, FilterSpec)
+    assert chosen.rank == max(ndcg, key=ndcg.__getitem__)
 
 
 def test_an_unknown_baseline_names_the_nearest(checkerboard: tuple[InteractionGraph, Validation]) -> None:
@@ -105,6 +109,5 @@ def test_an_unknown_baseline_names_the_nearest(checkerboard: tuple[InteractionGr
         measure_baseline("popularty", *checkerboard, seed=0)
 
 
-def test_names_are_their_keys() -> None:
-    assert [baseline.name for baseline in BASELINES.values()] == list(BASELINES) == sorted(BASELINES)
-    assert not ItemKnn().servable
+def test_names_are_sorted() -> None:
+    assert list(BASELINES) == sorted(BASELINES)

@@ -13,26 +13,38 @@ from gnas_serve.cli.evaluate import _table
 from gnas_serve.cli.export import _figure
 from gnas_serve.cli.search_tables import BEST_SHOWN, checkpoint_table, leaderboard_table
 
+NAMES = {"gnn": "gnn-{:010x}", "filter": "filter-{:010x}", "two-hop": "two-hop-{:010x}", "blend": "blend-{:010x}"}
 
-def row(number: int | None, remark: str = "") -> dict[str, Any]:
-    name = f"gnn-{number:010x}" if number is not None else "item-knn"
+
+def row(number: int | None, remark: str = "", kind: str = "gnn") -> dict[str, Any]:
     return {
-        "name": name,
-        "kind": "baseline" if number is None else "gnn",
+        "name": NAMES[kind].format(number or 0) if kind != "baseline" else "item-knn",
+        "kind": kind,
         "trial": number,
-        "model": "" if number is None else f"layers of {number} | " + "x" * 100,
+        "model": "" if kind == "baseline" else f"layers of {number} | " + "x" * 100,
         "ndcg@20": 0.1234,
         "recall@20": 0.1234,
         "intervals": {"ndcg@20": [0.12, 0.13]},
-        "seconds": 123.4,
+        "seconds": 1234.5,
         "remark": remark,
     }
 
 
+VERDICT = {"name": "gnn-0", "kind": "gnn", "gain": None, "margin": 0.01, "reason": "ship gnn-0: " + "y" * 200}
+
+
 def board(trials: int) -> dict[str, Any]:
-    rows = [row(None, "not servable"), row(0, "verdict, cut 1/12"), row(1, "verdict, budget ended")]
+    rows = [row(None, "simple", "baseline"), row(0, "verdict, cut 1/12"), row(1, "budget ended")]
     rows += [row(number) for number in range(2, trials)]
     return {"rows": rows, "failed": [], "verdict": None}
+
+
+def board_of_all_kinds() -> dict[str, Any]:
+    """A baseline, a blend in both forms, thirty filters, the best network behind them, two hops last of all."""
+    rows = [row(None, "simple", "baseline"), row(None, "verdict", "blend"), row(None, "-0.5%, 123 us", "blend")]
+    rows += [row(number, kind="filter") for number in range(30)]
+    rows += [row(30, "budget ended"), row(31), *(row(number, kind="two-hop") for number in range(32, 40))]
+    return {"rows": rows, "failed": [], "verdict": VERDICT}
 
 
 def shown(table: Any, width: int = 80) -> str:
@@ -44,11 +56,32 @@ def shown(table: Any, width: int = 80) -> str:
 def test_a_leaderboard_fits_80_columns_and_shows_the_best() -> None:
     said = shown(leaderboard_table(board(37), most_trials=BEST_SHOWN))
     table, _, described = said.partition("27 more: see `gnas-serve study leaderboard`")
-    for remark in ("not servable", "verdict, cut 1/12", "verdict, budget ended"):
+    for remark in ("simple", "verdict, cut 1/12", "budget ended"):
         assert sum(line.rstrip().endswith(remark) for line in table.splitlines()) == 1
     assert table.count("gnn-") == described.count("gnn-") == BEST_SHOWN
     assert "layers of 9" in described
     assert "layers of 10" not in described
+
+
+def test_the_best_of_every_kind_is_shown_however_many_are_better() -> None:
+    said = shown(leaderboard_table(board_of_all_kinds(), most_trials=BEST_SHOWN))
+    assert max(map(len, said.splitlines())) <= 80
+    table, _, _ = said.partition("30 more: see `gnas-serve study leaderboard`")
+    lines = [line.split() for line in table.splitlines()]
+    numbers = [int(words[1]) for words in lines if words and words[0].split("-")[0] in ("filter", "gnn", "two")]
+    assert numbers == [*range(8), 30, 32]
+    assert sum(line.startswith("blend-") for line in table.splitlines()) == 2
+    assert "item-knn" in table
+    assert "a richer model must gain at least 1% and be clear of the noise" in said
+    few = shown(leaderboard_table(board_of_all_kinds(), most_trials=1))
+    assert "37 more" in few
+
+
+def test_what_a_richer_model_must_gain_is_said_where_there_is_one() -> None:
+    alone = {**board(0), "rows": [row(None, "verdict", "baseline")], "verdict": VERDICT}
+    assert "richer" not in shown(leaderboard_table(alone))
+    assert "richer" in shown(leaderboard_table({**board(3), "verdict": VERDICT}))
+    assert "no verdict" in shown(leaderboard_table(board(3)))
 
 
 def test_a_whole_leaderboard_says_nothing_of_more() -> None:

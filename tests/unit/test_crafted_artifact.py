@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
-from tiny_artifact import write_tiny_artifact
+from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND
@@ -14,6 +14,8 @@ from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.recommender import Recommender
 
 _USERS, _ITEMS, _DIM = 60, 80, 8
+_GNN = {"name": "one", "kind": "gnn", "width": 8}
+_LINKS = {"name": "links", "kind": "two-hop", "width": 0}
 
 
 @pytest.fixture
@@ -54,7 +56,11 @@ def _refused(folder, match):
         (LAYOUT.seen_items, np.zeros(6 * _USERS, np.int32)),
         (LAYOUT.seen_items, np.zeros(6 * _USERS, np.float32)),
         (LAYOUT.seen_offsets, np.zeros(_USERS + 1, np.int64)),
-        (LAYOUT.fold_in, np.ones((_DIM, _DIM), np.float32)),
+        (LAYOUT.fold_in, np.ones((_DIM + 1, _DIM), np.float32)),
+        (LAYOUT.fold_in, np.ones(_DIM * _DIM, np.float32)),
+        (LAYOUT.fold_in, np.full((_DIM + 1) * _DIM, np.inf, np.float32)),
+        (LAYOUT.projection, np.ones((_DIM, 4), np.float32)),
+        (LAYOUT.projection, np.ones((_DIM, _DIM), np.float32)),
         (LAYOUT.ranker_items, np.ones((_ITEMS, 4), np.uint8)),
         (LAYOUT.item_content, np.ones((_ITEMS, 4), np.float16)),
     ],
@@ -63,6 +69,75 @@ def test_a_wrong_array(folder, name, array):
     np.save(folder / name, array)
     _seal(folder)
     _refused(folder, "artifact")
+
+
+_TABLES = {LAYOUT.neighbour_offsets, LAYOUT.neighbour_items, LAYOUT.neighbour_values, LAYOUT.projection}
+
+
+@pytest.fixture
+def blend(tmp_path):
+    return write_blended_artifact(tmp_path / "artifact", num_users=_USERS, num_items=_ITEMS, projected=True)
+
+
+@pytest.mark.parametrize("name", sorted(_TABLES))
+def test_a_table_of_a_blend_is_missing(blend, name):
+    (blend / name).unlink()
+    _seal(blend)
+    _refused(blend, name.replace(".", r"\."))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (LAYOUT.neighbour_offsets, lambda array: array[:-1]),
+        (LAYOUT.neighbour_offsets, lambda array: array + 1),
+        (LAYOUT.neighbour_offsets, lambda array: array[::-1] - array[-1]),
+        (LAYOUT.neighbour_offsets, lambda array: np.r_[0, array[-1] + 9, array[2:]]),
+        (LAYOUT.neighbour_offsets, lambda array: array.astype(np.int32)),
+        (LAYOUT.neighbour_items, lambda array: np.full_like(array, _ITEMS)),
+        (LAYOUT.neighbour_items, lambda array: np.full_like(array, -1)),
+        (LAYOUT.neighbour_items, np.zeros_like),
+        (LAYOUT.neighbour_items, lambda array: array[:-1]),
+        (LAYOUT.neighbour_values, lambda array: -array),
+        (LAYOUT.neighbour_values, lambda array: np.full_like(array, np.nan)),
+        (LAYOUT.neighbour_values, lambda array: np.full_like(array, np.inf)),
+        (LAYOUT.neighbour_values, lambda array: array.astype(np.float64)),
+        (LAYOUT.neighbour_values, lambda array: array[:, None]),
+        (LAYOUT.projection, lambda array: array[:-1]),
+        (LAYOUT.projection, lambda array: array[:, :1]),
+        (LAYOUT.projection, lambda array: array * np.float32(np.nan)),
+        (LAYOUT.fold_in, lambda array: array[:-1]),
+        (LAYOUT.user_scales, lambda array: array[:, :2]),
+        (LAYOUT.item_scales, lambda array: array[:, 0]),
+        (LAYOUT.item_scales, lambda array: array * np.float32(np.nan)),
+    ],
+)
+def test_a_wrong_table_of_a_blend(tmp_path, name, change):
+    folder = write_blended_artifact(
+        tmp_path / "artifact", num_users=_USERS, num_items=_ITEMS, projected=True, tables="int8"
+    )
+    np.save(folder / name, change(np.load(folder / name)))
+    _seal(folder)
+    _refused(folder, "artifact")
+
+
+def test_an_artifact_of_format_version_1_with_another_scorer(folder):
+    body = json.loads((folder / MANIFEST).read_text())
+    for name in ("kind", "format_version", "files", "digest", "branches", "newcomers"):
+        del body[name]
+    del body["index"]["dims"]
+    fold_in = np.load(folder / LAYOUT.fold_in).reshape(_DIM + 1, _DIM)
+    np.save(folder / LAYOUT.fold_in, fold_in)
+    for scorer in ("dot", "cosine"):
+        write_manifest(folder, kind=KIND, format_version=1, body={**body, "scorer": scorer})
+        assert Recommender.load(folder).info.branches == ("gnn",)
+    for wrong in ({"scorer": "manhattan"}, {}, {"scorer": "dot", "index": None}):
+        write_manifest(folder, kind=KIND, format_version=1, body={**body, **wrong})
+        _refused(folder, "artifact")
+
+
+def test_a_blend_is_whole_before_it_is_spoilt(blend):
+    assert Recommender.load(blend).info.branches == tuple(branch.kind for branch in BLEND)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY\x01\x00v\x00{'descr': ", b"\x80\x04N."])
@@ -80,13 +155,30 @@ def test_a_file_of_another_kind(folder, name, content):
         {"num_items": 0},
         {"embedding_dim": "8"},
         {"name": [1]},
-        {"scorer": "manhattan"},
+        {"newcomers": "manhattan"},
+        {"newcomers": None},
+        {"branches": []},
+        {"branches": None},
+        {"branches": ["gnn"]},
+        {"branches": [{"name": "one", "kind": "magic", "width": 8}]},
+        {"branches": [{"name": "one", "kind": "gnn", "width": 7}]},
+        {"branches": [{"name": "one", "kind": "gnn", "width": 8.0}]},
+        {"branches": [{"name": "one", "kind": "gnn", "width": 8, "item_power": 1e9}]},
+        {"branches": [{"name": "one", "kind": "gnn", "width": 8, "unit_length": 1}]},
+        {"branches": [{"name": "one", "kind": "gnn", "width": 8, "weight": 1}]},
+        {"branches": [_GNN, {"name": "two", "kind": "two-hop", "width": 0}]},
+        {"branches": [_GNN, _LINKS, _LINKS]},
         {"index__kind": "zz"},
         {"index__kind": "ivf"},
+        {"index__dims": 4},
+        {"index__dims": None},
         {"ranker__candidates": 0},
         {"ranker__candidates": True},
         {"ranker__cross": ["no such feature"]},
         {"ranker__cross": ["score", "log_rank"]},
+        {"ranker__cross": ["branch_z.1"]},
+        {"ranker__cross": ["branch_z.-1"]},
+        {"ranker__cross": ["branch_z.00"]},
         {"ranker": None},
     ],
 )

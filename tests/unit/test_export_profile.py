@@ -3,7 +3,16 @@ import pytest
 from gnas_export.profile import ExportProfile, profiles, ranker_mode
 from gnas_serve.errors import ConfigError
 
-GOOD = 'tables = "int8"\ncandidates = 50\n[ranker]\nhidden = [8, 4]\n[gates]\nparity = 0.001\n'
+GOOD = """
+tables = "int8"
+candidates = 50
+projection = [96, 32]
+neighbours = 7
+[ranker]
+hidden = [8, 4]
+[gates]
+parity = 0.001
+"""
 
 
 def test_every_ready_profile_loads():
@@ -14,7 +23,9 @@ def test_every_ready_profile_loads():
 
 def test_exact_gives_nothing_away():
     exact = ExportProfile.load("exact")
-    assert (exact.tables, exact.index, exact.ranker.use) == ("fp32", "flat", "never")
+    assert (exact.tables, exact.index, exact.projection, exact.neighbours) == ("fp32", "flat", (), 0)
+    assert exact.ranker.use == "never"
+    assert (exact.gates.table_recall, exact.gates.index_recall, exact.gates.top_recall) == (1, 1, 1)
 
 
 def test_a_file_of_ones_own(tmp_path):
@@ -22,6 +33,7 @@ def test_a_file_of_ones_own(tmp_path):
     mine = ExportProfile.load(str(tmp_path / "mine.toml"))
     assert (mine.name, mine.candidates, mine.ranker.hidden, mine.gates.parity) == ("mine", 50, (8, 4), 0.001)
     assert mine.gates.table_recall == 0.99
+    assert (mine.projection, mine.neighbours) == ((32, 96), 7)
 
 
 def test_an_unknown_profile_suggests_the_nearest():
@@ -42,6 +54,11 @@ def test_an_unknown_profile_suggests_the_nearest():
         ("candidates = 0", "1 to 1000"),
         ("candidates = 1001", "1 to 1000"),
         ("candidates = true", "1 to 1000"),
+        ("projection = 64", "32, 64, 96, 128"),
+        ("projection = [63]", "32, 64, 96, 128"),
+        ("neighbours = -1", "0 for all"),
+        ("neighbours = 1.5", "0 for all"),
+        ("[gates]\ntop_recal = 1", "did you mean 'gates.top_recall'"),
         ("[ranker]\nhidden = [64]", "two widths"),
         ("[ranker]\nhidden = [64, 0]", "two widths"),
         ('[ranker]\nuse = "always"', "auto, never"),

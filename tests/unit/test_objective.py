@@ -9,7 +9,8 @@ import torch
 
 from gnas_search.architecture import LOSSES as LOSS_NAMES
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.objective import LOSSES, Batch, batches, bpr, sampled_softmax
+from gnas_search.heads import HEADS
+from gnas_search.objective import LOSSES, Batch, batches, bpr, contrast, sampled_softmax, users_per_batch
 
 NUM_USERS, NUM_ITEMS, DIM = 17, 40, 6
 
@@ -43,7 +44,7 @@ def test_an_epoch_holds_every_user_with_positives_once() -> None:
 
 
 def test_long_histories_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gnas_search.objective.MAX_POSITIVES", 12)
+    monkeypatch.setattr("gnas_search.objective.minibatch.MAX_POSITIVES", 12)
     sizes = []
     for batch in batches(_positives(), 1000, np.random.default_rng(0)):
         sizes.append(len(batch.users))
@@ -52,18 +53,57 @@ def test_long_histories_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) ->
     assert max(sizes) > 1
 
 
-def test_the_full_softmax_is_its_definition() -> None:
-    positives, spec = _positives(), ArchitectureSpec(num_negatives=NUM_ITEMS, temperature=0.5)
-    batch, users, items = _whole(positives), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
-    ours = sampled_softmax(users[batch.users], items, batch, spec, np.random.default_rng(0))
-    expected = []
-    for user in batch.users.tolist():
-        scores = (items @ users[user]) / 0.5
+def test_an_epoch_of_many_users_has_at_most_32_batches() -> None:
+    positives = sp.csr_matrix(np.ones((1000, 3), np.float32))
+    sizes = [len(batch.users) for batch in batches(positives, 4, np.random.default_rng(0))]
+    assert sum(sizes) == 1000
+    assert len(sizes) == 32
+    assert sizes[0] == users_per_batch(1000, 4) == 32
+    assert users_per_batch(1000, 200) == 200
+
+
+def _defined(positives: sp.csr_matrix, users: torch.Tensor, items: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The full softmax, entry by entry; users without positives are left out."""
+    losses = []
+    for user in np.flatnonzero(np.diff(positives.indptr)):
+        scores = (items @ users[user]) / temperature
         own = positives[user].indices.tolist()
-        others = scores[[item for item in range(NUM_ITEMS) if item not in own]]
-        losses = [-torch.log_softmax(torch.cat([scores[item : item + 1], others]), 0)[0] for item in own]
-        expected.append(torch.stack(losses).mean())
-    torch.testing.assert_close(ours, torch.stack(expected).mean())
+        others = scores[[item for item in range(len(items)) if item not in own]]
+        terms = [-torch.log_softmax(torch.cat([scores[item : item + 1], others]), 0)[0] for item in own]
+        losses.append(torch.stack(terms).mean())
+    return torch.stack(losses).mean()
+
+
+@pytest.fixture(params=[1 << 27, 500], ids=["one block", "many blocks"])
+def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contrast, "HELD_BYTES", request.param)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("bfloat16", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize(("scorer", "temperature"), [("cosine", 0.1), ("cosine", 0.01), ("dot", 0.05)])
+@pytest.mark.parametrize("name", ["softmax", "sampled_softmax"])
+def test_the_full_softmax_and_its_gradient_are_their_definition(
+    name: str, scorer: str, temperature: float, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contrast, "fast_bfloat16", lambda: bfloat16)
+    positives = _positives()
+    spec = ArchitectureSpec(loss=name, num_negatives=NUM_ITEMS, scorer=scorer, temperature=temperature)
+    batch, users, items = _whole(positives), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
+    if scorer == "cosine":
+        users, items = HEADS["cosine"](users), HEADS["cosine"](items)
+    ours, theirs = ([part.clone().requires_grad_() for part in (users, items)] for _ in range(2))
+    loss = LOSSES[name](ours[0].index_select(0, batch.users), ours[1], batch, spec, np.random.default_rng(0))
+    expected = _defined(positives, *theirs, temperature)
+    loss.backward()
+    expected.backward()
+    rounded = bfloat16 and (scorer, temperature) == ("cosine", 0.1)
+    torch.testing.assert_close(loss, expected, rtol=2e-3 if rounded else 1e-5, atol=0)
+    for mine, reference in zip(ours, theirs, strict=True):
+        scale = float(reference.grad.abs().max())
+        torch.testing.assert_close(mine.grad, reference.grad, rtol=0, atol=scale * (1e-2 if rounded else 1e-5))
+        if rounded:  # else the bfloat16 path did not run
+            assert (mine.grad - reference.grad).abs().max() > scale * 1e-6
 
 
 def test_the_sampled_softmax_estimates_the_full_one() -> None:
@@ -71,7 +111,7 @@ def test_the_sampled_softmax_estimates_the_full_one() -> None:
     rng = np.random.default_rng(0)
 
     def loss(num_negatives: int) -> float:
-        spec = ArchitectureSpec(num_negatives=num_negatives, temperature=1.0)
+        spec = ArchitectureSpec(num_negatives=num_negatives, scorer="dot", temperature=1.0)
         return float(sampled_softmax(users[batch.users], items, batch, spec, rng))
 
     estimates = [loss(10) for _ in range(200)]
@@ -97,7 +137,7 @@ def test_bpr_is_its_definition_with_collisions_left_out() -> None:
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    batch, spec = _whole(_positives()), ArchitectureSpec(loss=name, num_negatives=12, temperature=0.7)
+    batch, spec = _whole(_positives()), ArchitectureSpec(loss=name, num_negatives=12, scorer="dot", temperature=0.7)
     users, items = _vectors(NUM_USERS - 1, 1).requires_grad_(), _vectors(NUM_ITEMS, 2).requires_grad_()
 
     def loss(step: float = 0.0) -> torch.Tensor:

@@ -4,6 +4,8 @@ import pytest
 from gnas_serve.runtime.ranker_features import (
     CROSS_FEATURES,
     HISTORY_FEATURES,
+    branch_features,
+    check_cross,
     content_similarity,
     cross_features,
     history_features,
@@ -11,11 +13,12 @@ from gnas_serve.runtime.ranker_features import (
 )
 
 _SCORES = np.array([3.0, 1.0, 0.5], np.float32)
+_PARTS = np.array([[2.0, 1.0], [0.5, 0.5], [0.25, 0.25]], np.float32)
 
 
 def test_each_cross_feature_is_what_it_says():
     content = np.array([0.1, 0.2, 0.3], np.float32)
-    columns = dict(zip(CROSS_FEATURES, cross_features(CROSS_FEATURES, _SCORES, content).T, strict=True))
+    columns = dict(zip(CROSS_FEATURES, cross_features(CROSS_FEATURES, _SCORES, _PARTS, content).T, strict=True))
     assert columns["score"] == pytest.approx(_SCORES)
     assert columns["score_z"] == pytest.approx((_SCORES - _SCORES.mean()) / _SCORES.std())
     assert columns["log_rank"] == pytest.approx(np.log([1, 2, 3]))
@@ -23,14 +26,29 @@ def test_each_cross_feature_is_what_it_says():
 
 
 def test_equal_scores_standardise_to_zero_and_one_candidate_is_no_problem():
-    assert cross_features(("score_z",), np.full(4, 2.0, np.float32), None).tolist() == [[0.0]] * 4
-    assert cross_features(("score_z", "log_rank"), _SCORES[:1], None).tolist() == [[0.0, 0.0]]
+    equal = np.full(4, 2.0, np.float32)
+    assert cross_features(("score_z", "branch_z.0"), equal, equal[:, None], None).tolist() == [[0.0, 0.0]] * 4
+    assert cross_features(("score_z", "log_rank"), _SCORES[:1], _PARTS[:1], None).tolist() == [[0.0, 0.0]]
 
 
-@pytest.mark.parametrize("names", [("content",), ("no such feature",)])
+def test_the_scores_of_branches_are_standardised_one_by_one():
+    names = branch_features(2)
+    check_cross((*names, "score"), 2)
+    found = cross_features(("log_rank", *reversed(names)), _SCORES, _PARTS, None)
+    expected = (_PARTS - _PARTS.mean(axis=0)) / _PARTS.std(axis=0)
+    np.testing.assert_allclose(found[:, 1:], expected[:, ::-1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["branch_z.2", "branch_z", "branch_z.-1", "branch_z.01", "branch_z.1 ", "SCORE"])
+def test_features_that_a_model_does_not_have_are_refused(name):
+    with pytest.raises(ValueError, match="unknown cross feature"):
+        check_cross(("score", name), 2)
+
+
+@pytest.mark.parametrize("names", [("content",), ("no such feature",), ("branch_z.x",)])
 def test_an_unknown_or_missing_feature_is_refused(names):
     with pytest.raises(ValueError, match="cross feature"):
-        cross_features(names, _SCORES, None)
+        cross_features(names, _SCORES, _PARTS, None)
 
 
 def test_history_features_are_length_and_mean_popularity():

@@ -1,4 +1,4 @@
-"""SearchSpace: every point is a valid spec; files are checked by name."""
+"""SearchSpace: every point of every family is a valid spec; files are checked by name; the families take turns."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
-from gnas_search.space import SearchSpace, Value
+from gnas_search.space import FamilySpace, NetworkSpace, SearchSpace, Value
+from gnas_search.specs import FAMILIES, GNN, kind_of, read_spec
 from gnas_serve.errors import ConfigError
 from gnas_serve.vocabulary import Vocabulary
 
@@ -39,6 +39,23 @@ TINY: dict[str, Any] = {
 }
 
 
+CLOSED: dict[str, Any] = {
+    "filter": {
+        "genes": {"response": ["ideal", "ridge"], "rank": [4, 8], "strength": {"low": 0.5, "high": 2.0, "log": True}},
+        "fixed": {"item_power": 0.25},
+        "start": [{"response": "ridge", "rank": 8, "strength": 1.0}, {"rank": 4, "strength": 2.0}],
+    },
+    "two-hop": {
+        "genes": {"neighbours": {"low": 5, "high": 7}, "edges": ["all", "target"]},
+        "start": [{"neighbours": 6, "edges": "all"}],
+    },
+}
+
+
+def family_of_tiny(family: str = GNN) -> FamilySpace:
+    return SearchSpace.from_json({**TINY, **CLOSED}).families[family]
+
+
 def gene_values(gene: Any) -> st.SearchStrategy[Any]:
     if isinstance(gene, CategoricalDistribution):
         return st.sampled_from(gene.choices)
@@ -48,30 +65,32 @@ def gene_values(gene: Any) -> st.SearchStrategy[Any]:
 
 
 @st.composite
-def points(draw: st.DrawFn) -> tuple[SearchSpace, dict[str, Value]]:
-    space = draw(st.sampled_from(list(SPACES.values())))
+def points(draw: st.DrawFn) -> tuple[FamilySpace, dict[str, Value]]:
+    family = draw(st.sampled_from(FAMILIES))
+    space = draw(st.sampled_from(list(SPACES.values()))).families[family]
     return space, {name: draw(gene_values(gene)) for name, gene in space.genes.items()}
 
 
 @given(points())
-def test_every_point_is_a_canonical_spec_that_survives_json(point: tuple[SearchSpace, dict[str, Value]]) -> None:
+def test_every_point_is_a_canonical_spec_that_survives_json(point: tuple[FamilySpace, dict[str, Value]]) -> None:
     spec = point[0].to_spec(point[1])
     assert spec.canonical() == spec
-    assert ArchitectureSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    assert read_spec(json.loads(json.dumps(spec.to_json()))) == spec
     assert spec.summary()
 
 
 @given(points())
-def test_encode_gives_a_point_that_reads_as_the_same_spec(point: tuple[SearchSpace, dict[str, Value]]) -> None:
+def test_encode_gives_a_point_that_reads_as_the_same_spec(point: tuple[FamilySpace, dict[str, Value]]) -> None:
     space, values = point
     spec = space.to_spec(values)
     assert space.to_spec(space.encode(spec)) == spec
 
 
-@settings(max_examples=200)
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=100)
 @given(st.data())
-def test_equal_keys_mean_equal_specs(data: st.DataObject) -> None:
-    space = SearchSpace.from_json(TINY)
+def test_equal_keys_mean_equal_specs(family: str, data: st.DataObject) -> None:
+    space = family_of_tiny(family)
     first, second = (
         space.to_spec({name: data.draw(gene_values(gene)) for name, gene in space.genes.items()}) for _ in range(2)
     )
@@ -79,24 +98,47 @@ def test_equal_keys_mean_equal_specs(data: st.DataObject) -> None:
 
 
 def test_inactive_genes_have_no_effect() -> None:
-    space = SPACES["standard"]
+    space = SPACES["standard"].families[GNN]
     values = space.encode(replace(space.starts[0], layers=(), scorer="dot", loss="bpr"))
     plain = space.to_spec(values)
     changed = {"layer.0": "gat", "layer.2": "gcn", "combination": "concat", "edges": "target", "temperature": 0.07}
-    assert space.to_spec({**values, **changed, "num_negatives": 4096}) == plain
+    idle = {name: value for name, value in changed.items() if name in space.genes}
+    assert len(idle) > 4
+    assert space.to_spec({**values, **idle}) == plain
+    filters = family_of_tiny("filter")
+    point = {"filter.response": "ideal", "filter.rank": 4, "filter.strength": 0.5}
+    assert filters.to_spec(point) == filters.to_spec({**point, "filter.strength": 2.0})
 
 
 @pytest.mark.parametrize("name", SPACES)
-def test_ready_spaces_survive_json_and_hold_their_start(name: str) -> None:
-    space = SPACES[name]
-    assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
-    for start in space.starts:
-        assert space.to_spec(space.encode(start)) == start.canonical()
-    assert not space.is_finite
+def test_ready_spaces_survive_json_and_hold_their_starts(name: str) -> None:
+    whole = SPACES[name]
+    assert SearchSpace.from_json(json.loads(json.dumps(whole.to_json()))) == whole
+    assert set(whole.families) == set(FAMILIES)
+    for family, space in whole.families.items():
+        assert len(space.starts) >= 2
+        for start in space.starts:
+            assert kind_of(start) == family
+            point = space.encode(start)
+            assert set(point) == set(space.genes)
+            assert space.to_spec(point) == start.canonical()
+        assert len({start.key() for start in space.starts}) == len(space.starts)
+        assert not space.is_finite
 
 
-def test_size_counts_distinct_architectures() -> None:
-    space = SearchSpace.from_json(TINY)
+def test_a_gene_of_a_closed_form_is_named_by_its_family() -> None:
+    """In the journal of a study genes of all families lie side by side."""
+    names = [name for space in SPACES["standard"].families.values() for name in space.genes]
+    assert len(set(names)) == len(names)
+    assert "filter.rank" in names
+    assert "two-hop.neighbours" in names
+    assert set(family_of_tiny("filter").to_json()["genes"]) == {"response", "rank", "strength"}
+
+
+@pytest.mark.parametrize("losses", [["bpr", "sampled_softmax"], ["softmax", "sampled_softmax"], ["bpr", "softmax"]])
+def test_size_counts_distinct_architectures(losses: list[str]) -> None:
+    start = {"layers": ["gcn"], "temperature": 0.2, "num_negatives": 10, "loss": losses[-1]}
+    space = SearchSpace.from_json({**TINY, "genes": {**TINY["genes"], "loss": losses}, "start": [start]}).families[GNN]
     assert space.is_finite
     names = list(space.genes)
     every = itertools.product(
@@ -131,19 +173,56 @@ def dataset(*, more_events: bool) -> Dataset:
 
 
 def test_restrict_drops_edges_that_cannot_differ() -> None:
-    space = SPACES["standard"]
-    assert space.restrict(dataset(more_events=True)) is space
-    restricted = space.restrict(dataset(more_events=False))
-    assert "edges" not in restricted.genes
-    assert restricted.starts[0].edges == "target"
-    assert restricted.to_spec(restricted.encode(restricted.starts[0])).edges == "target"
-    assert restricted.size() < space.size()
+    whole = SearchSpace.from_json({**TINY, **CLOSED, "start": [{**TINY["start"][0], "edges": "all"}]})
+    assert whole.restrict(dataset(more_events=True)) == whole
+    fewer = whole.restrict(dataset(more_events=False))
+    for family in (GNN, "two-hop"):
+        space, restricted = whole.families[family], fewer.families[family]
+        assert any(name.endswith("edges") for name in space.genes)
+        assert not any(name.endswith("edges") for name in restricted.genes)
+        assert space.starts[0].edges == "all"
+        assert restricted.starts[0].edges == "target"
+        assert restricted.to_spec(restricted.encode(restricted.starts[0])).edges == "target"
+        assert restricted.size() < space.size()
+    assert fewer.families["filter"].size() == whole.families["filter"].size() == 4
+    assert whole.size() == sum(space.size() for space in whole.families.values())
+
+
+class TestTurns:
+    def turns(self, space: SearchSpace, *families: str, count: int = 8) -> list[str]:
+        return [space.next_family(drawn, families or space.families) for drawn in range(count)]
+
+    def test_a_round_has_two_filters_and_one_of_each_other(self) -> None:
+        space = SearchSpace.from_json({**TINY, **CLOSED})
+        assert self.turns(space) == ["filter", "two-hop", "filter", "gnn"] * 2
+
+    def test_a_family_that_is_not_searched_has_no_turn(self) -> None:
+        assert self.turns(SearchSpace.from_json(TINY)) == ["gnn"] * 8
+        both = SearchSpace.from_json({**TINY, "filter": CLOSED["filter"]})
+        assert self.turns(both, count=6) == ["filter", "filter", "gnn"] * 2
+        assert self.turns(SearchSpace.from_json(CLOSED), count=6) == ["filter", "two-hop", "filter"] * 2
+
+    def test_an_exhausted_family_leaves_its_turn_to_the_next(self) -> None:
+        space = SearchSpace.from_json({**TINY, **CLOSED})
+        assert self.turns(space, "filter", "gnn", count=4) == ["filter", "filter", "filter", "gnn"]
+        assert self.turns(space, "two-hop", "gnn", count=4) == ["two-hop", "two-hop", "gnn", "gnn"]
+        assert self.turns(space, "gnn") == ["gnn"] * 8
+
+
+def test_closed_forms_alone_are_a_space() -> None:
+    space = SearchSpace.from_json(CLOSED)
+    assert set(space.families) == {"filter", "two-hop"}
+    assert SearchSpace.from_json(space.to_json()) == space
+    assert space.families["two-hop"].is_finite
+    assert not space.families["filter"].is_finite
+    assert space.families["two-hop"].size() == 6
 
 
 def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('[genes]\nnum_layers = [1, 2]\n[fixed]\noperator = "gcn"\n[[start]]\nlayers = ["gcn"]\n')
-    space = SearchSpace.load(path)
+    space = SearchSpace.load(path).families[GNN]
+    assert isinstance(space, NetworkSpace)
     assert space.to_spec({"num_layers": 2}).layers == ("gcn", "gcn")
     assert space.size() == 2
 
@@ -170,6 +249,20 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ({"fixed": {"epochs": 0}}, r"fixed.epochs: epochs: 0 is below 1"),
         ({"start": [{"layers": ["gat"]}]}, r"mine: start: layers: \['gat'\] is outside the space"),
         ({"start": [{"leyers": ["gcn"]}]}, r"mine: start: unknown spec field 'leyers'"),
+        ({"fliter": {}}, r"mine: unknown section 'fliter'.*did you mean 'filter'"),
+        ({"filter": []}, r"mine: filter is no table"),
+        ({"filter": {}}, r"mine: filter: no genes"),
+        ({"filter": {"genes": {"rnak": [4]}}}, r"mine: filter: genes: unknown gene 'rnak'.*'rank'"),
+        ({"filter": {"genes": {"rank": [0]}}}, r"mine: filter: genes.rank: rank: 0 is not within"),
+        ({"filter": {"genes": {"rank": [4]}, "starts": []}}, r"mine: filter: unknown section 'starts'"),
+        ({"filter": {"genes": {"rank": [4]}, "fixed": {"rank": 4}}}, r"mine: filter: rank is both a gene and fixed"),
+        ({"filter": {"genes": {"rank": [4]}, "start": [{"rank": 5}]}}, r"mine: filter: start: rank: 5 is outside"),
+        ({"two-hop": {"genes": {"rank": [4]}}}, r"mine: two-hop: genes: unknown gene 'rank'"),
+        (
+            {"two-hop": {"genes": {"neighbours": {"low": 9, "high": 3}}}},
+            r"mine: two-hop: genes.neighbours: .* no range",
+        ),
+        ({"popularity": {}}, r"mine: unknown section 'popularity'"),
     ],
 )
 def test_a_wrong_file_is_refused_by_key(changes: dict[str, Any], expected: str) -> None:

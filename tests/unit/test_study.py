@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
+from toy_study import ROUND, SMALL, Ledger, ToySlot, go, keys, make_dataset, small_space
 
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.space import SearchSpace
+from gnas_search.specs import kind_of
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
-from gnas_search.study.header import HEADER
-from gnas_search.study.journal import JOURNAL, WriterLock, is_locked
-from gnas_search.study.study import metrics_path
-from gnas_serve.artifact.store import canonical_json
-from gnas_serve.errors import (
-    ConfigError,
-    DataMismatchError,
-    FormatVersionError,
-    IntegrityError,
-    NoViableTrialError,
-)
+from gnas_search.study.journal import WriterLock, is_locked
+from gnas_serve.errors import ConfigError, DataMismatchError, NoViableTrialError
 
 
 class TestRun:
-    def test_baselines_first_then_the_start_then_trials(self, tmp_path: Path) -> None:
+    def test_baselines_first_then_the_starts_of_each_family_then_trials(self, tmp_path: Path) -> None:
         watcher = Ledger()
-        study = go(tmp_path / "study", trials=4, watcher=watcher)
+        study = go(tmp_path / "study", trials=8, watcher=watcher)
         assert sorted(watcher.baselines) == ["item-knn", "popularity", "svd"]
-        assert watcher.trials == [(number, "complete") for number in range(4)]
-        assert watcher.epochs == 4
-        assert len(study.baselines) == 3
-        assert len(keys(study)) == 4
+        assert watcher.trials == [(number, "complete") for number in range(8)]
+        assert tuple(watcher.started) == ROUND * 2
+        assert watcher.epochs == 2
+        assert len(watcher.blends) == 1
+        assert {baseline.name: kind_of(baseline.spec) for baseline in study.baselines} == {
+            "item-knn": "two-hop",
+            "popularity": "popularity",
+            "svd": "filter",
+        }
+        assert len(keys(study)) == 8
+        for family, space in study.header.space.restrict(make_dataset()).families.items():
+            tried = [trial.key for trial in study.trials if trial.kind == family]
+            starts = [start.key() for start in space.starts]
+            assert tried[: len(starts)] == starts[: len(tried)]
         first = study.trials[0]
-        assert first.spec is not None
-        assert first.spec.layers == study.header.space.starts[0].layers
         assert first.strategy == "tpe"
         assert first.measured is not None
         assert first.measured.ndcg.low <= first.measured.ndcg.value <= first.measured.ndcg.high
@@ -78,6 +75,17 @@ class TestRun:
         with pytest.raises(ConfigError, match="trial 1 is failed: RuntimeError"):
             study.pick("1")
 
+    def test_a_family_that_has_run_out_is_passed_over(self, tmp_path: Path) -> None:
+        """Two filters and one two-hop model in all: then the networks alone go on."""
+        closed = {
+            "filter": {"genes": {"rank": [4, 8]}, "start": [{"rank": 8}]},
+            "two-hop": {"genes": {"neighbours": [10]}, "start": [{"neighbours": 10}]},
+        }
+        watcher = Ledger()
+        study = go(tmp_path / "study", trials=7, watcher=watcher, space=SearchSpace.from_json({**SMALL, **closed}))
+        assert watcher.started == ["filter", "two-hop", "filter", "gnn", "gnn", "gnn", "gnn"]
+        assert [trial.state for trial in study.trials if trial.kind != "gnn"].count("complete") == 3
+
     def test_duplicates_are_told_at_once_and_a_finite_space_runs_out(self, tmp_path: Path) -> None:
         slot = ToySlot()
         study = go(tmp_path / "study", trials=None, slot=slot, space=small_space(), strategy="random")
@@ -91,7 +99,7 @@ class TestRun:
 
     def test_the_deadline_before_a_validation_queues_the_trial_again(self, tmp_path: Path) -> None:
         folder, dataset = tmp_path / "study", make_dataset()
-        begin(folder, dataset, space=SearchSpace.load("quick"), strategy=None, seed=None)
+        begin(folder, dataset, space=small_space(), strategy=None, seed=None)
         watcher = Ledger()
         study = run(folder, dataset, watcher, limits=Limits.of(None, 60.0), slot=ToySlot())
         assert watcher.trials == [(0, "interrupted")]
@@ -143,10 +151,15 @@ class TestResumption:
 
     def test_another_space_seed_or_reading_is_refused_by_name(self, tmp_path: Path) -> None:
         folder = tmp_path / "study"
-        go(folder, trials=1, seed=4)
-        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=4)
-        with pytest.raises(ConfigError, match=r"made with genes\.batch_size = \[256, 512\], not \[256, 512, 1024\]"):
-            begin(folder, make_dataset(), space=SearchSpace.load("standard"), strategy=None, seed=None)
+        filters = {"genes": {"rank": [4, 8]}, "start": [{"rank": 8}]}
+        space = SearchSpace.from_json({**SMALL, "filter": filters})
+        go(folder, trials=1, seed=4, space=space)
+        begin(folder, make_dataset(), space=space, strategy=None, seed=4)
+        wider = SearchSpace.from_json({**SMALL, "filter": {**filters, "genes": {"rank": [4, 8, 16]}}})
+        with pytest.raises(ConfigError, match=r"made with filter\.genes\.rank = \[4, 8\], not \[4, 8, 16\]"):
+            begin(folder, make_dataset(), space=wider, strategy=None, seed=None)
+        with pytest.raises(ConfigError, match=r"made with filter\.genes\.rank = \[4, 8\], not 'nothing'"):
+            begin(folder, make_dataset(), space=small_space(), strategy=None, seed=None)
         with pytest.raises(ConfigError, match="made with seed = 4, not 5"):
             begin(folder, make_dataset(), space=None, strategy=None, seed=5)
         other = replace(make_dataset(), config=DatasetConfig(min_rating=3.0))
@@ -166,125 +179,43 @@ class TestResumption:
             Study.load(tmp_path / "absent")
 
 
-class TestDamage:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        go(tmp_path / "study", trials=2)
-        return tmp_path / "study"
-
-    def test_any_altered_byte_of_the_header(self, folder: Path) -> None:
-        raw = (folder / HEADER).read_bytes()
-        for position in range(0, len(raw), 97):
-            damaged = bytearray(raw)
-            damaged[position] ^= 1
-            (folder / HEADER).write_bytes(bytes(damaged))
-            with pytest.raises(IntegrityError):
-                Study.load(folder)
-
-    def test_a_truncated_header(self, folder: Path) -> None:
-        (folder / HEADER).write_bytes((folder / HEADER).read_bytes()[:50])
-        with pytest.raises(IntegrityError, match=r"study.json is unreadable"):
-            Study.load(folder)
-
-    def test_a_newer_format(self, folder: Path) -> None:
-        body = json.loads((folder / HEADER).read_bytes())
-        del body["digest"]
-        body["format_version"] = 2
-        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
-        (folder / HEADER).write_bytes(canonical_json(body))
-        with pytest.raises(FormatVersionError, match="newer than 1"):
-            Study.load(folder)
-
-    def test_a_journal_damaged_in_the_middle(self, folder: Path) -> None:
-        lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
-        lines[3] = b"{]\n"
-        (folder / JOURNAL).write_bytes(b"".join(lines))
-        with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
-            Study.load(folder)
-
-    def test_metrics_that_are_missing_or_truncated(self, folder: Path) -> None:
-        path = metrics_path(folder, "svd")
-        path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(IntegrityError, match=r"svd.npy is missing or damaged"):
-            _ = Study.load(folder).verdict
-        path.unlink()
-        with pytest.raises(IntegrityError, match=r"svd.npy is missing or damaged"):
-            leaderboard(Study.load(folder))
-
-    def test_metrics_with_any_bytes_cut_from_the_header(self, folder: Path) -> None:
-        path = metrics_path(folder, "svd")
-        raw = path.read_bytes()
-        for start in range(0, 128, 5):
-            for length in (1, 9, 40):
-                path.write_bytes(raw[:start] + raw[start + length :])
-                with pytest.raises(IntegrityError):
-                    _ = Study.load(folder).verdict
-
-    def test_metrics_of_other_users(self, folder: Path) -> None:
-        path = metrics_path(folder, "svd")
-        np.save(path, np.load(path)[:, 1:])
-        with pytest.raises(IntegrityError, match="different numbers of users"):
-            _ = Study.load(folder).verdict
-
-    def test_files_nested_too_deeply_and_a_folder_for_the_journal(self, folder: Path) -> None:
-        header = (folder / HEADER).read_bytes()
-        (folder / HEADER).write_text("[" * 100_000)
-        with pytest.raises(IntegrityError, match=r"study.json is unreadable"):
-            Study.load(folder)
-        (folder / HEADER).write_bytes(header)
-        (folder / JOURNAL).write_text("[" * 100_000 + "\n")
-        for call in (Study.load, lambda path: go(path, trials=3)):
-            with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
-                call(folder)
-        assert (folder / JOURNAL).stat().st_size == 100_001
-        (folder / JOURNAL).unlink()
-        (folder / JOURNAL).mkdir()
-        with pytest.raises(IntegrityError, match=r"journal.log is a folder"):
-            Study.load(folder)
-
-    @pytest.mark.parametrize("wrong", [None, 1.5, [], {}, "x"], ids=repr)
-    @pytest.mark.parametrize(
-        "field", ["data", "space", "seed", "format_version", "data.config", "data.config.split_seed"]
-    )
-    def test_a_header_of_wrong_types_with_its_right_digest(self, folder: Path, field: str, wrong: object) -> None:
-        body = json.loads((folder / HEADER).read_bytes())
-        del body["digest"]
-        *above, last = field.split(".")
-        inner = body
-        for name in above:
-            inner = inner[name]
-        inner[last] = wrong
-        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
-        (folder / HEADER).write_bytes(canonical_json(body))
-        with pytest.raises(IntegrityError):
-            Study.load(folder)
-
-
 class TestPick:
     def test_every_selector(self, tmp_path: Path) -> None:
-        study = go(tmp_path / "study", trials=4)
-        best = study.ranking[0][0]
-        assert study.pick("best-gnn") == best.spec
-        assert study.pick(str(best.number)) == best.spec
-        assert study.pick(best.key) == best.spec
-        assert [study.pick(name) for name in ("svd", "item-knn")] == ["svd", "item-knn"]
+        study = go(tmp_path / "study", trials=8)
+        for kind in ("filter", "two-hop", "gnn"):
+            best = study.best_of(kind)
+            assert best is not None
+            assert best.measured is not None
+            others = [trial.measured.ndcg.value for trial, _ in study.ranking if trial.kind == kind and trial.measured]
+            assert best.measured.ndcg.value == max(others)
+            assert study.pick(f"best-{kind}") == best.spec
+            assert study.pick(str(best.number)) == best.spec
+            assert study.pick(best.key) == best.spec
+        for baseline in study.baselines:
+            assert study.pick(baseline.name) == baseline.spec
+        whole, short = study.blends
+        assert study.pick("blend") == study.pick(whole.key) == whole.spec
+        assert study.pick(short.key) == short.spec
         assert study.verdict.kind == "gnn"
-        assert study.pick("verdict") == best.spec
+        assert study.pick("verdict") == study.pick("best-gnn")
 
     def test_a_duplicate_is_its_twin(self, tmp_path: Path) -> None:
         study = go(tmp_path / "study", trials=None, space=small_space(), strategy="random")
         duplicate = next(trial for trial in study.trials if trial.state == "duplicate")
         assert study.pick(str(duplicate.number)) == duplicate.spec
 
-    def test_a_weak_network_loses_to_the_best_servable_baseline(self, tmp_path: Path) -> None:
-        study = go(tmp_path / "study", trials=2, slot=ToySlot(level=0.1))
-        simple = next(baseline for baseline in study.baselines if baseline.servable)
-        assert study.pick("verdict") == simple.name
+    def test_weak_trials_lose_to_the_best_baseline(self, tmp_path: Path) -> None:
+        """A network that ranks nobody's items in the study's eyes has no part in a blend either."""
+        study = go(tmp_path / "study", trials=4, slot=ToySlot(level=0.0))
+        simple = study.baselines[0]
+        assert study.verdict.kind == "baseline"
+        assert study.pick("verdict") == simple.spec
         board = leaderboard(study)
-        assert [row["kind"] for row in board["rows"]] == ["baseline"] * 3 + ["gnn"] * 2
+        assert [row["kind"] for row in board["rows"]][:3] == ["baseline"] * 3
+        assert sorted(row["kind"] for row in board["rows"][3:]) == sorted(ROUND)
         remarks = {row["name"]: row["remark"] for row in board["rows"]}
         assert remarks[simple.name] == "verdict"
-        assert remarks["item-knn"] == "not servable"
+        assert all(row["peak_bytes"] > 0 for row in board["rows"])
 
     def test_unknown_and_absent_trials(self, tmp_path: Path) -> None:
         study = go(tmp_path / "study", trials=1)
@@ -294,12 +225,15 @@ class TestPick:
         with pytest.raises(ConfigError, match="unknown trial '17'"):
             study.pick("17")
 
-    def test_no_trial_is_no_best_network(self, tmp_path: Path) -> None:
+    def test_no_trial_is_no_best_model(self, tmp_path: Path) -> None:
         begin(tmp_path / "study", make_dataset(), space=None, strategy=None, seed=None)
         study = Study.load(tmp_path / "study")
-        with pytest.raises(NoViableTrialError, match="no trial is complete") as caught:
-            study.pick("best-gnn")
-        assert caught.value.exit_code == 4
+        for kind in ("gnn", "filter", "two-hop"):
+            with pytest.raises(NoViableTrialError, match=f"no {kind} trial is complete") as caught:
+                study.pick(f"best-{kind}")
+            assert caught.value.exit_code == 4
+        with pytest.raises(NoViableTrialError, match="it has no blend"):
+            study.pick("blend")
         with pytest.raises(NoViableTrialError, match="no model of the study is usable"):
             study.pick("verdict")
         assert leaderboard(study)["verdict"] is None

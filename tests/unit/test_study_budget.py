@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy_study import Ledger, ToySlot, go, keys, make_dataset
+from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
@@ -26,14 +26,13 @@ class SlowSlot(ToySlot):
     def result(self) -> Outcome:
         done = self.epochs[min(len(self.jobs), len(self.epochs)) - 1]
         history = tuple(EpochResult(epoch, 0.5, 0.1, 0.01) for epoch in range(1, done + 1))
-        spec = self.jobs[-1].spec
-        stopped = "epochs" if done == spec.epochs else "deadline"
+        stopped = "epochs" if done == 12 else "deadline"
         return replace(super().result(), best_epoch=done, history=history, stopped=stopped)
 
 
 def search(folder: Path, *epochs: int, trials: int, watcher: Ledger | None = None) -> Study:
     if not folder.exists():
-        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
+        begin(folder, make_dataset(), space=small_space(), strategy=None, seed=None)
     return run(folder, make_dataset(), watcher or Ledger(), limits=Limits.of(trials, 600.0), slot=SlowSlot(*epochs))
 
 
@@ -47,6 +46,23 @@ def test_a_trial_gets_a_third_of_the_budget_at_most(tmp_path: Path) -> None:
     deadline = slot.jobs[0].deadline
     assert deadline is not None
     assert deadline - time.monotonic() > 40.0
+
+
+def test_time_is_left_for_the_blend_at_the_end(tmp_path: Path) -> None:
+    now = time.monotonic()
+    limits = Limits(None, now + 100.0, 30.0)
+    assert limits.reserving(5.0) == Limits(None, now + 95.0, 30.0)
+    deadline = limits.reserving(1000.0).deadline
+    assert deadline is not None
+    assert 78.0 < deadline - now < 82.0  # a fifth of what is left at most
+    assert Limits(4, None).reserving(1000.0) == Limits(4, None)
+    begin(tmp_path / "study", make_dataset(), space=small_space(), strategy=None, seed=None)
+    slot = ToySlot()
+    given = Limits.of(1, 60.0)
+    study = run(tmp_path / "study", make_dataset(), Ledger(), limits=given, slot=slot)
+    quickest = min(baseline.measured.seconds for baseline in study.baselines)
+    assert given.deadline is not None
+    assert slot.jobs[0].deadline == pytest.approx(given.deadline - 25 * quickest, abs=0.01)
 
 
 def test_a_trial_cut_before_a_quarter_of_its_epochs_is_kept_but_not_learned_from(tmp_path: Path) -> None:

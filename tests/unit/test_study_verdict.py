@@ -1,99 +1,130 @@
-"""The verdict: a network must be clear of the noise and beat the margin."""
+"""The verdict: from simple to rich, each step clear of the noise and above the margin."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from toy_study import ToySlot, go, small_space
 
-from gnas_search.evaluate import Interval
-from gnas_search.study.records import Baseline, Measurement, Trial
-from gnas_search.study.verdict import MARGIN_NDCG, decide
+from gnas_search.slots import Outcome
+from gnas_search.study.verdict import MARGIN, RICHNESS, Contender, decide
+from gnas_search.train import EpochResult
 from gnas_serve.errors import NoViableTrialError
 
-NOTHING = Interval(0.0, 0.0, 0.0)
-MEASURED = Measurement(NOTHING, NOTHING, 0.0, 0)
-SIMPLE = Baseline("svd", True, MEASURED)
-NETWORK = Trial(3, "complete", None, "gnn-0", MEASURED, "tpe", None, "")
-BASE = np.random.default_rng(0).random(2000)
+BASE = 0.1 + 0.4 * np.random.default_rng(0).random(2000)
+LEAST = MARGIN * BASE.mean()
 
 
 def gained(mean: float, noise: float = 0.02) -> npt.NDArray[np.float64]:
-    values: npt.NDArray[np.float64] = BASE + mean + noise * np.random.default_rng(1).standard_normal(len(BASE))
+    """Give the base with a known mean gain, told apart from it by users who differ at random."""
+    spread = noise * np.random.default_rng(1).standard_normal(len(BASE))
+    values: npt.NDArray[np.float64] = BASE + mean + spread - spread.mean()
     return values
 
 
+def of(kind: str, ndcg: npt.NDArray[np.float64], remark: str = "") -> Contender:
+    return Contender({"baseline": "svd"}.get(kind, f"{kind}-0"), kind, ndcg, remark)
+
+
+SIMPLE = of("baseline", BASE)
+
+
+@pytest.mark.parametrize("kind", RICHNESS[1:])
 @pytest.mark.parametrize(
-    ("ndcg", "kind", "words"),
+    ("ndcg", "wins", "words"),
     [
-        (gained(0.05), "gnn", "ship the graph network"),
-        (gained(MARGIN_NDCG / 2), "baseline", "below the margin"),
-        (gained(0.02, noise=2.0), "baseline", "within the noise"),
-        (gained(-0.05), "baseline", "within the noise"),
+        (gained(0.05), True, "ship the {kind} {kind}-0: +0.0500 ndcg@20 ["),
+        (gained(LEAST * 1.02, noise=0.001), True, "ship the {kind}"),
+        (gained(LEAST * 0.98, noise=0.001), False, "{kind}-0, gains +0.0029, below the margin of 1%"),
+        (gained(LEAST * 1.5, noise=0.5), False, "{kind}-0, gains +0.0045, within the noise"),
+        (gained(-0.05), False, "nothing richer is clearly better"),
     ],
 )
-def test_who_wins(ndcg: npt.NDArray[np.float64], kind: str, words: str) -> None:
-    verdict = decide((NETWORK, ndcg), (SIMPLE, BASE), seed=0)
-    assert verdict.kind == kind
-    assert verdict.name == ("gnn-0" if kind == "gnn" else "svd")
-    assert words in verdict.reason
+def test_a_richer_model_against_the_baseline(ndcg: npt.NDArray[np.float64], wins: bool, words: str, kind: str) -> None:
+    verdict = decide([SIMPLE, of(kind, ndcg)], seed=0)
+    assert (verdict.kind, verdict.name) == ((kind, f"{kind}-0") if wins else ("baseline", "svd"))
+    assert words.format(kind=kind) in verdict.reason
+    assert verdict.margin == MARGIN
+    assert (verdict.gain is not None) == wins
+    if verdict.gain is not None:
+        assert 0 < verdict.gain.low < verdict.gain.value < verdict.gain.high
+
+
+def test_the_margin_is_relative() -> None:
+    """A gain of .002 is much where ndcg is .1, and nothing where it is .9."""
+    low, high = np.full(100, 0.1), np.full(100, 0.9)
+    assert decide([of("baseline", low), of("gnn", low + 0.002)], seed=0).kind == "gnn"
+    assert decide([of("baseline", high), of("gnn", high + 0.002)], seed=0).kind == "baseline"
+
+
+def test_each_step_is_measured_against_the_model_held_so_far() -> None:
+    """The network beats the baseline clearly, but not the filter; the blend beats both."""
+    steps = [SIMPLE, of("filter", gained(0.03)), of("gnn", gained(0.0305))]
+    verdict = decide(steps, seed=0)
+    assert verdict.kind == "filter"
+    assert "the best gnn, gnn-0, gains +0.0005, below the margin" in verdict.reason
+    assert "against svd" in verdict.reason
     assert verdict.gain is not None
-    assert verdict.gain.low < verdict.gain.value < verdict.gain.high
-    assert verdict.margin == MARGIN_NDCG
+    assert verdict.gain.value == pytest.approx(0.03)
+    assert decide([*steps, of("blend", gained(0.05))], seed=0).kind == "blend"
+    assert "gnn-0" not in decide([*steps, of("blend", gained(0.05))], seed=0).reason
 
 
-@pytest.mark.parametrize(
-    ("epochs_done", "said"), [(1, "cut after 1 of 12 epochs"), (6, "stopped after 6 of 12 epochs")]
-)
-def test_a_network_that_the_budget_stopped_is_said_to_be(epochs_done: int, said: str) -> None:
-    history = tuple({"epoch": float(epoch)} for epoch in range(epochs_done))
-    stopped = replace(MEASURED, epochs=12, stopped="deadline", history=history)
-    for ndcg, simple in ((gained(0.05), BASE), (gained(-0.05), BASE), (gained(0.05), np.zeros(len(BASE)))):
-        verdict = decide((replace(NETWORK, measured=stopped), ndcg), (SIMPLE, simple), seed=0)
-        assert f"({said}: a longer budget may do better)" in verdict.reason
-        assert "epochs" not in decide((NETWORK, ndcg), (SIMPLE, simple), seed=0).reason
+def test_the_order_given_is_of_no_matter() -> None:
+    models = [SIMPLE, of("two-hop", gained(0.02)), of("filter", gained(0.03)), of("blend", gained(0.05))]
+    assert decide(models, seed=0) == decide(models[::-1], seed=0)
+    assert sorted(RICHNESS) == sorted({"baseline", "two-hop", "filter", "gnn", "blend"})
+
+
+def test_an_interval_of_four_fifths_decides() -> None:
+    """A gain that its 95 % interval does not clear but its 80 % interval does is taken, and shown with the former."""
+    noise = 0.02 * np.random.default_rng(2).standard_normal(len(BASE))
+    error = 0.02 / np.sqrt(len(BASE))
+    low = np.full(len(BASE), 0.02)  # so that the margin is far below
+    verdict = decide([of("baseline", low), of("gnn", low + noise - noise.mean() + 1.6 * error)], seed=0)
+    assert verdict.kind == "gnn"
+    assert verdict.gain is not None
+    assert verdict.gain.low < 0
+    assert decide([of("baseline", low), of("gnn", low + noise - noise.mean() + 1.0 * error)], seed=0).kind == "baseline"
+
+
+@pytest.mark.parametrize("gain", [0.05, 0.001])
+def test_a_model_that_the_budget_stopped_is_said_to_be(gain: float) -> None:
+    verdict = decide([SIMPLE, of("gnn", gained(gain), "cut after 1 of 12 epochs")], seed=0)
+    assert "(cut after 1 of 12 epochs)" in verdict.reason
+
+
+@pytest.mark.parametrize(("done", "said"), [(1, "cut after 1 of 12 epochs"), (6, "stopped after 6 of 12 epochs")])
+def test_a_study_says_that_time_stopped_a_network(tmp_path: Path, done: int, said: str) -> None:
+    class Slow(ToySlot):
+        def result(self) -> Outcome:
+            history = tuple(EpochResult(epoch, 0.5, 0.1, 0.01) for epoch in range(1, done + 1))
+            return replace(super().result(), best_epoch=done, history=history, stopped="deadline")
+
+    study = go(tmp_path / "study", trials=1, slot=Slow(level=1.2), space=small_space())
+    assert f"({said}: a longer budget may do better)" in study.verdict.reason
 
 
 def test_one_side_absent_or_useless() -> None:
-    nothing = np.zeros(10)
-    assert decide(None, (SIMPLE, BASE), seed=0).name == "svd"
-    assert decide((NETWORK, nothing), (SIMPLE, BASE), seed=0).name == "svd"
-    assert decide((NETWORK, BASE), None, seed=0).name == "gnn-0"
-    assert decide((NETWORK, BASE), (SIMPLE, nothing), seed=0).kind == "gnn"
+    nothing = np.zeros(len(BASE))
+    alone = decide([SIMPLE], seed=0)
+    assert (alone.name, alone.reason, alone.gain) == ("svd", "ship svd", None)
+    assert decide([SIMPLE, of("gnn", nothing)], seed=0).name == "svd"
+    assert decide([of("gnn", BASE)], seed=0).name == "gnn-0"
+    assert decide([of("gnn", BASE), of("baseline", nothing)], seed=0).kind == "gnn"
 
 
 def test_nothing_usable_at_all() -> None:
-    with pytest.raises(NoViableTrialError):
-        decide((NETWORK, np.zeros(10)), (SIMPLE, np.zeros(10)), seed=0)
+    for models in ([], [of("baseline", np.zeros(10)), of("gnn", np.zeros(10))]):
+        with pytest.raises(NoViableTrialError, match="no model of the study is usable"):
+            decide(models, seed=0)
 
 
-KNN = Baseline("item-knn", False, MEASURED)
-
-
-def test_a_better_model_that_cannot_be_served_is_named() -> None:
-    for ndcg, name in ((gained(0.05), "gnn-0"), (gained(-0.05), "svd")):
-        verdict = decide((NETWORK, ndcg), (SIMPLE, BASE), unservable=(KNN, gained(0.08)), seed=0)
-        assert verdict.name == name
-        better = verdict.better
-        assert better is not None
-        assert better.name == "item-knn"
-        assert better.gain.value == pytest.approx(0.03 if name == "gnn-0" else 0.08, abs=0.002)
-        assert better.gain.low < better.gain.value < better.gain.high
-        said = f"item-knn is better still by {better.gain.value:+.4f} ndcg@20"
-        assert said in verdict.reason
-        assert verdict.reason.endswith("but cannot be served in this version")
-        assert verdict.to_json()["better"] == {
-            "name": "item-knn",
-            "gain": {"value": better.gain.value, "low": better.gain.low, "high": better.gain.high},
-        }
-    for alone in ((None, (SIMPLE, BASE)), ((NETWORK, BASE), None)):
-        assert decide(*alone, unservable=(KNN, gained(0.08)), seed=0).better is not None
-
-
-def test_a_worse_model_that_cannot_be_served_is_not() -> None:
-    verdict = decide((NETWORK, gained(0.05)), (SIMPLE, BASE), unservable=(KNN, gained(0.02)), seed=0)
-    assert verdict.better is None
-    assert "item-knn" not in verdict.reason
-    assert verdict.to_json()["better"] is None
+def test_its_json_form_is_plain() -> None:
+    raw = decide([SIMPLE, of("gnn", gained(0.05))], seed=0).to_json()
+    assert raw["gain"].keys() == {"value", "low", "high"}
+    assert (raw["name"], raw["kind"], raw["margin"]) == ("gnn-0", "gnn", MARGIN)

@@ -8,50 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
+from communities import NUM_ITEMS, NUM_USERS, SMALL, make_communities
 
 from gnas_search.architecture import COMBINATIONS, EDGES, INITS, OPERATOR_NAMES, SCORERS, ArchitectureSpec
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.data.dataset import Dataset, InteractionGraph
-from gnas_search.data.interactions import DatasetConfig
+from gnas_search.data.dataset import Dataset
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.heads import HEADS
 from gnas_search.train import EpochResult, Trainer, fit_selected, train_checkpoint
-from gnas_serve.errors import ConfigError, NoViableTrialError
-from gnas_serve.vocabulary import Vocabulary
-
-NUM_USERS, NUM_ITEMS = 120, 90
-SMALL = ArchitectureSpec(embedding_dim=8, batch_size=32, num_negatives=40, epochs=4, temperature=0.2)
-
-
-def _csr(dense: np.ndarray) -> sp.csr_matrix:
-    return sp.csr_matrix(dense.astype(np.float32))
+from gnas_serve.errors import NoViableTrialError
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
-    """Three communities of users and items, with noise; a second event adds edges."""
-    rng = np.random.default_rng(0)
-    same = (np.arange(NUM_USERS)[:, None] % 3) == (np.arange(NUM_ITEMS) % 3)
-    target = rng.random(same.shape) < np.where(same, 0.3, 0.02)
-    valid = target & (rng.random(same.shape) < 0.2)
-    target[:, 7] = valid[:, 7] = False
-    views = rng.random(same.shape) < np.where(same, 0.2, 0.02)
-    train = target & ~valid
-    return Dataset(
-        users=Vocabulary.from_ids(range(NUM_USERS)),
-        items=Vocabulary.from_ids([f"item-{row:03}" for row in range(NUM_ITEMS)]),
-        selection=InteractionGraph(_csr(train), _csr(train | views)),
-        final=InteractionGraph(_csr(target), _csr(target | views)),
-        valid=_csr(valid),
-        item_features=None,
-        user_features=None,
-        item_recency=None,
-        target_event="purchase",
-        policy="random",
-        fingerprint="f" * 64,
-        config=DatasetConfig(),
-    )
+    return make_communities()
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +162,12 @@ def test_selection_keeps_the_best_epoch_and_stops_by_patience(dataset: Dataset, 
     best = max(fit.history, key=lambda result: result.ndcg)
     assert best.epoch == fit.best_epoch
     assert fit.metrics.mean()[1] == best.ndcg
-    np.testing.assert_array_equal(validation.score(fit.user_vectors, fit.item_vectors).ndcg, fit.metrics.ndcg)
+    vectors = fit.fit.user_vectors, fit.fit.item_vectors
+    np.testing.assert_array_equal(validation.score(*vectors).ndcg, fit.metrics.ndcg)
+    assert fit.fit.epochs == fit.best_epoch
+    (branch,) = fit.fit.branches
+    assert (branch.facts.name, branch.facts.kind, branch.facts.unit_length) == (spec.key(), "gnn", True)
+    assert all(0 < result.train_s <= result.seconds for result in fit.history)
     assert fit.num_parameters == (NUM_USERS + NUM_ITEMS) * 8
 
 
@@ -227,22 +202,6 @@ def test_a_checkpoint_holds_both_fits_and_survives_the_disk(dataset: Dataset, tm
     np.testing.assert_array_equal(again.final.user_vectors, checkpoint.final.user_vectors)
     assert again.metrics == checkpoint.metrics
     assert ArchitectureSpec.from_json(again.spec) == spec
-
-
-@pytest.mark.parametrize("name", ["popularity", "svd"])
-def test_a_baseline_becomes_an_ordinary_checkpoint(name: str, dataset: Dataset, validation: Validation) -> None:
-    checkpoint = train_checkpoint(dataset, name, seed=0)
-    assert (checkpoint.name, checkpoint.scorer) == (name, "dot")
-    assert checkpoint.selection.epochs == checkpoint.final.epochs == 0
-    measured = validation.score(checkpoint.selection.user_vectors, checkpoint.selection.item_vectors)
-    assert checkpoint.metrics["ndcg@20"] == measured.mean()[1]
-    assert len(checkpoint.final.item_vectors) == NUM_ITEMS
-
-
-def test_item_knn_is_refused_with_a_way_out(dataset: Dataset) -> None:
-    with pytest.raises(ConfigError, match="svd") as caught:
-        train_checkpoint(dataset, "item-knn", seed=0)
-    assert caught.value.exit_code == 2
 
 
 def test_the_heads_are_what_architectures_may_name() -> None:

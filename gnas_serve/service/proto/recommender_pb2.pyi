@@ -94,7 +94,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision")
+    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -112,6 +112,7 @@ class GetModelResponse(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     RANKER_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
+    BRANCHES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     profile: str
@@ -122,4 +123,5 @@ class GetModelResponse(_message.Message):
     index: str
     ranker: str
     precision: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
+    branches: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -1,8 +1,12 @@
-"""Sparse matrices over users and items, and their differentiable products with dense vectors."""
+"""Sparse matrices over users and items, and their differentiable products with dense vectors.
+
+On a CPU they are made by numba's loops, on a CUDA device by torch's own operations; who calls sees no difference.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
@@ -11,72 +15,27 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from gnas_search.operators import kernels
+from gnas_search.operators import numba_products, torch_products
+from gnas_search.operators.pattern import CsrPattern
 
-Ints = npt.NDArray[np.int32]
+__all__ = [
+    "Adjacency",
+    "CsrMatrix",
+    "CsrPattern",
+    "attention",
+    "entry_products",
+    "maximum",
+    "normalised",
+    "polynomial",
+    "product",
+]
+
 Floats = npt.NDArray[np.float32]
 
 
-def _array(dense: Tensor) -> Floats:
-    return cast(Floats, dense.detach().contiguous().numpy())
-
-
-class CsrPattern:
-    """Which entries of an (n, m) matrix exist; an entry may occur more than once.
-
-    Parameters
-    ----------
-    indptr : (n + 1,) int32
-    indices : (nnz,) int32
-    num_columns
-        m.
-    """
-
-    def __init__(self, indptr: Ints, indices: Ints, num_columns: int) -> None:
-        self.indptr = np.ascontiguousarray(indptr, dtype=np.int32)
-        self.indices = np.ascontiguousarray(indices, dtype=np.int32)
-        self.num_columns = num_columns
-
-    @property
-    def num_rows(self) -> int:
-        """Number of rows n."""
-        return len(self.indptr) - 1
-
-    @cached_property
-    def rows(self) -> Tensor:
-        """The row of each entry, (nnz,) int64."""
-        return torch.from_numpy(np.repeat(np.arange(self.num_rows), np.diff(self.indptr)))
-
-    @cached_property
-    def _transposition(self) -> tuple[CsrPattern, Ints]:
-        positions = np.arange(len(self.indices), dtype=np.int32)
-        shape = (self.num_rows, self.num_columns)
-        turned = sp.csr_matrix((positions, self.indices, self.indptr), shape=shape).tocsc()
-        return CsrPattern(turned.indptr, turned.indices, self.num_rows), turned.data
-
-    @property
-    def transposed(self) -> CsrPattern:
-        """The (m, n) pattern."""
-        return self._transposition[0]
-
-    @property
-    def order(self) -> Ints:
-        """For each entry of the transposed pattern, its position in this one: (nnz,) int32."""
-        return self._transposition[1]
-
-    def multiply(self, values: Floats, dense: Tensor) -> Tensor:
-        """Compute ``matrix @ dense`` without recording a gradient: (m, d) -> (n, d)."""
-        out = torch.empty((self.num_rows, dense.shape[1]))
-        work = len(self.indices) * dense.shape[1]
-        kernels.multiply(work, self.indptr, self.indices, values, _array(dense), out.numpy())
-        return out
-
-    def entry_products(self, left: Tensor, right: Tensor) -> Tensor:
-        """Compute ``left[row] . right[column]`` of each entry without recording a gradient: (nnz,)."""
-        out = torch.empty(len(self.indices))
-        work = len(self.indices) * left.shape[1]
-        kernels.entry_products(work, self.indptr, self.indices, _array(left), _array(right), out.numpy())
-        return out
+def _products(dense: Tensor) -> ModuleType:
+    """Choose by device who computes; the two modules have the same functions."""
+    return numba_products if dense.is_cpu else torch_products
 
 
 class CsrMatrix:
@@ -87,20 +46,53 @@ class CsrMatrix:
     pattern
         Its entries.
     values : (nnz,) float32
+    symmetric
+        Whether it is its own transpose, which then is not made.
     """
 
-    def __init__(self, pattern: CsrPattern, values: Floats) -> None:
+    def __init__(self, pattern: CsrPattern, values: Floats, *, symmetric: bool = False) -> None:
         self.pattern = pattern
         self.values = np.ascontiguousarray(values, dtype=np.float32)
+        self._symmetric = symmetric
+        self._tensors: dict[torch.device, Tensor] = {}
+
+    @property
+    def num_rows(self) -> int:
+        """N."""
+        return self.pattern.num_rows
+
+    @property
+    def num_columns(self) -> int:
+        """M."""
+        return self.pattern.num_columns
 
     @cached_property
     def transposed(self) -> CsrMatrix:
         """The transposed matrix."""
+        if self._symmetric:
+            return self
         return CsrMatrix(self.pattern.transposed, self.values[self.pattern.order])
 
+    def values_on(self, device: torch.device) -> Tensor:
+        """Give the values as a tensor on a device, moved there once."""
+        if device not in self._tensors:
+            self._tensors[device] = torch.from_numpy(self.values).to(device)
+        return self._tensors[device]
+
     def multiply(self, dense: Tensor) -> Tensor:
-        """Compute ``self @ dense`` without recording a gradient."""
-        return self.pattern.multiply(self.values, dense)
+        """Compute ``self @ dense`` without recording a gradient: (m, d) -> (n, d)."""
+        with torch.no_grad():
+            return cast(Tensor, _products(dense).multiply(self.pattern, self.values_on(dense.device), dense))
+
+    def accumulate(self, dense: Tensor, own: float, base: Tensor, scale: float, *, rounded: bool) -> Tensor:
+        """Compute ``scale * (own * base + self @ dense)`` without a gradient: (m, d), (n, d) -> (n, d).
+
+        ``rounded`` lets a CPU read ``dense`` as bfloat16.
+        """
+        if not rounded or _products(dense) is not numba_products:
+            return self.multiply(dense).add_(base, alpha=own).mul_(scale)
+        with torch.no_grad():
+            return numba_products.accumulate(self.pattern, self.values_on(dense.device), dense, own, base, scale)
 
 
 def normalised(interactions: sp.csr_matrix) -> CsrMatrix:
@@ -108,8 +100,8 @@ def normalised(interactions: sp.csr_matrix) -> CsrMatrix:
     by_user = np.maximum(np.diff(interactions.indptr), 1).astype(np.float64)
     by_item = np.maximum(np.bincount(interactions.indices, minlength=interactions.shape[1]), 1).astype(np.float64)
     pattern = CsrPattern(interactions.indptr, interactions.indices, interactions.shape[1])
-    values = 1.0 / np.sqrt(by_user[pattern.rows.numpy()] * by_item[pattern.indices])
-    return CsrMatrix(pattern, values.astype(np.float32))
+    user_scale, item_scale = ((1.0 / np.sqrt(degrees)).astype(np.float32) for degrees in (by_user, by_item))
+    return CsrMatrix(pattern, np.repeat(user_scale, np.diff(pattern.indptr)) * item_scale[pattern.indices])
 
 
 class Adjacency:
@@ -140,15 +132,15 @@ class Adjacency:
     @cached_property
     def symmetric(self) -> CsrMatrix:
         """Each edge weighs ``1 / sqrt(degree * degree)``."""
-        scale = self._degrees**-0.5
-        values = scale[self.pattern.rows.numpy()] * scale[self.pattern.indices]
-        return CsrMatrix(self.pattern, values.astype(np.float32))
+        scale = (self._degrees**-0.5).astype(np.float32)
+        values = np.repeat(scale, np.diff(self.pattern.indptr)) * scale[self.pattern.indices]
+        return CsrMatrix(self.pattern, values, symmetric=True)
 
     @cached_property
     def mean(self) -> CsrMatrix:
         """Each edge weighs ``1 / degree`` of the node that receives: rows sum to 1."""
-        values = 1.0 / self._degrees[self.pattern.rows.numpy()]
-        return CsrMatrix(self.pattern, values.astype(np.float32))
+        share = (1.0 / self._degrees).astype(np.float32)
+        return CsrMatrix(self.pattern, np.repeat(share, np.diff(self.pattern.indptr)))
 
 
 class _Product(torch.autograd.Function):
@@ -162,70 +154,106 @@ class _Product(torch.autograd.Function):
         return None, ctx.matrix.transposed.multiply(gradients[0])
 
 
+class _Polynomial(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, matrix: CsrMatrix, coefficients: tuple[float, ...], dense: Tensor, rounded: bool) -> Tensor:
+        ctx.matrix, ctx.coefficients, ctx.rounded = matrix, coefficients, rounded
+        return _horner(matrix, coefficients, dense, rounded=rounded)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None, Tensor, None]:
+        # A polynomial of a symmetric matrix is its own transpose.
+        return None, None, _horner(ctx.matrix, ctx.coefficients, gradients[0], rounded=ctx.rounded), None
+
+
+def _horner(matrix: CsrMatrix, coefficients: tuple[float, ...], dense: Tensor, *, rounded: bool) -> Tensor:
+    last = coefficients[-1]
+    out = dense
+    for position in reversed(range(len(coefficients) - 1)):
+        scale = last if position == 0 else 1.0
+        out = matrix.accumulate(out, coefficients[position] / last, dense, scale, rounded=rounded)
+    return out
+
+
 class _EntryProducts(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: CsrPattern, left: Tensor, right: Tensor) -> Tensor:
         ctx.pattern = pattern
         ctx.save_for_backward(left, right)
-        return pattern.entry_products(left, right)
+        return cast(Tensor, _products(left).entry_products(pattern, left, right))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         left, right = ctx.saved_tensors
-        weights = CsrMatrix(ctx.pattern, _array(gradients[0]))
-        return None, weights.multiply(right), weights.transposed.multiply(left)
+        pattern: CsrPattern = ctx.pattern
+        products, by_entry = _products(left), gradients[0]
+        by_left = products.multiply(pattern, by_entry, right)
+        return None, by_left, products.multiply(pattern.transposed, _turned(pattern, by_entry), left)
 
 
 class _Maximum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: CsrPattern, dense: Tensor) -> Tensor:
-        shape = (pattern.num_rows, dense.shape[1])
-        out, ctx.winner, ctx.pattern = torch.empty(shape), np.empty(shape, np.int32), pattern
-        work = len(pattern.indices) * shape[1]
-        kernels.maximum(work, pattern.indptr, pattern.indices, _array(dense), out.numpy(), ctx.winner)
-        return out
+        ctx.pattern = pattern
+        out, ctx.winner = _products(dense).maximum(pattern, dense)
+        return cast(Tensor, out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        turned = ctx.pattern.transposed
-        out = torch.empty((turned.num_rows, gradients[0].shape[1]))
-        work = len(turned.indices) * out.shape[1]
-        kernels.maximum_gradient(work, turned.indptr, turned.indices, ctx.winner, _array(gradients[0]), out.numpy())
-        return None, out
+        gradient = gradients[0]
+        return None, _products(gradient).maximum_gradient(ctx.pattern, ctx.winner, gradient)
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: CsrPattern, dense: Tensor, source: Tensor, target: Tensor, slope: float) -> Tensor:
-        weights, steep = np.empty((2, len(pattern.indices)), np.float32)
-        entries = len(pattern.indices)
-        inputs = (_array(source), _array(target), slope)
-        kernels.attention_weights(entries, pattern.indptr, pattern.indices, *inputs, weights, steep)
-        out = pattern.multiply(weights, dense)
-        ctx.pattern, ctx.weights, ctx.steep = pattern, weights, steep
-        ctx.save_for_backward(dense, out)
+        products = _products(dense)
+        weights, steep = products.attention_weights(pattern, source, target, slope)
+        out: Tensor = products.multiply(pattern, weights, dense)
+        ctx.pattern = pattern
+        ctx.save_for_backward(dense, out, weights, steep)
         return out
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
         pattern: CsrPattern = ctx.pattern
-        dense, out = ctx.saved_tensors
-        gradient = gradients[0].contiguous()
-        by_dense = CsrMatrix(pattern, ctx.weights).transposed.multiply(gradient)
+        dense, out, weights, steep = ctx.saved_tensors
+        products, gradient = _products(dense), gradients[0].contiguous()
+        by_dense = products.multiply(pattern.transposed, _turned(pattern, weights), gradient)
         # Softmax: the mean gradient of a row's weights, under those weights, is gradient . output.
         centre = (gradient * out).sum(dim=1)  # (n,)
-        by_weight = pattern.entry_products(gradient, dense) - centre.index_select(0, pattern.rows)  # (nnz,)
-        by_logit = by_weight.numpy() * ctx.weights * ctx.steep
-        by_target, by_source = torch.empty(pattern.num_rows), torch.empty(pattern.num_columns)
-        straight = np.arange(len(by_logit), dtype=np.int32)
-        kernels.row_sums(len(by_logit), pattern.indptr, by_logit, straight, by_target.numpy())
-        kernels.row_sums(len(by_logit), pattern.transposed.indptr, by_logit, pattern.order, by_source.numpy())
-        return None, by_dense, by_source, by_target, None
+        rows = pattern.rows.to(dense.device)
+        by_weight = products.entry_products(pattern, gradient, dense) - centre.index_select(0, rows)  # (nnz,)
+        by_logit = by_weight * weights * steep
+        by_source = products.row_sums(pattern.transposed, _turned(pattern, by_logit))
+        return None, by_dense, by_source, products.row_sums(pattern, by_logit), None
+
+
+def _turned(pattern: CsrPattern, values: Tensor) -> Tensor:
+    """Put values in the order of the transposed pattern's entries: (nnz,) -> (nnz,)."""
+    return values.index_select(0, torch.from_numpy(pattern.order).to(values.device))
 
 
 def product(matrix: CsrMatrix, dense: Tensor) -> Tensor:
     """Compute ``matrix @ dense``, differentiable in ``dense``: (m, d) -> (n, d)."""
     return cast(Tensor, _Product.apply(matrix, dense))  # type: ignore[no-untyped-call]
+
+
+def polynomial(matrix: CsrMatrix, coefficients: tuple[float, ...], dense: Tensor, *, rounded: bool) -> Tensor:
+    """Compute ``sum_k coefficients[k] * matrix^k @ dense``, differentiable in ``dense``: (n, d) -> (n, d).
+
+    Parameters
+    ----------
+    matrix
+        Symmetric, (n, n).
+    coefficients
+        At least two, the last not 0.
+    dense : (n, d)
+    rounded
+        Let a CPU round what is read per entry to bfloat16 (relative error up to 2^-9 each; sums are float32), in half
+        the time: for training, not for the vectors that are kept. Without effect on a CUDA device.
+    """
+    return cast(Tensor, _Polynomial.apply(matrix, coefficients, dense, rounded))  # type: ignore[no-untyped-call]
 
 
 def entry_products(pattern: CsrPattern, left: Tensor, right: Tensor) -> Tensor:

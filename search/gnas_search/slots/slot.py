@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from gnas_search.architecture import ArchitectureSpec
 from gnas_search.evaluate import UserMetrics
+from gnas_search.fit import Fit
+from gnas_search.specs import BranchSpec
 from gnas_search.train import EpochResult
 
 OnEpoch = Callable[[EpochResult], None]
@@ -20,7 +21,7 @@ class Job:
     Attributes
     ----------
     spec
-        The architecture.
+        The model.
     seed
         Of its training.
     deadline
@@ -29,7 +30,7 @@ class Job:
         Seconds after which training stops too, once its first epoch is done; None never.
     """
 
-    spec: ArchitectureSpec
+    spec: BranchSpec
     seed: int
     deadline: float | None
     limit_s: float | None = None
@@ -37,22 +38,26 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a slot found; small enough to travel between processes.
+    """What a slot found.
 
     Attributes
     ----------
     users
         Validation metrics of the best epoch.
     best_epoch
-        From 1; 0 where the deadline came before the first validation, so that nothing is known.
+        From 1; 0 for closed forms, and where the deadline came before the first validation, so that nothing is known.
     history
         Every epoch.
     stopped
-        ``"epochs"``, ``"patience"`` or ``"deadline"``.
+        ``"epochs"``, ``"patience"`` or ``"deadline"``; empty for closed forms.
     num_parameters
         Numbers that training adjusts.
     seconds
         Wall time.
+    peak_bytes
+        The most memory held while it ran.
+    fit
+        The model itself, for a blend.
     """
 
     users: UserMetrics
@@ -61,6 +66,13 @@ class Outcome:
     stopped: str
     num_parameters: int
     seconds: float
+    peak_bytes: int
+    fit: Fit
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether time ran out before anything was known."""
+        return self.stopped == "deadline" and self.best_epoch == 0
 
 
 class Slot(Protocol):
@@ -85,3 +97,6 @@ class Slot(Protocol):
 
     def result(self) -> Outcome:
         """Give the outcome of a job that has ended."""
+
+    def fit(self, job: Job) -> Fit:
+        """Make the fit of a job that was measured before, again."""

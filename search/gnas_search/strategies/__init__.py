@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from optuna.samplers import BaseSampler, RandomSampler
 
-from gnas_search.space import SearchSpace
+from gnas_search.space import FamilySpace
 from gnas_search.strategies.evolution import EvolutionSampler
 from gnas_search.strategies.strategy import Strategy
 from gnas_search.strategies.tpe import tpe_sampler
@@ -21,8 +21,8 @@ STRATEGIES: dict[str, Callable[[int], BaseSampler]] = {
 }
 
 
-def make_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:
-    """Choose a strategy by name.
+def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Strategy:
+    """Choose a strategy by name, for one family of models.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def make_strategy(name: str, space: SearchSpace, seed: int) -> Strategy:
         If there is no such strategy.
     """
     require_strategy(name)
-    return Strategy(STRATEGIES[name], space, seed)
+    return Strategy(STRATEGIES[name], family, space, seed)
 
 
 def require_strategy(name: str) -> None:

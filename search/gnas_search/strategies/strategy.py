@@ -8,13 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.space import SearchSpace
+from gnas_search.space import FamilySpace, Value
+from gnas_search.specs import FAMILIES
 
 INTERRUPTED = "interrupted"
 """Attribute of an Optuna study: numbers of the trials stopped from outside; later trials repeat their points."""
+FAMILY = "family"
+"""Attribute of an Optuna trial: which family it was drawn from."""
+
 _DRAWN = tuple(state for state in TrialState if state != TrialState.WAITING)
+_FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
 def interrupted_numbers(study: optuna.Study) -> set[int]:
@@ -22,9 +27,14 @@ def interrupted_numbers(study: optuna.Study) -> set[int]:
     return set(study.user_attrs.get(INTERRUPTED, ()))
 
 
+def family_of(trial: FrozenTrial) -> str:
+    """Tell which family a trial was drawn from."""
+    return str(trial.user_attrs.get(FAMILY, ""))
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """Proposes points of a space to a study.
+    """Proposes points of one family of models to a study.
 
     Everything that a proposal rests on is in the study's storage, so a killed search goes on with the very sequence
     that it would have had: the sampler of each draw is made anew, seeded by ``seed`` and how many points were drawn.
@@ -33,6 +43,8 @@ class Strategy:
     ----------
     sampler
         Makes an Optuna sampler from a seed.
+    family
+        Of :data:`gnas_search.specs.FAMILIES`; trials of other families are none of its business.
     space
         Every trial gets a value for each of its genes: samplers meet one fixed, unconditional vector.
     seed
@@ -40,23 +52,21 @@ class Strategy:
     """
 
     sampler: Callable[[int], BaseSampler]
-    space: SearchSpace
+    family: str
+    space: FamilySpace
     seed: int
 
-    def ask(self, study: optuna.Study) -> optuna.trial.Trial:
-        """Draw the next trial: an enqueued one where there is any, else the sampler's choice.
+    def propose(self, study: optuna.Study) -> dict[str, Value]:
+        """Choose the next point, with a value for every gene; the caller queues it."""
+        entropy = np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study)])
+        # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
+        # common is nothing, and every gene would be drawn by itself.
+        view = optuna.create_study(direction=study.direction, sampler=self.sampler(int(entropy.generate_state(1)[0])))
+        view.add_trials([trial for trial in study.get_trials(states=_FINISHED) if family_of(trial) == self.family])
+        return dict(view.ask(dict(self.space.genes)).params)
 
-        Returns
-        -------
-        optuna.trial.Trial
-            Its ``params`` hold a value for every gene; the caller tells the study how it went.
-        """
-        entropy = np.random.SeedSequence([self.seed, self.drawn(study)])
-        study.sampler = self.sampler(int(entropy.generate_state(1)[0]))
-        return study.ask(dict(self.space.genes))
-
-    @staticmethod
-    def drawn(study: optuna.Study) -> int:
+    def drawn(self, study: optuna.Study) -> int:
         """Count the points drawn so far; those stopped from outside count once they are tried again."""
         trials = study.get_trials(deepcopy=False, states=_DRAWN)
-        return len({trial.number for trial in trials} - interrupted_numbers(study))
+        numbers = {trial.number for trial in trials if family_of(trial) == self.family}
+        return len(numbers - interrupted_numbers(study))

@@ -4,15 +4,16 @@ from gnas_search.study.driver import run
 from gnas_search.study.header import StudyHeader, begin
 from gnas_search.study.leaderboard import leaderboard, status
 from gnas_search.study.limits import DEFAULT_TRIALS, Limits
-from gnas_search.study.records import Baseline, Measurement, Trial
+from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial
 from gnas_search.study.study import Study
-from gnas_search.study.verdict import MARGIN_NDCG, Verdict
+from gnas_search.study.verdict import MARGIN, Verdict
 from gnas_search.study.watcher import Watcher
 
 __all__ = [
     "DEFAULT_TRIALS",
-    "MARGIN_NDCG",
+    "MARGIN",
     "Baseline",
+    "BlendRecord",
     "Limits",
     "Measurement",
     "Study",

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.architecture import ArchitectureSpec
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.data.dataset import Dataset
-from gnas_search.evaluate import UserMetrics, Validation, validation_of
+from gnas_search.evaluate import Validation, validation_of
+from gnas_search.fit import Fit
+from gnas_search.forecast import forecast
+from gnas_search.memory import peak_bytes
 from gnas_search.slots import InlineSlot, Job, Outcome, Slot
-from gnas_search.strategies import make_strategy
-from gnas_search.strategies.strategy import INTERRUPTED, Strategy, interrupted_numbers
+from gnas_search.specs import GNN, BranchSpec, kind_of
+from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.draws import Draws
+from gnas_search.study.finale import blend_best
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
+from gnas_search.study.kept import KeptModel
 from gnas_search.study.limits import Limits
+from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import Baseline, Measurement, Trial
-from gnas_search.study.study import BASELINE_PREFIX, Study, metrics_path
+from gnas_search.study.study import BASELINE_PREFIX, BLENDS, Study
 from gnas_search.study.watcher import Watcher
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import IntegrityError
 
 _REPEATS = 200
-"""So many draws in a row of architectures already known end a study: there is hardly anything new to find."""
+"""So many draws in a row of models already known end a family: there is hardly anything new to find in it."""
+
+_BLENDED = "blended"
+"""Attribute of a study: what its blend was made of."""
+
+_VALIDATIONS_OF_A_BLEND = 25
+"""What a blend takes, in validations of the quickest baseline; measured on the data sets at hand: 10 to 25."""
 
 
 def run(
@@ -81,10 +91,11 @@ def run(
     validation = validation_of(dataset)
     with storage_errors(folder), _writing(folder) as journal:
         chosen = slot if slot is not None else InlineSlot(dataset.selection, validation)
-        search = _Search(folder, header, journal, dataset, chosen, watcher)
-        search.measure_baselines(dataset, validation)
+        search = _Search(folder, header, journal, dataset, validation, chosen, watcher)
+        search.measure_baselines()
         search.recover()
-        search.run(strategy if strategy is not None else header.strategy, limits)
+        search.run(strategy if strategy is not None else header.strategy, search.leaving_time(limits))
+        search.blend_best()
     return Study.load(folder)
 
 
@@ -107,6 +118,7 @@ class _Search:
         header: StudyHeader,
         journal: optuna.Study,
         dataset: Dataset,
+        validation: Validation,
         slot: Slot,
         watcher: Watcher,
     ) -> None:
@@ -114,24 +126,30 @@ class _Search:
         self._seed = header.seed
         self._space = header.space.restrict(dataset)
         self._journal = journal
+        self._graph = dataset.selection
+        self._validation = validation
         self._slot = slot
         self._watcher = watcher
+        self._kept = KeptModel(folder)
 
-    def measure_baselines(self, dataset: Dataset, validation: Validation) -> None:
+    def measure_baselines(self) -> None:
         """Measure the simple models, each once per study; they stand outside the sampler's trials."""
         for name in BASELINES:
             attribute = BASELINE_PREFIX + name
             if attribute in self._journal.user_attrs:
                 continue
-            found = measure_baseline(name, dataset.selection, validation, seed=self._seed)
-            settings = {key: value for key, value in found.baseline.to_json().items() if key != "baseline"}
+            found = measure_baseline(name, self._graph, self._validation, seed=self._seed)
             measured = Measurement.of(
-                found.metrics, seed=self._seed, seconds=found.seconds, parameters=0, settings=settings
+                found.metrics, seed=self._seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
             )
-            self._save_metrics(name, found.metrics)
-            stored = {"servable": found.baseline.servable, "measured": measured.to_json()}
-            self._journal.set_user_attr(attribute, stored)
-            self._watcher.baseline_measured(Baseline(name, found.baseline.servable, measured))
+            save_metrics(self._folder, name, found.metrics)
+            self._journal.set_user_attr(attribute, {"spec": found.spec.to_json(), "measured": measured.to_json()})
+            self._watcher.baseline_measured(Baseline(name, found.spec, measured))
+
+    def leaving_time(self, limits: Limits) -> Limits:
+        """End the trials early enough for the blend at the end, measured by what a validation takes here."""
+        seconds = [baseline.measured.seconds for baseline in Study.load(self._folder).baselines]
+        return limits.reserving(_VALIDATIONS_OF_A_BLEND * min(seconds, default=0.0))
 
     def recover(self) -> None:
         """Queue what a killed run left unfinished."""
@@ -142,47 +160,65 @@ class _Search:
                 self._interrupt(trial)
 
     def run(self, strategy_name: str, limits: Limits) -> None:
-        """Ask, train and tell until the end."""
-        strategy = make_strategy(strategy_name, self._space, self._seed)
-        repeats = 0
-        while repeats < _REPEATS:
-            known = self._known()
-            if limits.reached(len(known)) or (self._space.is_finite and len(known) >= self._space.size()):
+        """Ask, train and tell until the end; the families take turns."""
+        draws = Draws(self._journal, self._space, strategy_name, self._seed)
+        if GNN in draws.families and self._space.families[GNN].starts:
+            start = self._space.families[GNN].starts[0]
+            self._watcher.forecast_made(start, forecast(start, self._graph))
+        repeats = dict.fromkeys(draws.families, 0)
+        while True:
+            known = draws.known()
+            unfinished = [
+                family
+                for family in draws.families
+                if repeats[family] < _REPEATS and not draws.is_exhausted(family, known)
+            ]
+            if limits.reached(len(known)) or not unfinished:
                 return
-            trial = self._draw(strategy, strategy_name)
-            spec = self._space.to_spec(trial.params)
+            trial, family = draws.draw(unfinished)
+            spec = self._space.read(family, trial.params)
             twin = known.get(spec.key())
             if twin is not None:
                 self._tell_duplicate(trial, twin)
-                repeats += 1
+                repeats[family] += 1
                 continue
-            repeats = 0
+            repeats[family] = 0
             self._watcher.trial_started(trial.number, spec, len(known))
             if not self._train(trial, Job(spec, self._seed, limits.deadline, limits.trial_s)):
                 return
 
-    def _known(self) -> dict[str, FrozenTrial]:
-        """Give the finished trials by key, the duplicates left out."""
-        finished = self._journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-        interrupted = interrupted_numbers(self._journal)
-        known = {}
-        for trial in finished:
-            facts = trial.user_attrs
-            if records.SPEC in facts and records.DUPLICATE_OF not in facts and trial.number not in interrupted:
-                known[ArchitectureSpec.from_json(facts[records.SPEC]).key()] = trial
-        return known
+    def blend_best(self) -> None:
+        """Blend the best model of each kind, unless that was done already."""
+        study = Study.load(self._folder)
+        best: dict[str, tuple[float, str, BranchSpec]] = {}
+        models = [(baseline.key, baseline.spec, baseline.measured) for baseline in study.baselines]
+        models += [(trial.key, trial.spec, found) for trial, found in study.ranking if trial.spec is not None]
+        for key, spec, measured in models:
+            kind = kind_of(spec)
+            if measured.ndcg.value > best.get(kind, (0.0,))[0]:
+                best[kind] = (measured.ndcg.value, key, spec)
+        parts = sorted(key for _, key, _ in best.values())
+        if parts == self._journal.user_attrs.get(_BLENDED) or len(best) < 2:
+            return
+        self._watcher.blending()
+        fitted = {kind: (spec, self._fitted(spec)) for kind, (_, _, spec) in sorted(best.items())}
+        found = blend_best(
+            {kind: (spec, fit.branches[0]) for kind, (spec, fit) in fitted.items()},
+            self._graph,
+            self._validation,
+            seed=self._seed,
+            epochs=max(fit.epochs for _, fit in fitted.values()),
+        )
+        for one in found:
+            save_metrics(self._folder, one.record.key, one.metrics)
+        self._journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
+        self._journal.set_user_attr(_BLENDED, parts)
+        self._watcher.blended(tuple(one.record for one in found))
 
-    def _draw(self, strategy: Strategy, name: str) -> optuna.trial.Trial:
-        waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        drawn = strategy.drawn(self._journal)
-        # One start at a time, and only where nothing waits for its second try: so the order of the starts is kept
-        # and none is lost or doubled, wherever the run before was stopped.
-        if not waiting and drawn < len(self._space.starts):
-            self._journal.enqueue_trial(self._space.encode(self._space.starts[drawn]))
-        trial = strategy.ask(self._journal)
-        trial.set_user_attr(records.SPEC, self._space.to_spec(trial.params).to_json())
-        trial.set_user_attr(records.STRATEGY, name)
-        return trial
+    def _fitted(self, spec: BranchSpec) -> Fit:
+        """Give the fit of a measured model: kept, or made again."""
+        kept = self._kept.find(spec.key())
+        return kept if kept is not None else self._slot.fit(Job(spec, self._seed, None))
 
     def _tell_duplicate(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
         trial.set_user_attr(records.DUPLICATE_OF, twin.number)
@@ -206,7 +242,7 @@ class _Search:
             self._interrupt(self._frozen(trial.number))
             raise
         else:
-            if outcome.best_epoch == 0:
+            if outcome.is_empty:
                 self._interrupt(self._frozen(trial.number))
                 self._watcher.trial_ended(self._read(trial.number))
                 return False
@@ -214,20 +250,33 @@ class _Search:
         self._watcher.trial_ended(self._read(trial.number))
         return True
 
-    def _tell_outcome(self, trial: optuna.trial.Trial, spec: ArchitectureSpec, outcome: Outcome) -> None:
+    def _tell_outcome(self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome) -> None:
         measured = Measurement.of(
             outcome.users,
             seed=self._seed,
             seconds=outcome.seconds,
             parameters=outcome.num_parameters,
             best_epoch=outcome.best_epoch,
-            epochs=spec.epochs,
+            epochs=getattr(spec, "epochs", 0),
             stopped=outcome.stopped,
             history=tuple(asdict(epoch) for epoch in outcome.history),
+            peak_bytes=outcome.peak_bytes,
         )
-        self._save_metrics(spec.key(), outcome.users)
+        if kind_of(spec) == GNN and measured.ndcg.value > self._best_network():
+            self._kept.keep(spec.key(), outcome.fit)
+        save_metrics(self._folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
+
+    def _best_network(self) -> float:
+        """Give the highest ndcg@20 of the networks told so far."""
+        trials = self._journal.get_trials(deepcopy=False)
+        told = [
+            trial.user_attrs[records.MEASURED]
+            for trial in trials
+            if records.MEASURED in trial.user_attrs and family_of(trial) == GNN
+        ]
+        return max((raw["ndcg"]["value"] for raw in told), default=-1.0)
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
@@ -239,26 +288,14 @@ class _Search:
         """Close a trial that did not come to its end, and queue its point again."""
         self._journal.set_user_attr(INTERRUPTED, sorted({*interrupted_numbers(self._journal), trial.number}))
         # A trial killed while it was being drawn has only some genes; its draw is repeated by the same seed.
-        queued = trial.params if set(trial.params) == set(self._space.genes) else trial.system_attrs.get("fixed_params")
+        family = family_of(trial)
+        whole = family in self._space.families and set(trial.params) == set(self._space.families[family].genes)
+        queued = trial.params if whole else trial.system_attrs.get("fixed_params")
         # Stopped right here by an earlier run, it is queued already.
         again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
         if queued is not None and trial.number not in again:
-            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: trial.number})
+            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: trial.number, FAMILY: family})
         self._journal.tell(trial.number, state=TrialState.FAIL)
-
-    def _save_metrics(self, name: str, users: UserMetrics) -> None:
-        path = metrics_path(self._folder, name)
-        path.parent.mkdir(exist_ok=True)
-        buffer = io.BytesIO()  # through memory: np.save hides a full disk in an error without a number
-        np.save(buffer, records.per_user(users), allow_pickle=False)
-        # Renamed into place: whoever reads a running study sees whole files.
-        temporary = path.with_suffix(".tmp")
-        try:
-            temporary.write_bytes(buffer.getvalue())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
 
     def _frozen(self, number: int) -> FrozenTrial:
         for trial in self._journal.get_trials(deepcopy=False):

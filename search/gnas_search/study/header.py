@@ -127,14 +127,11 @@ class StudyHeader:
             If ``space`` is not the study's.
         """
         ours, theirs = self.space.to_json(), space.to_json()
-        for section in ("genes", "fixed"):
-            for name in sorted(set(ours[section]) | set(theirs[section])):
-                had, given = ours[section].get(name, "nothing"), theirs[section].get(name, "nothing")
-                if had != given:
-                    self._refuse(folder, f"{section}.{name}", had, given)
-        if ours["start"] != theirs["start"]:
-            summaries = ["; ".join(start.summary() for start in one.starts) for one in (self.space, space)]
-            self._refuse(folder, "start", *summaries)
+        flat_ours, flat_theirs = _flat(ours), _flat(theirs)
+        for name in sorted(set(flat_ours) | set(flat_theirs)):
+            had, given = flat_ours.get(name, "nothing"), flat_theirs.get(name, "nothing")
+            if had != given:
+                self._refuse(folder, name, had, given)
 
     def require_seed(self, seed: int, folder: Path) -> None:
         """Refuse to go on with another seed.
@@ -174,6 +171,17 @@ class StudyHeader:
             hint="leave the flag out to go on with the study, or choose another --out",
             code="study_differs",
         )
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Name every gene, fixed value and list of starts of a space by its path, e.g. ``filter.genes.rank``."""
+    named: dict[str, Any] = {}
+    for name, value in section.items():
+        if isinstance(value, dict) and not prefix.endswith(("genes.", "fixed.")):
+            named |= _flat(value, f"{prefix}{name}.")
+        else:
+            named[f"{prefix}{name}"] = value
+    return named
 
 
 def _has_types(body: dict[str, Any]) -> bool:

@@ -5,40 +5,42 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from gnas_search.specs import BLEND
 from gnas_search.study.journal import is_locked
 from gnas_search.study.records import STATES, Measurement
 from gnas_search.study.study import Study
+from gnas_search.study.verdict import BASELINE
 from gnas_serve.errors import NoViableTrialError
-
-NOT_SERVABLE = "not servable"
 
 
 def leaderboard(study: Study) -> dict[str, Any]:
-    """List the models of a study: baselines first, then measured trials, each group best first.
+    """List the models of a study: baselines first, then blends, then measured trials, each group best first.
 
     Returns
     -------
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
-        ``best_epoch``, ``seconds``, ``parameters``, ``remark``), ``verdict`` (None where no model is usable),
-        ``failed`` (trial numbers with reasons) and ``objective``.
+        ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``remark``), ``verdict``
+        (None where no model is usable), ``failed`` (trial numbers with reasons) and ``objective``.
     """
     try:
         verdict = study.verdict
     except NoViableTrialError:
         verdict = None
     shipped = verdict.name if verdict is not None else ""
-    rows = []
-    for baseline in study.baselines:
-        model = ", ".join(f"{key} {value}" for key, value in baseline.measured.settings.items())
-        remarks = [] if baseline.servable else [NOT_SERVABLE]
-        rows.append(_row(baseline.name, "baseline", None, model, baseline.measured, remarks, shipped))
+    rows = [
+        _row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [], shipped)
+        for baseline in study.baselines
+    ]
+    for blend in study.blends:
+        facts = [] if blend.spec.dims is None else [f"{blend.loss:+.1%}, {blend.scan_us:.0f} us"]
+        rows.append(_row(blend.key, BLEND, None, blend.spec.summary(), blend.measured, facts, shipped))
     for trial, measured in study.ranking:
         remarks = []
         if measured.stopped == "deadline":
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
         model = trial.spec.summary() if trial.spec is not None else ""
-        rows.append(_row(trial.key, "gnn", trial.number, model, measured, remarks, shipped))
+        rows.append(_row(trial.key, trial.kind, trial.number, model, measured, remarks, shipped))
     return {
         "objective": study.header.objective,
         "rows": rows,
@@ -64,6 +66,7 @@ def _row(
         "best_epoch": measured.best_epoch,
         "seconds": round(measured.seconds, 3),
         "parameters": measured.parameters,
+        "peak_bytes": measured.peak_bytes,
         "remark": ", ".join((["verdict"] if name == shipped else []) + remarks),
     }
 
@@ -79,7 +82,8 @@ def status(study: Study) -> dict[str, Any]:
         ``seconds`` (spent on measured models).
     """
     counts = Counter(trial.state for trial in study.trials)
-    models = [(b.name, b.measured) for b in study.baselines] + [(t.key, m) for t, m in study.ranking]
+    simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
+    models = simple + [(t.key, m) for t, m in study.ranking]
     best = max(models, key=lambda model: model[1].ndcg.value, default=None)
     header = study.header
     return {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEFAULT_TRIALS = 20
 TRIAL_SHARE = 1 / 3
 """Of a run's budget: one slow architecture must not use it up."""
+
+MOST_RESERVED = 0.2
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,10 @@ class Limits:
         """Tell whether no further trial may begin."""
         late = self.deadline is not None and time.monotonic() >= self.deadline
         return late or (self.trials is not None and finished >= self.trials)
+
+    def reserving(self, seconds: float) -> Limits:
+        """End the trials earlier, by at most :data:`MOST_RESERVED` of the time that is left, for what comes after."""
+        if self.deadline is None:
+            return self
+        left = max(0.0, self.deadline - time.monotonic())
+        return replace(self, deadline=self.deadline - min(seconds, MOST_RESERVED * left))

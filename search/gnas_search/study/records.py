@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.architecture import ArchitectureSpec
 from gnas_search.evaluate import Interval, UserMetrics, interval
+from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec, kind_of, read_spec
 
 SPEC = "spec"
 STRATEGY = "strategy"
@@ -45,9 +45,9 @@ class Measurement:
     stopped
         Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``; empty for closed forms.
     history
-        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``.
-    settings
-        What a baseline chose on validation, e.g. ``dims`` of the SVD.
+        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``, ``train_s`` (of these, training alone).
+    peak_bytes
+        The most memory that the process had held when it was done.
     """
 
     ndcg: Interval
@@ -58,7 +58,7 @@ class Measurement:
     epochs: int = 0
     stopped: str = ""
     history: tuple[Mapping[str, float], ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    peak_bytes: int = 0
 
     @classmethod
     def of(cls, users: UserMetrics, *, seed: int, **facts: Any) -> Measurement:
@@ -89,15 +89,62 @@ class Baseline:
     ----------
     name
         As in :data:`gnas_search.baselines.BASELINES`.
-    servable
-        Whether this version can ship it.
+    spec
+        With the settings chosen on validation.
     measured
         On the validation users.
     """
 
     name: str
-    servable: bool
+    spec: BranchSpec
     measured: Measurement
+
+    @property
+    def key(self) -> str:
+        """Under which its metrics are kept: its name."""
+        return self.name
+
+
+@dataclass(frozen=True)
+class BlendRecord:
+    """A blend of the best models of a study.
+
+    Attributes
+    ----------
+    spec
+        With its weights.
+    measured
+        On the validation users, each by weights that were fitted on others.
+    loss
+        Of the compressed form: its relative change of ndcg@20 against the blend; 0 for the blend itself.
+    scan_us
+        Median time in which one thread scores every item for one user.
+    """
+
+    spec: BlendSpec
+    measured: Measurement
+    loss: float
+    scan_us: float
+
+    @property
+    def key(self) -> str:
+        """The name of the model."""
+        return self.spec.key()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return {
+            "spec": self.spec.to_json(),
+            "measured": self.measured.to_json(),
+            "loss": self.loss,
+            "scan_us": self.scan_us,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> BlendRecord:
+        """Read the JSON form."""
+        spec = BlendSpec.from_json(raw["spec"])
+        return cls(spec, Measurement.from_json(raw["measured"]), raw["loss"], raw["scan_us"])
 
 
 @dataclass(frozen=True)
@@ -111,25 +158,44 @@ class Trial:
     state
         One of :data:`STATES`.
     spec, key
-        The architecture and its name; None and empty where the trial ended before its point was known.
+        The model and its name; None and empty where the trial ended before its point was known.
     measured
         Of a complete or cut trial.
     strategy
         Which one drew it.
     duplicate_of
-        Number of the trial that already measured this architecture.
+        Number of the trial that already measured this model.
     reason
         Why it failed.
     """
 
     number: int
     state: str
-    spec: ArchitectureSpec | None
+    spec: BranchSpec | None
     key: str
     measured: Measurement | None
     strategy: str
     duplicate_of: int | None
     reason: str
+
+    @property
+    def kind(self) -> str:
+        """The kind of the model; empty where it is not known."""
+        return "" if self.spec is None else kind_of(self.spec)
+
+
+def branch_spec(raw: dict[str, Any]) -> BranchSpec:
+    """Read the spec of a model that is no blend.
+
+    Raises
+    ------
+    ConfigError, TypeError
+        If it is none.
+    """
+    spec: ModelSpec = read_spec(raw)
+    if isinstance(spec, BlendSpec):
+        raise TypeError("a blend where a single model is expected")
+    return spec
 
 
 def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> Trial:
@@ -145,7 +211,7 @@ def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) ->
         Whether a process writes the study: a running trial without one was interrupted.
     """
     attributes = frozen.user_attrs
-    spec = ArchitectureSpec.from_json(attributes[SPEC]) if SPEC in attributes else None
+    spec = branch_spec(attributes[SPEC]) if SPEC in attributes else None
     measured = Measurement.from_json(attributes[MEASURED]) if MEASURED in attributes else None
     return Trial(
         number=frozen.number,

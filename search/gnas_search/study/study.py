@@ -8,20 +8,21 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from gnas_search.architecture import ArchitectureSpec
 from gnas_search.evaluate import UserMetrics
+from gnas_search.specs import BLEND, FAMILIES, ModelSpec
 from gnas_search.strategies.strategy import interrupted_numbers
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
-from gnas_search.study.records import Baseline, Measurement, Trial, read_trial
-from gnas_search.study.verdict import Verdict, decide
+from gnas_search.study.metrics import metrics_path
+from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial, branch_spec, read_trial
+from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
 from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
 BASELINE_PREFIX = "baseline."
-_METRICS = "metrics"
 VERDICT = "verdict"
-BEST_GNN = "best-gnn"
+BLENDS = "blends"
+_BEST = {f"best-{family}": family for family in FAMILIES}
 
 
 class Study:
@@ -64,19 +65,37 @@ class Study:
                 for frozen in self._journal.get_trials(deepcopy=False)
             )
             return tuple(trial for trial in read if trial.state != "waiting")
-        except (KeyError, TypeError, ConfigError) as error:
+        except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a trial is unreadable: {error}", hint="search again") from error
 
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
         """The simple models, best first."""
-        attributes = self._journal.user_attrs
-        read = [
-            Baseline(name.removeprefix(BASELINE_PREFIX), raw["servable"], Measurement.from_json(raw["measured"]))
-            for name, raw in attributes.items()
-            if name.startswith(BASELINE_PREFIX)
-        ]
+        try:
+            read = [
+                Baseline(
+                    name.removeprefix(BASELINE_PREFIX),
+                    branch_spec(raw["spec"]),
+                    Measurement.from_json(raw["measured"]),
+                )
+                for name, raw in self._journal.user_attrs.items()
+                if name.startswith(BASELINE_PREFIX)
+            ]
+        except (AttributeError, KeyError, TypeError, ConfigError) as error:
+            raise IntegrityError(f"{self.folder}: a baseline is unreadable: {error}", hint="search again") from error
         return tuple(sorted(read, key=lambda baseline: (-baseline.measured.ndcg.value, baseline.name)))
+
+    @cached_property
+    def blends(self) -> tuple[BlendRecord, ...]:
+        """The blend of the best models and its compressed form; empty where none was made or none pays."""
+        try:
+            return tuple(BlendRecord.from_json(raw) for raw in self._journal.user_attrs.get(BLENDS, ()))
+        except (AttributeError, KeyError, TypeError, ConfigError) as error:
+            raise IntegrityError(f"{self.folder}: a blend is unreadable: {error}", hint="search again") from error
+
+    def best_of(self, kind: str) -> Trial | None:
+        """Give the best trial of a kind of model; None where none was measured."""
+        return next((trial for trial, _ in self.ranking if trial.kind == kind), None)
 
     @cached_property
     def ranking(self) -> tuple[tuple[Trial, Measurement], ...]:
@@ -85,7 +104,7 @@ class Study:
         return tuple(sorted(measured, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
 
     def per_user(self, name: str) -> UserMetrics:
-        """Read the validation metrics per user of a baseline (its name) or trial (its key).
+        """Read the validation metrics per user of a baseline (its name), trial or blend (its key).
 
         Raises
         ------
@@ -111,60 +130,62 @@ class Study:
         NoViableTrialError
             If none is usable.
         """
-        gnn = next((trial for trial, _ in self.ranking), None)
-        simple = next((baseline for baseline in self.baselines if baseline.servable), None)
-        other = next((baseline for baseline in self.baselines if not baseline.servable), None)
-        names = [gnn.key] if gnn is not None else []
-        names += [baseline.name for baseline in (simple, other) if baseline is not None]
-        found = {name: self.per_user(name).ndcg for name in names}
-        if len({len(ndcg) for ndcg in found.values()}) > 1:
+        found = [(best, best.kind) for kind in FAMILIES if (best := self.best_of(kind)) is not None]
+        models: list[tuple[Trial | Baseline | BlendRecord, str]] = [
+            *((baseline, BASELINE) for baseline in self.baselines[:1]),
+            *found,
+            *((blend, BLEND) for blend in self.blends[:1]),
+        ]
+        contenders = [Contender(model.key, kind, self.per_user(model.key).ndcg, _cut(model)) for model, kind in models]
+        if len({len(contender.ndcg) for contender in contenders}) > 1:
             raise IntegrityError(
-                f"{self.folder / _METRICS}: the models were measured on different numbers of users",
+                f"{self.folder}: the models were measured on different numbers of users",
                 hint="restore the files, or search again",
             )
-        return decide(
-            None if gnn is None else (gnn, found[gnn.key]),
-            None if simple is None else (simple, found[simple.name]),
-            unservable=None if other is None else (other, found[other.name]),
-            seed=self.header.seed,
-        )
+        return decide(contenders, seed=self.header.seed)
 
     @property
-    def best_servable(self) -> float | None:
-        """The highest ndcg@20 of what could ship; None where nothing is measured."""
-        servable = [baseline.measured for baseline in self.baselines if baseline.servable]
-        return max((m.ndcg.value for m in (*servable, *(m for _, m in self.ranking))), default=None)
+    def best(self) -> float | None:
+        """The highest ndcg@20 so far; None where nothing is measured."""
+        measured = [baseline.measured for baseline in self.baselines] + [blend.measured for blend in self.blends]
+        return max((m.ndcg.value for m in (*measured, *(m for _, m in self.ranking))), default=None)
 
-    def pick(self, selector: str) -> ArchitectureSpec | str:
+    def pick(self, selector: str) -> ModelSpec:
         """Choose a model of the study to train.
 
         Parameters
         ----------
         selector
-            ``"verdict"``, ``"best-gnn"``, the name of a baseline, or the number or key of a trial.
-
-        Returns
-        -------
-        ArchitectureSpec or str
-            An architecture, or the name of a baseline.
+            ``"verdict"``, ``"best-gnn"``, ``"best-filter"``, ``"best-two-hop"``, ``"blend"``, the name of a baseline,
+            the number or key of a trial, or the key of a blend.
 
         Raises
         ------
         ConfigError
-            If the study has no such trial, or it was not measured.
+            If the study has no such model, or it was not measured.
         NoViableTrialError
-            If there is no usable model to be the verdict, or no measured trial to be the best.
+            If there is no usable model to be the verdict, no measured trial to be the best, or no blend.
         """
+        known: dict[str, ModelSpec] = {baseline.name: baseline.spec for baseline in self.baselines}
+        known |= {blend.key: blend.spec for blend in self.blends}
         if selector == VERDICT:
             selector = self.verdict.name
-        elif selector == BEST_GNN:
-            if not self.ranking:
+        elif selector in _BEST:
+            trial = self.best_of(_BEST[selector])
+            if trial is None or trial.spec is None:
                 raise NoViableTrialError(
-                    f"{self.folder}: no trial is complete", hint="search on: the same command goes on with the study"
+                    f"{self.folder}: no {_BEST[selector]} trial is complete",
+                    hint="search on: the same command goes on with the study",
                 )
-            selector = self.ranking[0][0].key
-        if any(baseline.name == selector for baseline in self.baselines):
-            return selector
+            return trial.spec
+        elif selector == BLEND:
+            if not self.blends:
+                raise NoViableTrialError(
+                    f"{self.folder}: it has no blend: none was made yet, or none pays", hint="choose another model"
+                )
+            return self.blends[0].spec
+        if selector in known:
+            return known[selector]
         for trial in self.trials:
             if selector in (str(trial.number), trial.key) and trial.spec is not None:
                 if trial.key in {measured.key for measured, _ in self.ranking}:
@@ -175,9 +196,13 @@ class Study:
                         hint="choose a complete one: see `gnas-serve study leaderboard`",
                     )
         numbers = [str(trial.number) for trial, _ in self.ranking]
-        raise unknown_name("trial", selector, [VERDICT, BEST_GNN, *(b.name for b in self.baselines), *numbers])
+        raise unknown_name("trial", selector, [VERDICT, BLEND, *_BEST, *known, *numbers])
 
 
-def metrics_path(folder: Path, name: str) -> Path:
-    """Say where the metrics per user of a model lie."""
-    return folder / _METRICS / f"{name}.npy"
+def _cut(model: Trial | Baseline | BlendRecord) -> str:
+    """Say that time stopped a trial before it could show what it is worth; empty where it did not."""
+    measured = model.measured
+    if measured is None or measured.stopped != "deadline":
+        return ""
+    done = f"{'cut' if measured.is_cut else 'stopped'} after {len(measured.history)} of {measured.epochs} epochs"
+    return f"{done}: a longer budget may do better"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gnas_search.architecture import ArchitectureSpec
-from gnas_search.study.records import Baseline, Trial
+from gnas_search.forecast import Forecast
+from gnas_search.specs import BranchSpec
+from gnas_search.study.records import Baseline, BlendRecord, Trial
 from gnas_search.train import EpochResult
 
 
@@ -15,7 +16,10 @@ class Watcher(Protocol):
     def baseline_measured(self, baseline: Baseline) -> None:
         """Hear that a simple model was measured."""
 
-    def trial_started(self, number: int, spec: ArchitectureSpec, finished: int) -> None:
+    def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
+        """Hear, before the first trial of a run, what the space's first network is expected to cost."""
+
+    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
         """Hear that a trial begins; ``finished`` others of the study have ended."""
 
     def epoch_ended(self, epoch: EpochResult) -> None:
@@ -23,3 +27,9 @@ class Watcher(Protocol):
 
     def trial_ended(self, trial: Trial) -> None:
         """Hear that a trial is complete, failed, a duplicate, or stopped by the budget: cut or interrupted."""
+
+    def blending(self) -> None:
+        """Hear that the best models are being blended."""
+
+    def blended(self, found: tuple[BlendRecord, ...]) -> None:
+        """Hear what came of it; empty where no blend pays."""

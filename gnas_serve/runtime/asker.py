@@ -1,0 +1,103 @@
+"""Asker: who asks, as the model sees them. Own vector, else fold-in from a history, else nothing that helps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.artifact.branches import BranchFacts, personal_spans
+from gnas_serve.runtime.cold_start import FoldIn
+from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.neighbours import Neighbours
+
+_Rows = npt.NDArray[np.integer]
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """What the model scores for.
+
+    Attributes
+    ----------
+    vector : (D,) float32
+    history : (h,) item rows
+        Whose neighbours score, and what a ranker's features are made of.
+    source
+        ``"user"`` or ``"fold_in"``.
+    """
+
+    vector: _Floats
+    history: _Rows
+    source: str
+
+
+class Askers:
+    """Represents known users and newcomers.
+
+    Parameters
+    ----------
+    branches
+        What the model is made of.
+    users
+        The shipped user vectors.
+    fold_in
+        For newcomers.
+    neighbours
+        Of a model with a two-hop branch.
+    folds_in
+        False where newcomers are better answered by popularity whatever their history.
+    """
+
+    def __init__(
+        self,
+        branches: tuple[BranchFacts, ...],
+        users: EmbeddingTable,
+        fold_in: FoldIn,
+        neighbours: Neighbours | None,
+        *,
+        folds_in: bool,
+    ) -> None:
+        self._personal = personal_spans(branches)
+        self._users = users
+        self._fold_in = fold_in
+        self._neighbours = neighbours
+        self._folds_in = folds_in
+
+    def represent(self, user_row: int, past: _Rows, history: _Rows) -> Asker | None:
+        """Find what the model knows of somebody.
+
+        Parameters
+        ----------
+        user_row
+            -1 for somebody unknown.
+        past : (p,) item rows
+            What the model has seen of a known user.
+        history : (h,) item rows
+            What the request says.
+
+        Returns
+        -------
+        Asker
+            None where nothing is known: popularity is the answer.
+        """
+        if user_row >= 0:
+            vector = self._users.row(user_row)
+            if self._says_something(vector, past):
+                return Asker(vector, past, "user")
+        if self._folds_in and len(history):
+            vector = self._fold_in.vector(history)
+            if self._says_something(vector, history):
+                return Asker(vector, history, "fold_in")
+        return None
+
+    def _says_something(self, vector: _Floats, history: _Rows) -> bool:
+        """Tell whether anything tells this asker from others.
+
+        A user known only from events that the model does not use has a vector of zeros: no preference at all.
+        """
+        if any(vector[span].any() for span in self._personal):
+            return True
+        return self._neighbours is not None and self._neighbours.lead_anywhere(history)

@@ -1,0 +1,131 @@
+"""Fit the weights of a blend on validation, and say honestly what the blend is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_search.blend.assembly import assemble
+from gnas_search.blend.candidates import CandidateScores
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.evaluate import UserMetrics, Validation, paired_interval
+from gnas_search.fit import Branch, Fit
+from gnas_search.specs import BlendSpec, BranchSpec, Share
+
+_ONE_ERROR = 0.68
+"""Confidence of an interval of one standard error to either side."""
+
+
+@dataclass(frozen=True)
+class Blended:
+    """A blend and what it is worth.
+
+    Attributes
+    ----------
+    spec
+        With weights fitted on all validation users.
+    fit
+        Of the selection graph, with these weights.
+    metrics
+        Of the validation users, each by weights that were fitted on the other half of them.
+    seconds
+        Of fitting and measuring.
+    """
+
+    spec: BlendSpec
+    fit: Fit
+    metrics: UserMetrics
+    seconds: float
+
+
+def blend(
+    models: Mapping[str, tuple[BranchSpec, Branch]],
+    graph: InteractionGraph,
+    validation: Validation,
+    *,
+    seed: int,
+    epochs: int = 0,
+) -> Blended | None:
+    """Blend models: non-negative weights that maximise the validation users' listwise likelihood.
+
+    Branches that do not pay are dropped, by the one-standard-error rule: a smaller blend is taken where its loss in
+    ndcg, on users that its weights were not fitted on, is within one standard error.
+
+    Parameters
+    ----------
+    models
+        Kind to spec and fit to ``graph``; at least one has vectors.
+    graph, validation
+        What the models were fitted to and are compared by.
+    seed
+        Of samples, of the division of the users and of the bootstrap.
+    epochs
+        Of the network among the models.
+
+    Returns
+    -------
+    Blended or None
+        None where fewer than two branches are left.
+
+    References
+    ----------
+    Cao, Z. et al. (2007). Learning to rank: from pairwise approach to listwise approach. ICML.
+    Breiman, L. et al. (1984). Classification and regression trees, section 3.4 (the one-standard-error rule).
+    """
+    start = time.monotonic()
+    branches = [branch for _, branch in models.values()]
+    candidates = CandidateScores.collect([spec for spec, _ in models.values()], branches, graph, validation)
+    halves = _halves(len(validation.users), seed)
+    kept, weights = _prune(candidates, len(branches), halves, seed)
+    if len(kept) < 2:
+        return None
+    chosen, parts = [candidates.shares[place] for place in kept], [branches[place] for place in kept]
+    recall, ndcg = np.empty(len(validation.users)), np.empty(len(validation.users))
+    for fitted_on, measured_on in (halves, halves[::-1]):
+        halfway = assemble(_weighted(chosen, candidates.fit_weights(kept, fitted_on)), parts, graph)
+        found = validation.subset(measured_on).score_with(halfway.score_rows(graph.positives))
+        recall[measured_on], ndcg[measured_on] = found.recall, found.ndcg
+    final = _weighted(chosen, weights)
+    fit = assemble(final, parts, graph, epochs)
+    return Blended(BlendSpec(tuple(final)), fit, UserMetrics(recall, ndcg), time.monotonic() - start)
+
+
+def _halves(count: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    order = np.random.default_rng([seed, count]).permutation(count)
+    return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
+
+
+def _weighted(shares: Sequence[Share], weights: npt.NDArray[np.float64]) -> list[Share]:
+    return [replace(share, weight=float(weight)) for share, weight in zip(shares, weights, strict=True)]
+
+
+def _prune(
+    candidates: CandidateScores,
+    count: int,
+    halves: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+    seed: int,
+) -> tuple[list[int], npt.NDArray[np.float64]]:
+    """Drop branches one by one as long as that costs nothing: (places kept, their weights, above 0)."""
+    kept, weights = _weighing(candidates, list(range(count)))
+    best_so_far = candidates.cross_fitted(kept, halves) if kept else np.empty(0)
+    while len(kept) > 1:
+        smaller = [[place for place in kept if place != dropped] for dropped in kept]
+        measured = [candidates.cross_fitted(places, halves) for places in smaller]
+        best = max(range(len(smaller)), key=lambda place: float(measured[place].mean()))
+        # Against the best so far, not the last one kept: small losses must not add up.
+        if paired_interval(best_so_far, measured[best], seed, confidence=_ONE_ERROR).low > 0:
+            break
+        if measured[best].mean() > best_so_far.mean():
+            best_so_far = measured[best]
+        kept, weights = _weighing(candidates, smaller[best])
+    return kept, weights
+
+
+def _weighing(candidates: CandidateScores, places: list[int]) -> tuple[list[int], npt.NDArray[np.float64]]:
+    """Fit the weights of some branches, and leave out those that get none."""
+    weights = candidates.fit_weights(places, None)
+    return [place for place, weight in zip(places, weights, strict=True) if weight > 0], weights[weights > 0]

@@ -1,0 +1,106 @@
+"""Spectra: eigenvalues and item vectors of a graph's weighted interactions, shared by the filters that need them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_search.closed_form.incidence import Incidence
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.spectral import truncated_svd
+
+_KEPT = 3
+"""Decompositions held at a time: each is (I, rank) floats, 84 MB for 512 columns of Gowalla's 41 thousand items."""
+
+_STEP = 512
+"""Decompositions are of a multiple of so many columns. A randomised decomposition's leading columns depend a little on
+how many were asked for: this way a filter is one model by its rank alone, whatever else a study or a blend asks for,
+and small catalogues are decomposed exactly. 512 columns of Gowalla take 3 s."""
+
+_NOISE = 1e-5
+"""Singular values below this part of the largest are rounding errors of a float32 decomposition."""
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Leading eigenpairs of the item-item operator ``X^T X`` of the weighted interactions X.
+
+    Attributes
+    ----------
+    eigenvalues : (r,) float64
+        Descending, above 0.
+    vectors : (I, r) float32
+        Orthonormal columns.
+    level : float
+        Mean of all I eigenvalues, which is the mean squared length of the columns of X: what a ridge is measured by.
+    """
+
+    eigenvalues: npt.NDArray[np.float64]
+    vectors: npt.NDArray[np.float32]
+    level: float
+
+
+class Spectra:
+    """Decompositions of one graph, made when first asked for; the last few are kept.
+
+    Filters that differ only in rank, response or strength share one: the leading columns of a larger rank are the
+    smaller one.
+
+    Parameters
+    ----------
+    graph
+        Of the fits.
+    seed
+        Of the randomised decomposition.
+    """
+
+    def __init__(self, graph: InteractionGraph, seed: int) -> None:
+        self.graph = graph
+        self.seed = seed
+        self._incidences: dict[str, Incidence] = {}
+        self._known: OrderedDict[tuple[float, float, str], tuple[int, Spectrum]] = OrderedDict()
+
+    def incidence(self, edges: str) -> Incidence:
+        """Give the interactions of the target event (``"target"``) or of every event (``"all"``)."""
+        if edges not in self._incidences:
+            chosen = self.graph.positives if edges == "target" else self.graph.edges
+            self._incidences[edges] = Incidence(chosen)
+        return self._incidences[edges]
+
+    def of(self, user_power: float, item_power: float, edges: str, rank: int) -> Spectrum:
+        """Decompose interactions weighed by powers of their degrees, or give what is known already.
+
+        Parameters
+        ----------
+        user_power, item_power
+            See :meth:`Incidence.weighted`.
+        edges
+            ``"target"`` or ``"all"``.
+        rank
+            At most so many eigenpairs; fewer where the matrix has no more.
+        """
+        key = (user_power, item_power, edges)
+        computed, spectrum = self._known.pop(key, (0, None))
+        if spectrum is None or computed < rank:
+            computed = _STEP * -(-rank // _STEP)
+            spectrum = None  # a smaller one is let go before the larger is made
+            spectrum = self._decompose(user_power, item_power, edges, computed)
+        self._known[key] = (computed, spectrum)
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        leading = slice(0, min(rank, len(spectrum.eigenvalues)))
+        return replace(spectrum, eigenvalues=spectrum.eigenvalues[leading], vectors=spectrum.vectors[:, leading])
+
+    def _decompose(self, user_power: float, item_power: float, edges: str, rank: int) -> Spectrum:
+        while len(self._known) >= _KEPT:
+            self._known.popitem(last=False)
+        matrix = self.incidence(edges).weighted(user_power, item_power)
+        _, values, right = truncated_svd(matrix, rank, self.seed)
+        singular = values.numpy().astype(np.float64)
+        # What lies in the null space moves no user of the fit, but would move newcomers at random.
+        kept = max(int((singular > _NOISE * singular[0]).sum()), 1)
+        level = float(np.square(matrix.values, dtype=np.float64).sum()) / matrix.pattern.num_columns
+        return Spectrum(singular[:kept] ** 2, np.ascontiguousarray(right.numpy()[:, :kept]), level)

@@ -1,0 +1,248 @@
+"""What a training will cost, before it starts: seconds per epoch and memory, from counts and a short calibration."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.memory import available_bytes, resident_bytes, reuse_freed_memory
+from gnas_search.model import is_polynomial
+from gnas_search.objective import LOSSES, batches, users_per_batch
+from gnas_search.objective.contrast import HELD_BYTES
+from gnas_search.operators import numba_products
+from gnas_search.operators.pattern import CsrPattern
+from gnas_serve.errors import ConfigError
+
+_FLOAT = 4  # bytes
+_SAMPLED_ENTRIES = 1 << 19  # timed per kernel and direction
+_TIMED_USERS = 256  # whose losses are timed
+_TIMED_ITEMS = 1 << 14  # over which they are
+_TIMED_ROWS = 1 << 16  # of dense arithmetic
+_REPEATS = 5  # the median counts
+_RUNTIME_BYTES = 150 << 20  # compiled kernels, the optimiser's code, stacks of threads
+
+_SPARSE_PASSES = {
+    "gat": {"multiply": 2, "entry_products": 2},
+    "gcn": {"multiply": 2},
+    "lightgcn": {"multiply": 2},
+    "sage_max": {"maximum": 2},
+    "sage_mean": {"multiply": 2},
+    "skip": {},
+}
+"""Passes over the edges, forward and backward, by operator; attention's own loops count as an ``entry_products``."""
+
+_WEIGHTS = {"gat": 1, "gcn": 1, "lightgcn": 0, "sage_max": 3, "sage_mean": 2, "skip": 0}
+"""Matrices that the nodes' vectors are multiplied with."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The expected cost of a training.
+
+    Attributes
+    ----------
+    epoch_s
+        Seconds per epoch, validation excluded.
+    peak_bytes
+        Most memory of the whole process.
+    """
+
+    epoch_s: float
+    peak_bytes: int
+
+
+def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
+    """Forecast a training on this machine's CPU, from counts and kernels timed for about a second.
+
+    The kernels run over a sample of the graph's own entries and tables of their real size: a table that does not fit
+    the cache makes a propagation several times slower per entry.
+
+    Parameters
+    ----------
+    spec
+        What would be trained.
+    graph
+        What it would be trained on.
+    """
+    spec = spec.canonical()
+    reuse_freed_memory()
+    needed = resident_bytes() + needed_bytes(spec, graph)
+    rng = np.random.default_rng(0)
+    positives = graph.positives
+    num_users = int(np.count_nonzero(np.diff(positives.indptr)))
+    size = users_per_batch(num_users, spec.batch_size)
+    step_s = _messages_s(spec, graph, rng) + _dense_s(spec, graph)
+    fixed_s, user_s = _loss_s(spec, positives, rng)
+    num_batches = -(-num_users // size)
+    return Forecast(num_batches * (step_s + fixed_s) + num_users * user_s, needed)
+
+
+def needed_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
+    """Count the memory that training takes on top of what the process holds now, the graph included."""
+    spec = spec.canonical()
+    edges = graph.edges if spec.edges == "all" else graph.positives
+    vectors = (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
+    item_vectors = graph.num_items * spec.embedding_dim * _FLOAT
+    adjacency = 2 * edges.nnz * 2 * _FLOAT  # columns and values, both directions
+    parts = len(spec.layers) + 1 if spec.combination == "concat" else 1
+    if is_polynomial(spec):
+        # Embeddings, both moments, their gradient and initial values; the refined vectors, the last message and its
+        # rounded copy; the gradient of the refined vectors and of its parts.
+        held = 5 + 3 + 2
+    else:
+        adjacency *= 2  # transposed, and the order of its entries
+        held = 4 + 4 * max(1, len(spec.layers)) + 2 * parts
+        adjacency += sum(2 * edges.nnz * 4 * _FLOAT for name in spec.layers if name == "gat")
+    compared = {"softmax": graph.num_items, "sampled_softmax": min(spec.num_negatives, graph.num_items), "bpr": 0}
+    users = users_per_batch(graph.num_users, spec.batch_size)
+    exponentials = min(2 * HELD_BYTES, 2 * users * compared[spec.loss] * _FLOAT)
+    positives = graph.positives.nnz * users // max(1, graph.num_users)
+    batch = 6 * users * parts * spec.embedding_dim * _FLOAT + positives * 40
+    return int(_RUNTIME_BYTES + adjacency + held * vectors + 6 * parts * item_vectors + exponentials + batch)
+
+
+def check_memory(spec: ArchitectureSpec, graph: InteractionGraph, *, available: int | None = None) -> None:
+    """Refuse a training that would not fit into memory, before anything is allocated for it.
+
+    Parameters
+    ----------
+    spec, graph
+        What would be trained on what.
+    available
+        Bytes that may be taken; by default :func:`~gnas_search.memory.available_bytes`, a container's limit included.
+        Nothing is refused where the system does not say.
+
+    Raises
+    ------
+    ConfigError
+        With code ``"too_large"``, naming what is needed, what there is, and what to lower.
+    """
+    if available is None:
+        available = available_bytes()
+    needed = needed_bytes(spec, graph)
+    if available is None or needed <= available:
+        return
+    smaller = [f"embedding_dim (now {spec.embedding_dim})"]
+    if spec.layers and not is_polynomial(spec):
+        smaller.append("the number of layers, or use lightgcn layers, which keep less")
+    if spec.loss == "softmax":
+        smaller.append("the loss to sampled_softmax")
+    raise ConfigError(
+        f"training needs about {_gib(needed)} of memory for {graph.num_users:,} users, {graph.num_items:,} items and "
+        f"{graph.positives.nnz:,} interactions; {_gib(available)} are available",
+        hint=f"lower {', or '.join(smaller)}; or give the process more memory",
+        code="too_large",
+    )
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 30):.1f} GiB"
+
+
+def _timed(run: Callable[[], object]) -> float:
+    seconds = []
+    run()  # compiles, and touches fresh memory
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds))
+
+
+def _messages_s(spec: ArchitectureSpec, graph: InteractionGraph, rng: np.random.Generator) -> float:
+    """Time the sparse products of one step: every edge in both directions, forward and backward."""
+    edges = graph.edges if spec.edges == "all" else graph.positives
+    passes = [_SPARSE_PASSES[name] for name in spec.layers]
+    if edges.nnz == 0 or not any(passes):
+        return 0.0
+    kernels = {kernel for one in passes for kernel in one}
+    total = 0.0
+    for pattern in _sampled_directions(edges, rng):
+        seconds = _kernel_seconds(kernels, pattern, spec)
+        share = edges.nnz / len(pattern.indices)
+        total += share * sum(count * seconds[kernel] for one in passes for kernel, count in one.items())
+    return total
+
+
+def _sampled_directions(edges: sp.csr_matrix, rng: np.random.Generator) -> tuple[CsrPattern, CsrPattern]:
+    """Draw entries as rows of users over all items, and as rows of items over all users."""
+    num_users, num_items = edges.shape
+    drawn = np.sort(rng.integers(0, edges.nnz, min(_SAMPLED_ENTRIES, edges.nnz)))
+    users = (np.searchsorted(edges.indptr, drawn, side="right") - 1).astype(np.int32)
+    return (
+        _rows_of(edges.indices[drawn], num_items, edges.nnz / num_users),
+        _rows_of(rng.permutation(users), num_users, edges.nnz / num_items),
+    )
+
+
+def _rows_of(columns: npt.NDArray[np.int32], num_columns: int, length: float) -> CsrPattern:
+    ends = np.arange(0, len(columns), max(1, round(length)))
+    return CsrPattern(np.append(ends, len(columns)), columns, num_columns)
+
+
+def _kernel_seconds(kernels: set[str], pattern: CsrPattern, spec: ArchitectureSpec) -> dict[str, float]:
+    dim = spec.embedding_dim
+    table, rows = torch.rand((pattern.num_columns, dim)), torch.rand((pattern.num_rows, dim))
+    values = torch.rand(len(pattern.indices))
+    if is_polynomial(spec):  # the rounding of the table is dense arithmetic, and timed there
+        rounded = table.bfloat16()
+        run: Callable[[], Tensor] = lambda: numba_products.accumulate(pattern, values, rounded, 1.0, rows, 1.0)  # noqa: E731
+    else:
+        run = lambda: numba_products.multiply(pattern, values, table)  # noqa: E731
+    runs: dict[str, Callable[[], object]] = {
+        "multiply": run,
+        "entry_products": lambda: numba_products.entry_products(pattern, rows, table),
+        "maximum": lambda: numba_products.maximum(pattern, table),
+    }
+    return {kernel: _timed(runs[kernel]) for kernel in sorted(kernels)}
+
+
+def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
+    """Time the arithmetic on every node's vector in one step: weights, activations, the optimiser."""
+    num_nodes, dim = graph.num_users + graph.num_items, spec.embedding_dim
+    rows = min(num_nodes, _TIMED_ROWS)
+    one, other = torch.rand((rows, dim)), torch.rand((rows, dim))
+    added = _timed(lambda: torch.add(one, other)) * num_nodes / rows
+    weights = sum(_WEIGHTS[name] for name in spec.layers)
+    multiplied = _timed(lambda: one @ torch.eye(dim)) * num_nodes / rows if weights else 0.0
+    parameter = torch.nn.Parameter(one.clone())
+    parameter.grad = other
+    optimizer = torch.optim.AdamW([parameter], lr=1e-3, fused=True)
+    stepped = _timed(optimizer.step) * num_nodes / rows
+    # A linear layer rounds its messages, forward and backward; others add and activate several arrays each.
+    per_layer = 1 if is_polynomial(spec) else 5
+    return stepped + 3 * weights * multiplied + (2 + 2 * per_layer * len(spec.layers)) * added
+
+
+def _loss_s(spec: ArchitectureSpec, positives: sp.csr_matrix, rng: np.random.Generator) -> tuple[float, float]:
+    """Time the loss and its gradient: seconds per batch, whatever its size, and seconds per user."""
+    num_items = positives.shape[1]
+    parts = len(spec.layers) + 1 if spec.combination == "concat" else 1
+    table = torch.rand((min(num_items, _TIMED_ROWS), spec.embedding_dim * parts)).requires_grad_()
+    item_s = _timed(lambda: normalize(table, dim=1).sum().backward()) * num_items / len(table)  # type: ignore[no-untyped-call]
+    # Per user: over as much of the catalogue as is quickly done. A full softmax grows with the rest of it.
+    some = positives[rng.integers(0, positives.shape[0], 4 * _TIMED_USERS)]
+    timed = min(len(table), max(_TIMED_ITEMS, 2 * spec.num_negatives if spec.loss == "sampled_softmax" else 0))
+    folded = sp.csr_matrix((some.data, some.indices % timed, some.indptr), shape=(some.shape[0], timed))
+    batch = next(batches(folded, _TIMED_USERS, rng), None)
+    if batch is None:
+        return item_s, 0.0
+    users = normalize(torch.rand((len(batch.users), table.shape[1])), dim=1).requires_grad_()
+    items = normalize(table.detach()[:timed], dim=1).requires_grad_()
+
+    def step() -> None:
+        users.grad = items.grad = None
+        LOSSES[spec.loss](users, items, batch, spec, rng).backward()  # type: ignore[no-untyped-call]
+
+    growth = num_items / timed if spec.loss == "softmax" else 1.0
+    return item_s, _timed(step) * growth / len(batch.users)

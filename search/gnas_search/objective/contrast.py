@@ -1,0 +1,160 @@
+"""Softmax of each positive against the other items: all of them, or some sampled for the whole batch."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.objective.minibatch import Batch
+from gnas_search.operators.spmm import entry_products
+
+HELD_BYTES = 1 << 27
+"""Of exponentials held at a time: those of 1,024 users and 65,536 items in bfloat16."""
+
+_SAFE_LOGIT = 60.0
+"""Logits known to be no larger need no shift: 10^11 times exp(60) is a float32."""
+
+
+_SUMMED_ROWS = 64
+
+
+@cache
+def fast_bfloat16() -> bool:
+    """Say whether this processor multiplies bfloat16 matrices in hardware.
+
+    Where it does (AVX512-BF16, AMX), the gradient over 40,981 items for 1,024 users of 128 dimensions takes 87 ms in
+    bfloat16 and 245 ms in float32 on two cores.
+    """
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+class _Contrast(torch.autograd.Function):
+    """The loss of given positive scores against exponentials of ``users @ items.T``, some entries left out.
+
+    The gradient is computed along with the loss, while a block's exponentials are at hand: no logit is computed twice
+    and never are more than a block's held.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        scores: Tensor,
+        users: Tensor,
+        items: Tensor,
+        batch: Batch,
+        left_out: Tensor,
+        correction: float,
+        low: bool,
+    ) -> Tensor:
+        dtype = torch.bfloat16 if low else torch.float32
+        queries, keys = users.to(dtype), items.to(dtype)
+        rows, bounds = batch.positives.rows.to(users.device), batch.positives.indptr
+        left_out_bounds = torch.searchsorted(left_out[0], torch.arange(len(users) + 1, device=users.device)).tolist()
+        by_score, by_user, by_item = torch.empty_like(scores), torch.empty_like(users), torch.zeros_like(items)
+        loss = torch.zeros((), device=users.device)
+        size = max(1, HELD_BYTES // (len(items) * keys.itemsize))
+        for start in range(0, len(users), size):
+            stop = min(start + size, len(users))
+            entries, omitted = slice(bounds[start], bounds[stop]), slice(left_out_bounds[start], left_out_bounds[stop])
+            powers = queries[start:stop] @ keys.T  # (s, n) logits
+            shift = torch.zeros((), device=users.device) if low else powers.amax(dim=1).float()
+            powers = (powers if low else powers.sub_(shift[:, None])).exp_()
+            powers[left_out[0, omitted] - start, left_out[1, omitted]] = 0.0
+            # Some rows at a time: torch first writes a float32 copy of all that it is given.
+            parts = [part.sum(dim=1, dtype=torch.float32) for part in torch.split(powers, _SUMMED_ROWS)]
+            sums = torch.cat(parts).clamp_min_(torch.finfo(torch.float32).tiny)
+            local = rows[entries] - start
+            margins = (sums.log() + shift + correction).index_select(0, local) - scores[entries]
+            loss += (batch.weights[entries] * softplus(margins)).sum()
+            pull = batch.weights[entries] * margins.sigmoid()
+            by_score[entries] = -pull
+            push = torch.zeros_like(sums).index_add_(0, local, pull).div_(sums)[:, None]  # per unit of exponential
+            torch.mul(powers @ keys, push, out=by_user[start:stop])
+            by_item += powers.T @ (queries[start:stop] * push).to(dtype)
+        ctx.save_for_backward(by_score, by_user, by_item)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        by_score, by_user, by_item = ctx.saved_tensors
+        scale = gradients[0]
+        return by_score * scale, by_user * scale, by_item * scale, None, None, None, None
+
+
+def softmax(users: Tensor, items: Tensor, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator) -> Tensor:  # noqa: ARG001  # nothing is drawn
+    """Compute the softmax loss of each positive against all items.
+
+    A user's own positives are no negatives of each other. Cosine scores, which the temperature bounds, are multiplied
+    in bfloat16 where the processor does that in hardware; positives are float32 always. Parameters as
+    :func:`sampled_softmax`.
+
+    It costs users times items. Against 4,096 sampled items on two cores: with 41,000 items (Gowalla, 128 dimensions) an
+    epoch takes 1.4 times as long, and two epochs give a better validation ndcg (.114) than seven of the sampled loss
+    (.113; seven of this .118); with 200,000 items 1.7 times, with 800,000 about 4 times: the sampled loss is for
+    catalogues beyond some 300,000.
+    """
+    pattern = batch.positives
+    left_out = np.stack([pattern.rows.numpy(), pattern.indices.astype(np.int64)])
+    return _contrast(users, items, items, batch, spec, left_out, 0.0)
+
+
+def sampled_softmax(
+    users: Tensor, items: Tensor, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator
+) -> Tensor:
+    """Compute the softmax loss of each positive against items sampled uniformly for the whole batch.
+
+    The sampled sum is scaled by I / sampled to estimate the full one; with ``num_negatives >= I`` it is the full one.
+
+    Parameters
+    ----------
+    users : (b, d)
+        Vectors of the batch's users.
+    items : (I, d)
+        Vectors of all items.
+    batch, spec, rng
+        The positives, the temperature and number of negatives, and what draws them.
+
+    Returns
+    -------
+    () scalar
+
+    References
+    ----------
+    Wu, J. et al. (2024). On the effectiveness of sampled softmax loss for item recommendation. TOIS 42(4).
+    """
+    # Differs from Wu et al.: other positives of the user do not stand in the denominator.
+    num_items = items.shape[0]
+    if spec.num_negatives >= num_items:
+        return softmax(users, items, batch, spec, rng)
+    chosen = rng.choice(num_items, spec.num_negatives, replace=False)
+    slot_of = np.full(num_items, -1, dtype=np.int64)
+    slot_of[chosen] = np.arange(len(chosen))
+    slots = slot_of[batch.positives.indices]
+    left_out = np.stack([batch.positives.rows.numpy()[slots >= 0], slots[slots >= 0]])
+    candidates = items.index_select(0, torch.from_numpy(chosen).to(items.device))
+    return _contrast(users, items, candidates, batch, spec, left_out, math.log(num_items / spec.num_negatives))
+
+
+def _contrast(
+    users: Tensor,
+    items: Tensor,
+    candidates: Tensor,
+    batch: Batch,
+    spec: ArchitectureSpec,
+    left_out: np.ndarray[Any, np.dtype[np.int64]],
+    correction: float,
+) -> Tensor:
+    bounded = spec.scorer == "cosine" and 1.0 / spec.temperature <= _SAFE_LOGIT
+    low = bounded and (users.is_cuda or fast_bfloat16())
+    queries = users / spec.temperature
+    scores = entry_products(batch.positives, queries, items)
+    omitted = torch.from_numpy(left_out).to(users.device)
+    return cast(Tensor, _Contrast.apply(scores, queries, candidates, batch, omitted, correction, low))  # type: ignore[no-untyped-call]

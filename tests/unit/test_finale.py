@@ -1,0 +1,215 @@
+"""The end of a search: the best models of each kind are blended once, and again where one of them is beaten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset, small_space, toy_fit
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec
+from gnas_search.evaluate import validation_of
+from gnas_search.space import SearchSpace
+from gnas_search.specs import BlendSpec, kind_of
+from gnas_search.study import Study, leaderboard, status
+from gnas_search.study.finale import COMPRESSED_DIMS, blend_best, scan_us
+from gnas_search.study.kept import KeptModel
+
+MODELS = "models"
+NARROW = (ArchitectureSpec(layers=("gcn",)), FilterSpec(rank=8))
+"""Models whose blend has few columns, and no two hops."""
+
+
+def kept_files(folder: Path) -> list[str]:
+    return sorted(path.stem for path in (folder / MODELS).iterdir())
+
+
+def models_of(study: Study) -> dict[str, Any]:
+    """Give the best model of each kind, baselines included, as the driver should choose them."""
+    every = [(baseline.measured.ndcg.value, baseline.spec) for baseline in study.baselines]
+    every += [(found.ndcg.value, trial.spec) for trial, found in study.ranking if trial.spec is not None]
+    best: dict[str, Any] = {}
+    for _, spec in sorted(every, key=lambda pair: pair[0]):
+        best[kind_of(spec)] = spec
+    return best
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return go(tmp_path_factory.mktemp("studies") / "study", trials=4)
+
+
+class TestBlend:
+    def test_the_best_of_each_kind_and_its_compressed_form_are_recorded(self, study: Study) -> None:
+        whole, short = study.blends
+        assert whole.spec.dims is None
+        assert short.spec == BlendSpec(whole.spec.shares, COMPRESSED_DIMS)
+        best = models_of(study)
+        assert {kind_of(share.spec) for share in whole.spec.shares} >= {"two-hop", "gnn"}
+        assert all(share.spec == best[kind_of(share.spec)] for share in whole.spec.shares)
+        assert all(share.weight > 0 for share in whole.spec.shares)
+        assert whole.loss == 0.0
+        assert short.loss == pytest.approx(short.measured.ndcg.value / whole.measured.ndcg.value - 1)
+        assert whole.scan_us > 0
+        assert short.scan_us > 0
+        for record in (whole, short):
+            assert study.per_user(record.key).ndcg.mean() == pytest.approx(record.measured.ndcg.value, abs=1e-6)
+
+    def test_it_is_the_blend_of_the_fits_that_the_slot_gave(self, study: Study) -> None:
+        dataset = make_dataset()
+        validation = validation_of(dataset)
+        models = {kind: (spec, toy_fit(spec).branches[0]) for kind, spec in models_of(study).items()}
+        found = blend_best(
+            {kind: models[kind] for kind in sorted(models)},  # a blend has one key, whatever was found first
+            dataset.selection,
+            validation,
+            seed=0,
+            epochs=1,
+        )
+        for one, record in zip(found, study.blends, strict=True):
+            assert one.record.key == record.key
+            np.testing.assert_allclose(one.metrics.ndcg, study.per_user(record.key).ndcg, atol=1e-6)
+
+    def test_it_stands_on_the_leaderboard_and_can_be_the_verdict(self, study: Study, tmp_path: Path) -> None:
+        rows = [row for row in leaderboard(study)["rows"] if row["kind"] == "blend"]
+        assert [row["name"] for row in rows] == [record.key for record in study.blends]
+        assert rows[1]["remark"].startswith(f"{study.blends[1].loss:+.1%}, ")
+        assert [row["kind"] for row in leaderboard(study)["rows"]][3:5] == ["blend", "blend"]
+        weak = go(tmp_path / "study", trials=4, slot=ToySlot(level=0.5))
+        assert weak.verdict.kind == "blend"
+        assert weak.pick("verdict") == weak.blends[0].spec
+        best = max(weak.blends, key=lambda record: record.measured.ndcg.value)
+        assert status(weak)["best"] == {"name": best.key, "value": weak.best}
+
+    def test_a_narrow_blend_is_not_compressed(self) -> None:
+        dataset = make_dataset()
+        best = {kind_of(spec): (spec, toy_fit(spec).branches[0]) for spec in NARROW}
+        found = blend_best(best, dataset.selection, validation_of(dataset), seed=0, epochs=1)
+        assert [one.record.spec.dims for one in found] == [None]
+
+    def test_scanning_is_timed_for_one_user_at_a_time(self) -> None:
+        dataset = make_dataset()
+        asked: list[int] = []
+        fit = toy_fit(NARROW[0])
+
+        class Counting:
+            def score_rows(self, histories: Any) -> Callable[[Any], Any]:
+                score = fit.score_rows(histories)
+                return lambda rows: (asked.append(len(rows)), score(rows))[1]
+
+        assert scan_us(Counting(), dataset.selection.positives, validation_of(dataset).users) > 0  # type: ignore[arg-type]
+        assert set(asked) == {1}
+        assert len(asked) > 5
+
+
+class TestResumption:
+    def test_nothing_new_is_nothing_to_blend(self, tmp_path: Path) -> None:
+        before = go(tmp_path / "study", trials=4).blends
+        watcher, slot = Ledger(), ToySlot()
+        again = go(tmp_path / "study", trials=4, watcher=watcher, slot=slot)
+        assert (watcher.blends, slot.jobs, slot.fitted) == ([], [], [])
+        assert again.blends == before
+
+    def test_a_trial_that_is_no_better_leaves_the_blend_alone(self, tmp_path: Path) -> None:
+        """The first of twelve networks is one of the best; what comes later is worse or equal."""
+        space = SearchSpace.from_json(
+            {**SMALL, "start": [{"layers": ["gcn"], "embedding_dim": 16}, {"layers": ["gcn", "gcn"]}], "fixed": {}}
+            | {"genes": {**SMALL["genes"], "embedding_dim": [16, 64]}}
+        )
+        before = go(tmp_path / "study", trials=1, space=space).blends
+        watcher = Ledger()
+        again = go(tmp_path / "study", trials=2, watcher=watcher)
+        assert len(keys(again)) == 2
+        assert watcher.blends == []
+        assert again.blends == before
+
+    def test_a_better_part_makes_it_anew(self, tmp_path: Path) -> None:
+        space = SearchSpace.from_json(
+            {**SMALL, "start": [{"layers": ["gcn", "gcn"], "embedding_dim": 16}, {"layers": ["gcn"]}]}
+            | {"genes": {**SMALL["genes"], "embedding_dim": [16, 64]}}
+        )
+        before = [share.spec for share in go(tmp_path / "study", trials=1, space=space).blends[0].spec.shares]
+        watcher = Ledger()
+        again = go(tmp_path / "study", trials=2, watcher=watcher)
+        best = again.best_of("gnn")
+        assert best is not None
+        assert best.number == 1
+        assert len(watcher.blends) == 1
+        assert best.spec in [share.spec for share in again.blends[0].spec.shares]
+        assert best.spec not in before
+        assert watcher.blends[0] == tuple(record.key for record in again.blends)
+        assert leaderboard(again)["verdict"] is not None
+
+    def test_stopped_in_the_middle_of_blending_it_is_made_by_the_next_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = go(tmp_path / "whole", trials=4)
+        with monkeypatch.context() as patched:
+            patched.setattr("gnas_search.study.driver.blend_best", lambda *_, **__: interrupt())
+            with pytest.raises(KeyboardInterrupt):
+                go(tmp_path / "study", trials=4)
+        assert Study.load(tmp_path / "study").blends == ()
+        again = go(tmp_path / "study", trials=4)
+        assert [record.spec for record in again.blends] == [record.spec for record in whole.blends]
+
+
+class TestKeptModel:
+    def test_the_best_network_is_kept_and_not_trained_again(self, tmp_path: Path) -> None:
+        slot = ToySlot()
+        study = go(tmp_path / "study", trials=8, slot=slot)
+        best = study.best_of("gnn")
+        assert best is not None
+        assert kept_files(study.folder) == [best.key]
+        assert best.key not in slot.fitted
+        assert len(slot.fitted) == 3  # closed forms are quick to make again
+        kept = KeptModel(study.folder).find(best.key)
+        assert kept is not None
+        np.testing.assert_array_equal(kept.user_vectors, toy_fit(best.spec).user_vectors)  # type: ignore[arg-type]
+        assert (kept.branches[0].facts.name, kept.epochs) == (best.key, 1)
+        assert KeptModel(study.folder).find("gnn-0000000000") is None
+
+    @pytest.mark.parametrize("damage", [b"", b"\x05", b"\xff" * 64, None])
+    def test_damaged_or_gone_it_is_made_again(self, tmp_path: Path, damage: bytes | None) -> None:
+        folder = tmp_path / "study"
+        networks = small_space().to_json()
+        first = go(folder, trials=1, space=SearchSpace.from_json(networks))
+        key, before = first.trials[0].key, [record.spec for record in first.blends]
+        (path,) = (folder / MODELS).iterdir()
+        whole = path.read_bytes()
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage or whole[: len(whole) // 2])
+        assert KeptModel(folder).find(key) is None
+        journal = folder / "journal.log"
+        journal.write_bytes(b"".join(line for line in journal.read_bytes().splitlines(True) if b'"blend' not in line))
+        slot = ToySlot()
+        again = go(folder, trials=1, slot=slot)
+        assert key in slot.fitted
+        assert [record.spec for record in again.blends] == before
+
+    def test_another_model_takes_its_place(self, tmp_path: Path) -> None:
+        kept = KeptModel(tmp_path)
+        kept.keep("gnn-a", toy_fit(NARROW[0]))
+        kept.keep("gnn-b", toy_fit(NARROW[1]))
+        assert kept_files(tmp_path) == ["gnn-b"]
+        found = kept.find("gnn-b")
+        assert found is not None
+        assert found.branches[0].fold_in is not None
+
+    def test_a_disk_that_is_full_leaves_the_model_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        kept = KeptModel(tmp_path)
+        kept.keep("gnn-a", toy_fit(NARROW[0]))
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", full)
+            with pytest.raises(OSError, match="No space left"):
+                kept.keep("gnn-b", toy_fit(NARROW[0]))
+        assert kept_files(tmp_path) == ["gnn-a"]

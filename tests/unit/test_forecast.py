@@ -1,0 +1,83 @@
+"""A forecast grows as training does, is near what training takes, and refuses what cannot fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gnas_search.architecture import LOSSES, OPERATOR_NAMES, ArchitectureSpec
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.forecast import check_memory, forecast, needed_bytes
+from gnas_search.trainer import Trainer
+from gnas_serve.errors import ConfigError
+
+SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)
+
+
+def _graph(num_users: int, num_items: int, per_user: int = 10) -> InteractionGraph:
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(num_users), per_user)
+    matrix = sp.csr_matrix(
+        (np.ones(len(users), np.float32), (users, rng.integers(0, num_items, len(users)))), shape=(num_users, num_items)
+    )
+    matrix.data[:] = 1.0
+    return InteractionGraph(matrix, matrix)
+
+
+@pytest.fixture(scope="module")
+def graph() -> InteractionGraph:
+    return _graph(4000, 3000)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_within_a_small_factor_of_what_is_measured(loss: str, graph: InteractionGraph) -> None:
+    """Only a factor here: the test's machine is small, shared and briefly measured; tests/bench/growth.py says more."""
+    spec = replace(SPEC, loss=loss)
+    expected = forecast(spec, graph)
+    trainer = Trainer(spec, graph, seed=0)
+    measured = []
+    for _ in range(3):
+        trainer.advance(1)
+        measured.append(trainer.epoch_s)
+    assert min(measured) / 20 < expected.epoch_s < max(measured) * 20
+    assert trainer.peak_bytes / 3 < expected.peak_bytes < trainer.peak_bytes * 3
+
+
+@pytest.mark.parametrize("operator", OPERATOR_NAMES)
+@pytest.mark.parametrize("combination", ["mean", "concat"])
+def test_every_architecture_has_one(operator: str, combination: str, graph: InteractionGraph) -> None:
+    spec = replace(SPEC, layers=(operator,), combination=combination, include_input=True)
+    found = forecast(spec, graph)
+    assert found.epoch_s > 0
+    assert found.peak_bytes > needed_bytes(spec, graph)
+
+
+def test_no_layers_no_interactions() -> None:
+    empty = sp.csr_matrix((5, 4), dtype=np.float32)
+    assert forecast(replace(SPEC, layers=()), InteractionGraph(empty, empty)).epoch_s == 0
+
+
+def test_memory_grows_with_what_is_held(graph: InteractionGraph) -> None:
+    least = needed_bytes(SPEC, graph)
+    assert needed_bytes(replace(SPEC, embedding_dim=64), graph) > least
+    assert needed_bytes(replace(SPEC, layers=("gat", "gcn")), graph) > needed_bytes(
+        replace(SPEC, layers=("gcn",)), graph
+    )
+    assert needed_bytes(replace(SPEC, loss="softmax"), graph) > least
+    assert needed_bytes(SPEC, _graph(8000, 3000)) > least
+
+
+def test_what_cannot_fit_is_refused_with_what_to_lower(graph: InteractionGraph) -> None:
+    check_memory(SPEC, graph)
+    check_memory(SPEC, graph, available=needed_bytes(SPEC, graph))
+    spec = replace(SPEC, layers=("gat",), loss="softmax")
+    with pytest.raises(
+        ConfigError, match=r"needs about 0\.\d GiB.* 4,000 users, 3,000 items.*; 0\.0 GiB are"
+    ) as caught:
+        check_memory(spec, graph, available=1 << 20)
+    assert caught.value.code == "too_large"
+    for lever in ("embedding_dim (now 32)", "lightgcn", "sampled_softmax"):
+        assert lever in caught.value.hint

@@ -1,0 +1,140 @@
+"""A study that was damaged on disk is refused with the file that is wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_study import go
+
+from gnas_search.study import Study, leaderboard
+from gnas_search.study.header import HEADER
+from gnas_search.study.journal import JOURNAL
+from gnas_search.study.metrics import metrics_path
+from gnas_serve.artifact.store import canonical_json
+from gnas_serve.errors import FormatVersionError, IntegrityError
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Search once; every test damages a copy."""
+    folder = tmp_path_factory.mktemp("studies") / "study"
+    go(folder, trials=4)
+    return folder
+
+
+class TestDamage:
+    @pytest.fixture
+    def folder(self, made: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(made, tmp_path / "study"))
+
+    def test_any_altered_byte_of_the_header(self, folder: Path) -> None:
+        raw = (folder / HEADER).read_bytes()
+        for position in range(0, len(raw), 97):
+            damaged = bytearray(raw)
+            damaged[position] ^= 1
+            (folder / HEADER).write_bytes(bytes(damaged))
+            with pytest.raises(IntegrityError):
+                Study.load(folder)
+
+    def test_a_truncated_header(self, folder: Path) -> None:
+        (folder / HEADER).write_bytes((folder / HEADER).read_bytes()[:50])
+        with pytest.raises(IntegrityError, match=r"study.json is unreadable"):
+            Study.load(folder)
+
+    def test_a_newer_format(self, folder: Path) -> None:
+        body = json.loads((folder / HEADER).read_bytes())
+        del body["digest"]
+        body["format_version"] = 2
+        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
+        (folder / HEADER).write_bytes(canonical_json(body))
+        with pytest.raises(FormatVersionError, match="newer than 1"):
+            Study.load(folder)
+
+    def test_a_journal_damaged_in_the_middle(self, folder: Path) -> None:
+        lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+        lines[3] = b"{]\n"
+        (folder / JOURNAL).write_bytes(b"".join(lines))
+        with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
+            Study.load(folder)
+
+    def test_metrics_that_are_missing_or_truncated(self, folder: Path) -> None:
+        path = metrics_path(folder, "item-knn")
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(IntegrityError, match=r"item-knn.npy is missing or damaged"):
+            _ = Study.load(folder).verdict
+        path.unlink()
+        with pytest.raises(IntegrityError, match=r"item-knn.npy is missing or damaged"):
+            leaderboard(Study.load(folder))
+
+    def test_metrics_with_any_bytes_cut_from_the_header(self, folder: Path) -> None:
+        path = metrics_path(folder, "item-knn")
+        raw = path.read_bytes()
+        for start in range(0, 128, 5):
+            for length in (1, 9, 40):
+                path.write_bytes(raw[:start] + raw[start + length :])
+                with pytest.raises(IntegrityError):
+                    _ = Study.load(folder).verdict
+
+    def test_metrics_of_other_users(self, folder: Path) -> None:
+        path = metrics_path(folder, "item-knn")
+        np.save(path, np.load(path)[:, 1:])
+        with pytest.raises(IntegrityError, match="different numbers of users"):
+            _ = Study.load(folder).verdict
+
+    def test_files_nested_too_deeply_and_a_folder_for_the_journal(self, folder: Path) -> None:
+        header = (folder / HEADER).read_bytes()
+        (folder / HEADER).write_text("[" * 100_000)
+        with pytest.raises(IntegrityError, match=r"study.json is unreadable"):
+            Study.load(folder)
+        (folder / HEADER).write_bytes(header)
+        (folder / JOURNAL).write_text("[" * 100_000 + "\n")
+        for call in (Study.load, lambda path: go(path, trials=5)):
+            with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
+                call(folder)
+        assert (folder / JOURNAL).stat().st_size == 100_001
+        (folder / JOURNAL).unlink()
+        (folder / JOURNAL).mkdir()
+        with pytest.raises(IntegrityError, match=r"journal.log is a folder"):
+            Study.load(folder)
+
+    @pytest.mark.parametrize("wrong", [None, 1.5, [], {}, "x"], ids=repr)
+    @pytest.mark.parametrize(
+        "field", ["data", "space", "seed", "format_version", "data.config", "data.config.split_seed"]
+    )
+    def test_a_header_of_wrong_types_with_its_right_digest(self, folder: Path, field: str, wrong: object) -> None:
+        body = json.loads((folder / HEADER).read_bytes())
+        del body["digest"]
+        *above, last = field.split(".")
+        inner = body
+        for name in above:
+            inner = inner[name]
+        inner[last] = wrong
+        body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
+        (folder / HEADER).write_bytes(canonical_json(body))
+        with pytest.raises(IntegrityError):
+            Study.load(folder)
+
+    @pytest.mark.parametrize(
+        ("attribute", "value", "said"),
+        [
+            ("baseline.svd", {"spec": {}}, "a baseline is unreadable"),
+            ("baseline.svd", [], "a baseline is unreadable"),
+            ("blends", [{"spec": {"kind": "gnn"}}], "a blend is unreadable"),
+            ("blends", [{"spec": 3}], "a blend is unreadable"),
+        ],
+    )
+    def test_a_record_of_a_model_that_is_unreadable(
+        self, folder: Path, attribute: str, value: object, said: str
+    ) -> None:
+        lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+        changed = [line for line in lines if attribute in line.get("user_attr", {})]
+        assert len(changed) == 1
+        changed[0]["user_attr"][attribute] = value
+        (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with pytest.raises(IntegrityError, match=said):
+            leaderboard(Study.load(folder))
