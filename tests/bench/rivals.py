@@ -43,9 +43,9 @@ class Bench:
     Attributes
     ----------
     data, work
-        The data folder, and one for all that is made.
+        The data folder, and one for all that is made: absolute.
     rivals_python
-        The interpreter that has the rivals.
+        The interpreter that has the rivals: absolute.
     seeds
         Of the searches and of the rivals' final fits.
     budget
@@ -56,7 +56,7 @@ class Bench:
 
     data: Path
     work: Path
-    rivals_python: str
+    rivals_python: Path
     rivals: Sequence[str]
     seeds: Sequence[int]
     budget: str
@@ -67,7 +67,8 @@ class Bench:
         # Threads that spin while they wait cost RecBole and OpenBLAS a multiple of their time on a busy machine.
         env = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
         started = time.time()
-        done = subprocess.run([str(part) for part in command], env=env, capture_output=True, text=True)
+        # RecBole leaves its logs where it runs.
+        done = subprocess.run([str(part) for part in command], env=env, cwd=self.work, capture_output=True, text=True)
         if done.returncode:
             sys.exit(f"{' '.join(str(part) for part in command)}\n{done.stderr[-4000:]}")
         return done.stdout, started
@@ -168,7 +169,7 @@ def compare(bench: Bench, split: str) -> dict[str, Any]:
 def main() -> None:
     default = Path(os.environ.get("GNAS_REAL_DATA", "../shared/data")) / "ml-100k"
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rivals-python", required=True, help="an interpreter that has the rivals")
+    options.add_argument("--rivals-python", type=Path, required=True, help="an interpreter that has the rivals")
     options.add_argument("--data", type=Path, default=default)
     options.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS)
     options.add_argument("--rivals", nargs="*", choices=RIVALS, default=RIVALS)
@@ -182,7 +183,7 @@ def main() -> None:
         bench = Bench(
             given.data.resolve(),
             Path(work),
-            given.rivals_python,
+            given.rivals_python.absolute(),  # not resolved: the link is what tells Python its environment
             given.rivals,
             given.seeds,
             given.budget,
