@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from search_world import Gnas, run
 
 from gnas_search.checkpoint import Checkpoint
-from gnas_serve.cli.app import main
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -32,25 +31,6 @@ OTHERS["blend"] = {
 }
 OTHERS["short"] = {**OTHERS["blend"], "dims": 24}
 TARGET = "purchase"
-
-Gnas = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def gnas(capsys: pytest.CaptureFixture[str]) -> Gnas:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = run(*arguments)
-        printed = capsys.readouterr()
-        return code, printed.out, " ".join(printed.err.split())
-
-    return call
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")

@@ -4,48 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from search_world import SPACE, TRIALS, Gnas, calling, rows, run, trials
+from search_world import SPACE, TRIALS, Gnas, rows, trials
 
 from gnas_search.data.sample import write_sample
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "shop"
-    write_sample(folder, num_users=150, num_items=80, seed=1)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("space") / "tiny.toml"
-    path.write_text(SPACE)
-    return path
-
-
-@pytest.fixture
-def gnas(capsys: pytest.CaptureFixture[str]) -> Gnas:
-    return calling(capsys)
-
-
-@pytest.fixture(scope="module")
-def made(shop: Path, space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study of two networks, two two-hop models and four filters; tests that change it take a copy."""
-    folder = tmp_path_factory.mktemp("studies") / "study"
-    assert run("search", shop, "--out", folder, "--space", space, "--trials", TRIALS) == 0
-    return folder
-
-
-@pytest.fixture
-def study(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "study"))
 
 
 class TestSearch:

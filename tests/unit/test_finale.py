@@ -16,7 +16,7 @@ from gnas_search.evaluate import validation_of
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BlendSpec, kind_of
 from gnas_search.study import Study, leaderboard, status
-from gnas_search.study.finale import COMPRESSED_DIMS, blend_best, scan_us
+from gnas_search.study.finale import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
 from gnas_search.study.kept import KeptModel
 
 MODELS = "models"
@@ -62,14 +62,10 @@ class TestBlend:
     def test_it_is_the_blend_of_the_fits_that_the_slot_gave(self, study: Study) -> None:
         dataset = make_dataset()
         validation = validation_of(dataset)
-        models = {kind: (spec, toy_fit(spec).branches[0]) for kind, spec in models_of(study).items()}
-        found = blend_best(
-            {kind: models[kind] for kind in sorted(models)},  # a blend has one key, whatever was found first
-            dataset.selection,
-            validation,
-            seed=0,
-            epochs=1,
-        )
+        best = models_of(study)
+        assert list(best_of_each_kind(study).items()) == sorted(best.items())  # one key, whatever was found first
+        fits = {kind: toy_fit(spec) for kind, spec in best.items()}
+        found = blend_models(dict(sorted(best.items())), fits, dataset.selection, validation, seed=0)
         for one, record in zip(found, study.blends, strict=True):
             assert one.record.key == record.key
             np.testing.assert_allclose(one.metrics.ndcg, study.per_user(record.key).ndcg, atol=1e-6)
@@ -87,8 +83,9 @@ class TestBlend:
 
     def test_a_narrow_blend_is_not_compressed(self) -> None:
         dataset = make_dataset()
-        best = {kind_of(spec): (spec, toy_fit(spec).branches[0]) for spec in NARROW}
-        found = blend_best(best, dataset.selection, validation_of(dataset), seed=0, epochs=1)
+        best = {kind_of(spec): spec for spec in NARROW}
+        fits = {kind: toy_fit(spec) for kind, spec in best.items()}
+        found = blend_models(best, fits, dataset.selection, validation_of(dataset), seed=0)
         assert [one.record.spec.dims for one in found] == [None]
 
     def test_scanning_is_timed_for_one_user_at_a_time(self) -> None:
@@ -149,7 +146,7 @@ class TestResumption:
     ) -> None:
         whole = go(tmp_path / "whole", trials=4)
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.driver.blend_best", lambda *_, **__: interrupt())
+            patched.setattr("gnas_search.study.driver.blend_models", lambda *_, **__: interrupt())
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=4)
         assert Study.load(tmp_path / "study").blends == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
@@ -12,7 +13,7 @@ from gnas_serve.errors import ConfigError, unknown_name
 
 
 @dataclass(frozen=True)
-class ClosedFormSpec:
+class ClosedFormSpec(ABC):
     """A model that is computed from the interactions at once: complete and hashable, as an ``ArchitectureSpec`` is.
 
     Attributes
@@ -32,9 +33,9 @@ class ClosedFormSpec:
         raw = json.dumps(self.canonical().to_json(), sort_keys=True)
         return f"{self.KIND}-" + hashlib.sha256(raw.encode()).hexdigest()[:10]
 
+    @abstractmethod
     def summary(self) -> str:
         """Describe the model in a few words, for tables."""
-        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, which names the family as ``kind``."""

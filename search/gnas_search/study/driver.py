@@ -21,8 +21,9 @@ from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.draws import Draws
-from gnas_search.study.finale import blend_best
+from gnas_search.study.finale import best_of_each_kind, blend_models
 from gnas_search.study.header import StudyHeader
+from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
 from gnas_search.study.kept import KeptModel
 from gnas_search.study.limits import Limits
@@ -89,9 +90,9 @@ def run(
     """
     header = StudyHeader.read(folder)
     validation = validation_of(dataset)
-    with storage_errors(folder), _writing(folder) as journal:
+    with storage_errors(folder), _writing(folder) as journal, SignalHold() as hold:
         chosen = slot if slot is not None else InlineSlot(dataset.selection, validation)
-        search = _Search(folder, header, journal, dataset, validation, chosen, watcher)
+        search = _Search(folder, header, journal, dataset, validation, chosen, watcher, hold)
         search.measure_baselines()
         search.recover()
         search.run(strategy if strategy is not None else header.strategy, search.leaving_time(limits))
@@ -121,8 +122,11 @@ class _Search:
         validation: Validation,
         slot: Slot,
         watcher: Watcher,
+        hold: SignalHold,
     ) -> None:
+        self._hold = hold
         self._folder = folder
+        self._header = header
         self._seed = header.seed
         self._space = header.space.restrict(dataset)
         self._journal = journal
@@ -138,7 +142,8 @@ class _Search:
             attribute = BASELINE_PREFIX + name
             if attribute in self._journal.user_attrs:
                 continue
-            found = measure_baseline(name, self._graph, self._validation, seed=self._seed)
+            with self._hold.released():
+                found = measure_baseline(name, self._graph, self._validation, seed=self._seed)
             measured = Measurement.of(
                 found.metrics, seed=self._seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
             )
@@ -164,7 +169,9 @@ class _Search:
         draws = Draws(self._journal, self._space, strategy_name, self._seed)
         if GNN in draws.families and self._space.families[GNN].starts:
             start = self._space.families[GNN].starts[0]
-            self._watcher.forecast_made(start, forecast(start, self._graph))
+            with self._hold.released():
+                expected = forecast(start, self._graph)
+            self._watcher.forecast_made(start, expected)
         repeats = dict.fromkeys(draws.families, 0)
         while True:
             known = draws.known()
@@ -189,26 +196,14 @@ class _Search:
 
     def blend_best(self) -> None:
         """Blend the best model of each kind, unless that was done already."""
-        study = Study.load(self._folder)
-        best: dict[str, tuple[float, str, BranchSpec]] = {}
-        models = [(baseline.key, baseline.spec, baseline.measured) for baseline in study.baselines]
-        models += [(trial.key, trial.spec, found) for trial, found in study.ranking if trial.spec is not None]
-        for key, spec, measured in models:
-            kind = kind_of(spec)
-            if measured.ndcg.value > best.get(kind, (0.0,))[0]:
-                best[kind] = (measured.ndcg.value, key, spec)
-        parts = sorted(key for _, key, _ in best.values())
+        best = best_of_each_kind(Study.load(self._folder))
+        parts = sorted(spec.key() for spec in best.values())
         if parts == self._journal.user_attrs.get(_BLENDED) or len(best) < 2:
             return
         self._watcher.blending()
-        fitted = {kind: (spec, self._fitted(spec)) for kind, (_, _, spec) in sorted(best.items())}
-        found = blend_best(
-            {kind: (spec, fit.branches[0]) for kind, (spec, fit) in fitted.items()},
-            self._graph,
-            self._validation,
-            seed=self._seed,
-            epochs=max(fit.epochs for _, fit in fitted.values()),
-        )
+        with self._hold.released():
+            fits = {kind: self._fitted(spec) for kind, spec in best.items()}
+            found = blend_models(best, fits, self._graph, self._validation, seed=self._seed)
         for one in found:
             save_metrics(self._folder, one.record.key, one.metrics)
         self._journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
@@ -231,10 +226,11 @@ class _Search:
     def _train(self, trial: optuna.trial.Trial, job: Job) -> bool:
         """Train one trial and tell the study; give False where the budget ended before anything was known of it."""
         try:
-            self._slot.start(job)
-            while self._slot.advance(self._watcher.epoch_ended):
-                pass
-            outcome = self._slot.result()
+            with self._hold.released():
+                self._slot.start(job)
+                while self._slot.advance(self._watcher.epoch_ended):
+                    pass
+                outcome = self._slot.result()
         except Exception as error:  # noqa: BLE001  # the trial boundary: whatever a trial does, the study goes on
             trial.set_user_attr(records.REASON, f"{type(error).__name__}: {error}")
             self._journal.tell(trial, state=TrialState.FAIL)
@@ -262,21 +258,13 @@ class _Search:
             history=tuple(asdict(epoch) for epoch in outcome.history),
             peak_bytes=outcome.peak_bytes,
         )
-        if kind_of(spec) == GNN and measured.ndcg.value > self._best_network():
+        best = Study(self._folder, self._header, self._journal).best_of(GNN)
+        highest = best.measured.ndcg.value if best is not None and best.measured is not None else -1.0
+        if kind_of(spec) == GNN and measured.ndcg.value > highest:
             self._kept.keep(spec.key(), outcome.fit)
         save_metrics(self._folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
-
-    def _best_network(self) -> float:
-        """Give the highest ndcg@20 of the networks told so far."""
-        trials = self._journal.get_trials(deepcopy=False)
-        told = [
-            trial.user_attrs[records.MEASURED]
-            for trial in trials
-            if records.MEASURED in trial.user_attrs and family_of(trial) == GNN
-        ]
-        return max((raw["ndcg"]["value"] for raw in told), default=-1.0)
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from

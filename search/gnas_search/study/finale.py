@@ -13,10 +13,11 @@ import scipy.sparse as sp
 from gnas_search.blend import blend, compress
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
-from gnas_search.fit import Branch, Fit
+from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
-from gnas_search.specs import BlendSpec, BranchSpec
+from gnas_search.specs import BlendSpec, BranchSpec, kind_of
 from gnas_search.study.records import BlendRecord, Measurement
+from gnas_search.study.study import Study
 
 COMPRESSED_DIMS = 128
 _SCANS = 15
@@ -30,32 +31,43 @@ class Found:
     metrics: UserMetrics
 
 
-def blend_best(
-    models: Mapping[str, tuple[BranchSpec, Branch]],
+def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
+    """Give the best model of each kind, baselines included, by kind in alphabetical order."""
+    found: list[tuple[BranchSpec | None, Measurement]] = [(one.spec, one.measured) for one in study.baselines]
+    found += [(trial.spec, measured) for trial, measured in study.ranking]
+    best: dict[str, tuple[float, BranchSpec]] = {}
+    for spec, measured in found:
+        if spec is not None and measured.ndcg.value > best.get(kind_of(spec), (0.0,))[0]:
+            best[kind_of(spec)] = (measured.ndcg.value, spec)
+    return {kind: spec for kind, (_, spec) in sorted(best.items())}
+
+
+def blend_models(
+    specs: Mapping[str, BranchSpec],
+    fits: Mapping[str, Fit],
     graph: InteractionGraph,
     validation: Validation,
     *,
     seed: int,
-    epochs: int,
 ) -> list[Found]:
     """Blend models, and compress the blend into one pair of vectors where it is wider.
 
     Parameters
     ----------
-    models
-        Kind to spec and fit: the best of each kind.
+    specs, fits
+        Of the best model of each kind; of a fit, the first branch is the model.
     graph, validation
         What they were fitted to and are compared by.
     seed
         Of everything drawn.
-    epochs
-        Of the network among them.
 
     Returns
     -------
     list of Found
         The blend, then its compressed form; empty where no blend pays.
     """
+    models = {kind: (spec, fits[kind].branches[0]) for kind, spec in specs.items()}
+    epochs = max(fit.epochs for fit in fits.values())
     blended = blend(models, graph, validation, seed=seed, epochs=epochs)
     if blended is None:
         return []
