@@ -41,19 +41,25 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def available_bytes(*, meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP) -> int | None:
+def available_bytes(
+    device: torch.device | str = "cpu", *, meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP
+) -> int | None:
     """Give the memory that may still be taken: the machine's, or what a container's limit leaves if that is less.
 
     Parameters
     ----------
+    device
+        A CUDA device: its own memory.
     meminfo, cgroup
-        Where Linux tells.
+        Where Linux tells of a CPU's.
 
     Returns
     -------
     int or None
         None where the system does not say.
     """
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
     found = [left for limit, used in _CGROUP_FILES if (left := _cgroup_left(cgroup / limit, cgroup / used)) is not None]
     try:
         lines = meminfo.read_text(encoding="ascii").splitlines()

@@ -16,9 +16,9 @@ from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation, validation_of
 from gnas_search.fit import Branch, Fit
 from gnas_search.forecast import check_memory
-from gnas_search.memory import peak_bytes
+from gnas_search.memory import available_bytes, peak_bytes
 from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec
-from gnas_search.trainer import Floats, Trainer
+from gnas_search.trainer import Floats, Trainer, default_device
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 
 __all__ = ["EpochResult", "Selected", "Trainer", "fit_selected", "train_checkpoint"]
@@ -142,9 +142,10 @@ def _train_network(
     deadline: float | None,
     limit_s: float | None,
 ) -> Selected:
-    check_memory(spec, graph)
+    device = default_device()
+    check_memory(spec, graph, available=available_bytes(device))
     limit = math.inf if limit_s is None else time.monotonic() + limit_s
-    trainer = Trainer(spec, graph, seed=seed)
+    trainer = Trainer(spec, graph, seed=seed, device=device)
     history: list[EpochResult] = []
     stopped: _Stopped = "epochs"
     best_epoch, best_vectors = 0, trainer.vectors()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gnas_search.memory import available_bytes, peak_bytes, resident_bytes
 
@@ -49,6 +50,16 @@ def test_the_peak_keeps_what_was_freed() -> None:
     peak = peak_bytes()
     del held
     assert peak_bytes() >= peak
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_a_device_has_its_own_memory() -> None:
+    before = available_bytes("cuda")
+    held = torch.zeros(64 * MIB, dtype=torch.uint8, device="cuda")
+    after = available_bytes("cuda")
+    assert before is not None
+    assert after is not None
+    assert before - after >= held.nbytes
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is told on Linux alone")
