@@ -15,21 +15,18 @@ from torch.nn.functional import normalize
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.memory import available_bytes, resident_bytes, reuse_freed_memory
+from gnas_search.footprint import network_bytes
+from gnas_search.memory import resident_bytes, reuse_freed_memory
 from gnas_search.model import is_polynomial
 from gnas_search.objective import LOSSES, batches, users_per_batch
-from gnas_search.objective.contrast import HELD_BYTES
 from gnas_search.operators import numba_products
 from gnas_search.operators.pattern import CsrPattern
-from gnas_serve.errors import ConfigError
 
-_FLOAT = 4  # bytes
 _SAMPLED_ENTRIES = 1 << 19  # timed per kernel and direction
 _TIMED_USERS = 256  # whose losses are timed
 _TIMED_ITEMS = 1 << 14  # over which they are
 _TIMED_ROWS = 1 << 16  # of dense arithmetic
 _REPEATS = 5  # the median counts
-_RUNTIME_BYTES = 150 << 20  # compiled kernels, the optimiser's code, stacks of threads
 
 _SPARSE_PASSES = {
     "gat": {"multiply": 2, "entry_products": 2},
@@ -76,7 +73,7 @@ def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
     """
     spec = spec.canonical()
     reuse_freed_memory()
-    needed = resident_bytes() + needed_bytes(spec, graph)
+    needed = resident_bytes() + network_bytes(spec, graph)
     rng = np.random.default_rng(0)
     positives = graph.positives
     num_users = int(np.count_nonzero(np.diff(positives.indptr)))
@@ -85,68 +82,6 @@ def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
     fixed_s, user_s = _loss_s(spec, positives, rng)
     num_batches = -(-num_users // size)
     return Forecast(num_batches * (step_s + fixed_s) + num_users * user_s, needed)
-
-
-def needed_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
-    """Count the memory that training takes on top of what the process holds now, the graph included."""
-    spec = spec.canonical()
-    edges = graph.edges if spec.edges == "all" else graph.positives
-    vectors = (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
-    item_vectors = graph.num_items * spec.embedding_dim * _FLOAT
-    adjacency = 2 * edges.nnz * 2 * _FLOAT  # columns and values, both directions
-    parts = len(spec.layers) + 1 if spec.combination == "concat" else 1
-    if is_polynomial(spec):
-        # Embeddings, both moments, their gradient and initial values; the refined vectors, the last message and its
-        # rounded copy; the gradient of the refined vectors and of its parts.
-        held = 5 + 3 + 2
-    else:
-        adjacency *= 2  # transposed, and the order of its entries
-        held = 4 + 4 * max(1, len(spec.layers)) + 2 * parts
-        adjacency += sum(2 * edges.nnz * 4 * _FLOAT for name in spec.layers if name == "gat")
-    compared = {"softmax": graph.num_items, "sampled_softmax": min(spec.num_negatives, graph.num_items), "bpr": 0}
-    users = users_per_batch(graph.num_users, spec.batch_size)
-    exponentials = min(2 * HELD_BYTES, 2 * users * compared[spec.loss] * _FLOAT)
-    positives = graph.positives.nnz * users // max(1, graph.num_users)
-    batch = 6 * users * parts * spec.embedding_dim * _FLOAT + positives * 40
-    return int(_RUNTIME_BYTES + adjacency + held * vectors + 6 * parts * item_vectors + exponentials + batch)
-
-
-def check_memory(spec: ArchitectureSpec, graph: InteractionGraph, *, available: int | None = None) -> None:
-    """Refuse a training that would not fit into memory, before anything is allocated for it.
-
-    Parameters
-    ----------
-    spec, graph
-        What would be trained on what.
-    available
-        Bytes that may be taken; by default :func:`~gnas_search.memory.available_bytes`, a container's limit included.
-        Nothing is refused where the system does not say.
-
-    Raises
-    ------
-    ConfigError
-        With code ``"too_large"``, naming what is needed, what there is, and what to lower.
-    """
-    if available is None:
-        available = available_bytes()
-    needed = needed_bytes(spec, graph)
-    if available is None or needed <= available:
-        return
-    smaller = [f"embedding_dim (now {spec.embedding_dim})"]
-    if spec.layers and not is_polynomial(spec):
-        smaller.append("the number of layers, or use lightgcn layers, which keep less")
-    if spec.loss == "softmax":
-        smaller.append("the loss to sampled_softmax")
-    raise ConfigError(
-        f"training needs about {_gib(needed)} of memory for {graph.num_users:,} users, {graph.num_items:,} items and "
-        f"{graph.positives.nnz:,} interactions; {_gib(available)} are available",
-        hint=f"lower {', or '.join(smaller)}; or give the process more memory",
-        code="too_large",
-    )
-
-
-def _gib(size_bytes: int) -> str:
-    return f"{size_bytes / (1 << 30):.1f} GiB"
 
 
 def _timed(run: Callable[[], object]) -> float:

@@ -65,8 +65,8 @@ def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tens
     reuse_freed_memory()
     kept = min(rank, num_users)
     width = min(kept + _OVERSAMPLING, num_users)
-    start = torch.randn((num_items, width), generator=torch.Generator().manual_seed(seed))
-    basis = _orthonormal(matrix.multiply(start))  # (U, width)
+    basis = torch.randn((num_items, width), generator=torch.Generator().manual_seed(seed))
+    basis = _orthonormal(matrix.multiply(basis))  # (U, width)
     for _ in range(_POWER_ITERATIONS):
         basis = _orthonormal(matrix.multiply(matrix.transposed.multiply(basis)))
     basis = _orthonormal(basis)  # a second pass: the first is exact but for the condition number squared
@@ -77,7 +77,7 @@ def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tens
         return (basis @ turned.T)[:, :kept].contiguous(), values[:kept], right[:, :kept].contiguous()
     mixed = mixed.flip(1)[:, :kept].contiguous()
     values = energies.flip(0)[:kept].sqrt()
-    return basis @ mixed, values, (projected @ mixed) / values
+    return basis @ mixed, values, (projected @ mixed).div_(values)
 
 
 def _orthonormal(vectors: Tensor) -> Tensor:

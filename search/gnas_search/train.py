@@ -15,7 +15,7 @@ from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, wi
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation, validation_of
 from gnas_search.fit import Branch, Fit
-from gnas_search.forecast import check_memory
+from gnas_search.footprint import check_memory
 from gnas_search.memory import available_bytes, peak_bytes
 from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec
 from gnas_search.trainer import Floats, Trainer, default_device
@@ -117,10 +117,11 @@ def fit_selected(
     Raises
     ------
     ConfigError
-        With code ``"too_large"``, if a network would not fit into memory.
+        With code ``"too_large"``, if the fit would not go into memory.
     """
     if isinstance(spec, ArchitectureSpec):
         return _train_network(spec, graph, validation, seed, on_epoch, deadline, limit_s)
+    check_memory(spec, graph)
     fit = Fit(_fit_closed(spec, graph, seed, spectra), 0)
     metrics = validation.score_with(fit.score_rows(graph.positives))
     return Selected(fit, 0, metrics, (), "", 0, peak_bytes())
@@ -218,7 +219,7 @@ def train_checkpoint(
     Raises
     ------
     ConfigError
-        With code ``"too_large"``, if a network would not fit into memory.
+        With code ``"too_large"``, if the fit would not go into memory.
     """
     spec = spec.canonical()
     validation = validation_of(dataset)

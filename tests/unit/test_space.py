@@ -188,27 +188,6 @@ def test_restrict_drops_edges_that_cannot_differ() -> None:
     assert whole.size() == sum(space.size() for space in whole.families.values())
 
 
-class TestTurns:
-    def turns(self, space: SearchSpace, *families: str, count: int = 8) -> list[str]:
-        return [space.next_family(drawn, families or space.families) for drawn in range(count)]
-
-    def test_a_round_has_two_filters_and_one_of_each_other(self) -> None:
-        space = SearchSpace.from_json({**TINY, **CLOSED})
-        assert self.turns(space) == ["filter", "two-hop", "filter", "gnn"] * 2
-
-    def test_a_family_that_is_not_searched_has_no_turn(self) -> None:
-        assert self.turns(SearchSpace.from_json(TINY)) == ["gnn"] * 8
-        both = SearchSpace.from_json({**TINY, "filter": CLOSED["filter"]})
-        assert self.turns(both, count=6) == ["filter", "filter", "gnn"] * 2
-        assert self.turns(SearchSpace.from_json(CLOSED), count=6) == ["filter", "two-hop", "filter"] * 2
-
-    def test_an_exhausted_family_leaves_its_turn_to_the_next(self) -> None:
-        space = SearchSpace.from_json({**TINY, **CLOSED})
-        assert self.turns(space, "filter", "gnn", count=4) == ["filter", "filter", "filter", "gnn"]
-        assert self.turns(space, "two-hop", "gnn", count=4) == ["two-hop", "two-hop", "gnn", "gnn"]
-        assert self.turns(space, "gnn") == ["gnn"] * 8
-
-
 def test_closed_forms_alone_are_a_space() -> None:
     space = SearchSpace.from_json(CLOSED)
     assert set(space.families) == {"filter", "two-hop"}

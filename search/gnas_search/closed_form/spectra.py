@@ -43,6 +43,15 @@ class Spectrum:
     level: float
 
 
+def decomposed_bytes(num_users: int, num_items: int, rank: int) -> int:
+    """Count what a decomposition takes at its peak, beside the others that :class:`Spectra` keeps."""
+    width = min(_STEP * -(-rank // _STEP), num_users, num_items)
+    smaller, larger = sorted((num_users, num_items))
+    # The projected basis and the vectors on the larger side; on the smaller one the basis before and after, and what it
+    # is mixed from. Freed arrays are not always reused at once.
+    return 4 * width * (3 * larger + 3 * smaller + (_KEPT - 1) * num_items)
+
+
 class Spectra:
     """Decompositions of one graph, made when first asked for; the last few are kept.
 

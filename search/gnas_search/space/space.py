@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,9 +14,6 @@ from gnas_search.space.genes import Gene, Value, at
 from gnas_search.space.network import NetworkSpace
 from gnas_search.specs import FAMILIES, GNN, BranchSpec
 from gnas_serve.errors import ConfigError, unknown_name
-
-_ROUND = ("filter", "two-hop", "filter", GNN)
-"""One round of draws: a closed form takes seconds where a network takes minutes."""
 
 
 class FamilySpace(Protocol):
@@ -135,20 +132,6 @@ class SearchSpace:
         """Read one point of a family, with a value for every gene."""
         spec: BranchSpec = self.families[family].to_spec(values)
         return spec
-
-    def next_family(self, drawn: int, families: Collection[str]) -> str:
-        """Say whose turn it is.
-
-        Parameters
-        ----------
-        drawn
-            How many points were drawn so far, of all families.
-        families
-            Those that have anything left to draw; at least one.
-        """
-        turns = [family for family in _ROUND if family in self.families]
-        later = (turns[(drawn + step) % len(turns)] for step in range(len(turns)))
-        return next(family for family in later if family in families)
 
     def size(self) -> int:
         """Count the points of all families; a continuous gene counts once."""

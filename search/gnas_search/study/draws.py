@@ -9,10 +9,13 @@ from gnas_search.space import SearchSpace
 from gnas_search.strategies import make_strategy
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.turns import Turns
 
 
 class Draws:
     """Draws points for a study, the families taking turns; the only one that adds trials to its journal.
+
+    A turn lasts until the next point is drawn.
 
     Parameters
     ----------
@@ -22,15 +25,28 @@ class Draws:
         Restricted to its data.
     strategy_name, seed
         Of every family's strategy.
+    share_time
+        Whether families share the time, rather than the number of trials.
     """
 
-    def __init__(self, journal: optuna.Study, space: SearchSpace, strategy_name: str, seed: int) -> None:
+    def __init__(
+        self, journal: optuna.Study, space: SearchSpace, strategy_name: str, seed: int, *, share_time: bool
+    ) -> None:
         self._journal = journal
         self._space = space
         self._name = strategy_name
         self._strategies = {
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
+        self._turns = Turns(space.families, self._spent_s() if share_time else None)
+
+    def _spent_s(self) -> dict[str, float]:
+        """Add up what the trials of each family took."""
+        spent: dict[str, float] = {}
+        for trial in self._journal.get_trials(deepcopy=False):
+            seconds = trial.user_attrs.get(records.MEASURED, {}).get("seconds", 0.0)
+            spent[family_of(trial)] = spent.get(family_of(trial), 0.0) + float(seconds)
+        return spent
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -74,9 +90,10 @@ class Draws:
         waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if waiting:
             family = family_of(waiting[0])
+            self._turns.begin(family)
         else:
             drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
-            family = self._space.next_family(sum(drawn.values()), families)
+            family = self._turns.next(sum(drawn.values()), families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
             point = space.encode(starts[0]) if starts else self._strategies[family].propose(self._journal)

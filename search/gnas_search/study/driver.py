@@ -166,7 +166,8 @@ class _Search:
 
     def run(self, strategy_name: str, limits: Limits) -> None:
         """Ask, train and tell until the end; the families take turns."""
-        draws = Draws(self._journal, self._space, strategy_name, self._seed)
+        share_time = limits.deadline is not None
+        draws = Draws(self._journal, self._space, strategy_name, self._seed, share_time=share_time)
         if GNN in draws.families and self._space.families[GNN].starts:
             start = self._space.families[GNN].starts[0]
             with self._hold.released():
