@@ -79,13 +79,19 @@ def toy_fit(spec: BranchSpec) -> Fit:
 
 
 class ToySlot:
-    """Gives each model a fixed quality per user; does ``mischief`` at the chosen jobs."""
+    """Gives each model a fixed quality per user; does ``mischief`` at the chosen jobs, ``refuses`` to fit any again."""
 
-    def __init__(self, mischief: dict[int, Callable[[], None]] | None = None, level: float = 1.0) -> None:
+    def __init__(
+        self,
+        mischief: dict[int, Callable[[], None]] | None = None,
+        level: float = 1.0,
+        refuses: Exception | None = None,
+    ) -> None:
         self.jobs: list[Job] = []
         self.fitted: list[str] = []
         self.mischief = mischief or {}
         self.level = level
+        self.refuses = refuses
         self.users = int(np.count_nonzero(np.diff(make_dataset().valid.indptr)))
 
     def start(self, job: Job) -> None:
@@ -100,7 +106,7 @@ class ToySlot:
     def result(self) -> Outcome:
         spec = self.jobs[-1].spec
         found = self.level * quality(spec)
-        ndcg = np.full(self.users, found) + np.linspace(-0.01, 0.01, self.users)
+        ndcg = (self.level * (quality(spec) + np.linspace(-0.01, 0.01, self.users))).clip(0.0, 1.0)
         if not isinstance(spec, ArchitectureSpec):
             return Outcome(UserMetrics(ndcg, ndcg), 0, (), "", 0, 0.1, 1 << 20, toy_fit(spec))
         late = self.jobs[-1].deadline is not None
@@ -109,6 +115,8 @@ class ToySlot:
         return Outcome(UserMetrics(ndcg, ndcg), best, history, stopped, 10, 0.1, 1 << 20, toy_fit(spec))
 
     def fit(self, job: Job) -> Fit:
+        if self.refuses is not None:
+            raise self.refuses
         self.fitted.append(job.spec.key())
         return toy_fit(job.spec)
 
@@ -122,6 +130,9 @@ class Ledger:
         self.trials: list[tuple[int, str]] = []
         self.blends: list[tuple[str, ...]] = []
         self.forecasts: list[str] = []
+        self.failures: list[str] = []
+        self.expected_s: list[float] = []
+        self.deadlines: list[float | None] = []
         self.epochs = 0
 
     def baseline_measured(self, baseline: Any) -> None:
@@ -132,8 +143,9 @@ class Ledger:
         assert forecast.peak_bytes > 0
         self.forecasts.append(spec.key())
 
-    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
+    def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         assert finished <= number
+        self.deadlines.append(deadline)
         self.started.append(kind_of(spec))
 
     def epoch_ended(self, epoch: EpochResult) -> None:
@@ -142,8 +154,12 @@ class Ledger:
     def trial_ended(self, trial: Any) -> None:
         self.trials.append((trial.number, trial.state))
 
-    def blending(self) -> None:
+    def blending(self, expected_s: float) -> None:
+        self.expected_s.append(expected_s)
         self.blends.append(())
+
+    def blend_failed(self, reason: str) -> None:
+        self.failures.append(reason)
 
     def blended(self, found: Any) -> None:
         self.blends[-1] = tuple(record.key for record in found)

@@ -115,7 +115,7 @@ def probe_users(checkpoint: Checkpoint, seed: int) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Halves:
-    """The validation users with a vector, divided by seed: one half fits the ranker, the other judges."""
+    """The users that have a validation item, divided by seed: one half fits the ranker, the other judges."""
 
     fitting: npt.NDArray[np.int64]
     gate: npt.NDArray[np.int64]

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-KINDS = ("filter", "gnn", "popularity", "two-hop")
+COMPRESSED = "compressed"
+FILTER = "filter"
 POPULARITY = "popularity"
 TWO_HOP = "two-hop"
+KINDS = (COMPRESSED, FILTER, "gnn", POPULARITY, TWO_HOP)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class BranchFacts:
     name
         Key of the branch's spec.
     kind
-        One of :data:`KINDS`.
+        One of :data:`KINDS`; ``compressed`` is a sum of several in one pair of vectors.
     width
         Columns of the vectors that are its own, the branches' columns following each other; 0 for ``two-hop``.
     unit_length

@@ -72,14 +72,15 @@ class SearchProgress(_Line):
     console
         On stderr.
     limits
-        Of the run, for the time left.
+        Of the run, for the time left until trials end.
     best
         The highest ndcg@20 that earlier runs of the study found; None where there is none.
     """
 
     def __init__(self, console: Console, limits: Limits, *, best: float | None) -> None:
         super().__init__(console)
-        self._limits = limits
+        self._trials = limits.trials
+        self._deadline = limits.deadline
         self._best = -math.inf if best is None else best
         self._finished = 0
         self._seconds: list[float] = []
@@ -95,9 +96,9 @@ class SearchProgress(_Line):
         gib = forecast.peak_bytes / (1 << 30)
         self.say(f"forecast: {forecast.epoch_s:.1f} s per epoch, {gib:.1f} GiB | {spec.summary()}")
 
-    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
+    def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         """Show a bar for the trial."""
-        self._finished = finished
+        self._finished, self._deadline = finished, deadline
         self.begin_bar(f"trial {number}: {spec.summary()}", getattr(spec, "epochs", 1))
 
     def epoch_ended(self, epoch: EpochResult) -> None:
@@ -129,9 +130,15 @@ class SearchProgress(_Line):
         left = self._time_left()
         self.say(f"{line}{' | ' if left else ''}{left}")
 
-    def blending(self) -> None:
-        """Show that the blend is being made."""
+    def blending(self, expected_s: float) -> None:
+        """Say that the blend is being made, and how long that takes."""
+        self.say(f"blending: about {max(1.0, expected_s):.0f} s")
         self.begin_bar("blending the best models", 1)
+
+    def blend_failed(self, reason: str) -> None:
+        """Say why there is no blend."""
+        self.end_bar()
+        self.say(f"blend: failed: {reason}")
 
     def blended(self, found: tuple[BlendRecord, ...]) -> None:
         """Say what came of it."""
@@ -145,11 +152,11 @@ class SearchProgress(_Line):
 
     def _time_left(self) -> str:
         estimates = []
-        if self._limits.deadline is not None:
-            estimates.append(max(0.0, self._limits.deadline - time.monotonic()))
-        if self._limits.trials is not None and self._seconds:
+        if self._deadline is not None:
+            estimates.append(max(0.0, self._deadline - time.monotonic()))
+        if self._trials is not None and self._seconds:
             mean = sum(self._seconds) / len(self._seconds)
-            estimates.append(mean * max(0, self._limits.trials - self._finished))
+            estimates.append(mean * max(0, self._trials - self._finished))
         if not estimates:
             return ""
         left_s = min(estimates)

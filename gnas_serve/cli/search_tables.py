@@ -14,7 +14,7 @@ BEST_SHOWN = 10
 
 
 def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) -> Group:
-    """Show the models of a study, its verdict, and why trials failed.
+    """Show the models of a study, its verdict, why trials failed, and what could not be found out.
 
     Parameters
     ----------
@@ -49,6 +49,7 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     if more:
         parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard`"))
     parts += [Text(f"trial {failed['trial']} failed: {failed['reason']}") for failed in board["failed"]]
+    parts += [Text(note) for note in board["notes"]]
     verdict = board["verdict"]
     parts.append(Text(verdict["reason"] if verdict is not None else "no verdict: no model is usable yet", style="bold"))
     if verdict is not None and any(row["kind"] != "baseline" for row in board["rows"]):
@@ -85,6 +86,8 @@ def status_table(state: dict[str, Any]) -> Table:
         "data": f"{state['data']['fingerprint'][:12]}, split {state['data']['policy']}",
         "spent": f"{state['seconds']:.0f} s",
     }
+    if state["notes"]:
+        facts["notes"] = "\n".join(state["notes"])
     return _facts(facts)
 
 

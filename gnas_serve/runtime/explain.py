@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.branches import FILTER, TWO_HOP, BranchFacts
 from gnas_serve.runtime.cold_start import FoldIn, history_weights
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.vocabulary import Id
-
-FILTER = "filter"
 
 _Rows = npt.NDArray[np.integer]
 _Floats = npt.NDArray[np.float32]
@@ -33,9 +31,9 @@ class Explanation:
     contributions
         Items of the history with what each adds, the greatest first; those that add nothing are left out.
     remainder
-        By kind of branch, what is not due to any item: a popularity term, the whole score of a trained network; of a
-        graph filter its constant, what the rounding of the shipped vectors changes, and what a fold-in map that had to
-        be fitted leaves open.
+        By kind of branch, what is not due to any item: a popularity term, the whole score of a trained network or of a
+        compressed blend; of a graph filter its constant, what the rounding of the shipped vectors changes, and what a
+        fold-in map that had to be fitted leaves open.
     """
 
     item_id: Id

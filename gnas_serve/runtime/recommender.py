@@ -145,7 +145,7 @@ class Recommender:
             retriever=Retriever(items, index, tables.neighbours, tables.projection),
             ranker=ranker,
             popularity=Popularity(counts),
-            similar=SimilarItems(items),
+            similar=SimilarItems(items, branches, tables.neighbours),
             explainer=Explainer(branches, items, counts, fold_in, tables.neighbours),
         )
 
@@ -200,14 +200,14 @@ class Recommender:
         return other
 
     def similar_items(self, item_id: Id, k: int = 10) -> Answer:
-        """Find the items whose vectors point the way of one item's, the item itself left out.
+        """Find the items that are most like one item, itself left out: see :class:`SimilarItems`.
 
         Raises
         ------
         ItemNotFoundError
             If the model does not know the item.
         RequestError
-            If k is outside its limits.
+            If k is outside its limits, or the model is of popularity alone.
         """
         check_k(k)
         rows, scores = self._similar.find(self._item_row(item_id), k)

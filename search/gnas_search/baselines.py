@@ -17,6 +17,7 @@ from gnas_search.closed_form import (
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
+from gnas_search.footprint import check_memory, within_memory
 from gnas_serve.errors import unknown_name
 
 SVD_DIMS = (32, 64, 128)
@@ -78,14 +79,17 @@ def baseline_spec(
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        If there is none of that name; with code ``"too_large"``, if its fit would not go into memory.
     """
     if name not in BASELINES:
         raise unknown_name("baseline", name, BASELINES)
     spec = BASELINES[name]
+    largest = replace(spec, rank=max(SVD_DIMS)) if isinstance(spec, FilterSpec) else spec
+    check_memory(largest, graph)
     if not isinstance(spec, FilterSpec):
         return spec
-    widest = fit_closed_form(replace(spec, rank=max(SVD_DIMS)), graph, seed=seed, spectra=spectra)
+    with within_memory(largest, graph):
+        widest = fit_closed_form(largest, graph, seed=seed, spectra=spectra)
     users, items = widest.user_vectors, widest.item_vectors
     # Singular vectors are nested: the leading columns are the smaller model.
     measured = {dims: validation.score(users[:, :dims], items[:, :dims]).mean()[1] for dims in SVD_DIMS}
@@ -105,11 +109,12 @@ def measure_baseline(
     Raises
     ------
     ConfigError
-        If there is none of that name.
+        As :func:`baseline_spec`.
     """
     start = time.monotonic()
     shared = spectra if spectra is not None else Spectra(graph, seed)
     spec = baseline_spec(name, graph, validation, seed=seed, spectra=shared)
-    branches = with_prior(fit_closed_form(spec, graph, seed=seed, spectra=shared), graph)
-    metrics = validation.score_with(Fit(branches, 0).score_rows(graph.positives))
+    with within_memory(spec, graph):
+        branches = with_prior(fit_closed_form(spec, graph, seed=seed, spectra=shared), graph)
+        metrics = validation.score_with(Fit(branches, 0).score_rows(graph.positives))
     return BaselineResult(name, spec, metrics, time.monotonic() - start)

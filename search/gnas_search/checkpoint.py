@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
-from gnas_search.fit import Fit, branches_from, to_arrays
+from gnas_search.fit import Fit, Stored, branches_from, is_finite, stored, stored_csr, to_arrays
 from gnas_serve.artifact.branches import BranchFacts
-from gnas_serve.artifact.store import atomic_folder, read_manifest, write_manifest
-from gnas_serve.errors import IntegrityError
+from gnas_serve.artifact.store import MANIFEST, atomic_folder, read_manifest, write_manifest
+from gnas_serve.errors import IntegrityError, NoViableTrialError
 from gnas_serve.vocabulary import Vocabulary
 
 KIND = "checkpoint"
 FORMAT_VERSION = 2
 _FITS = ("selection", "final")
+_TABLES = "tables"
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,24 @@ class Checkpoint:
     Attributes
     ----------
     name
-        ``"svd"``, ``"popularity"`` or the canonical key of the architecture.
+        Key of the spec.
     spec
-        The model as JSON: an architecture's or a baseline's.
+        The model as JSON, of any kind: see :func:`gnas_search.specs.read_spec`.
+    users, items
+        The vocabularies, of U and I ids.
     selection
         Fitted without validation: for everything that needs labels.
     final
         Fitted on train + validation: what ships.
     train, valid : (U, I) CSR
         Target-event interactions; ``seen`` of the final fit is their sum.
+    item_features, user_features
+        Where the data has them.
     item_recency : (I,) float32 or None
-    data
-        ``fingerprint``, ``policy``, ``target_event`` and the dataset config, to re-derive the split.
+    config, fingerprint, policy, target_event
+        Of the data, to derive the same split again.
+    seed
+        Of both fits.
     metrics
         Validation metrics of the selection fit.
     """
@@ -76,20 +85,25 @@ class Checkpoint:
 
         Raises
         ------
+        NoViableTrialError
+            With code ``"not_finite"``, if a fit holds a value that is no finite number: nothing is written then.
         ConfigError
             If ``path`` exists.
         StorageError
             If the disk is full or not writable.
         """
+        files = {name: to_arrays(getattr(self, name)) for name in _FITS}
+        for name, arrays in files.items():
+            _check_finite(name, getattr(self, name), arrays)
+        files[_TABLES] = self._tables()
         with atomic_folder(path) as folder:
-            for name in _FITS:
+            for name, arrays in files.items():
                 # Written by Python: safetensors' own writer hides a full disk in an error without a number.
-                (folder / f"{name}.safetensors").write_bytes(save(to_arrays(getattr(self, name))))
-            (folder / "tables.safetensors").write_bytes(save(self._tables()))
+                (folder / _file(name)).write_bytes(save(arrays))
             write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body=self._body())
 
-    def _tables(self) -> dict[str, npt.NDArray[np.generic]]:
-        tables: dict[str, npt.NDArray[np.generic]] = {}
+    def _tables(self) -> dict[str, Stored]:
+        tables: dict[str, Stored] = {}
         for name, vocabulary in (("users", self.users), ("items", self.items)):
             tables[f"{name}.ids"] = np.ascontiguousarray(vocabulary.values)
             if vocabulary.offsets is not None:
@@ -132,50 +146,81 @@ class Checkpoint:
             As :func:`gnas_serve.artifact.store.read_manifest`.
         """
         manifest = read_manifest(path, kind=KIND, format_version=FORMAT_VERSION)
-        try:
-            return cls._from_files(path, manifest)
-        except (KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise IntegrityError(f"{path}: {error}", hint="make or copy the checkpoint again") from error
-
-    @classmethod
-    def _from_files(cls, path: Path, manifest: dict[str, Any]) -> Checkpoint:
-        tables = load_file(path / "tables.safetensors")
-        fits = {}
+        with _naming(path / MANIFEST):
+            facts = {name: tuple(BranchFacts.from_json(raw) for raw in manifest["branches"][name]) for name in _FITS}
+            rest = {
+                "name": manifest["name"],
+                "spec": manifest["spec"],
+                "config": DatasetConfig.from_json(manifest["data"]["config"]),
+                **{name: manifest["data"][name] for name in ("fingerprint", "policy", "target_event")},
+                "seed": manifest["seed"],
+                "metrics": manifest["metrics"],
+            }
+            epochs = {name: manifest["epochs"][name] for name in _FITS}
+            names = {side: tuple(manifest[f"{side}_feature_names"]) for side in ("item", "user")}
+        with _naming(path / _file(_TABLES)):
+            tables = _read_tables(load_file(path / _file(_TABLES)), names)
+        shape = (len(tables["users"]), len(tables["items"]))
+        fits: dict[str, Any] = {}
         for name in _FITS:
-            facts = tuple(BranchFacts.from_json(raw) for raw in manifest["branches"][name])
-            arrays = load_file(path / f"{name}.safetensors")
-            fits[name] = Fit(branches_from(facts, arrays), manifest["epochs"][name])
-        users = Vocabulary(tables["users.ids"], tables.get("users.offsets"))
-        items = Vocabulary(tables["items.ids"], tables.get("items.offsets"))
-        shape = (len(users), len(items))
+            with _naming(path / _file(name)):
+                branches = branches_from(facts[name], load_file(path / _file(name)), shape)
+            fits[name] = Fit(branches, epochs[name])
+        return cls(**rest, **tables, **fits)
 
-        def matrix(name: str) -> sp.csr_matrix:
-            indices = tables[f"{name}.indices"]
-            read = sp.csr_matrix((np.ones(len(indices), np.float32), indices, tables[f"{name}.indptr"]), shape=shape)
-            read.check_format(full_check=True)
-            return read
 
-        def features(name: str) -> FeatureTable | None:
-            values = tables.get(f"{name}s.features")
-            return None if values is None else FeatureTable(tuple(manifest[f"{name}_feature_names"]), values)
+def _file(name: str) -> str:
+    return f"{name}.safetensors"
 
-        data = manifest["data"]
-        return cls(
-            name=manifest["name"],
-            spec=manifest["spec"],
-            users=users,
-            items=items,
-            selection=fits["selection"],
-            final=fits["final"],
-            train=matrix("train"),
-            valid=matrix("valid"),
-            item_features=features("item"),
-            user_features=features("user"),
-            item_recency=tables.get("items.recency"),
-            config=DatasetConfig.from_json(data["config"]),
-            fingerprint=data["fingerprint"],
-            policy=data["policy"],
-            target_event=data["target_event"],
-            seed=manifest["seed"],
-            metrics=manifest["metrics"],
-        )
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn whatever damaged content raises into one error that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, SafetensorError, OSError) as error:
+        raise IntegrityError(f"{path}: {error}", hint="make or copy the checkpoint again") from error
+
+
+def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """Read everything but the fits: vocabularies first, which say how long the others are."""
+    tables: dict[str, Any] = {name: _read_vocabulary(arrays, name) for name in ("users", "items")}
+    shape = (len(tables["users"]), len(tables["items"]))
+    tables |= {name: stored_csr(arrays, name, shape, None) for name in ("train", "valid")}
+    for side, length in zip(("user", "item"), shape, strict=True):
+        values: Any = None
+        if f"{side}s.features" in arrays:
+            values = stored(arrays, f"{side}s.features", np.float32, (length, len(feature_names[side])))
+        tables[f"{side}_features"] = None if values is None else FeatureTable(feature_names[side], values)
+    has_recency = "items.recency" in arrays
+    tables["item_recency"] = stored(arrays, "items.recency", np.float32, shape[1:]) if has_recency else None
+    return tables
+
+
+def _read_vocabulary(arrays: dict[str, Stored], name: str) -> Vocabulary:
+    ids, offsets = f"{name}.ids", f"{name}.offsets"
+    if offsets not in arrays:
+        vocabulary = Vocabulary(stored(arrays, ids, np.int64, (None,)))
+    else:
+        texts = stored(arrays, ids, np.uint8, (None,))
+        starts: Any = stored(arrays, offsets, np.int64, (None,))
+        if not len(starts) or starts[0] != 0 or starts[-1] != len(texts) or (np.diff(starts) < 0).any():
+            raise ValueError(f"{offsets} does not span {ids}")
+        vocabulary = Vocabulary(texts, starts)
+    try:
+        vocabulary.validate()
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return vocabulary
+
+
+def _check_finite(name: str, fit: Fit, arrays: dict[str, Stored]) -> None:
+    for array_name, array in arrays.items():
+        place, _, part = array_name.partition(".")
+        if not is_finite(array):
+            facts = fit.branches[int(place)].facts
+            raise NoViableTrialError(
+                f"{name} fit: {part} of the {facts.kind} branch {facts.name} hold a value that is no finite number",
+                hint="give a network a lower learning_rate, a branch of a blend another weight and spread",
+                code="not_finite",
+            )

@@ -15,6 +15,7 @@ from gnas_serve.artifact.branches import POPULARITY, TWO_HOP, BranchFacts
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Stored = npt.NDArray[np.generic]
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ def _side_by_side(vectors: list[Floats]) -> Floats:
     return wide[0] if len(wide) == 1 else np.ascontiguousarray(np.concatenate(wide, axis=1), dtype=np.float32)
 
 
-def to_arrays(fit: Fit) -> dict[str, npt.NDArray[np.generic]]:
-    """Lay the arrays of a fit out by name, to be stored."""
-    arrays: dict[str, npt.NDArray[np.generic]] = {}
+def to_arrays(fit: Fit) -> dict[str, Stored]:
+    """Lay the arrays of a fit out by name, to be stored; a name begins with the place of its branch."""
+    arrays: dict[str, Stored] = {}
     for place, branch in enumerate(fit.branches):
         if branch.facts.width:
             arrays[f"{place}.user_vectors"] = np.ascontiguousarray(branch.user_vectors, dtype=np.float32)
@@ -159,37 +160,129 @@ def to_arrays(fit: Fit) -> dict[str, npt.NDArray[np.generic]]:
         if branch.fold_in is not None:
             arrays[f"{place}.fold_in"] = np.ascontiguousarray(branch.fold_in, dtype=np.float32)
         if branch.neighbours is not None:
-            arrays[f"{place}.neighbours.indptr"] = branch.neighbours.indptr.astype(np.int64)
-            arrays[f"{place}.neighbours.indices"] = branch.neighbours.indices.astype(np.int32)
-            arrays[f"{place}.neighbours.values"] = branch.neighbours.data.astype(np.float32)
+            arrays[f"{place}.neighbours.indptr"] = branch.neighbours.indptr.astype(np.int64, copy=False)
+            arrays[f"{place}.neighbours.indices"] = branch.neighbours.indices.astype(np.int32, copy=False)
+            arrays[f"{place}.neighbours.values"] = branch.neighbours.data.astype(np.float32, copy=False)
     return arrays
 
 
-def branches_from(facts: tuple[BranchFacts, ...], arrays: dict[str, npt.NDArray[np.generic]]) -> tuple[Branch, ...]:
+def branches_from(
+    facts: tuple[BranchFacts, ...], arrays: dict[str, Stored], shape: tuple[int, int] | None = None
+) -> tuple[Branch, ...]:
     """Read the branches of a fit from stored arrays.
+
+    Parameters
+    ----------
+    facts
+        What the arrays are said to be.
+    arrays
+        As :func:`to_arrays` lays them out.
+    shape
+        U and I; those of the first branch with vectors when not given.
 
     Raises
     ------
-    KeyError, ValueError
-        If an array is absent, of the wrong shape, or no branch has vectors.
+    ValueError
+        If an array is absent, of another type or shape, holds a value that is no finite number, or no branch has
+        vectors. Names the branch and the array.
     """
-    widest = next((place for place, fact in enumerate(facts) if fact.width), -1)
-    if widest < 0:
+    first = next((place for place, fact in enumerate(facts) if fact.width), -1)
+    if first < 0:
         raise ValueError("no branch has vectors")
-    num_users, num_items = (len(arrays[f"{widest}.{side}_vectors"]) for side in ("user", "item"))
+    if shape is None:
+        sides = (stored(arrays, f"{first}.{side}_vectors", np.float32, (None, None)) for side in ("user", "item"))
+        num_users, num_items = (len(vectors) for vectors in sides)
+    else:
+        num_users, num_items = shape
     branches = []
     for place, fact in enumerate(facts):
-        neighbours: sp.csr_matrix | None = None
-        if fact.kind == TWO_HOP:
-            csr: Any = tuple(arrays[f"{place}.neighbours.{part}"] for part in ("values", "indices", "indptr"))
-            neighbours = sp.csr_matrix(csr, shape=(num_items, num_items))
-            neighbours.check_format(full_check=True)
-        users = arrays.get(f"{place}.user_vectors", np.empty((num_users, 0), np.float32))
-        items = arrays.get(f"{place}.item_vectors", np.empty((num_items, 0), np.float32))
-        if (users.shape, items.shape) != ((num_users, fact.width), (num_items, fact.width)):
-            raise ValueError(f"branch {fact.name}: vectors of {users.shape} and {items.shape}, width {fact.width}")
-        fold_in = arrays.get(f"{place}.fold_in")
-        if fold_in is not None and fold_in.shape != (fact.width + 1, fact.width):
-            raise ValueError(f"branch {fact.name}: a fold-in map of {fold_in.shape}, width {fact.width}")
-        branches.append(Branch(fact, users, items, fold_in, neighbours))  # type: ignore[arg-type]
+        try:
+            branches.append(_branch_from(place, fact, arrays, num_users, num_items))
+        except ValueError as error:
+            raise ValueError(f"branch {fact.name}: {error}") from error
     return tuple(branches)
+
+
+def _branch_from(place: int, fact: BranchFacts, arrays: dict[str, Stored], num_users: int, num_items: int) -> Branch:
+    if fact.kind == TWO_HOP:
+        name = f"{place}.neighbours"
+        links = stored(arrays, f"{name}.values", np.float32, (None,))
+        nobody, nothing = (np.empty((count, 0), np.float32) for count in (num_users, num_items))
+        return Branch(fact, nobody, nothing, neighbours=stored_csr(arrays, name, (num_items, num_items), links))
+    users: Any = stored(arrays, f"{place}.user_vectors", np.float32, (num_users, fact.width))
+    items: Any = stored(arrays, f"{place}.item_vectors", np.float32, (num_items, fact.width))
+    fold_in: Any = None
+    if f"{place}.fold_in" in arrays:
+        fold_in = stored(arrays, f"{place}.fold_in", np.float32, (fact.width + 1, fact.width))
+    return Branch(fact, users, items, fold_in)
+
+
+def stored(arrays: dict[str, Stored], name: str, dtype: type[np.generic], shape: tuple[int | None, ...]) -> Stored:
+    """Look a stored array up, and check that it is what it has to be.
+
+    Parameters
+    ----------
+    arrays
+        Of one file.
+    name, dtype
+        Of the array.
+    shape
+        Its shape; None where any length will do.
+
+    Raises
+    ------
+    ValueError
+        If it is absent, of another type or shape, or holds a value that is no finite number. Names the array.
+    """
+    array = arrays.get(name)
+    if array is None:
+        raise ValueError(f"{name} is missing")
+    if array.dtype != dtype:
+        raise ValueError(f"{name} holds {array.dtype}, expected {np.dtype(dtype)}")
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, found) for wanted, found in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        expected = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{name} has shape {array.shape}, expected ({expected})")
+    if not is_finite(array):
+        raise ValueError(f"{name} holds a value that is no finite number")
+    return array
+
+
+def stored_csr(arrays: dict[str, Stored], name: str, shape: tuple[int, int], values: Stored | None) -> sp.csr_matrix:
+    """Read a stored (n, m) CSR matrix and check its structure.
+
+    Parameters
+    ----------
+    arrays
+        Of one file: ``name.indptr`` int64 and ``name.indices`` int32.
+    shape
+        n and m.
+    values
+        Of its entries; ones when not given.
+
+    Raises
+    ------
+    ValueError
+        If an array is not what it has to be, or they do not fit together. Names the arrays.
+    """
+    indptr: Any = stored(arrays, f"{name}.indptr", np.int64, (shape[0] + 1,))
+    indices: Any = stored(arrays, f"{name}.indices", np.int32, (None,))
+    entries: Any = np.ones(len(indices), np.float32) if values is None else values
+    if not int(indptr[-1]) == len(indices) == len(entries):
+        raise ValueError(f"{name}.indptr, .indices and values are of {indptr[-1]}, {len(indices)}, {len(entries)}")
+    try:
+        matrix: sp.csr_matrix = sp.csr_matrix((entries, indices, indptr), shape=shape)
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return matrix
+
+
+def is_finite(array: Stored) -> bool:
+    """Tell whether all values are finite numbers; those of integers are."""
+    if not array.size or not np.issubdtype(array.dtype, np.floating):
+        return True
+    extremes: Any = (array.min(), array.max())  # a NaN is both; no copy of the array is made
+    return bool(np.isfinite(extremes).all())

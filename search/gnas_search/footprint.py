@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import OutOfMemoryError
+
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.closed_form.links import links_bytes
 from gnas_search.closed_form.spectra import decomposed_bytes
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.memory import available_bytes
 from gnas_search.model import is_polynomial
 from gnas_search.objective import users_per_batch
 from gnas_search.objective.contrast import HELD_BYTES
-from gnas_search.specs import BranchSpec
+from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec
+from gnas_search.trainer import default_device
 from gnas_serve.errors import ConfigError
 
 _FLOAT = 4  # bytes
 _RUNTIME_BYTES = 150 << 20  # compiled kernels, the optimiser's code, stacks of threads
+_SVD_COLUMNS = 16  # that a randomised decomposition carries beside those asked for
+_NO_MEMORY = "can't allocate memory"  # how torch words it on a CPU, as a RuntimeError
 
 
 def needed_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     """Count the memory that a fit takes on top of what the process holds now, the graph included.
 
-    Two-hop models and popularity take little beside the graph itself, and count as nothing.
+    Popularity takes little beside the graph itself, and counts as nothing.
     """
     if isinstance(spec, ArchitectureSpec):
         return network_bytes(spec, graph)
-    return filter_bytes(spec, graph) if isinstance(spec, FilterSpec) else 0
+    if isinstance(spec, FilterSpec):
+        return filter_bytes(spec, graph)
+    return two_hop_bytes(spec, graph) if isinstance(spec, TwoHopSpec) else 0
 
 
 def filter_bytes(spec: FilterSpec, graph: InteractionGraph) -> int:
@@ -32,6 +43,12 @@ def filter_bytes(spec: FilterSpec, graph: InteractionGraph) -> int:
     rank = min(spec.rank, graph.num_users, graph.num_items)
     vectors = (graph.num_users + 2 * graph.num_items) * rank * _FLOAT
     return int(_RUNTIME_BYTES + max(decomposed_bytes(graph.num_users, graph.num_items, spec.rank), vectors))
+
+
+def two_hop_bytes(spec: TwoHopSpec, graph: InteractionGraph) -> int:
+    """Count what finding the links of a two-hop model takes; those kept per target are turned at the end."""
+    links, peak = links_bytes(graph.positives if spec.edges == "target" else graph.edges, spec.neighbours)
+    return _RUNTIME_BYTES + peak + (links if spec.kept_per == "target" else 0)
 
 
 def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
@@ -49,13 +66,64 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     else:
         adjacency *= 2  # transposed, and the order of its entries
         held = 4 + 4 * max(1, len(spec.layers)) + 2 * parts
-        adjacency += sum(2 * edges.nnz * 4 * _FLOAT for name in spec.layers if name == "gat")
+        # Attention keeps weights and slopes of each edge and their gradients; and, of all layers together, the edges'
+        # rows in 64 bits, both orders, and the steps from one gradient to the next.
+        attending = spec.layers.count("gat")
+        adjacency += 2 * edges.nnz * (5 * attending + 10 * (attending > 0)) * _FLOAT
     compared = {"softmax": graph.num_items, "sampled_softmax": min(spec.num_negatives, graph.num_items), "bpr": 0}
     users = users_per_batch(graph.num_users, spec.batch_size)
     exponentials = min(2 * HELD_BYTES, 2 * users * compared[spec.loss] * _FLOAT)
     positives = graph.positives.nnz * users // max(1, graph.num_users)
     batch = 6 * users * parts * spec.embedding_dim * _FLOAT + positives * 40
     return int(_RUNTIME_BYTES + adjacency + held * vectors + 6 * parts * item_vectors + exponentials + batch)
+
+
+def checkpoint_bytes(spec: ModelSpec, graph: InteractionGraph) -> int:
+    """Count the memory that both fits of a checkpoint take.
+
+    While the last part is fitted, all other vectors and links are there: those of the selection fits, and of the
+    second fits of the other parts. A blend is then assembled of weighted copies, side by side to be scored, and, where
+    it is compressed, decomposed.
+
+    Parameters
+    ----------
+    spec
+        Any model.
+    graph
+        The larger one, of the final fit.
+    """
+    parts = _parts(spec)
+    kept = sum(_kept_bytes(part, graph) for part in parts)
+    # What a part keeps is within what its fit takes. On a CUDA device a network takes none of the machine's memory.
+    fitted = [part for part in parts if not _on_device(part)]
+    fitting = 2 * kept + max([0, *(needed_bytes(part, graph) - _kept_bytes(part, graph) for part in fitted)])
+    if not isinstance(spec, BlendSpec):
+        return fitting
+    joining = 6 * kept  # the parts and their copies, of both fits; side by side; and the items' once more to score by
+    if spec.dims is not None:
+        width = min(spec.dims + _SVD_COLUMNS, graph.num_users, graph.num_items)
+        joining += 6 * (graph.num_users + graph.num_items) * width * _FLOAT
+    return max(fitting, _RUNTIME_BYTES + joining)
+
+
+def _parts(spec: ModelSpec) -> list[BranchSpec]:
+    return [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
+
+
+def _kept_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
+    """Count what is left of a fit: vectors and links."""
+    if isinstance(spec, TwoHopSpec):
+        return links_bytes(graph.positives if spec.edges == "target" else graph.edges, spec.neighbours)[0]
+    width = 1  # of popularity
+    if isinstance(spec, FilterSpec):
+        width = min(spec.rank, graph.num_users, graph.num_items)
+    elif isinstance(spec, ArchitectureSpec):
+        width = spec.embedding_dim * (len(spec.layers) + 1 if spec.combination == "concat" else 1)
+    return (graph.num_users + graph.num_items) * width * _FLOAT
+
+
+def _on_device(spec: BranchSpec) -> bool:
+    return isinstance(spec, ArchitectureSpec) and default_device().type == "cuda"
 
 
 def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | None = None) -> None:
@@ -66,8 +134,8 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
     spec, graph
         What would be fitted to what.
     available
-        Bytes that may be taken; by default :func:`~gnas_search.memory.available_bytes`, a container's limit included.
-        Nothing is refused where the system does not say.
+        Bytes that may be taken; by default :func:`~gnas_search.memory.available_bytes` of where it is fitted, limits
+        included. Nothing is refused where the system does not say.
 
     Raises
     ------
@@ -75,22 +143,85 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
         With code ``"too_large"``, naming what is needed, what there is, and what to lower.
     """
     if available is None:
+        available = available_bytes(default_device() if isinstance(spec, ArchitectureSpec) else "cpu")
+    _refuse_above(available, needed_bytes(spec, graph), spec, graph)
+
+
+def check_checkpoint_memory(spec: ModelSpec, graph: InteractionGraph, *, available: int | None = None) -> None:
+    """Refuse a checkpoint whose two fits would not go into memory, before the first of them.
+
+    Parameters
+    ----------
+    spec
+        Any model.
+    graph
+        The larger one, of the final fit.
+    available
+        Bytes of the machine's memory that may be taken; by default as :func:`check_memory`.
+
+    Raises
+    ------
+    ConfigError
+        As :func:`check_memory`.
+    """
+    if available is None:
         available = available_bytes()
-    needed = needed_bytes(spec, graph)
-    if available is None or needed <= available:
-        return
-    raise ConfigError(
+    _refuse_above(available, checkpoint_bytes(spec, graph), spec, graph)
+
+
+@contextmanager
+def within_memory(spec: ModelSpec, graph: InteractionGraph) -> Iterator[None]:
+    """Make one error of every way in which what is done inside can run out of memory.
+
+    Counts are of what is known beforehand, and memory is shared with other processes: it can end nevertheless.
+
+    Parameters
+    ----------
+    spec, graph
+        What is fitted to what.
+
+    Raises
+    ------
+    ConfigError
+        With code ``"too_large"``, as :func:`check_memory`.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        raise _too_large("the memory did not suffice", spec, graph) from error
+    except RuntimeError as error:
+        if not isinstance(error, OutOfMemoryError) and _NO_MEMORY not in str(error):
+            raise
+        raise _too_large("the memory did not suffice", spec, graph) from error
+
+
+def _refuse_above(available: int | None, needed: int, spec: ModelSpec, graph: InteractionGraph) -> None:
+    if available is not None and needed > available:
+        raise _too_large(f"{_gib(available)} are available", spec, graph, needed)
+
+
+def _too_large(found: str, spec: ModelSpec, graph: InteractionGraph, needed: int | None = None) -> ConfigError:
+    if needed is None:
+        needed = max(needed_bytes(part, graph) for part in _parts(spec))
+    levers = ", ".join(_levers(spec, graph))
+    return ConfigError(
         f"training needs about {_gib(needed)} of memory for {graph.num_users:,} users, {graph.num_items:,} items and "
-        f"{graph.positives.nnz:,} interactions; {_gib(available)} are available",
-        hint=f"lower {', or '.join(_levers(spec))}; or give the process more memory",
+        f"{graph.positives.nnz:,} interactions; {found}",
+        hint=f"lower {levers}; or give the process more memory" if levers else "give the process more memory",
         code="too_large",
     )
 
 
-def _levers(spec: BranchSpec) -> list[str]:
-    """Say what makes a model smaller."""
+def _levers(spec: ModelSpec, graph: InteractionGraph) -> list[str]:
+    """Say what makes a model smaller, of a blend its largest part."""
+    if isinstance(spec, BlendSpec):
+        return _levers(max(_parts(spec), key=lambda part: needed_bytes(part, graph)), graph)
+    if isinstance(spec, FilterSpec):
+        return [f"rank (now {spec.rank})"]
+    if isinstance(spec, TwoHopSpec):
+        return [f"neighbours (now {spec.neighbours})"]
     if not isinstance(spec, ArchitectureSpec):
-        return [f"rank (now {getattr(spec, 'rank', 0)})"]
+        return []
     levers = [f"embedding_dim (now {spec.embedding_dim})"]
     if spec.layers and not is_polynomial(spec):
         levers.append("the number of layers, or use lightgcn layers, which keep less")

@@ -12,10 +12,13 @@ import torch
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
 _HELD_BYTES = (1 << 31) - 1  # the most that mallopt's int takes
 _CGROUP = Path("/sys/fs/cgroup")
-_CGROUP_FILES = (  # (limit, in use), of version 2 and of version 1
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
+_PROCESS = Path("/proc/self")
+_CGROUP_FILES = {  # (limit, in use, what of), by version; version 1 keeps memory in a tree of its own
+    2: ("memory.max", "memory.current", "memory.stat"),
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"),
+}
+_REUSABLE = ("inactive_file", "total_inactive_file")  # cached files: in use, but given back when asked for
+_PROCESS_LIMITS = ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5))  # and what counts, by its place in statm
 
 
 def peak_bytes(device: torch.device | str = "cpu") -> int:
@@ -28,29 +31,49 @@ def peak_bytes(device: torch.device | str = "cpu") -> int:
     """
     if torch.device(device).type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    for line in _lines(_PROCESS / "status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    # Not the first choice: on Linux it starts at the peak of the process that started this one.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def resident_bytes() -> int:
     """Give the memory that this process holds now; where the system does not say, the most it has held."""
+    used = _used_bytes(_PROCESS)
+    return used[1] if used else peak_bytes()
+
+
+def _lines(path: Path) -> list[str]:
     try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return peak_bytes()
-    return pages * resource.getpagesize()
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+
+
+def _used_bytes(process: Path) -> list[int]:
+    """Read statm: the address space, what is resident of it, ...; nothing where the system does not say."""
+    return [int(pages) * resource.getpagesize() for line in _lines(process / "statm") for pages in line.split()]
 
 
 def available_bytes(
-    device: torch.device | str = "cpu", *, meminfo: Path = Path("/proc/meminfo"), cgroup: Path = _CGROUP
+    device: torch.device | str = "cpu",
+    *,
+    meminfo: Path = Path("/proc/meminfo"),
+    cgroup: Path = _CGROUP,
+    process: Path = _PROCESS,
 ) -> int | None:
-    """Give the memory that may still be taken: the machine's, or what a container's limit leaves if that is less.
+    """Give the memory that may still be taken: the machine's, or what a limit leaves if that is less.
+
+    Limits are those of the process (``ulimit -v`` and ``-d``) and of every control group around it, as containers and
+    services have.
 
     Parameters
     ----------
     device
         A CUDA device: its own memory.
-    meminfo, cgroup
+    meminfo, cgroup, process
         Where Linux tells of a CPU's.
 
     Returns
@@ -60,20 +83,38 @@ def available_bytes(
     """
     if torch.device(device).type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [left for limit, used in _CGROUP_FILES if (left := _cgroup_left(cgroup / limit, cgroup / used)) is not None]
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-    except OSError:
-        lines = []
-    found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    found = [int(line.split()[1]) * 1024 for line in _lines(meminfo) if line.startswith("MemAvailable:")]
+    found += _left_by_groups(cgroup, process)
+    used = _used_bytes(process)
+    for limit, place in _PROCESS_LIMITS:
+        most = resource.getrlimit(limit)[0]
+        if used and most != resource.RLIM_INFINITY:
+            found.append(max(most - used[place], 0))
     return min(found) if found else None
 
 
-def _cgroup_left(limit: Path, used: Path) -> int | None:
+def _left_by_groups(mount: Path, process: Path) -> list[int]:
+    """Give what is left to the process's control group, to each group around it, and to the root that is shown."""
+    groups = {(2, mount), (1, mount / "memory")}
+    for line in _lines(process / "cgroup"):  # such as 0::/app/main in version 2, 4:memory:/app/main in version 1
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if (controllers and "memory" not in controllers.split(",")) or ".." in Path(path).parts:
+            continue
+        version, root = (1, mount / "memory") if controllers else (2, mount)
+        group = root / path.strip("/")
+        groups |= {(version, one) for one in (group, *group.parents) if one.is_relative_to(root)}
+    return [left for version, group in groups if (left := _left_by_group(group, version)) is not None]
+
+
+def _left_by_group(group: Path, version: int) -> int | None:
+    limit, used, parts = (_lines(group / name) for name in _CGROUP_FILES[version])
     try:
-        return max(int(limit.read_text(encoding="ascii")) - int(used.read_text(encoding="ascii")), 0)
-    except (OSError, ValueError):  # no such limit, or "max"
+        left = int(limit[0]) - int(used[0])
+    except (IndexError, ValueError):  # no such group, no limit, or "max"
         return None
+    cached = [line.split() for line in parts]
+    return max(left + max((int(line[1]) for line in cached if line[0] in _REUSABLE), default=0), 0)
 
 
 def reuse_freed_memory() -> bool:

@@ -33,7 +33,8 @@ class Share:
         At least 0; of one spread of its scores.
     spread, history_power
         The scores of a user with n items are about ``spread * n ** history_power`` large (their root mean square over
-        candidates): what they are divided by. Measured once, on validation users, and kept for the final fit.
+        candidates): what they are divided by. Measured once, on validation users, and kept for the final fit. What
+        scores are multiplied by, ``weight / spread``, stays where vectors and links remain finite in float32.
     """
 
     spec: BranchSpec
@@ -47,12 +48,14 @@ class Share:
         Raises
         ------
         ConfigError
-            If the weight is negative or the spread not positive.
+            If one of them is out of its range, or the weight out of that which the spread leaves it.
         """
-        if not 0.0 <= self.weight < 1e6 or not 0.0 < self.spread < 1e12 or not abs(self.history_power) <= 2.0:
+        within = 0.0 <= self.weight <= 1e6 and 1e-12 <= self.spread <= 1e12 and abs(self.history_power) <= 2.0
+        if not within or not (self.weight == 0.0 or 1e-24 <= self.weight / self.spread <= 1e12):
             raise ConfigError(
                 f"blend: a branch with weight {self.weight}, spread {self.spread}, history_power {self.history_power}",
-                hint="weights are at least 0, spreads above 0, powers within -2..2",
+                hint="weights are within 0..1e6, spreads within 1e-12..1e12, their quotients 0 or within 1e-24..1e12, "
+                "powers within -2..2",
             )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.blend import assemble, compress
 from gnas_search.checkpoint import Checkpoint
@@ -15,10 +17,10 @@ from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, wi
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation, validation_of
 from gnas_search.fit import Branch, Fit
-from gnas_search.footprint import check_memory
-from gnas_search.memory import available_bytes, peak_bytes
+from gnas_search.footprint import check_checkpoint_memory, check_memory, within_memory
+from gnas_search.memory import peak_bytes
 from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec
-from gnas_search.trainer import Floats, Trainer, default_device
+from gnas_search.trainer import Floats, Trainer
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 
 __all__ = ["EpochResult", "Selected", "Trainer", "fit_selected", "train_checkpoint"]
@@ -119,11 +121,12 @@ def fit_selected(
     ConfigError
         With code ``"too_large"``, if the fit would not go into memory.
     """
-    if isinstance(spec, ArchitectureSpec):
-        return _train_network(spec, graph, validation, seed, on_epoch, deadline, limit_s)
     check_memory(spec, graph)
-    fit = Fit(_fit_closed(spec, graph, seed, spectra), 0)
-    metrics = validation.score_with(fit.score_rows(graph.positives))
+    with within_memory(spec, graph):
+        if isinstance(spec, ArchitectureSpec):
+            return _train_network(spec, graph, validation, seed, on_epoch, deadline, limit_s)
+        fit = Fit(_fit_closed(spec, graph, seed, spectra), 0)
+        metrics = validation.score_with(fit.score_rows(graph.positives))
     return Selected(fit, 0, metrics, (), "", 0, peak_bytes())
 
 
@@ -143,10 +146,8 @@ def _train_network(
     deadline: float | None,
     limit_s: float | None,
 ) -> Selected:
-    device = default_device()
-    check_memory(spec, graph, available=available_bytes(device))
     limit = math.inf if limit_s is None else time.monotonic() + limit_s
-    trainer = Trainer(spec, graph, seed=seed, device=device)
+    trainer = Trainer(spec, graph, seed=seed)
     history: list[EpochResult] = []
     stopped: _Stopped = "epochs"
     best_epoch, best_vectors = 0, trainer.vectors()
@@ -171,7 +172,7 @@ def _train_network(
             stopped = "patience"
             break
     return Selected(
-        Fit((_network_branch(spec, *best_vectors),), best_epoch),
+        Fit((_network_branch(spec, graph, *best_vectors),), best_epoch),
         best_epoch,
         best_metrics if best_metrics is not None else validation.score(*best_vectors),
         tuple(history),
@@ -181,19 +182,23 @@ def _train_network(
     )
 
 
-def _network_branch(spec: ArchitectureSpec, users: Floats, items: Floats) -> Branch:
+def _network_branch(spec: ArchitectureSpec, graph: InteractionGraph, users: Floats, items: Floats) -> Branch:
+    reached = graph.edges if spec.layers and spec.edges == "all" else graph.positives
+    users[np.diff(reached.indptr) == 0] = 0.0  # nothing moved them from where they were drawn at random
     facts = BranchFacts(spec.key(), GNN, users.shape[1], unit_length=spec.scorer == "cosine")
     return Branch(facts, users, items)
 
 
 def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int) -> Fit:
     """Fit a selected model to another graph: a network for as many epochs as were selected."""
-    if not isinstance(spec, ArchitectureSpec):
-        return Fit(_fit_closed(spec, graph, seed, None), 0)
-    # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
-    trainer = Trainer(spec, graph, seed=seed)
-    trainer.advance(epochs)
-    return Fit((_network_branch(spec, *trainer.vectors()),), epochs)
+    check_memory(spec, graph)
+    with within_memory(spec, graph):
+        if not isinstance(spec, ArchitectureSpec):
+            return Fit(_fit_closed(spec, graph, seed, None), 0)
+        # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
+        trainer = Trainer(spec, graph, seed=seed)
+        trainer.advance(epochs)
+        return Fit((_network_branch(spec, graph, *trainer.vectors()),), epochs)
 
 
 def train_checkpoint(
@@ -219,18 +224,20 @@ def train_checkpoint(
     Raises
     ------
     ConfigError
-        With code ``"too_large"``, if the fit would not go into memory.
+        With code ``"too_large"``, if both fits would not go into memory: before the first of them.
     """
     spec = spec.canonical()
+    check_checkpoint_memory(spec, dataset.final)
     validation = validation_of(dataset)
     parts: Sequence[BranchSpec] = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
     selected = [fit_selected(part, dataset.selection, validation, seed=seed, on_epoch=on_epoch) for part in parts]
     refitted = [
         _refit(part, dataset.final, seed, found.best_epoch) for part, found in zip(parts, selected, strict=True)
     ]
-    selection = _joined(spec, [found.fit for found in selected], dataset.selection, seed)
-    final = _joined(spec, refitted, dataset.final, seed)
-    recall, ndcg = validation.score_with(selection.score_rows(dataset.selection.positives)).mean()
+    with within_memory(spec, dataset.final):
+        selection = _joined(spec, [found.fit for found in selected], dataset.selection, seed)
+        final = _joined(spec, refitted, dataset.final, seed)
+        recall, ndcg = validation.score_with(selection.score_rows(dataset.selection.positives)).mean()
     return Checkpoint(
         name=spec.key(),
         spec=spec.to_json(),

@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from planted_blend import FILTER, NETWORK, POPULARITY, Models, Planted, planted
 
-from gnas_search.blend import Blended, assemble, blend
+from gnas_search.blend import Blended, assemble, blend, blending
 from gnas_search.blend.assembly import history_lengths
 from gnas_search.blend.candidates import CandidateScores
 from gnas_search.blend.spread import spread_of
@@ -54,6 +54,27 @@ class TestBlend:
         assert {share.spec for share in blended(world, three).spec.shares} == {FILTER, NETWORK}
         useless = world.models("filter", "gnn", useless=True)
         assert blend(useless, world.graph, world.validation, seed=0) is None
+
+    def test_small_losses_do_not_add_up(self) -> None:
+        """Dropping one branch loses .6 standard errors, the next as much again: together that is too much."""
+        users = 400
+        noise = np.random.default_rng(0).standard_normal((2, users))
+        noise = (noise - noise.mean(axis=1, keepdims=True)) / noise.std(axis=1, keepdims=True)
+        error = 1 / users**0.5
+
+        class Prescribed:
+            def fit_weights(self, places: list[int], _: object) -> np.ndarray:
+                return np.ones(len(places))
+
+            def cross_fitted(self, places: list[int], _: object) -> np.ndarray:
+                lost = 0.6 * error * (3 - len(places)) + (10 * error if 0 not in places else 0.0)
+                return (np.zeros(users) if len(places) == 3 else noise[len(places) - 1]) - lost
+
+        halves = blending._halves(users, 0)
+        kept, weights = blending._prune(Prescribed(), 3, halves, 0)  # type: ignore[arg-type]
+        assert len(kept) == 2
+        assert 0 in kept
+        assert weights.tolist() == [1.0, 1.0]
 
     def test_a_single_model_is_no_blend(self, world: Planted) -> None:
         assert blend(world.models("filter"), world.graph, world.validation, seed=0) is None

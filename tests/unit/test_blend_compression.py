@@ -65,11 +65,21 @@ def test_no_vectors_of_that_length_come_nearer(fit: Fit, graph: InteractionGraph
 def test_it_is_one_branch_that_says_what_it_is(fit: Fit, graph: InteractionGraph) -> None:
     short = compress(fit, graph.positives, 8, name="blend-0", seed=0)
     (branch,) = short.branches
-    assert (branch.facts.name, branch.facts.kind, branch.facts.width) == ("blend-0", "filter", 8)
+    assert (branch.facts.name, branch.facts.kind, branch.facts.width) == ("blend-0", "compressed", 8)
     assert (branch.fold_in, branch.neighbours, short.two_hop, short.epochs) == (None, None, None, 6)
     np.testing.assert_allclose(  # both sides carry the root of each singular value
         np.linalg.norm(branch.user_vectors, axis=0), np.linalg.norm(branch.item_vectors, axis=0), rtol=1e-3
     )
+
+
+def test_of_whom_nothing_is_known_nothing_is_known_afterwards(graph: InteractionGraph) -> None:
+    """User 5 has no history: what is popular answers, and says so, before and after."""
+    specs = (FilterSpec(rank=8), PopularitySpec())
+    whole = Fit(tuple(fit_closed_form(spec, graph, seed=0) for spec in specs), 0)
+    short = compress(whole, graph.positives, 4, name="blend-0", seed=0)
+    assert not short.user_vectors[5].any()
+    np.testing.assert_array_equal(short.knows(graph.positives), whole.knows(graph.positives))
+    assert short.knows(graph.positives).sum() == (np.diff(graph.positives.indptr) > 0).sum()
 
 
 def test_equal_seeds_equal_bytes(fit: Fit, graph: InteractionGraph) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 from gnas_serve.cli.console import Output, emit
 from gnas_serve.cli.evaluate import _table
 from gnas_serve.cli.export import _figure
-from gnas_serve.cli.search_tables import BEST_SHOWN, checkpoint_table, leaderboard_table
+from gnas_serve.cli.search_tables import BEST_SHOWN, checkpoint_table, leaderboard_table, status_table
 
 NAMES = {"gnn": "gnn-{:010x}", "filter": "filter-{:010x}", "two-hop": "two-hop-{:010x}", "blend": "blend-{:010x}"}
 
@@ -36,15 +36,19 @@ VERDICT = {"name": "gnn-0", "kind": "gnn", "gain": None, "margin": 0.01, "reason
 def board(trials: int) -> dict[str, Any]:
     rows = [row(None, "simple", "baseline"), row(0, "verdict, cut 1/12"), row(1, "budget ended")]
     rows += [row(number) for number in range(2, trials)]
-    return {"rows": rows, "failed": [], "verdict": None}
+    return {"rows": rows, "failed": [], "notes": [], "verdict": None}
 
 
 def board_of_all_kinds() -> dict[str, Any]:
     """A baseline, a blend in both forms, thirty filters, the best network behind them, two hops last of all."""
-    rows = [row(None, "simple", "baseline"), row(None, "verdict", "blend"), row(None, "-0.5%, 123 us", "blend")]
+    rows = [
+        row(None, "simple", "baseline"),
+        row(None, "verdict", "blend"),
+        row(None, "-0.5% ndcg, 123 us per scan", "blend"),
+    ]
     rows += [row(number, kind="filter") for number in range(30)]
     rows += [row(30, "budget ended"), row(31), *(row(number, kind="two-hop") for number in range(32, 40))]
-    return {"rows": rows, "failed": [], "verdict": VERDICT}
+    return {"rows": rows, "failed": [], "notes": [], "verdict": VERDICT}
 
 
 def shown(table: Any, width: int = 80) -> str:
@@ -82,6 +86,16 @@ def test_what_a_richer_model_must_gain_is_said_where_there_is_one() -> None:
     assert "richer" not in shown(leaderboard_table(alone))
     assert "richer" in shown(leaderboard_table({**board(3), "verdict": VERDICT}))
     assert "no verdict" in shown(leaderboard_table(board(3)))
+
+
+def test_what_could_not_be_found_out_is_said() -> None:
+    note = "no network was tried: one epoch takes about 23 s; give a longer --budget"
+    assert note in shown(leaderboard_table({**board(3), "notes": [note]}), 120)
+    state: dict[str, Any] = {"running": False, "trials": {}, "best": None, "strategy": "tpe", "seed": 0}
+    state |= {"objective": "ndcg@20", "space_size": 1, "data": {"fingerprint": "a", "policy": "random"}, "seconds": 1}
+    assert note in shown(status_table({**state, "notes": [note, "no blend: a reason"]}), 120)
+    assert "no blend: a reason" in shown(status_table({**state, "notes": [note, "no blend: a reason"]}))
+    assert "notes" not in shown(status_table({**state, "notes": []}))
 
 
 def test_a_whole_leaderboard_says_nothing_of_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec
 from gnas_search.evaluate import validation_of
 from gnas_search.space import SearchSpace
-from gnas_search.specs import BlendSpec, kind_of
+from gnas_search.specs import BlendSpec, Share, kind_of
 from gnas_search.study import Study, leaderboard, status
 from gnas_search.study.finale import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
 from gnas_search.study.kept import KeptModel
+from gnas_serve.errors import NoViableTrialError
 
 MODELS = "models"
 NARROW = (ArchitectureSpec(layers=("gcn",)), FilterSpec(rank=8))
@@ -73,7 +75,9 @@ class TestBlend:
     def test_it_stands_on_the_leaderboard_and_can_be_the_verdict(self, study: Study, tmp_path: Path) -> None:
         rows = [row for row in leaderboard(study)["rows"] if row["kind"] == "blend"]
         assert [row["name"] for row in rows] == [record.key for record in study.blends]
-        assert rows[1]["remark"].startswith(f"{study.blends[1].loss:+.1%}, ")
+        whole, short = study.blends
+        assert rows[0]["remark"].removeprefix("verdict, ") == f"{whole.scan_us:.0f} us per scan"
+        assert rows[1]["remark"] == f"{short.loss:+.1%} ndcg, {short.scan_us:.0f} us per scan"
         assert [row["kind"] for row in leaderboard(study)["rows"]][3:5] == ["blend", "blend"]
         weak = go(tmp_path / "study", trials=4, slot=ToySlot(level=0.5))
         assert weak.verdict.kind == "blend"
@@ -96,7 +100,12 @@ class TestBlend:
         class Counting:
             def score_rows(self, histories: Any) -> Callable[[Any], Any]:
                 score = fit.score_rows(histories)
-                return lambda rows: (asked.append(len(rows)), score(rows))[1]
+
+                def counted(rows: Any) -> Any:
+                    asked.append(len(rows))
+                    return score(rows)
+
+                return counted
 
         assert scan_us(Counting(), dataset.selection.positives, validation_of(dataset).users) > 0  # type: ignore[arg-type]
         assert set(asked) == {1}
@@ -146,12 +155,67 @@ class TestResumption:
     ) -> None:
         whole = go(tmp_path / "whole", trials=4)
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.driver.blend_models", lambda *_, **__: interrupt())
+            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: interrupt())
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=4)
         assert Study.load(tmp_path / "study").blends == ()
         again = go(tmp_path / "study", trials=4)
         assert [record.spec for record in again.blends] == [record.spec for record in whole.blends]
+
+
+class TestFailure:
+    def test_a_blend_that_fails_leaves_the_study_its_models_and_is_tried_again(self, tmp_path: Path) -> None:
+        folder, watcher = tmp_path / "study", Ledger()
+        slot = ToySlot(refuses=np.linalg.LinAlgError("singular"))
+        failed = go(folder, trials=4, watcher=watcher, slot=slot)
+        assert watcher.failures == ["LinAlgError: singular"]
+        assert (failed.blends, failed.blend_failure) == ((), "LinAlgError: singular")
+        assert failed.verdict.kind == "gnn"
+        for shown in (leaderboard(failed), status(failed)):
+            assert shown["notes"] == ["no blend: LinAlgError: singular"]
+        with pytest.raises(NoViableTrialError, match="it has no blend: making it failed: LinAlgError: singular"):
+            failed.pick("blend")
+        watcher = Ledger()
+        again = go(folder, trials=4, watcher=watcher)
+        assert (watcher.failures, len(watcher.blends)) == ([], 1)
+        assert (len(again.blends), again.blend_failure, leaderboard(again)["notes"]) == (2, "", [])
+
+    def test_the_blend_before_stays_beside_one_that_failed(self, tmp_path: Path) -> None:
+        space = SearchSpace.from_json(
+            {**SMALL, "start": [{"layers": ["gcn", "gcn"], "embedding_dim": 16}, {"layers": ["gcn"]}]}
+            | {"genes": {**SMALL["genes"], "embedding_dim": [16, 64]}}
+        )
+        before = go(tmp_path / "study", trials=1, space=space).blends
+        again = go(tmp_path / "study", trials=2, slot=ToySlot(refuses=MemoryError("no more")))
+        assert again.blends == before
+        assert leaderboard(again)["notes"] == ["no new blend: MemoryError: no more"]
+        assert again.pick("blend") == before[0].spec
+
+    def test_which_way_there_is_no_blend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: interrupt())
+            with pytest.raises(KeyboardInterrupt):
+                go(tmp_path / "study", trials=4)
+        with pytest.raises(NoViableTrialError, match="it has no blend: none was made yet"):
+            Study.load(tmp_path / "study").pick("blend")
+        with monkeypatch.context() as patched:
+            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: [])
+            alone = go(tmp_path / "study", trials=4)
+        with pytest.raises(NoViableTrialError, match="it has no blend: none is better than its best part"):
+            alone.pick("blend")
+        assert leaderboard(alone)["notes"] == []
+
+
+def test_a_blend_names_the_parts_that_have_names(study: Study) -> None:
+    simple = next(baseline for baseline in study.baselines if baseline.name == "svd")
+    network = study.best_of("gnn")
+    assert network is not None
+    assert network.spec is not None
+    spec = BlendSpec((Share(simple.spec, 0.25), Share(network.spec, 0.75)), 128)
+    assert study.describe(spec) == f"0.25 svd + 0.75 {network.key}, as 128 dims"
+    assert study.describe(replace(spec, dims=None)) == f"0.25 svd + 0.75 {network.key}"
+    described = {row["name"]: row["model"] for row in leaderboard(study)["rows"] if row["kind"] == "blend"}
+    assert described == {record.key: study.describe(record.spec) for record in study.blends}
 
 
 class TestKeptModel:

@@ -135,12 +135,12 @@ def test_it_survives_storage(graph: InteractionGraph) -> None:
     ("changes", "expected"),
     [
         ({"1.user_vectors": None}, "1.user_vectors"),
-        ({"1.item_vectors": np.zeros((ITEMS, 2), np.float32)}, "vectors of"),
-        ({"2.user_vectors": np.zeros((USERS - 1, 6), np.float32)}, "vectors of"),
-        ({"2.fold_in": np.zeros((6, 6), np.float32)}, "a fold-in map of"),
+        ({"1.item_vectors": np.zeros((ITEMS, 2), np.float32)}, "vectors has shape"),
+        ({"2.user_vectors": np.zeros((USERS - 1, 6), np.float32)}, "vectors has shape"),
+        ({"2.fold_in": np.zeros((6, 6), np.float32)}, "fold_in has shape"),
         ({"0.neighbours.indices": None}, "0.neighbours.indices"),
-        ({"0.neighbours.indptr": np.zeros(3, np.int64)}, "index pointer"),
-        ({"0.neighbours.indptr": np.zeros(ITEMS + 1, np.int64)[::-1] - 1}, "index pointer"),
+        ({"0.neighbours.indptr": np.zeros(3, np.int64)}, "neighbours.indptr has shape"),
+        ({"0.neighbours.indptr": np.zeros(ITEMS + 1, np.int64) - 1}, "neighbours.indptr"),
     ],
 )
 def test_arrays_that_do_not_fit_together(
@@ -149,7 +149,7 @@ def test_arrays_that_do_not_fit_together(
     fit = all_kinds(graph)
     arrays = to_arrays(fit) | changes
     whole = {name: values for name, values in arrays.items() if values is not None}
-    with pytest.raises((KeyError, ValueError), match=expected):
+    with pytest.raises(ValueError, match=expected):
         branches_from(tuple(branch.facts for branch in fit.branches), whole)
 
 

@@ -9,11 +9,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import torch
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form.links import links_bytes
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.footprint import check_memory, needed_bytes
+from gnas_search.footprint import (
+    check_checkpoint_memory,
+    check_memory,
+    checkpoint_bytes,
+    needed_bytes,
+    within_memory,
+)
+from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_serve.errors import ConfigError
 
 SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)
@@ -45,7 +54,69 @@ def test_memory_grows_with_what_is_held(graph: InteractionGraph) -> None:
     assert needed_bytes(SPEC, _graph(8000, 3000)) > least
     assert needed_bytes(replace(FILTER, rank=1024), graph) > needed_bytes(FILTER, graph)
     assert needed_bytes(FILTER, _graph(8000, 3000)) > needed_bytes(FILTER, graph)
-    assert needed_bytes(TwoHopSpec(), graph) == needed_bytes(PopularitySpec(), graph) == 0
+    assert needed_bytes(TwoHopSpec(neighbours=200), graph) > needed_bytes(TwoHopSpec(neighbours=20), graph)
+    assert needed_bytes(TwoHopSpec(kept_per="target"), graph) > needed_bytes(TwoHopSpec(), graph)
+    assert needed_bytes(PopularitySpec(), graph) == 0
+
+
+def test_links_count_as_what_is_kept_where_items_share_few_users() -> None:
+    few = _graph(200, 3000, per_user=3)
+    assert needed_bytes(TwoHopSpec(neighbours=4096), few) - needed_bytes(TwoHopSpec(neighbours=100), few) < 8 * 200 * 9
+    links, peak = links_bytes(few.positives, 4096)
+    kept = fit_closed_form(TwoHopSpec(neighbours=4096), few, seed=0).neighbours
+    assert kept is not None
+    assert 0 < 8 * kept.nnz <= links < peak
+
+
+def test_each_layer_of_attention_holds_numbers_of_each_edge(graph: InteractionGraph) -> None:
+    per_edge = [
+        (needed_bytes(replace(SPEC, layers=layers), graph) - needed_bytes(replace(SPEC, layers=others), graph))
+        / (2 * graph.edges.nnz)
+        for layers, others in ((("gat",), ("gcn",)), (("gat", "gat"), ("gat", "gcn")))
+    ]
+    assert per_edge == [60.0, 20.0]  # bytes; of the first, 40 are of all layers together
+
+
+def test_a_blend_counts_the_vectors_of_both_fits(graph: InteractionGraph) -> None:
+    alone = checkpoint_bytes(FILTER, graph)
+    vectors = (4000 + 3000) * 64 * 4
+    assert alone == needed_bytes(FILTER, graph) + vectors
+    both = BlendSpec((Share(FILTER, 1.0), Share(SPEC, 1.0)))
+    assert checkpoint_bytes(both, graph) > max(alone, checkpoint_bytes(SPEC, graph))
+    wide = BlendSpec((Share(replace(FILTER, rank=2048), 1.0), Share(SPEC, 1.0)))
+    assert checkpoint_bytes(wide, graph) > 6 * 32 * vectors
+    assert checkpoint_bytes(replace(wide, dims=64), graph) > checkpoint_bytes(wide, graph)
+
+
+def test_a_blend_on_gowalla_goes_into_four_gibibytes() -> None:
+    gowalla = _graph(29_858, 40_981, per_user=35)
+    network = replace(SPEC, embedding_dim=128)
+    shares = (Share(replace(FILTER, rank=1024), 1.0), Share(TwoHopSpec(neighbours=200), 1.0), Share(network, 1.0))
+    check_checkpoint_memory(BlendSpec(shares), gowalla, available=4 << 30)
+    with pytest.raises(ConfigError, match=r"2\.0 GiB are") as caught:
+        check_checkpoint_memory(BlendSpec(shares), gowalla, available=2 << 30)
+    assert caught.value.code == "too_large"
+    assert "rank (now 1024)" in caught.value.hint  # of its largest part
+
+
+def test_errors_of_allocation_are_one_error(graph: InteractionGraph) -> None:
+    """What the libraries really raise: numpy, torch, and Python's own."""
+    for take, spec in (
+        (lambda: np.empty(1 << 60, np.uint8), TwoHopSpec(neighbours=70)),
+        (lambda: torch.empty(1 << 60, dtype=torch.uint8), FILTER),
+        (lambda: bytearray(1 << 60), PopularitySpec()),
+    ):
+        with pytest.raises(ConfigError, match="the memory did not suffice") as caught, within_memory(spec, graph):
+            take()
+        assert caught.value.code == "too_large"
+        assert "more memory" in caught.value.hint
+        if isinstance(spec, TwoHopSpec):
+            assert "neighbours (now 70)" in caught.value.hint
+
+
+def test_other_errors_stay_what_they_are(graph: InteractionGraph) -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), within_memory(SPEC, graph):
+        torch.ones(2, 3) @ torch.ones(2, 3)
 
 
 def test_what_cannot_fit_is_refused_with_what_to_lower(graph: InteractionGraph) -> None:
@@ -65,29 +136,49 @@ def test_what_cannot_fit_is_refused_with_what_to_lower(graph: InteractionGraph) 
     assert "rank (now 64)" in caught.value.hint
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a process is read as Linux tells it")
-@pytest.mark.parametrize(("num_users", "num_items"), [(9000, 14000), (14000, 9000)])
-def test_a_filter_takes_about_what_was_counted(num_users: int, num_items: int) -> None:
-    """In a process of its own, whose peak is the fit's."""
-    source = """
+_MEASURED = """
 import sys
 import numpy as np, scipy.sparse as sp
-from gnas_search.closed_form import FilterSpec, fit_closed_form
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import _RUNTIME_BYTES, needed_bytes
-from gnas_search.memory import peak_bytes
-users, items = int(sys.argv[1]), int(sys.argv[2])
-def graph(users, items):
-    rows = np.repeat(np.arange(users), 10)
+from gnas_search.memory import peak_bytes, resident_bytes
+from gnas_search.trainer import Trainer
+spec = eval(sys.argv[1])
+users, items, per_user = map(int, sys.argv[2:])
+def graph(users, items, per_user):
+    rows = np.repeat(np.arange(users), per_user)
     drawn = np.random.default_rng(0).integers(0, items, len(rows))
     matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, drawn)), shape=(users, items))
     return InteractionGraph(matrix, matrix)
-fit_closed_form(FilterSpec(rank=8), graph(60, 50), seed=0)  # compiles
-before = peak_bytes()
-fit_closed_form(FilterSpec(rank=512), graph(users, items), seed=0)
-print((peak_bytes() - before) / (needed_bytes(FilterSpec(rank=512), graph(users, items)) - _RUNTIME_BYTES))
+def fit(graph):
+    if isinstance(spec, ArchitectureSpec):
+        Trainer(spec, graph, seed=0, device="cpu").advance(1)
+    else:
+        fit_closed_form(spec, graph, seed=0)
+fit(graph(700, 700, 300))  # compiles, also for many threads
+large = graph(users, items, per_user)
+before = resident_bytes()
+fit(large)
+print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", source, str(num_users), str(num_items)], capture_output=True, text=True, check=True
-    )
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a process is read as Linux tells it")
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (FilterSpec(rank=512), (9000, 14000, 10)),
+        (FilterSpec(rank=512), (14000, 9000, 10)),
+        (TwoHopSpec(neighbours=1000), (30000, 20000, 30)),
+        (TwoHopSpec(neighbours=1000, kept_per="target"), (30000, 20000, 30)),
+        (replace(SPEC, layers=("gat",), embedding_dim=4, num_negatives=64), (3000, 3000, 700)),
+    ],
+    ids=["filter, more items", "filter, more users", "two-hop", "two-hop, turned", "gat"],
+)
+def test_a_fit_takes_about_what_was_counted(spec: BranchSpec, shape: tuple[int, int, int]) -> None:
+    """In a process of its own, whose peak is the fit's."""
+    command = [sys.executable, "-c", _MEASURED, repr(spec), *map(str, shape)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert 0.4 < float(done.stdout) <= 1.0

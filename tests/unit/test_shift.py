@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from gnas_search.shift import PopularityShift, dispersion
+from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
+from gnas_search.shift import LARGE, PopularityShift, dispersion, popularity_shift
+from gnas_serve.vocabulary import Vocabulary
 
 
 def counts(num_items: int = 4000) -> np.ndarray:
@@ -25,14 +30,57 @@ def test_a_hold_out_that_prefers_some_items_disperses_more() -> None:
     found = dispersion(held_out, whole - held_out)
     # Overdispersion of a mixture of two chances: 1 + (mean count - 1) * variance / (p (1 - p)), here about 3.8.
     assert found > 3.0
-    assert PopularityShift(1.0, found).is_large
-    assert f"{found:.2f}" in PopularityShift(1.0, found).message()
 
 
-def test_the_size_is_the_ratio_and_works_both_ways() -> None:
-    assert PopularityShift(2.0, 1.0).is_large
-    assert PopularityShift(1.0, 1.1).to_json() == {"validation": 1.0, "test": 1.1, "ratio": 1.1}
-    assert not PopularityShift(1.0, 1.1).is_large
+def shop(num_items: int, seed: int, *, prefer: float = 1.0) -> tuple[Dataset, TestPart]:
+    """Zipf-like data whose validation is held out at random, and test too, or preferring every second item."""
+    rng = np.random.default_rng(seed)
+    whole = rng.poisson(2000.0 / np.arange(1, num_items + 1) ** 0.7) + 1
+    chance = np.where(np.arange(num_items) % 2 == 0, 0.1 * prefer, 0.1)
+    tested = rng.binomial(whole, chance)
+    valid = rng.binomial(whole - tested, 0.1)
+    train = whole - tested - valid
+
+    def rows(counts: np.ndarray) -> sp.csr_matrix:
+        items = np.repeat(np.arange(num_items), counts)
+        return sp.csr_matrix((np.ones(len(items), np.float32), items, [0, len(items)]), shape=(1, num_items))
+
+    items = Vocabulary(np.arange(num_items))
+    dataset = SimpleNamespace(selection=InteractionGraph(rows(train), rows(train)), valid=rows(valid), items=items)
+    return dataset, SimpleNamespace(relevant=rows(tested))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("num_items", [60, 400, 5000])
+def test_chance_is_no_shift_however_few_the_items(num_items: int) -> None:
+    found = [popularity_shift(*shop(num_items, seed)) for seed in range(20)]
+    assert sum(one.is_large for one in found) <= 1
+    assert np.median([one.ratio for one in found]) == pytest.approx(1.0, abs=0.25)
+    assert all(one.low <= one.ratio <= one.high for one in found)
+
+
+@pytest.mark.parametrize("num_items", [400, 5000])
+def test_a_test_part_that_prefers_some_items_is_a_shift(num_items: int) -> None:
+    dataset, test = shop(num_items, 0, prefer=3.0)
+    found = popularity_shift(dataset, test)
+    assert found.is_large
+    assert found.test > 1.5
+    assert found.validation < LARGE
+    assert f"{found.test:.2f}" in found.message()
+    assert found.to_json()["ratio"] == found.ratio
+    assert popularity_shift(dataset, test) == found
+
+
+def test_the_whole_interval_counts_and_works_both_ways() -> None:
+    assert PopularityShift(1.0, 2.0, low=LARGE, high=3.0).is_large
+    assert not PopularityShift(1.0, 2.0, low=LARGE - 0.01, high=3.0).is_large
+    assert PopularityShift(2.0, 1.0, low=0.4, high=1 / LARGE).is_large
+    assert not PopularityShift(2.0, 1.0, low=0.4, high=1 / LARGE + 0.01).is_large
+    assert LARGE == 1.25
+
+
+def test_dispersion_is_of_the_part_within_the_whole() -> None:
+    """By hand: shares of a quarter; deviations 1, 1 in variances 3/4, 3/4; one degree of freedom."""
+    assert dispersion(np.array([2, 0]), np.array([2, 4])) == pytest.approx(2 / 0.75)
 
 
 def test_nothing_held_out_is_no_shift() -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gnas_search.architecture import ArchitectureSpec
@@ -100,6 +101,15 @@ def test_what_a_share_leaves_out_has_its_default() -> None:
         (share(weight=float("inf")), r"weight inf"),
         (share(spread=0), r"spread 0\.0"),
         (share(spread=True), r"spread: True is no number"),
+        (share(weight=999999, spread=1e-300), r"spread 1e-300"),
+        (share(weight=1e-30, spread=9e11), r"weight 1e-30, spread 900000000000\.0"),
+        (share(weight=1e-25), r"weight 1e-25"),
+        (share(weight=1e-320), r"weight 1e-320"),
+        (share(weight=1e5, spread=1e-8), r"weight 100000\.0, spread 1e-08"),
+        (share(weight=2e6), r"weight 2000000\.0"),
+        (share(spread=float("nan")), r"spread nan"),
+        (share(spread=2e12), r"spread 2000000000000\.0"),
+        (share(spread=9e-13), r"spread 9e-13"),
         (share(history_power=3), r"history_power 3\.0"),
         (share(spec={"kind": "filter", "rank": 0}), r"rank: 0 is not within"),
         (share(spec="filter"), r"spec: no object in a blend's branch"),
@@ -115,6 +125,14 @@ def test_what_is_wrong_is_named(raw: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected) as caught:
         read_spec(raw)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("weight", "spread"), [(0.0, 1e-12), (0.0, 9e11), (1e-20, 1.0), (9e5, 1e-4), (1.0, 1.1e-12)])
+def test_shares_whose_numbers_stay_finite(weight: float, spread: float) -> None:
+    found = Share(FilterSpec(), weight, spread)
+    factor = np.float32(found.weight / found.spread)
+    assert np.isfinite(factor)
+    assert factor == 0 or np.isfinite(np.float32(1.0) / factor)
 
 
 def test_two_hops_alone_may_be_compressed() -> None:

@@ -8,11 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
+from gnas_search.evaluate import Interval
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
-from gnas_search.study import Limits, Study, begin, leaderboard, run, status
+from gnas_search.specs import kind_of
+from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, records, run, status
+from gnas_search.study.draws import Draws
+from gnas_search.study.journal import open_journal
+from gnas_search.study.notes import notes
+from gnas_search.study.reserve import Reserve
 from gnas_search.train import EpochResult
 
 
@@ -48,21 +55,124 @@ def test_a_trial_gets_a_third_of_the_budget_at_most(tmp_path: Path) -> None:
     assert deadline - time.monotonic() > 40.0
 
 
-def test_time_is_left_for_the_blend_at_the_end(tmp_path: Path) -> None:
+def test_time_is_left_for_the_blend_at_the_end() -> None:
     now = time.monotonic()
-    limits = Limits(None, now + 100.0, 30.0)
-    assert limits.reserving(5.0) == Limits(None, now + 95.0, 30.0)
+    limits = Limits(None, now + 100.0, 30.0, 120.0)
+    assert limits.reserving(5.0) == Limits(None, now + 95.0, 30.0, 120.0)
     deadline = limits.reserving(1000.0).deadline
     assert deadline is not None
-    assert 78.0 < deadline - now < 82.0  # a fifth of what is left at most
+    assert deadline - now == pytest.approx(60.0)  # a third of the budget at most, however much of it is gone
     assert Limits(4, None).reserving(1000.0) == Limits(4, None)
-    begin(tmp_path / "study", make_dataset(), space=small_space(), strategy=None, seed=None)
-    slot = ToySlot()
-    given = Limits.of(1, 60.0)
-    study = run(tmp_path / "study", make_dataset(), Ledger(), limits=given, slot=slot)
-    quickest = min(baseline.measured.seconds for baseline in study.baselines)
+
+
+def measured(ndcg: float, seconds: float, *epochs: tuple[float, float]) -> Measurement:
+    history = tuple({"epoch": 1, "seconds": whole, "train_s": train} for whole, train in epochs)
+    one = Interval(ndcg, ndcg, ndcg)
+    return Measurement(one, one, seconds, 0, history=history)
+
+
+def test_the_blend_is_expected_to_take_as_long_as_the_best_of_each_kind(tmp_path: Path) -> None:
+    study = go(tmp_path / "study", trials=1, space=small_space())
+    reserve = Reserve(study)
+    parts = {kind_of(one.spec): one.measured.seconds for one in study.baselines}
+    quickest = min(parts.values())
+    validation_s = 0.005  # of the toy network: the rest of its epochs is training, which is not done again
+    assert reserve.seconds == pytest.approx(2 * (sum(parts.values()) + validation_s) + 30 * quickest)
+    before = reserve.seconds
+    reserve.hear("filter", measured(0.0001, 50.0))  # worse than the one before: no part of the blend
+    assert reserve.seconds == before
+    reserve.hear("filter", measured(0.99, 50.0))
+    assert reserve.seconds == pytest.approx(before + 2 * (50.0 - parts["filter"]))
+    before = reserve.seconds
+    reserve.hear("gnn", measured(0.99, 1000.0, (10.0, 7.0), (10.0, 9.0)))
+    assert reserve.seconds == pytest.approx(before + 2 * (2.0 - validation_s))
+
+
+def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -> None:
+    """A wide filter found on the way makes the blend long, and the trials end earlier."""
+    folder, watcher = tmp_path / "study", Ledger()
+
+    class Wide(ToySlot):
+        def result(self) -> Outcome:
+            return replace(super().result(), seconds=4.0)
+
+    begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
+    given = Limits.of(2, 60.0)
+    study = run(folder, make_dataset(), watcher, limits=given, slot=Wide())
+    assert [trial.kind for trial in study.trials] == ["filter", "two-hop"]
+    first, second = watcher.deadlines
     assert given.deadline is not None
-    assert slot.jobs[0].deadline == pytest.approx(given.deadline - 25 * quickest, abs=0.01)
+    assert first is not None
+    assert second is not None
+    simple = [one.measured.seconds for one in study.baselines]
+    assert given.deadline - first == pytest.approx(min(20.0, 2 * sum(simple) + 30 * min(simple)), abs=0.01)
+    assert 7.0 < first - second < 8.1
+    assert watcher.expected_s == [pytest.approx(Reserve(study).seconds)]
+    assert watcher.expected_s[0] > 8.0
+
+
+@pytest.mark.parametrize("earlier", [1, 2, 4])
+def test_time_that_earlier_runs_spent_counts_in_whose_turn_it_is(tmp_path: Path, earlier: int) -> None:
+    """After a filter the two-hop model is next; after both the network, which has had least of its share even then."""
+    go(tmp_path / "study", trials=earlier)
+    watcher = Ledger()
+    run(tmp_path / "study", make_dataset(), watcher, limits=Limits.of(earlier + 1, 600.0), slot=ToySlot())
+    assert watcher.started == ["two-hop" if earlier == 1 else "gnn"]
+
+
+class TestNotes:
+    def test_a_family_without_a_measured_trial_is_named(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
+        assert notes(Study.load(folder)) == []  # no run has worked on it yet
+        go(folder, trials=1)
+        study = Study.load(folder)
+        assert study.forecast is not None
+        hops, network = notes(study)
+        assert hops == "no two-hop model was tried: give a longer --budget or more --trials"
+        epoch = f"{study.forecast.epoch_s:.1f}"
+        assert (
+            network == f"no network was tried: one epoch takes about {epoch} s; give a longer --budget or more --trials"
+        )
+        assert leaderboard(study)["notes"] == status(study)["notes"] == [hops, network]
+        assert notes(go(folder, trials=2)) == [network]
+        assert notes(go(folder, trials=4)) == []
+
+    def test_a_family_that_the_space_lacks_is_not_missed(self, tmp_path: Path) -> None:
+        assert notes(go(tmp_path / "study", trials=1, space=small_space())) == []
+
+    def test_a_family_whose_trials_all_failed(self, tmp_path: Path) -> None:
+        def fail() -> None:
+            raise RuntimeError("no memory")
+
+        folder = tmp_path / "study"
+        study = go(folder, trials=1, space=small_space(), slot=ToySlot({0: fail}))
+        assert notes(study) == ["no network was measured: its only trial failed"]
+        study = go(folder, trials=2, slot=ToySlot({0: fail}))
+        assert notes(study) == ["no network was measured: all 2 trials failed"]
+        assert notes(go(folder, trials=3)) == []
+
+    def test_no_forecast_for_a_cuda_device(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It would be made on the CPU, which does not train then."""
+        watcher = Ledger()
+        with monkeypatch.context() as patched:
+            patched.setattr("gnas_search.study.opening.default_device", lambda: torch.device("cuda"))
+            study = go(tmp_path / "study", trials=1, watcher=watcher)
+        assert (watcher.forecasts, study.forecast) == ([], None)
+        assert "no network was tried: give a longer --budget or more --trials" in notes(study)
+        go(tmp_path / "study", trials=2, watcher=watcher)
+        assert len(watcher.forecasts) == 1
+
+
+def test_a_finished_trial_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or every draw of a long study takes longer than the one before."""
+    study = go(tmp_path / "study", trials=6)
+    space = study.header.space.restrict(make_dataset())
+    draws = Draws(open_journal(study.folder, create=False), space, "tpe", 0, share_time=False)
+    first = draws.known()
+    assert sorted(first) == sorted(keys(study))
+    monkeypatch.setattr(records, "branch_spec", lambda raw: pytest.fail("read again"))
+    assert {key: trial.number for key, trial in draws.known().items()} == {key: t.number for key, t in first.items()}
 
 
 def test_a_trial_cut_before_a_quarter_of_its_epochs_is_kept_but_not_learned_from(tmp_path: Path) -> None:

@@ -82,9 +82,34 @@ class TestDamage:
 
     def test_metrics_of_other_users(self, folder: Path) -> None:
         path = metrics_path(folder, "item-knn")
-        np.save(path, np.load(path)[:, 1:])
+        users = np.load(path)
+        np.save(path, np.concatenate([users, users], axis=1))  # of the mean that the journal states
         with pytest.raises(IntegrityError, match="different numbers of users"):
             _ = Study.load(folder).verdict
+
+    @pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.5, 1.5])
+    @pytest.mark.parametrize("row", [0, 1])
+    def test_metrics_outside_their_range(self, folder: Path, wrong: float, row: int) -> None:
+        """They would decide the verdict, and nobody would notice."""
+        path = metrics_path(folder, "item-knn")
+        users = np.load(path)
+        users[row, 3] = wrong
+        np.save(path, users)
+        with pytest.raises(IntegrityError, match=r"item-knn.npy holds a value outside 0..1") as caught:
+            _ = Study.load(folder).verdict
+        assert caught.value.exit_code == 8
+
+    @pytest.mark.parametrize("row", [0, 1])
+    @pytest.mark.parametrize("chosen", ["baseline", "trial", "blend"])
+    def test_metrics_of_another_mean_than_the_journal_states(self, folder: Path, chosen: str, row: int) -> None:
+        study = Study.load(folder)
+        name = {"baseline": "svd", "trial": study.ranking[0][0].key, "blend": study.blends[0].key}[chosen]
+        path = metrics_path(folder, name)
+        users = np.load(path)
+        users[row] = 0.999 * users[row]
+        np.save(path, users)
+        with pytest.raises(IntegrityError, match=r"does not have the mean that the journal states"):
+            study.per_user(name)
 
     def test_files_nested_too_deeply_and_a_folder_for_the_journal(self, folder: Path) -> None:
         header = (folder / HEADER).read_bytes()
@@ -124,6 +149,7 @@ class TestDamage:
         [
             ("baseline.svd", {"spec": {}}, "a baseline is unreadable"),
             ("baseline.svd", [], "a baseline is unreadable"),
+            ("forecast", {"epoch_s": "x"}, "the forecast is unreadable"),
             ("blends", [{"spec": {"kind": "gnn"}}], "a blend is unreadable"),
             ("blends", [{"spec": 3}], "a blend is unreadable"),
         ],
@@ -137,4 +163,4 @@ class TestDamage:
         changed[0]["user_attr"][attribute] = value
         (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
         with pytest.raises(IntegrityError, match=said):
-            leaderboard(Study.load(folder))
+            leaderboard(Study.load(folder)), Study.load(folder).forecast

@@ -74,6 +74,17 @@ def test_each_step_is_measured_against_the_model_held_so_far() -> None:
     assert "gnn-0" not in decide([*steps, of("blend", gained(0.05))], seed=0).reason
 
 
+def test_both_gains_are_told_where_the_decision_was_against_another_than_the_baseline() -> None:
+    steps = [SIMPLE, of("two-hop", gained(0.03)), of("filter", gained(0.0)), of("gnn", gained(0.05))]
+    reason = decide(steps, seed=0).reason
+    assert reason.startswith("ship the gnn gnn-0: +0.0500 ndcg@20 [")
+    assert "] against svd; +0.0200 [" in reason
+    assert reason.endswith("] against two-hop-0")
+    assert "\n" not in reason
+    assert "against svd" in decide(steps[:2], seed=0).reason
+    assert decide(steps[:2], seed=0).reason.count("against") == 1
+
+
 def test_the_order_given_is_of_no_matter() -> None:
     models = [SIMPLE, of("two-hop", gained(0.02)), of("filter", gained(0.03)), of("blend", gained(0.05))]
     assert decide(models, seed=0) == decide(models[::-1], seed=0)

@@ -12,7 +12,7 @@ from communities import NUM_ITEMS, NUM_USERS, SMALL, make_communities
 
 from gnas_search.architecture import COMBINATIONS, EDGES, INITS, OPERATOR_NAMES, SCORERS, ArchitectureSpec
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.data.dataset import Dataset
+from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.heads import HEADS
 from gnas_search.train import EpochResult, Trainer, fit_selected, train_checkpoint
@@ -143,6 +143,43 @@ def test_weight_decay_shrinks_the_embeddings(dataset: Dataset) -> None:
         trainer.advance(4)
         norms.append(np.linalg.norm(trainer.vectors()[0]))
     assert norms[1] < 0.8 * norms[0]
+
+
+def test_weight_decay_is_of_the_embeddings_alone(dataset: Dataset) -> None:
+    spec = replace(SMALL, layers=("gcn",), weight_decay=5.0)
+    groups = Trainer(spec, dataset.selection, seed=0)._optimizer.param_groups
+    assert [(len(group["params"]) > 0, group["weight_decay"]) for group in groups] == [(True, 5.0), (True, 0.0)]
+    assert groups[0]["params"][0].shape == (NUM_USERS + NUM_ITEMS, 8)
+
+
+def test_the_learning_rate_warms_up_and_follows_a_cosine(dataset: Dataset) -> None:
+    spec = replace(SMALL, batch_size=15, epochs=10, learning_rate=0.02)  # 8 batches an epoch
+    trainer = Trainer(spec, dataset.selection, seed=0)
+    rates: list[float] = []
+    trainer.advance(10, on_batch=lambda: rates.append(trainer._optimizer.param_groups[0]["lr"]))
+    progress = np.arange(1, len(rates) + 1) / 8
+    cosine = 0.05 + 0.95 * (1 + np.cos(np.pi * progress / 10)) / 2
+    np.testing.assert_allclose(rates, 0.02 * np.minimum(progress / 0.5, 1.0) * cosine, rtol=1e-6)
+    assert rates[0] < 0.3 * max(rates)
+    assert rates[-1] == pytest.approx(0.05 * 0.02)
+
+
+@pytest.mark.parametrize(
+    ("layers", "edges", "known"),
+    [((), "all", False), (("lightgcn",), "target", False), (("lightgcn",), "all", True)],
+)
+def test_a_user_whom_no_edge_reaches_is_unknown(
+    layers: tuple[str, ...], edges: str, known: bool, dataset: Dataset, validation: Validation
+) -> None:
+    """Users 0 and 3 lose their purchases; user 0 keeps what he viewed."""
+    positives, every = dataset.selection.positives.tolil(), dataset.selection.edges.tolil()
+    positives[[0, 3]] = every[3] = 0.0
+    graph = InteractionGraph(positives.tocsr(), every.tocsr())
+    spec = replace(SMALL, layers=layers, edges=edges, include_input=True, init="random", epochs=1)
+    fit = fit_selected(spec, graph, validation, seed=0).fit
+    assert fit.knows(graph.positives)[[0, 3]].tolist() == [known, False]
+    assert not fit.user_vectors[3].any()
+    assert fit.knows(graph.positives).sum() >= NUM_USERS - 2
 
 
 def test_divergence_is_said(dataset: Dataset) -> None:

@@ -1,7 +1,7 @@
 """Blends: sums of several models' scores, with weights fitted on validation."""
 
-from gnas_search.blend.assembly import assemble, histories_of
+from gnas_search.blend.assembly import assemble
 from gnas_search.blend.blending import Blended, blend
 from gnas_search.blend.compression import compress
 
-__all__ = ["Blended", "assemble", "blend", "compress", "histories_of"]
+__all__ = ["Blended", "assemble", "blend", "compress"]

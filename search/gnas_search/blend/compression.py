@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gnas_search.fit import Branch, Fit
 from gnas_search.spectral import truncated_svd
-from gnas_serve.artifact.branches import BranchFacts
+from gnas_serve.artifact.branches import COMPRESSED, BranchFacts
 
 
 def compress(fit: Fit, histories: sp.csr_matrix, dims: int, *, name: str, seed: int) -> Fit:
@@ -35,7 +35,8 @@ def compress(fit: Fit, histories: sp.csr_matrix, dims: int, *, name: str, seed: 
     Returns
     -------
     Fit
-        One ``filter`` branch, whose fold-in is left to export.
+        One ``compressed`` branch, whose fold-in is left to export. Users of whom the fit knows nothing have vectors of
+        zeros: what is popular is not in them as if it were their taste.
 
     References
     ----------
@@ -44,7 +45,8 @@ def compress(fit: Fit, histories: sp.csr_matrix, dims: int, *, name: str, seed: 
     left, values, right = truncated_svd(_Scores(fit, histories), dims, seed)
     root = values.clamp_min(0.0).sqrt()
     users, items = (left * root).numpy(), (right * root).numpy()
-    facts = BranchFacts(name, "filter", users.shape[1])
+    users[~fit.knows(histories)] = 0.0
+    facts = BranchFacts(name, COMPRESSED, users.shape[1])
     return Fit((Branch(facts, users, items),), fit.epochs)
 
 

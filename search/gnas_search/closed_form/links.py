@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
+import torch
 
 from gnas_search.closed_form.incidence import Degrees, Incidence
 from gnas_search.operators.kernels import Floats, Ints, Kernel
@@ -53,10 +54,7 @@ def strongest_links(
     never exists as a whole.
     """
     users, items = incidence.pattern, incidence.pattern.transposed
-    lengths = np.diff(users.indptr).astype(np.int64)
-    steps = np.maximum(lengths // MOST_VISITED, 1)
-    visited = -(-lengths // steps)
-    work = np.bincount(users.indices, weights=visited[users.rows.numpy()], minlength=items.num_rows).astype(np.int64)
+    work = _work(users.indptr, users.indices, items.num_rows)
     offsets = np.concatenate([[0], np.cumsum(np.minimum(work, min(neighbours, items.num_rows)))])  # upper bounds
     linked = np.empty(offsets[-1], np.int32)
     values = np.empty(offsets[-1], np.float32)
@@ -66,12 +64,49 @@ def strongest_links(
     spans[-1] = items.num_rows
     _links(
         int(total[-1]),
-        *(spans, items.indptr, items.indices, users.indptr, users.indices, steps),
+        *(spans, items.indptr, items.indices, users.indptr, users.indices, _steps(users.indptr)),
         *(user_weights, source_weights, target_weights, neighbours, offsets, linked, values, kept),
     )
-    filled = np.arange(offsets[-1]) < np.repeat(offsets[:-1] + kept, np.diff(offsets))
     indptr = np.concatenate([[0], np.cumsum(kept)])
-    return sp.csr_matrix((values[filled], linked[filled], indptr), shape=(items.num_rows, items.num_rows))
+    for part in (linked, values):  # what lies beyond the links goes back to the system; nobody else refers to it
+        part.resize(indptr[-1], refcheck=False)
+    return sp.csr_matrix((values, linked, indptr), shape=(items.num_rows, items.num_rows))
+
+
+def links_bytes(interactions: sp.csr_matrix, neighbours: int) -> tuple[int, int]:
+    """Count what the links of each item take, and what finding them takes at its peak, the links included.
+
+    Parameters
+    ----------
+    interactions : (U, I) CSR
+        Whose items are linked.
+    neighbours
+        As for :func:`strongest_links`.
+
+    Returns
+    -------
+    links, peak : int
+        Upper bounds: items that share several users are counted for each.
+    """
+    num_users, num_items = interactions.shape
+    work = _work(interactions.indptr, interactions.indices, num_items)
+    links = 8 * int(np.minimum(work, min(neighbours, num_items)).sum())
+    threads = min(torch.get_num_threads(), _SPANS)
+    # Both patterns and the order between them; per user and item a few numbers in 64 bits; per thread the sums, what
+    # was reached and its scores, and what the strongest of them are picked by.
+    return links, links + 32 * interactions.nnz + 64 * (num_users + num_items) + threads * 32 * num_items
+
+
+def _steps(user_offsets: Ints) -> Offsets:
+    """Say how far apart the visited items of each user are: (U,), 1 where all are."""
+    return np.maximum(np.diff(user_offsets).astype(np.int64) // MOST_VISITED, 1)
+
+
+def _work(user_offsets: Ints, user_items: Ints, num_items: int) -> Offsets:
+    """Count the pairs that each item's links are summed from, which are at least as many as the links: (I,)."""
+    lengths = np.diff(user_offsets)
+    visited = -(-lengths // _steps(user_offsets)).astype(np.float64)
+    return np.bincount(user_items, weights=np.repeat(visited, lengths), minlength=num_items).astype(np.int64)
 
 
 @numba.njit(nogil=True)  # type: ignore[untyped-decorator]
@@ -138,7 +173,10 @@ def _links(
     values: Floats,
     kept: Offsets,
 ) -> None:
-    """Write the links of each item at ``offsets``, ascending, and how many there are into ``kept``."""
+    """Write the links of each item, ascending, behind those of the item before; into ``kept`` how many there are.
+
+    Until all are known, those of each item lie at its place in ``offsets``.
+    """
     num_items = len(item_offsets) - 1
     for span in numba.prange(len(spans) - 1):
         totals = np.zeros(num_items, np.float64)
@@ -175,3 +213,9 @@ def _links(
                 values[start + position] = source_weights[source] * totals[item] * target_weights[item]
             for position in range(others):
                 totals[reached[position]] = 0.0
+    filled = 0
+    for source in range(num_items):
+        for place in range(offsets[source], offsets[source] + kept[source]):
+            linked[filled] = linked[place]
+            values[filled] = values[place]
+            filled += 1

@@ -98,8 +98,6 @@ class Spectra:
             spectrum = None  # a smaller one is let go before the larger is made
             spectrum = self._decompose(user_power, item_power, edges, computed)
         self._known[key] = (computed, spectrum)
-        while len(self._known) > _KEPT:
-            self._known.popitem(last=False)
         leading = slice(0, min(rank, len(spectrum.eigenvalues)))
         return replace(spectrum, eigenvalues=spectrum.eigenvalues[leading], vectors=spectrum.vectors[:, leading])
 

@@ -44,6 +44,8 @@ class CsrPattern:
     """
 
     def __init__(self, indptr: Ints, indices: Ints, num_columns: int) -> None:
+        if int(indptr[-1]) > np.iinfo(np.int32).max:
+            raise ValueError(f"{int(indptr[-1]):,} entries: at most {np.iinfo(np.int32).max:,} can be counted")
         self.indptr = np.ascontiguousarray(indptr, dtype=np.int32)
         self.indices = np.ascontiguousarray(indices, dtype=np.int32)
         self.num_columns = num_columns

@@ -55,7 +55,7 @@ class Outcome:
     seconds
         Wall time.
     peak_bytes
-        The most memory held while it ran.
+        The most memory that the process, or its CUDA device, has held until its end: trials before it count.
     fit
         The model itself, for a blend.
     """

@@ -62,7 +62,8 @@ class Strategy:
         # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
         # common is nothing, and every gene would be drawn by itself.
         view = optuna.create_study(direction=study.direction, sampler=self.sampler(int(entropy.generate_state(1)[0])))
-        view.add_trials([trial for trial in study.get_trials(states=_FINISHED) if family_of(trial) == self.family])
+        finished = study.get_trials(deepcopy=False, states=_FINISHED)
+        view.add_trials([trial for trial in finished if family_of(trial) == self.family])
         return dict(view.ask(dict(self.space.genes)).params)
 
     def drawn(self, study: optuna.Study) -> int:

@@ -38,6 +38,7 @@ class Draws:
         self._strategies = {
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
+        self._keys: dict[int, str] = {}
         self._turns = Turns(space.families, self._spent_s() if share_time else None)
 
     def _spent_s(self) -> dict[str, float]:
@@ -61,7 +62,10 @@ class Draws:
         for trial in finished:
             facts = trial.user_attrs
             if records.SPEC in facts and records.DUPLICATE_OF not in facts and trial.number not in interrupted:
-                known[records.branch_spec(facts[records.SPEC]).key()] = trial
+                # A finished trial does not change: reading all of them anew would slow every draw a little more.
+                if trial.number not in self._keys:
+                    self._keys[trial.number] = records.branch_spec(facts[records.SPEC]).key()
+                known[self._keys[trial.number]] = trial
         return known
 
     def is_exhausted(self, family: str, known: dict[str, FrozenTrial]) -> bool:

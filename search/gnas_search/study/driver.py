@@ -10,38 +10,32 @@ from pathlib import Path
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.data.dataset import Dataset
-from gnas_search.evaluate import Validation, validation_of
-from gnas_search.fit import Fit
-from gnas_search.forecast import forecast
-from gnas_search.memory import peak_bytes
+from gnas_search.evaluate import validation_of
 from gnas_search.slots import InlineSlot, Job, Outcome, Slot
+from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.draws import Draws
-from gnas_search.study.finale import best_of_each_kind, blend_models
+from gnas_search.study.finale import blend_best
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
 from gnas_search.study.kept import KeptModel
 from gnas_search.study.limits import Limits
 from gnas_search.study.metrics import save_metrics
-from gnas_search.study.records import Baseline, Measurement, Trial
-from gnas_search.study.study import BASELINE_PREFIX, BLENDS, Study
+from gnas_search.study.opening import forecast_network, measure_baselines
+from gnas_search.study.records import Measurement, Trial
+from gnas_search.study.reserve import Reserve
+from gnas_search.study.study import Study
 from gnas_search.study.watcher import Watcher
+from gnas_search.study.workshop import Workshop
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import IntegrityError
 
 _REPEATS = 200
 """So many draws in a row of models already known end a family: there is hardly anything new to find in it."""
-
-_BLENDED = "blended"
-"""Attribute of a study: what its blend was made of."""
-
-_VALIDATIONS_OF_A_BLEND = 25
-"""What a blend takes, in validations of the quickest baseline; measured on the data sets at hand: 10 to 25."""
 
 
 def run(
@@ -92,11 +86,12 @@ def run(
     validation = validation_of(dataset)
     with storage_errors(folder), _writing(folder) as journal, SignalHold() as hold:
         chosen = slot if slot is not None else InlineSlot(dataset.selection, validation)
-        search = _Search(folder, header, journal, dataset, validation, chosen, watcher, hold)
-        search.measure_baselines()
-        search.recover()
-        search.run(strategy if strategy is not None else header.strategy, search.leaving_time(limits))
-        search.blend_best()
+        kept = KeptModel(folder)
+        shop = Workshop(folder, header, journal, dataset.selection, validation, chosen, watcher, hold, kept)
+        measure_baselines(shop)
+        search = _Search(shop, header.space.restrict(dataset))
+        search.run(strategy if strategy is not None else header.strategy, limits)
+        blend_best(shop, search.reserve.seconds)
     return Study.load(folder)
 
 
@@ -113,50 +108,15 @@ def _writing(folder: Path) -> Iterator[optuna.Study]:
 class _Search:
     """One run over a study; the only writer of its journal."""
 
-    def __init__(
-        self,
-        folder: Path,
-        header: StudyHeader,
-        journal: optuna.Study,
-        dataset: Dataset,
-        validation: Validation,
-        slot: Slot,
-        watcher: Watcher,
-        hold: SignalHold,
-    ) -> None:
-        self._hold = hold
-        self._folder = folder
-        self._header = header
-        self._seed = header.seed
-        self._space = header.space.restrict(dataset)
-        self._journal = journal
-        self._graph = dataset.selection
-        self._validation = validation
-        self._slot = slot
-        self._watcher = watcher
-        self._kept = KeptModel(folder)
+    def __init__(self, shop: Workshop, space: SearchSpace) -> None:
+        self._shop = shop
+        self._journal = shop.journal
+        self._watcher = shop.watcher
+        self._space = space
+        self._recover()
+        self.reserve = Reserve(shop.study())
 
-    def measure_baselines(self) -> None:
-        """Measure the simple models, each once per study; they stand outside the sampler's trials."""
-        for name in BASELINES:
-            attribute = BASELINE_PREFIX + name
-            if attribute in self._journal.user_attrs:
-                continue
-            with self._hold.released():
-                found = measure_baseline(name, self._graph, self._validation, seed=self._seed)
-            measured = Measurement.of(
-                found.metrics, seed=self._seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
-            )
-            save_metrics(self._folder, name, found.metrics)
-            self._journal.set_user_attr(attribute, {"spec": found.spec.to_json(), "measured": measured.to_json()})
-            self._watcher.baseline_measured(Baseline(name, found.spec, measured))
-
-    def leaving_time(self, limits: Limits) -> Limits:
-        """End the trials early enough for the blend at the end, measured by what a validation takes here."""
-        seconds = [baseline.measured.seconds for baseline in Study.load(self._folder).baselines]
-        return limits.reserving(_VALIDATIONS_OF_A_BLEND * min(seconds, default=0.0))
-
-    def recover(self) -> None:
+    def _recover(self) -> None:
         """Queue what a killed run left unfinished."""
         for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if records.MEASURED in trial.user_attrs:  # stopped after its result was written, before it was told
@@ -167,12 +127,10 @@ class _Search:
     def run(self, strategy_name: str, limits: Limits) -> None:
         """Ask, train and tell until the end; the families take turns."""
         share_time = limits.deadline is not None
-        draws = Draws(self._journal, self._space, strategy_name, self._seed, share_time=share_time)
+        seed = self._shop.seed
+        draws = Draws(self._journal, self._space, strategy_name, seed, share_time=share_time)
         if GNN in draws.families and self._space.families[GNN].starts:
-            start = self._space.families[GNN].starts[0]
-            with self._hold.released():
-                expected = forecast(start, self._graph)
-            self._watcher.forecast_made(start, expected)
+            forecast_network(self._shop, self._space.families[GNN].starts[0])
         repeats = dict.fromkeys(draws.families, 0)
         while True:
             known = draws.known()
@@ -181,7 +139,9 @@ class _Search:
                 for family in draws.families
                 if repeats[family] < _REPEATS and not draws.is_exhausted(family, known)
             ]
-            if limits.reached(len(known)) or not unfinished:
+            # What the blend at the end takes is known better after every trial.
+            now = limits.reserving(self.reserve.seconds)
+            if now.reached(len(known)) or not unfinished:
                 return
             trial, family = draws.draw(unfinished)
             spec = self._space.read(family, trial.params)
@@ -191,30 +151,9 @@ class _Search:
                 repeats[family] += 1
                 continue
             repeats[family] = 0
-            self._watcher.trial_started(trial.number, spec, len(known))
-            if not self._train(trial, Job(spec, self._seed, limits.deadline, limits.trial_s)):
+            self._watcher.trial_started(trial.number, spec, len(known), now.deadline)
+            if not self._train(trial, Job(spec, seed, now.deadline, now.trial_s)):
                 return
-
-    def blend_best(self) -> None:
-        """Blend the best model of each kind, unless that was done already."""
-        best = best_of_each_kind(Study.load(self._folder))
-        parts = sorted(spec.key() for spec in best.values())
-        if parts == self._journal.user_attrs.get(_BLENDED) or len(best) < 2:
-            return
-        self._watcher.blending()
-        with self._hold.released():
-            fits = {kind: self._fitted(spec) for kind, spec in best.items()}
-            found = blend_models(best, fits, self._graph, self._validation, seed=self._seed)
-        for one in found:
-            save_metrics(self._folder, one.record.key, one.metrics)
-        self._journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
-        self._journal.set_user_attr(_BLENDED, parts)
-        self._watcher.blended(tuple(one.record for one in found))
-
-    def _fitted(self, spec: BranchSpec) -> Fit:
-        """Give the fit of a measured model: kept, or made again."""
-        kept = self._kept.find(spec.key())
-        return kept if kept is not None else self._slot.fit(Job(spec, self._seed, None))
 
     def _tell_duplicate(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
         trial.set_user_attr(records.DUPLICATE_OF, twin.number)
@@ -227,11 +166,11 @@ class _Search:
     def _train(self, trial: optuna.trial.Trial, job: Job) -> bool:
         """Train one trial and tell the study; give False where the budget ended before anything was known of it."""
         try:
-            with self._hold.released():
-                self._slot.start(job)
-                while self._slot.advance(self._watcher.epoch_ended):
+            with self._shop.hold.released():
+                self._shop.slot.start(job)
+                while self._shop.slot.advance(self._watcher.epoch_ended):
                     pass
-                outcome = self._slot.result()
+                outcome = self._shop.slot.result()
         except Exception as error:  # noqa: BLE001  # the trial boundary: whatever a trial does, the study goes on
             trial.set_user_attr(records.REASON, f"{type(error).__name__}: {error}")
             self._journal.tell(trial, state=TrialState.FAIL)
@@ -250,7 +189,7 @@ class _Search:
     def _tell_outcome(self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome) -> None:
         measured = Measurement.of(
             outcome.users,
-            seed=self._seed,
+            seed=self._shop.seed,
             seconds=outcome.seconds,
             parameters=outcome.num_parameters,
             best_epoch=outcome.best_epoch,
@@ -259,13 +198,14 @@ class _Search:
             history=tuple(asdict(epoch) for epoch in outcome.history),
             peak_bytes=outcome.peak_bytes,
         )
-        best = Study(self._folder, self._header, self._journal).best_of(GNN)
-        highest = best.measured.ndcg.value if best is not None and best.measured is not None else -1.0
-        if kind_of(spec) == GNN and measured.ndcg.value > highest:
-            self._kept.keep(spec.key(), outcome.fit)
-        save_metrics(self._folder, spec.key(), outcome.users)
+        if kind_of(spec) == GNN:
+            best = self._shop.study().best_of(GNN)
+            if best is None or best.measured is None or measured.ndcg.value > best.measured.ndcg.value:
+                self._shop.kept.keep(spec.key(), outcome.fit)
+        save_metrics(self._shop.folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
+        self.reserve.hear(kind_of(spec), measured)
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
@@ -290,7 +230,7 @@ class _Search:
         for trial in self._journal.get_trials(deepcopy=False):
             if trial.number == number:
                 return trial
-        raise IntegrityError(f"{self._folder}: trial {number} is gone", hint="another process wrote the study")
+        raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
 
     def _read(self, number: int) -> Trial:
         return records.read_trial(

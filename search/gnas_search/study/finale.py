@@ -16,11 +16,16 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
+from gnas_search.slots import Job
 from gnas_search.specs import BlendSpec, BranchSpec, kind_of
+from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import BlendRecord, Measurement
-from gnas_search.study.study import Study
+from gnas_search.study.study import BLEND_FAILED, BLENDS, Study
+from gnas_search.study.workshop import Workshop
 
 COMPRESSED_DIMS = 128
+BLENDED = "blended"
+"""Attribute of a study: what its blend was made of."""
 _SCANS = 15
 
 
@@ -41,6 +46,46 @@ def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
         if spec is not None and measured.ndcg.value > best.get(kind_of(spec), (0.0,))[0]:
             best[kind_of(spec)] = (measured.ndcg.value, spec)
     return {kind: spec for kind, (_, spec) in sorted(best.items())}
+
+
+def blend_best(shop: Workshop, expected_s: float) -> None:
+    """Blend the best model of each kind, unless that was done already.
+
+    Whatever goes wrong with it, the study has its models: the reason is kept, and the next run tries again.
+
+    Parameters
+    ----------
+    shop
+        Of the run.
+    expected_s
+        How long it will take, for the watcher.
+    """
+    best = best_of_each_kind(shop.study())
+    parts = sorted(spec.key() for spec in best.values())
+    if parts == shop.journal.user_attrs.get(BLENDED) or len(best) < 2:
+        return
+    shop.watcher.blending(expected_s)
+    try:
+        with shop.hold.released():
+            fits = {kind: _fitted(shop, spec) for kind, spec in best.items()}
+            found = blend_models(best, fits, shop.graph, shop.validation, seed=shop.seed)
+    except Exception as error:  # noqa: BLE001  # like that of a trial: whatever a blend does, the study goes on
+        reason = f"{type(error).__name__}: {error}"
+        shop.journal.set_user_attr(BLEND_FAILED, reason)
+        shop.watcher.blend_failed(reason)
+        return
+    for one in found:
+        save_metrics(shop.folder, one.record.key, one.metrics)
+    shop.journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
+    shop.journal.set_user_attr(BLEND_FAILED, "")
+    shop.journal.set_user_attr(BLENDED, parts)
+    shop.watcher.blended(tuple(one.record for one in found))
+
+
+def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:
+    """Give the fit of a measured model: kept, or made again."""
+    kept = shop.kept.find(spec.key())
+    return kept if kept is not None else shop.slot.fit(Job(spec, shop.seed, None))
 
 
 def blend_models(

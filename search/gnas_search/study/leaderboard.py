@@ -7,6 +7,7 @@ from typing import Any
 
 from gnas_search.specs import BLEND
 from gnas_search.study.journal import is_locked
+from gnas_search.study.notes import notes
 from gnas_search.study.records import STATES, Measurement
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
@@ -21,7 +22,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
         ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``remark``), ``verdict``
-        (None where no model is usable), ``failed`` (trial numbers with reasons) and ``objective``.
+        (None where no model is usable), ``failed`` (trial numbers with reasons), ``notes`` (lines of
+        :func:`gnas_search.study.notes.notes`) and ``objective``.
     """
     try:
         verdict = study.verdict
@@ -33,8 +35,9 @@ def leaderboard(study: Study) -> dict[str, Any]:
         for baseline in study.baselines
     ]
     for blend in study.blends:
-        facts = [] if blend.spec.dims is None else [f"{blend.loss:+.1%}, {blend.scan_us:.0f} us"]
-        rows.append(_row(blend.key, BLEND, None, blend.spec.summary(), blend.measured, facts, shipped))
+        loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
+        facts = [*loss, f"{blend.scan_us:.0f} us per scan"]
+        rows.append(_row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts, shipped))
     for trial, measured in study.ranking:
         remarks = []
         if measured.stopped == "deadline":
@@ -46,6 +49,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         "rows": rows,
         "verdict": None if verdict is None else verdict.to_json(),
         "failed": [{"trial": t.number, "reason": t.reason} for t in study.trials if t.state == "failed"],
+        "notes": notes(study),
     }
 
 
@@ -79,7 +83,7 @@ def status(study: Study) -> dict[str, Any]:
     dict
         ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
         ``objective``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
-        ``seconds`` (spent on measured models).
+        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`).
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
@@ -96,4 +100,5 @@ def status(study: Study) -> dict[str, Any]:
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
         "seconds": round(sum(measured.seconds for _, measured in models), 3),
+        "notes": notes(study),
     }

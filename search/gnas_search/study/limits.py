@@ -9,7 +9,8 @@ DEFAULT_TRIALS = 20
 TRIAL_SHARE = 1 / 3
 """Of a run's budget: one slow architecture must not use it up."""
 
-MOST_RESERVED = 0.2
+MOST_RESERVED = 1 / 3
+"""Of a run's budget, for the blend at its end."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class Limits:
         A ``time.monotonic()`` of this run; a running trial stops there and counts with its best epoch so far.
     trial_s
         Seconds that one trial may take, its first epoch at least; None sets no limit.
+    budget_s
+        Seconds of this run; None where it has none, or only a deadline.
     """
 
     trials: int | None
     deadline: float | None
     trial_s: float | None = None
+    budget_s: float | None = None
 
     @classmethod
     def of(cls, trials: int | None, budget_s: float | None) -> Limits:
@@ -37,7 +41,7 @@ class Limits:
             trials = DEFAULT_TRIALS
         if budget_s is None:
             return cls(trials, None)
-        return cls(trials, time.monotonic() + budget_s, budget_s * TRIAL_SHARE)
+        return cls(trials, time.monotonic() + budget_s, budget_s * TRIAL_SHARE, budget_s)
 
     def reached(self, finished: int) -> bool:
         """Tell whether no further trial may begin."""
@@ -45,8 +49,7 @@ class Limits:
         return late or (self.trials is not None and finished >= self.trials)
 
     def reserving(self, seconds: float) -> Limits:
-        """End the trials earlier, by at most :data:`MOST_RESERVED` of the time that is left, for what comes after."""
-        if self.deadline is None:
+        """End the trials earlier, by at most :data:`MOST_RESERVED` of the budget, for what comes after."""
+        if self.deadline is None or self.budget_s is None:
             return self
-        left = max(0.0, self.deadline - time.monotonic())
-        return replace(self, deadline=self.deadline - min(seconds, MOST_RESERVED * left))
+        return replace(self, deadline=self.deadline - min(seconds, MOST_RESERVED * self.budget_s))

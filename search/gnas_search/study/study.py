@@ -9,7 +9,8 @@ import numpy as np
 import optuna
 
 from gnas_search.evaluate import UserMetrics
-from gnas_search.specs import BLEND, FAMILIES, ModelSpec
+from gnas_search.forecast import Forecast
+from gnas_search.specs import BLEND, FAMILIES, BlendSpec, ModelSpec
 from gnas_search.strategies.strategy import interrupted_numbers
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
@@ -22,6 +23,9 @@ from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, u
 BASELINE_PREFIX = "baseline."
 VERDICT = "verdict"
 BLENDS = "blends"
+BLEND_FAILED = "blend_failed"
+FORECAST = "forecast"
+_TOLERANCE = 1e-5  # of the mean of float32 values
 _BEST = {f"best-{family}": family for family in FAMILIES}
 
 
@@ -93,6 +97,27 @@ class Study:
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a blend is unreadable: {error}", hint="search again") from error
 
+    @property
+    def blend_failure(self) -> str:
+        """Why the last run could make no blend; empty where it could, or had none to make."""
+        return str(self._journal.user_attrs.get(BLEND_FAILED, ""))
+
+    @property
+    def forecast(self) -> Forecast | None:
+        """What the first network of the space was expected to cost, on a CPU; None where no forecast was made."""
+        raw = self._journal.user_attrs.get(FORECAST)
+        try:
+            return None if raw is None else Forecast(float(raw["epoch_s"]), int(raw["peak_bytes"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{self.folder}: the forecast is unreadable: {error}", hint="search again") from error
+
+    def describe(self, blend: BlendSpec) -> str:
+        """Describe a blend in a few words, for tables: its parts by the names that the leaderboard has for them."""
+        names = {baseline.spec.key(): baseline.name for baseline in self.baselines}
+        keyed = ((share.weight, share.spec.key()) for share in blend.shares)
+        parts = " + ".join(f"{weight:.2f} {names.get(key, key)}" for weight, key in keyed)
+        return parts if blend.dims is None else f"{parts}, as {blend.dims} dims"
+
     def best_of(self, kind: str) -> Trial | None:
         """Give the best trial of a kind of model; None where none was measured."""
         return next((trial for trial, _ in self.ranking if trial.kind == kind), None)
@@ -109,7 +134,7 @@ class Study:
         Raises
         ------
         IntegrityError
-            If their file is missing or damaged.
+            If their file is missing or damaged, or disagrees with the journal.
         """
         path = metrics_path(self.folder, name)
         try:
@@ -119,7 +144,23 @@ class Study:
             raise IntegrityError(
                 f"{path} is missing or damaged: it {reason}", hint="restore it, or search again"
             ) from error
+        if not all(bool(((part >= 0.0) & (part <= 1.0)).all()) for part in (recall, ndcg)):  # NaN is neither
+            raise IntegrityError(f"{path} holds a value outside 0..1", hint="restore it, or search again")
+        measured = self._measured.get(name)
+        if measured is not None:
+            for part, stated in ((recall, measured.recall.value), (ndcg, measured.ndcg.value)):
+                if not len(part) or not abs(float(part.mean()) - stated) <= _TOLERANCE:
+                    raise IntegrityError(
+                        f"{path} does not have the mean that the journal states", hint="restore it, or search again"
+                    )
         return UserMetrics(recall=recall, ndcg=ndcg)
+
+    @cached_property
+    def _measured(self) -> dict[str, Measurement]:
+        """What was measured, by the name under which its metrics are kept."""
+        measured = {baseline.key: baseline.measured for baseline in self.baselines}
+        measured |= {blend.key: blend.measured for blend in self.blends}
+        return measured | {trial.key: found for trial, found in self.ranking}
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -180,9 +221,7 @@ class Study:
             return trial.spec
         elif selector == BLEND:
             if not self.blends:
-                raise NoViableTrialError(
-                    f"{self.folder}: it has no blend: none was made yet, or none pays", hint="choose another model"
-                )
+                raise self._no_blend()
             return self.blends[0].spec
         if selector in known:
             return known[selector]
@@ -197,6 +236,15 @@ class Study:
                     )
         numbers = [str(trial.number) for trial, _ in self.ranking]
         raise unknown_name("trial", selector, [VERDICT, BLEND, *_BEST, *known, *numbers])
+
+    def _no_blend(self) -> NoViableTrialError:
+        if self.blend_failure:
+            reason, hint = f"making it failed: {self.blend_failure}", "search on, which tries again"
+        elif BLENDS in self._journal.user_attrs:
+            reason, hint = "none is better than its best part", "choose another model"
+        else:
+            reason, hint = "none was made yet", "search on: a blend is made at the end"
+        return NoViableTrialError(f"{self.folder}: it has no blend: {reason}", hint=hint)
 
 
 def _cut(model: Trial | Baseline | BlendRecord) -> str:

@@ -62,7 +62,8 @@ class Verdict:
     margin
         :data:`MARGIN`.
     reason
-        One line for people.
+        One line for people: the gain over the best baseline and, where that is another model, over the simpler one
+        that was held until then.
     """
 
     name: str
@@ -102,10 +103,11 @@ def decide(contenders: Sequence[Contender], *, seed: int) -> Verdict:
             hint="give more interactions, more --trials or a longer --budget",
         )
     held, refused = usable[0], ""
+    beaten = held
     for richer in usable[1:]:
         gain = paired_interval(richer.ndcg, held.ndcg, seed, confidence=CONFIDENCE)
         if gain.low > 0 and gain.value >= MARGIN * float(held.ndcg.mean()):
-            held, refused = richer, ""
+            beaten, held, refused = held, richer, ""
         elif gain.value > 0:
             short = "within the noise" if gain.low <= 0 else f"below the margin of {MARGIN:.0%}"
             refused = f"; the best {richer.kind}, {richer.name}, gains {gain.value:+.4f}, {short}{_said(richer)}"
@@ -116,10 +118,16 @@ def decide(contenders: Sequence[Contender], *, seed: int) -> Verdict:
         )
         return Verdict(held.name, held.kind, None, MARGIN, whole)
     shown = paired_interval(held.ndcg, simple.ndcg, seed)
-    figures = f"{shown.value:+.4f} ndcg@20 [{shown.low:+.4f}, {shown.high:+.4f}] against {simple.name}"
+    figures = f"{_figures(shown, ' ndcg@20')} against {simple.name}"
+    if beaten is not simple:  # the step that was decided last
+        figures += f"; {_figures(paired_interval(held.ndcg, beaten.ndcg, seed))} against {beaten.name}"
     return Verdict(
         held.name, held.kind, shown, MARGIN, f"ship the {held.kind} {held.name}: {figures}{_said(held)}{refused}"
     )
+
+
+def _figures(gain: Interval, unit: str = "") -> str:
+    return f"{gain.value:+.4f}{unit} [{gain.low:+.4f}, {gain.high:+.4f}]"
 
 
 def _said(contender: Contender) -> str:

@@ -17,10 +17,21 @@ class Watcher(Protocol):
         """Hear that a simple model was measured."""
 
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
-        """Hear, before the first trial of a run, what the space's first network is expected to cost."""
+        """Hear, before the first trial of a run on a CPU, what the space's first network is expected to cost."""
 
-    def trial_started(self, number: int, spec: BranchSpec, finished: int) -> None:
-        """Hear that a trial begins; ``finished`` others of the study have ended."""
+    def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
+        """Hear that a trial begins.
+
+        Parameters
+        ----------
+        number, spec
+            Of the trial.
+        finished
+            How many others of the study have ended.
+        deadline
+            A ``time.monotonic()`` at which trials end, so that a blend can be made; None where only their number
+            is limited.
+        """
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         """Hear that the running trial was validated."""
@@ -28,8 +39,11 @@ class Watcher(Protocol):
     def trial_ended(self, trial: Trial) -> None:
         """Hear that a trial is complete, failed, a duplicate, or stopped by the budget: cut or interrupted."""
 
-    def blending(self) -> None:
-        """Hear that the best models are being blended."""
+    def blending(self, expected_s: float) -> None:
+        """Hear that the best models are being blended, which takes about so many seconds."""
+
+    def blend_failed(self, reason: str) -> None:
+        """Hear that no blend could be made; the next run tries again."""
 
     def blended(self, found: tuple[BlendRecord, ...]) -> None:
         """Hear what came of it; empty where no blend pays."""

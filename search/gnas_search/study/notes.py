@@ -1,0 +1,33 @@
+"""Notes: what a study could not find out, and why."""
+
+from __future__ import annotations
+
+from gnas_search.specs import GNN
+from gnas_search.study.study import Study
+
+_NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
+
+
+def notes(study: Study) -> list[str]:
+    """Say in a line each which families of the space have no measured trial, and why there is no blend.
+
+    A study that no run has worked on yet has nothing to be noted.
+    """
+    if not study.baselines:
+        return []
+    measured = {trial.kind for trial, _ in study.ranking}
+    said = [_untried(study, family) for family in study.header.space.families if family not in measured]
+    if study.blend_failure:
+        said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
+    return said
+
+
+def _untried(study: Study, family: str) -> str:
+    failed = sum(trial.kind == family and trial.state == "failed" for trial in study.trials)
+    if failed:
+        return f"no {_NAMES[family]} was measured: {'its only trial' if failed == 1 else f'all {failed} trials'} failed"
+    expected = study.forecast if family == GNN else None
+    if expected is None:
+        return f"no {_NAMES[family]} was tried: give a longer --budget or more --trials"
+    epoch = f"one epoch takes about {expected.epoch_s:.{0 if expected.epoch_s >= 10 else 1}f} s"
+    return f"no {_NAMES[family]} was tried: {epoch}; give a longer --budget or more --trials"

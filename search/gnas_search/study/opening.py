@@ -1,0 +1,41 @@
+"""The beginning of a search: simple models are measured, and what a network will cost is forecast."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.baselines import BASELINES, measure_baseline
+from gnas_search.forecast import forecast
+from gnas_search.memory import peak_bytes
+from gnas_search.study.metrics import save_metrics
+from gnas_search.study.records import Baseline, Measurement
+from gnas_search.study.study import BASELINE_PREFIX, FORECAST
+from gnas_search.study.workshop import Workshop
+from gnas_search.trainer import default_device
+
+
+def measure_baselines(shop: Workshop) -> None:
+    """Measure the simple models, each once per study; they stand outside the sampler's trials."""
+    for name in BASELINES:
+        attribute = BASELINE_PREFIX + name
+        if attribute in shop.journal.user_attrs:
+            continue
+        with shop.hold.released():
+            found = measure_baseline(name, shop.graph, shop.validation, seed=shop.seed)
+        measured = Measurement.of(
+            found.metrics, seed=shop.seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
+        )
+        save_metrics(shop.folder, name, found.metrics)
+        shop.journal.set_user_attr(attribute, {"spec": found.spec.to_json(), "measured": measured.to_json()})
+        shop.watcher.baseline_measured(Baseline(name, found.spec, measured))
+
+
+def forecast_network(shop: Workshop, start: ArchitectureSpec) -> None:
+    """Forecast what a network will cost, where it will be trained on the CPU that the forecast is about."""
+    if default_device().type != "cpu":
+        return
+    with shop.hold.released():
+        expected = forecast(start, shop.graph)
+    shop.journal.set_user_attr(FORECAST, asdict(expected))
+    shop.watcher.forecast_made(start, expected)

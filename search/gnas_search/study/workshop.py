@@ -1,0 +1,59 @@
+"""Workshop: what one run of a study works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.evaluate import Validation
+from gnas_search.slots import Slot
+from gnas_search.study.header import StudyHeader
+from gnas_search.study.interruption import SignalHold
+from gnas_search.study.kept import KeptModel
+from gnas_search.study.study import Study
+from gnas_search.study.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What one run of a study works with; it holds the study's writer lock.
+
+    Attributes
+    ----------
+    folder, header
+        Of the study.
+    journal
+        The Optuna study behind it, written by this run alone.
+    graph, validation
+        What models are fitted to and compared by.
+    slot
+        Where they are trained.
+    watcher
+        Is told how it goes.
+    hold
+        Is released for whatever takes long.
+    kept
+        The best network so far.
+    """
+
+    folder: Path
+    header: StudyHeader
+    journal: optuna.Study
+    graph: InteractionGraph
+    validation: Validation
+    slot: Slot
+    watcher: Watcher
+    hold: SignalHold
+    kept: KeptModel
+
+    @property
+    def seed(self) -> int:
+        """Of the study."""
+        return self.header.seed
+
+    def study(self) -> Study:
+        """Read the study as it is now."""
+        return Study(self.folder, self.header, self.journal)

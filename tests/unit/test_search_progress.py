@@ -1,0 +1,54 @@
+"""What people are told while a search runs: the time until trials end, and what becomes of the blend."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec
+from gnas_search.evaluate import Interval
+from gnas_search.specs import BranchSpec
+from gnas_search.study import Limits, Measurement, Trial
+from gnas_serve.cli.search_progress import SearchProgress
+
+ONE = Interval(0.1, 0.09, 0.11)
+
+
+def ended(spec: BranchSpec) -> Trial:
+    return Trial(0, "complete", spec, spec.key(), Measurement(ONE, ONE, 2.0, 0), "tpe", None, "")
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def progress(said: io.StringIO) -> SearchProgress:
+    return SearchProgress(Console(file=said, width=200), Limits.of(None, 80.0), best=None)
+
+
+def test_the_time_left_is_that_until_trials_end(progress: SearchProgress, said: io.StringIO) -> None:
+    """Of 80 s, the blend at the end takes 20 s."""
+    for spec in (FilterSpec(), ArchitectureSpec(layers=("gcn",))):
+        progress.trial_started(0, spec, 0, time.monotonic() + 60.4)
+        progress.trial_ended(ended(spec))
+    assert said.getvalue().count("| about 60 s left") == 2
+
+
+def test_the_time_left_is_of_the_trials_left_where_their_number_alone_is_limited(said: io.StringIO) -> None:
+    progress = SearchProgress(Console(file=said, width=200), Limits.of(5, None), best=None)
+    progress.trial_started(0, FilterSpec(), 0, None)
+    progress.trial_ended(ended(FilterSpec()))
+    assert "| about 8 s left" in said.getvalue()  # four trials of 2 s
+
+
+def test_a_blend_is_announced_with_what_it_will_take(progress: SearchProgress, said: io.StringIO) -> None:
+    progress.blending(19.7)
+    assert "blending: about 20 s" in said.getvalue()
+    progress.blend_failed("LinAlgError: singular")
+    assert "blend: failed: LinAlgError: singular" in said.getvalue()
