@@ -17,12 +17,12 @@ from gnas_search.model import is_polynomial
 from gnas_search.objective import users_per_batch
 from gnas_search.objective.contrast import HELD_BYTES
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec
+from gnas_search.spectral import OVERSAMPLING
 from gnas_search.trainer import default_device
 from gnas_serve.errors import ConfigError
 
 _FLOAT = 4  # bytes
 _RUNTIME_BYTES = 150 << 20  # compiled kernels, the optimiser's code, stacks of threads
-_SVD_COLUMNS = 16  # that a randomised decomposition carries beside those asked for
 _NO_MEMORY = "can't allocate memory"  # how torch words it on a CPU, as a RuntimeError
 
 
@@ -101,7 +101,7 @@ def checkpoint_bytes(spec: ModelSpec, graph: InteractionGraph) -> int:
         return fitting
     joining = 6 * kept  # the parts and their copies, of both fits; side by side; and the items' once more to score by
     if spec.dims is not None:
-        width = min(spec.dims + _SVD_COLUMNS, graph.num_users, graph.num_items)
+        width = min(spec.dims + OVERSAMPLING, graph.num_users, graph.num_items)
         joining += 6 * (graph.num_users + graph.num_items) * width * _FLOAT
     return max(fitting, _RUNTIME_BYTES + joining)
 

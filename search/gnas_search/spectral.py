@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gnas_search.memory import reuse_freed_memory
 
-_OVERSAMPLING = 16
+OVERSAMPLING = 16
+"""Columns that a decomposition carries beside those asked for."""
 _POWER_ITERATIONS = 3
 _ILL_CONDITIONED = 1e-5
 """Smallest eigenvalue over the largest below which a Gram matrix in float32 says too little about its vectors."""
@@ -64,7 +65,7 @@ def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tens
         return left, values, right
     reuse_freed_memory()
     kept = min(rank, num_users)
-    width = min(kept + _OVERSAMPLING, num_users)
+    width = min(kept + OVERSAMPLING, num_users)
     basis = torch.randn((num_items, width), generator=torch.Generator().manual_seed(seed))
     basis = _orthonormal(matrix.multiply(basis))  # (U, width)
     for _ in range(_POWER_ITERATIONS):
