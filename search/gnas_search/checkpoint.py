@@ -53,7 +53,7 @@ class Checkpoint:
     seed
         Of both fits.
     metrics
-        Validation metrics of the selection fit.
+        Of the selection fit, over all validation users: selection itself looks at a sample of them.
     """
 
     name: str

@@ -219,8 +219,14 @@ class Validation:
         return part
 
 
-def validation_of(dataset: Dataset) -> Validation:
-    """Give the validation by which all models of a dataset are selected: the same users whatever a model's seed."""
-    return Validation(
-        dataset.selection.positives, dataset.valid, max_users=VALIDATION_USERS, seed=dataset.config.split_seed
-    )
+def validation_of(dataset: Dataset, *, max_users: int | None = VALIDATION_USERS) -> Validation:
+    """Give the validation by which all models of a dataset are selected: the same users whatever a model's seed.
+
+    Parameters
+    ----------
+    dataset
+        The split data.
+    max_users
+        Size of the sample of users; None for all of them, as a model that is kept is measured in the end.
+    """
+    return Validation(dataset.selection.positives, dataset.valid, max_users=max_users, seed=dataset.config.split_seed)

@@ -237,7 +237,8 @@ def train_checkpoint(
     with within_memory(spec, dataset.final):
         selection = _joined(spec, [found.fit for found in selected], dataset.selection, seed)
         final = _joined(spec, refitted, dataset.final, seed)
-        recall, ndcg = validation.score_with(selection.score_rows(dataset.selection.positives)).mean()
+        everybody = validation_of(dataset, max_users=None)
+        recall, ndcg = everybody.score_with(selection.score_rows(dataset.selection.positives)).mean()
     return Checkpoint(
         name=spec.key(),
         spec=spec.to_json(),

@@ -99,6 +99,19 @@ def test_a_blend_is_the_sum_of_its_parts_in_both_fits(dataset: Dataset, validati
         np.testing.assert_array_equal(all_scores(one, dataset.final), all_scores(other, dataset.final))
 
 
+def test_selected_on_a_sample_of_users_and_measured_on_all(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sampling(dataset: Dataset, *, max_users: int | None = 10) -> Validation:
+        return validation_of(dataset, max_users=max_users)
+
+    monkeypatch.setattr("gnas_search.train.validation_of", sampling)
+    checkpoint = train_checkpoint(dataset, FilterSpec(rank=4), seed=0)
+    score = checkpoint.selection.score_rows(dataset.selection.positives)
+    everybody = validation_of(dataset, max_users=None).score_with(score)
+    assert (checkpoint.metrics["recall@20"], checkpoint.metrics["ndcg@20"]) == everybody.mean()
+    assert everybody.mean() != validation_of(dataset, max_users=10).score_with(score).mean()
+    assert len(everybody.ndcg) == (np.diff(dataset.valid.indptr) > 0).sum() > 50
+
+
 @pytest.mark.parametrize("dims", [None, 6])
 def test_a_blend_is_trained_to_the_same_bytes(dataset: Dataset, tmp_path: Path, dims: int | None) -> None:
     spec = replace(BLEND, dims=dims)
