@@ -96,14 +96,12 @@ def baseline_spec(
     return replace(spec, rank=max(SVD_DIMS, key=lambda dims: measured[dims]))
 
 
-def measure_baseline(
-    name: str, graph: InteractionGraph, validation: Validation, *, seed: int, spectra: Spectra | None = None
-) -> BaselineResult:
+def measure_baseline(name: str, graph: InteractionGraph, validation: Validation, *, seed: int) -> BaselineResult:
     """Choose a baseline's settings, fit and measure it.
 
     Parameters
     ----------
-    name, graph, validation, seed, spectra
+    name, graph, validation, seed
         As for :func:`baseline_spec`.
 
     Raises
@@ -112,7 +110,7 @@ def measure_baseline(
         As :func:`baseline_spec`.
     """
     start = time.monotonic()
-    shared = spectra if spectra is not None else Spectra(graph, seed)
+    shared = Spectra(graph, seed)
     spec = baseline_spec(name, graph, validation, seed=seed, spectra=shared)
     with within_memory(spec, graph):
         branches = with_prior(fit_closed_form(spec, graph, seed=seed, spectra=shared), graph)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
+from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
@@ -29,19 +29,9 @@ SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)
 FILTER = FilterSpec(rank=64)
 
 
-def _graph(num_users: int, num_items: int, per_user: int = 10) -> InteractionGraph:
-    rng = np.random.default_rng(0)
-    users = np.repeat(np.arange(num_users), per_user)
-    matrix = sp.csr_matrix(
-        (np.ones(len(users), np.float32), (users, rng.integers(0, num_items, len(users)))), shape=(num_users, num_items)
-    )
-    matrix.data[:] = 1.0
-    return InteractionGraph(matrix, matrix)
-
-
 @pytest.fixture(scope="module")
 def graph() -> InteractionGraph:
-    return _graph(4000, 3000)
+    return random_graph(4000, 3000)
 
 
 def test_memory_grows_with_what_is_held(graph: InteractionGraph) -> None:
@@ -51,16 +41,16 @@ def test_memory_grows_with_what_is_held(graph: InteractionGraph) -> None:
         replace(SPEC, layers=("gcn",)), graph
     )
     assert needed_bytes(replace(SPEC, loss="softmax"), graph) > least
-    assert needed_bytes(SPEC, _graph(8000, 3000)) > least
+    assert needed_bytes(SPEC, random_graph(8000, 3000)) > least
     assert needed_bytes(replace(FILTER, rank=1024), graph) > needed_bytes(FILTER, graph)
-    assert needed_bytes(FILTER, _graph(8000, 3000)) > needed_bytes(FILTER, graph)
+    assert needed_bytes(FILTER, random_graph(8000, 3000)) > needed_bytes(FILTER, graph)
     assert needed_bytes(TwoHopSpec(neighbours=200), graph) > needed_bytes(TwoHopSpec(neighbours=20), graph)
     assert needed_bytes(TwoHopSpec(kept_per="target"), graph) > needed_bytes(TwoHopSpec(), graph)
     assert needed_bytes(PopularitySpec(), graph) == 0
 
 
 def test_links_count_as_what_is_kept_where_items_share_few_users() -> None:
-    few = _graph(200, 3000, per_user=3)
+    few = random_graph(200, 3000, per_user=3)
     assert needed_bytes(TwoHopSpec(neighbours=4096), few) - needed_bytes(TwoHopSpec(neighbours=100), few) < 8 * 200 * 9
     links, peak = links_bytes(few.positives, 4096)
     kept = fit_closed_form(TwoHopSpec(neighbours=4096), few, seed=0).neighbours
@@ -89,7 +79,7 @@ def test_a_blend_counts_the_vectors_of_both_fits(graph: InteractionGraph) -> Non
 
 
 def test_a_blend_on_gowalla_goes_into_four_gibibytes() -> None:
-    gowalla = _graph(29_858, 40_981, per_user=35)
+    gowalla = random_graph(29_858, 40_981, per_user=35)
     network = replace(SPEC, embedding_dim=128)
     shares = (Share(replace(FILTER, rank=1024), 1.0), Share(TwoHopSpec(neighbours=200), 1.0), Share(network, 1.0))
     check_checkpoint_memory(BlendSpec(shares), gowalla, available=4 << 30)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from random_graph import random_graph
 
 from gnas_search.architecture import LOSSES, OPERATOR_NAMES, ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
@@ -17,19 +18,9 @@ from gnas_search.trainer import Trainer
 SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)
 
 
-def _graph(num_users: int, num_items: int, per_user: int = 10) -> InteractionGraph:
-    rng = np.random.default_rng(0)
-    users = np.repeat(np.arange(num_users), per_user)
-    matrix = sp.csr_matrix(
-        (np.ones(len(users), np.float32), (users, rng.integers(0, num_items, len(users)))), shape=(num_users, num_items)
-    )
-    matrix.data[:] = 1.0
-    return InteractionGraph(matrix, matrix)
-
-
 @pytest.fixture(scope="module")
 def graph() -> InteractionGraph:
-    return _graph(4000, 3000)
+    return random_graph(4000, 3000)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
