@@ -46,10 +46,10 @@ class Spectrum:
 def decomposed_bytes(num_users: int, num_items: int, rank: int) -> int:
     """Count what a decomposition takes at its peak, beside the others that :class:`Spectra` keeps."""
     width = min(_STEP * -(-rank // _STEP), num_users, num_items)
-    smaller, larger = sorted((num_users, num_items))
-    # The projected basis and the vectors on the larger side; on the smaller one the basis before and after, and what it
-    # is mixed from. Freed arrays are not always reused at once.
-    return 4 * width * (3 * larger + 3 * smaller + (_KEPT - 1) * num_items)
+    # Three arrays on each side are alive at most. Freed ones stay with the process (memory.reuse_freed_memory), and
+    # which of them fits the next array is a matter of chance: of many runs of one decomposition most took two to four
+    # arrays a side, one took five.
+    return 4 * width * (5 * (num_users + num_items) + (_KEPT - 1) * num_items)
 
 
 class Spectra:
