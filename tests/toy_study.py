@@ -126,6 +126,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.baselines: list[str] = []
+        self.left_out: list[str] = []
         self.started: list[str] = []
         self.trials: list[tuple[int, str]] = []
         self.blends: list[tuple[str, ...]] = []
@@ -137,6 +138,9 @@ class Ledger:
 
     def baseline_measured(self, baseline: Any) -> None:
         self.baselines.append(baseline.name)
+
+    def baseline_left_out(self, name: str, reason: str) -> None:
+        self.left_out.append(name)
 
     def forecast_made(self, spec: BranchSpec, forecast: Any) -> None:
         assert forecast.epoch_s > 0

@@ -91,6 +91,10 @@ class SearchProgress(_Line):
         self._best = max(self._best, measured.ndcg.value)
         self.say(f"{baseline.name}: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s")
 
+    def baseline_left_out(self, name: str, reason: str) -> None:
+        """Say why a simple model is missing."""
+        self.say(f"{name}: left out: {reason}")
+
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
         """Say what a network will cost."""
         gib = forecast.peak_bytes / (1 << 30)

@@ -126,7 +126,4 @@ class Explainer:
         target = self._items.row(row)[span].astype(np.float64)
         wide = matrix.astype(np.float64)
         shares: npt.NDArray[np.float64] = weights * (vectors @ (wide[:-1] @ target))
-        if branch.unit_length:
-            folded = np.append(weights @ vectors, 1.0) @ wide
-            shares /= max(float(np.linalg.norm(folded)), 1e-12)
         return shares

@@ -79,7 +79,8 @@ def baseline_spec(
     Raises
     ------
     ConfigError
-        If there is none of that name; with code ``"too_large"``, if its fit would not go into memory.
+        If there is none of that name; with code :data:`~gnas_search.footprint.TOO_LARGE`, if its fit would not go
+        into memory.
     """
     if name not in BASELINES:
         raise unknown_name("baseline", name, BASELINES)

@@ -21,6 +21,9 @@ from gnas_search.spectral import OVERSAMPLING
 from gnas_search.trainer import default_device
 from gnas_serve.errors import ConfigError
 
+TOO_LARGE = "too_large"
+"""Code of the error that refuses a fit, or ends one, for want of memory."""
+
 _FLOAT = 4  # bytes
 _RUNTIME_BYTES = 150 << 20  # compiled kernels, the optimiser's code, stacks of threads
 _NO_MEMORY = "can't allocate memory"  # how torch words it on a CPU, as a RuntimeError
@@ -140,7 +143,7 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
     Raises
     ------
     ConfigError
-        With code ``"too_large"``, naming what is needed, what there is, and what to lower.
+        With code :data:`TOO_LARGE`, naming what is needed, what there is, and what to lower.
     """
     if available is None:
         available = available_bytes(default_device() if isinstance(spec, ArchitectureSpec) else "cpu")
@@ -183,7 +186,7 @@ def within_memory(spec: ModelSpec, graph: InteractionGraph) -> Iterator[None]:
     Raises
     ------
     ConfigError
-        With code ``"too_large"``, as :func:`check_memory`.
+        With code :data:`TOO_LARGE`, as :func:`check_memory`.
     """
     try:
         yield
@@ -208,7 +211,7 @@ def _too_large(found: str, spec: ModelSpec, graph: InteractionGraph, needed: int
         f"training needs about {_gib(needed)} of memory for {graph.num_users:,} users, {graph.num_items:,} items and "
         f"{graph.positives.nnz:,} interactions; {found}",
         hint=f"lower {levers}; or give the process more memory" if levers else "give the process more memory",
-        code="too_large",
+        code=TOO_LARGE,
     )
 
 

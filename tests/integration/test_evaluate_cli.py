@@ -123,6 +123,24 @@ def test_an_artifact_has_the_metrics_of_its_answers(
     assert result["metrics"]["ndcg@20"]["value"] == pytest.approx(ndcg, abs=1e-6)
 
 
+@pytest.mark.parametrize("model", ["filter", "item-knn"])
+def test_somebody_of_whom_a_model_knows_nothing_gets_what_is_popular(
+    model: str, gnas: Gnas, world: Path, tmp_path: Path
+) -> None:
+    """User 99 is known, but only ever viewed; the item that sells best is not the first one."""
+    bought = [(user, item) for user in range(30) for item in (f"item-{user % 5}", f"item-{(user + 1) % 5}", "item-9")]
+    rows = [f"{user},{item},buy,train" for user, item in bought] + ["99,item-3,view,train"]
+    rows += [f"{user},item-{(user + 2) % 5},buy,valid" for user in range(30)] + ["99,item-9,buy,test"]
+    (tmp_path / "interactions.csv").write_text("\n".join(["user_id,item_id,event,split", *rows]))
+    code, _, said = gnas("train", tmp_path, "--spec", world / f"{model}.json", "--out", tmp_path / "checkpoint")
+    assert code == 0, said
+    code, out, said = gnas("evaluate", tmp_path / "checkpoint", tmp_path, "--k", 1, "--output", "json")
+    assert code == 0, said
+    found = json.loads(out)
+    assert (found["users"], found["known_users"]["users"]) == (1, 1)
+    assert found["metrics"]["recall@1"]["value"] == 1.0
+
+
 @pytest.mark.parametrize("model", ["checkpoint", "artifact"])
 def test_other_data_is_refused(model: str, gnas: Gnas, world: Path) -> None:
     code, out, said = gnas("evaluate", world / model, world / "other")

@@ -74,6 +74,8 @@ def test_a_wide_blend_is_searched_through_a_projection(projected):
     tried = {point["dims"] for point in index.curve}
     assert tried == {64, 128}, "the narrower one was tried and missed"
     assert index.curve[-1]["top_recall"] >= 0.95
+    limits = {gate["name"]: gate["limit"] for gate in projected.report["gates"]}
+    assert (limits["index_recall"], limits["index_top_recall"]) == (LENIENT.blend_recall, LENIENT.top_recall)
 
 
 def test_parity_of_a_compressed_blend(projected):

@@ -201,6 +201,8 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
     assert made.manifest.index.kind == "ivf"
     assert made.manifest.index.recall >= 0.95
+    limits = {gate["name"]: gate["limit"] for gate in made.report["gates"]}
+    assert (limits["index_recall"], limits["index_top_recall"]) == (0.95, 0.95)
     assert len(Recommender.load(made.path).recommend(Query(user_id=1000, k=20)).item_ids) == 20
 
 

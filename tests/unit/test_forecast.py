@@ -46,6 +46,37 @@ def test_every_architecture_has_one(operator: str, combination: str, graph: Inte
     assert found.peak_bytes > network_bytes(spec, graph)
 
 
+@pytest.fixture
+def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything that is timed take one second, so that a forecast counts what it multiplies by."""
+    monkeypatch.setattr("gnas_search.forecast._timed", lambda _: 1.0)
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_propagation_grows_with_the_interactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnas_search.forecast._SAMPLED_ENTRIES", 1 << 10)
+    spec = replace(SPEC, loss="bpr", batch_size=4096)
+    few, many = random_graph(2000, 500, 8), random_graph(2000, 500, 16)
+    added = forecast(spec, many).epoch_s - forecast(spec, few).epoch_s
+    # One batch; forward and backward over both directions of each layer.
+    passes = 2 * 2 * len(spec.layers)
+    assert added == pytest.approx(passes * (many.edges.nnz - few.edges.nnz) / (1 << 10), rel=0.01)
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_a_full_softmax_grows_with_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnas_search.forecast._TIMED_ITEMS", 1 << 10)
+    full, sampled = (replace(SPEC, loss=loss, layers=(), num_negatives=64) for loss in ("softmax", "sampled_softmax"))
+
+    def losses_s(num_items: int) -> float:
+        graph = random_graph(2560, num_items)
+        return forecast(full, graph).epoch_s - forecast(sampled, graph).epoch_s
+
+    # Ten times the timed users; of the sampled one, as many items are timed as there are.
+    assert losses_s(1 << 11) == pytest.approx(10.0 * (2 - 1))
+    assert losses_s(1 << 12) == pytest.approx(10.0 * (4 - 1))
+
+
 def test_no_layers_no_interactions() -> None:
     empty = sp.csr_matrix((5, 4), dtype=np.float32)
     assert forecast(replace(SPEC, layers=()), InteractionGraph(empty, empty)).epoch_s == 0

@@ -53,6 +53,14 @@ def test_long_histories_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) ->
     assert max(sizes) > 1
 
 
+def test_the_positives_of_a_batch_may_grow_with_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an epoch of many interactions had ever more batches, each with a propagation over all of them."""
+    monkeypatch.setattr("gnas_search.objective.minibatch.MAX_POSITIVES", 12)
+    positives = sp.csr_matrix(np.ones((320, 4), np.float32))
+    sizes = [len(batch.users) for batch in batches(positives, 1, np.random.default_rng(0))]
+    assert sizes == [10] * 32  # 40 positives each, of the 80 that a thirty-second part of the data allows
+
+
 def test_an_epoch_of_many_users_has_at_most_32_batches() -> None:
     positives = sp.csr_matrix(np.ones((1000, 3), np.float32))
     sizes = [len(batch.users) for batch in batches(positives, 4, np.random.default_rng(0))]

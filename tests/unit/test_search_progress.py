@@ -47,6 +47,11 @@ def test_the_time_left_is_of_the_trials_left_where_their_number_alone_is_limited
     assert "| about 8 s left" in said.getvalue()  # four trials of 2 s
 
 
+def test_a_baseline_that_is_left_out_is_told(progress: SearchProgress, said: io.StringIO) -> None:
+    progress.baseline_left_out("svd", "training needs about 9.0 GiB of memory")
+    assert said.getvalue() == "svd: left out: training needs about 9.0 GiB of memory\n"
+
+
 def test_a_blend_is_announced_with_what_it_will_take(progress: SearchProgress, said: io.StringIO) -> None:
     progress.blending(19.7)
     assert "blending: about 20 s" in said.getvalue()

@@ -222,8 +222,30 @@ class TestPick:
         with pytest.raises(ConfigError, match=r"unknown trial 'best-gn' .*'best-gnn'") as caught:
             study.pick("best-gn")
         assert caught.value.exit_code == 2
-        with pytest.raises(ConfigError, match="unknown trial '17'"):
+        with pytest.raises(ConfigError, match=r"no measured trial 17.*among 0 to 0: see") as caught:
             study.pick("17")
+        assert (caught.value.exit_code, caught.value.code) == (2, "unknown_trial")
+
+    def test_a_baseline_too_large_for_memory_is_left_out_and_tried_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder, watcher = tmp_path / "study", Ledger()
+        with monkeypatch.context() as patched:
+            patched.setattr("gnas_search.footprint.available_bytes", lambda *_: 1)
+            short = go(folder, trials=2, watcher=watcher)
+        assert ([b.name for b in short.baselines], watcher.baselines) == (["popularity"], ["popularity"])
+        assert watcher.left_out == ["item-knn", "svd"]
+        said = [note for note in leaderboard(short)["notes"] if "compare" in note]
+        assert [note.split(": training needs about ")[0] for note in said] == [
+            "no item-knn to compare with",
+            "no svd to compare with",
+        ]
+        assert all(note.endswith("0.0 GiB are available") for note in said)
+        assert len(short.ranking) == 2
+        again = go(folder, trials=2, watcher=(watcher := Ledger()))
+        assert (watcher.baselines, watcher.left_out, again.left_out) == (["item-knn", "svd"], [], {})
+        assert len(again.baselines) == 3
+        assert not [note for note in leaderboard(again)["notes"] if "compare" in note]
 
     def test_no_trial_is_no_best_model(self, tmp_path: Path) -> None:
         begin(tmp_path / "study", make_dataset(), space=None, strategy=None, seed=None)

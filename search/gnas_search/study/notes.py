@@ -9,14 +9,15 @@ _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
 
 
 def notes(study: Study) -> list[str]:
-    """Say in a line each which families of the space have no measured trial, and why there is no blend.
+    """Say in a line each which baselines and families have no measured model, and why there is no blend.
 
     A study that no run has worked on yet has nothing to be noted.
     """
     if not study.baselines:
         return []
     measured = {trial.kind for trial, _ in study.ranking}
-    said = [_untried(study, family) for family in study.header.space.families if family not in measured]
+    said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
+    said += [_untried(study, family) for family in study.header.space.families if family not in measured]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
     return said

@@ -6,29 +6,44 @@ from dataclasses import asdict
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.baselines import BASELINES, measure_baseline
+from gnas_search.footprint import TOO_LARGE
 from gnas_search.forecast import forecast
 from gnas_search.memory import peak_bytes
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import Baseline, Measurement
-from gnas_search.study.study import BASELINE_PREFIX, FORECAST
+from gnas_search.study.study import BASELINE_PREFIX, BASELINES_LEFT_OUT, FORECAST
 from gnas_search.study.workshop import Workshop
 from gnas_search.trainer import default_device
+from gnas_serve.errors import ConfigError
 
 
 def measure_baselines(shop: Workshop) -> None:
-    """Measure the simple models, each once per study; they stand outside the sampler's trials."""
+    """Measure the simple models, each once per study; they stand outside the sampler's trials.
+
+    One that does not go into memory is left out, and tried again by the next run.
+    """
+    too_large: dict[str, str] = {}
     for name in BASELINES:
         attribute = BASELINE_PREFIX + name
         if attribute in shop.journal.user_attrs:
             continue
-        with shop.hold.released():
-            found = measure_baseline(name, shop.graph, shop.validation, seed=shop.seed)
+        try:
+            with shop.hold.released():
+                found = measure_baseline(name, shop.graph, shop.validation, seed=shop.seed)
+        except ConfigError as error:
+            if error.code != TOO_LARGE:
+                raise
+            too_large[name] = error.message
+            shop.watcher.baseline_left_out(name, error.message)
+            continue
         measured = Measurement.of(
             found.metrics, seed=shop.seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
         )
         save_metrics(shop.folder, name, found.metrics)
         shop.journal.set_user_attr(attribute, {"spec": found.spec.to_json(), "measured": measured.to_json()})
         shop.watcher.baseline_measured(Baseline(name, found.spec, measured))
+    if too_large != shop.journal.user_attrs.get(BASELINES_LEFT_OUT, {}):
+        shop.journal.set_user_attr(BASELINES_LEFT_OUT, too_large)
 
 
 def forecast_network(shop: Workshop, start: ArchitectureSpec) -> None:

@@ -21,6 +21,7 @@ from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
 BASELINE_PREFIX = "baseline."
+BASELINES_LEFT_OUT = "baselines_left_out"
 VERDICT = "verdict"
 BLENDS = "blends"
 BLEND_FAILED = "blend_failed"
@@ -88,6 +89,12 @@ class Study:
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a baseline is unreadable: {error}", hint="search again") from error
         return tuple(sorted(read, key=lambda baseline: (-baseline.measured.ndcg.value, baseline.name)))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The simple models that the last run could not measure for want of memory, and why, by name."""
+        raw = self._journal.user_attrs.get(BASELINES_LEFT_OUT, {})
+        return {name: str(reason) for name, reason in raw.items()}
 
     @cached_property
     def blends(self) -> tuple[BlendRecord, ...]:
@@ -234,8 +241,14 @@ class Study:
                         f"trial {selector} is {trial.state}{': ' if trial.reason else ''}{trial.reason}",
                         hint="choose a complete one: see `gnas-serve study leaderboard`",
                     )
-        numbers = [str(trial.number) for trial, _ in self.ranking]
-        raise unknown_name("trial", selector, [VERDICT, BLEND, *_BEST, *known, *numbers])
+        numbers = [trial.number for trial, _ in self.ranking]
+        if selector.isdigit() and numbers:
+            raise ConfigError(
+                f"the study has no measured trial {selector}",
+                hint=f"its {len(numbers)} are among 0 to {max(numbers)}: see `gnas-serve study leaderboard`",
+                code="unknown_trial",
+            )
+        raise unknown_name("trial", selector, [VERDICT, BLEND, *_BEST, *known])
 
     def _no_blend(self) -> NoViableTrialError:
         if self.blend_failure:

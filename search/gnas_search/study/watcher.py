@@ -16,6 +16,9 @@ class Watcher(Protocol):
     def baseline_measured(self, baseline: Baseline) -> None:
         """Hear that a simple model was measured."""
 
+    def baseline_left_out(self, name: str, reason: str) -> None:
+        """Hear that a simple model does not go into memory; the search goes on without it."""
+
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
         """Hear, before the first trial of a run on a CPU, what the space's first network is expected to cost."""
 
