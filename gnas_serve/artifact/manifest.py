@@ -13,6 +13,8 @@ from gnas_serve.errors import IntegrityError
 KIND = "artifact"
 FORMAT_VERSION = 2
 INDEX_KINDS = ("flat", "ivf")
+RANKER_KINDS = ("retrieval", "mlp")
+PRECISIONS = ("fp32", "int8")
 NEWCOMERS = ("fold_in", "popularity")
 _SCORERS = ("cosine", "dot")  # of format version 1
 
@@ -194,6 +196,12 @@ def _check_types(raw: dict[str, Any]) -> None:
         value = raw[section][key] if section else raw[key]
         if type(value) is not int or value < low:
             raise ValueError(f"{name} is no number from {low} on: {value!r}")
-    for name, known in (("index.kind", INDEX_KINDS), ("newcomers", NEWCOMERS)):
+    words = {
+        "newcomers": NEWCOMERS,
+        "index.kind": INDEX_KINDS,
+        "ranker.kind": RANKER_KINDS,
+        "ranker.precision": PRECISIONS,
+    }
+    for name, known in words.items():
         if texts[name] not in known:
             raise ValueError(f"{name} is {texts[name]!r}, expected {' or '.join(known)}")

@@ -114,9 +114,11 @@ class BlendRecord:
     spec
         With its weights.
     measured
-        On the validation users, each by weights that were fitted on others.
+        On the validation users; of the blend itself, each by weights that were fitted on others. Its compressed form
+        is measured with the weights that were fitted on all of them.
     loss
-        Of the compressed form: its relative change of ndcg@20 against the blend; 0 for the blend itself.
+        Of the compressed form: its relative change of ndcg@20 against the blend of the same weights; 0 for the blend
+        itself.
     scan_us
         Median time in which one thread scores every item for one user.
     """
