@@ -1,6 +1,11 @@
 """Settings of the whole suite, made before anything loads OpenMP."""
 
 import os
+import signal
 
 # As the command line sets it: spinning threads slow small kernels many times over on busy cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Started in the background by a shell, a process ignores SIGINT and so do its children: tests of Ctrl-C would wait for
+# what never comes.
+signal.signal(signal.SIGINT, signal.default_int_handler)

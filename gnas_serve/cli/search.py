@@ -37,7 +37,12 @@ def search(
         ),
     ],
     strategy: Annotated[
-        str | None, typer.Option(help="random, tpe or evolution (tpe, or the study's).", show_default=False)
+        str | None,
+        typer.Option(
+            help="cma-es, evolution, genetic, gp, grid, particle-swarm, random, reinforce or tpe (tpe, or the "
+            "study's).",
+            show_default=False,
+        ),
     ] = None,
     space: Annotated[
         str | None, typer.Option(help="quick, standard or a TOML file (standard, or the study's).", show_default=False)

@@ -10,15 +10,17 @@ from typing import Any, ClassVar
 import numpy as np
 import optuna
 import pytest
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import ClosedFormSpec, FilterSpec, TwoHopSpec
 from gnas_search.space import SearchSpace, Value
 from gnas_search.specs import FAMILIES
 from gnas_search.strategies import STRATEGIES, make_strategy
+from gnas_search.strategies.encoding import random_point, values_of
 from gnas_search.strategies.evolution import POPULATION
+from gnas_search.strategies.grid import LEVELS, grid
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of
 from gnas_search.study.journal import open_journal
 from gnas_serve.errors import ConfigError
@@ -72,72 +74,167 @@ class StrategyContract:
     """Subclass with ``name``."""
 
     name: ClassVar[str]
+    length: ClassVar[int] = 18
+    """Of a short search, with some draws that rest on what was learned."""
 
     def test_stays_inside_the_space(self, family: str) -> None:
         space = SPACES[family]
-        for point in search(self.name, family, new_study(), 20):
+        for point in search(self.name, family, new_study(), self.length):
             assert set(point) == set(space.genes)
             assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in space.genes.items())
 
     def test_same_seed_same_sequence(self, family: str) -> None:
-        first, again, other = (search(self.name, family, new_study(), 16, seed) for seed in (3, 3, 4))
+        first, again, other = (search(self.name, family, new_study(), self.length, seed) for seed in (3, 3, 4))
         assert first == again
         assert first != other
-        assert len({tuple(point.values()) for point in first}) > 12
+        assert len({tuple(point.values()) for point in first}) > 0.7 * self.length
 
     def test_goes_on_from_storage_as_if_never_stopped(self, family: str, tmp_path: Path) -> None:
-        whole = search(self.name, family, new_study(), 18)
-        parts = search(self.name, family, open_journal(tmp_path, create=True), 11)
-        parts += search(self.name, family, open_journal(tmp_path, create=True), 7)
+        whole = search(self.name, family, new_study(), self.length)
+        parts = search(self.name, family, open_journal(tmp_path, create=True), self.length - 2)
+        parts += search(self.name, family, open_journal(tmp_path, create=True), 2)
         assert parts == whole
 
     def test_other_families_trials_are_none_of_its_business(self, family: str) -> None:
         """Interleaved with the others in one study, each family draws what it would draw alone."""
         mixed = new_study()
-        for _ in range(POPULATION + 3):
+        for _ in range(self.length):
             for other in FAMILIES:
                 search(self.name, other, mixed, 1)
         among = [dict(trial.params) for trial in mixed.get_trials() if family_of(trial) == family]
-        assert among == search(self.name, family, new_study(), POPULATION + 3)
+        assert among == search(self.name, family, new_study(), self.length)
 
 
-class ModelBasedContract(StrategyContract):
-    """Subclass with ``name`` where trials are drawn from what was learned."""
+class LearningContract(StrategyContract):
+    """Subclass with ``name`` where points are chosen by what was learned."""
+
+    seeds: ClassVar[int] = 8
+    draws: ClassVar[int] = 40
+
+    def test_what_is_drawn_late_is_better_than_chance(self, family: str) -> None:
+        """The mean of the last third of the draws of some seeds, against that of random points."""
+        space = SPACES[family]
+        rng = np.random.default_rng(0)
+        chance = [toy(space.to_spec(random_point(rng, space.genes))) for _ in range(400)]
+        late = [
+            toy(space.to_spec(point))
+            for seed in range(self.seeds)
+            for point in search(self.name, family, new_study(), self.draws, seed)[-(self.draws // 3) :]
+        ]
+        error = float(np.hypot(np.std(chance) / 20, np.std(late) / np.sqrt(len(late))))
+        assert np.mean(late) > np.mean(chance) + 3 * error
+
+    def test_failed_trials_do_no_harm(self, family: str) -> None:
+        space = SPACES[family]
+        study, strategy = new_study(), make_strategy(self.name, family, space, 0)
+        for number in range(30):
+            study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: family})
+            trial = study.ask(dict(space.genes))
+            if number % 3:
+                study.tell(trial, toy(space.to_spec(trial.params)))
+            else:
+                study.tell(trial, state=TrialState.FAIL)
+        assert set(strategy.propose(study)) == set(space.genes)
+
+    def test_goes_on_with_another_strategys_trials(self, family: str) -> None:
+        study = new_study()
+        search("random", family, study, 30)
+        points = search(self.name, family, study, 5)
+        assert all(set(point) == set(SPACES[family].genes) for point in points)
+        assert points == search(self.name, family, self._of(study, family, 30), 5)
+
+    def _of(self, study: optuna.Study, family: str, count: int) -> optuna.Study:
+        again = new_study()
+        again.add_trials([t for t in study.get_trials() if family_of(t) == family][:count])
+        return again
+
+
+class SampledContract(LearningContract):
+    """Subclass with ``name`` and ``kind`` where an Optuna sampler chooses."""
+
+    kind: ClassVar[type[BaseSampler]]
 
     def test_samples_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Though the study holds the trials of every family, which have no gene in common."""
         study = new_study()
         for other in FAMILIES:
             search(self.name, other, study, POPULATION + 2)
-        kind = type(STRATEGIES[self.name](0))
         drawn: list[set[str]] = []
-        sample = kind.sample_relative
+        sample = self.kind.sample_relative
 
         def spying(self: BaseSampler, study: optuna.Study, trial: FrozenTrial, space: dict[str, Any]) -> dict[str, Any]:
             found = sample(self, study, trial, space)
             drawn.append(set(found))
             return found
 
-        monkeypatch.setattr(kind, "sample_relative", spying)
+        monkeypatch.setattr(self.kind, "sample_relative", spying)
         make_strategy(self.name, family, SPACES[family], 0).propose(study)
         assert drawn == [set(SPACES[family].genes)]
 
 
-class TestEvolution(ModelBasedContract):
+class TestCmaEs(LearningContract):
+    name = "cma-es"
+
+
+class TestEvolution(LearningContract):
     name = "evolution"
+
+
+class TestGenetic(LearningContract):
+    name = "genetic"
+
+
+class TestGp(SampledContract):
+    """Its draws take a fifth of a second each: as few as show what they rest on."""
+
+    name = "gp"
+    kind = GPSampler
+    length = 11
+    seeds = 2
+    draws = 18
+
+
+class TestGrid(StrategyContract):
+    name = "grid"
+
+    def test_early_points_have_every_value_of_every_gene(self, family: str) -> None:
+        points = search(self.name, family, new_study(), 40)
+        for name, gene in SPACES[family].genes.items():
+            assert {point[name] for point in points} == set(values_of(gene, LEVELS))
+
+    def test_a_small_space_is_tried_whole(self, family: str) -> None:
+        genes = dict(list(SPACES[family].genes.items())[:2])
+        size = math.prod(len(values_of(gene, LEVELS)) for gene in genes.values())
+        trials: list[FrozenTrial] = []
+        for _ in range(size):
+            point = grid(trials, genes, 0)
+            trials.append(optuna.trial.create_trial(params=point, distributions=genes, value=0.0))
+        assert len({tuple(trial.params.values()) for trial in trials}) == size
+        assert grid(trials, genes, 0) in [trial.params for trial in trials]
+
+
+class TestParticleSwarm(LearningContract):
+    name = "particle-swarm"
 
 
 class TestRandom(StrategyContract):
     name = "random"
 
 
-class TestTpe(ModelBasedContract):
+class TestReinforce(LearningContract):
+    name = "reinforce"
+
+
+class TestTpe(SampledContract):
     name = "tpe"
+    kind = TPESampler
 
 
 def test_every_strategy_has_a_contract() -> None:
-    contracts = [*StrategyContract.__subclasses__(), *ModelBasedContract.__subclasses__()]
-    assert sorted(kind.name for kind in contracts if kind is not ModelBasedContract) == sorted(STRATEGIES)
+    kinds = [StrategyContract]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    assert sorted(kind.name for kind in kinds if "name" in vars(kind)) == sorted(STRATEGIES)
     assert list(STRATEGIES) == sorted(STRATEGIES)
 
 
@@ -152,7 +249,7 @@ def best_network(name: str) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("name", sorted(contract.name for contract in ModelBasedContract.__subclasses__()))
+@pytest.mark.parametrize("name", ["cma-es", "evolution", "genetic", "particle-swarm", "reinforce", "tpe"])
 def test_what_learns_beats_random_search_on_a_toy(name: str) -> None:
     assert best_network(name) > best_network("random") + 0.01
 

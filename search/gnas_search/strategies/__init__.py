@@ -1,23 +1,34 @@
-"""Strategies: which architecture to try next, given what was tried."""
+"""Strategies: which model to try next, given what was tried."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 
 from gnas_search.space import FamilySpace
-from gnas_search.strategies.evolution import EvolutionSampler
+from gnas_search.strategies.cma_es import cma_es
+from gnas_search.strategies.evolution import evolution
+from gnas_search.strategies.gaussian_process import gp_sampler
+from gnas_search.strategies.genetic import genetic
+from gnas_search.strategies.grid import grid
+from gnas_search.strategies.proposer import Proposer, sampled
+from gnas_search.strategies.reinforce import reinforce
 from gnas_search.strategies.strategy import Strategy
+from gnas_search.strategies.swarm import particle_swarm
 from gnas_search.strategies.tpe import tpe_sampler
 from gnas_serve.errors import unknown_name
 
 __all__ = ["STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
 
-STRATEGIES: dict[str, Callable[[int], BaseSampler]] = {
-    "evolution": EvolutionSampler,
-    "random": RandomSampler,
-    "tpe": tpe_sampler,
+STRATEGIES: dict[str, Proposer] = {
+    "cma-es": cma_es,
+    "evolution": evolution,
+    "genetic": genetic,
+    "gp": sampled(gp_sampler),
+    "grid": grid,
+    "particle-swarm": particle_swarm,
+    "random": sampled(RandomSampler),
+    "reinforce": reinforce,
+    "tpe": sampled(tpe_sampler),
 }
 
 

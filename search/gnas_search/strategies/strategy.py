@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.space import FamilySpace, Value
+from gnas_search.space import FamilySpace
 from gnas_search.specs import FAMILIES
+from gnas_search.strategies.encoding import Point
+from gnas_search.strategies.proposer import Proposer
 
 INTERRUPTED = "interrupted"
 """Attribute of an Optuna study: numbers of the trials stopped from outside; later trials repeat their points."""
@@ -37,34 +37,35 @@ class Strategy:
     """Proposes points of one family of models to a study.
 
     Everything that a proposal rests on is in the study's storage, so a killed search goes on with the very sequence
-    that it would have had: the sampler of each draw is made anew, seeded by ``seed`` and how many points were drawn.
+    that it would have had: each draw is seeded by ``seed`` and how many points were drawn.
 
     Attributes
     ----------
-    sampler
-        Makes an Optuna sampler from a seed.
+    proposer
+        Chooses the points.
     family
         Of :data:`gnas_search.specs.FAMILIES`; trials of other families are none of its business.
     space
-        Every trial gets a value for each of its genes: samplers meet one fixed, unconditional vector.
+        Every trial gets a value for each of its genes: proposers meet one fixed, unconditional vector.
     seed
         Of the whole sequence.
     """
 
-    sampler: Callable[[int], BaseSampler]
+    proposer: Proposer
     family: str
     space: FamilySpace
     seed: int
 
-    def propose(self, study: optuna.Study) -> dict[str, Value]:
+    def propose(self, study: optuna.Study) -> Point:
         """Choose the next point, with a value for every gene; the caller queues it."""
         entropy = np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study)])
-        # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
-        # common is nothing, and every gene would be drawn by itself.
-        view = optuna.create_study(direction=study.direction, sampler=self.sampler(int(entropy.generate_state(1)[0])))
-        finished = study.get_trials(deepcopy=False, states=_FINISHED)
-        view.add_trials([trial for trial in finished if family_of(trial) == self.family])
-        return dict(view.ask(dict(self.space.genes)).params)
+        interrupted = interrupted_numbers(study)
+        finished = [
+            trial
+            for trial in study.get_trials(deepcopy=False, states=_FINISHED)
+            if family_of(trial) == self.family and trial.number not in interrupted
+        ]
+        return self.proposer(finished, self.space.genes, int(entropy.generate_state(1)[0]))
 
     def drawn(self, study: optuna.Study) -> int:
         """Count the points drawn so far; those stopped from outside count once they are tried again."""

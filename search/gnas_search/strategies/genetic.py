@@ -1,0 +1,53 @@
+"""Genetic algorithm: cross two good points and mutate the child; the best stay for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from optuna.trial import FrozenTrial
+
+from gnas_search.strategies.encoding import Genes, Point, mutated, random_point
+from gnas_search.strategies.proposer import Tried, tried
+
+POPULATION = 12
+_CROSSOVER = 0.9
+
+
+def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
+    """Cross two parents gene by gene, each the better of two members, and mutate one gene in as many as there are.
+
+    The population is the :data:`POPULATION` best different points so far (steady state: a child that is better than
+    the worst takes its place); until there are as many, points are random. A child that was tried already is mutated
+    once more.
+
+    References
+    ----------
+    Whitley, D. (1989). The GENITOR algorithm and selection pressure. ICGA.
+    Syswerda, G. (1989). Uniform crossover in genetic algorithms. ICGA.
+    """
+    rng = np.random.default_rng(seed)
+    free = [name for name, gene in genes.items() if not gene.single()]
+    best = {tuple(one.point.values()): one for one in sorted(tried(finished), key=lambda one: one.value)}
+    population = list(best.values())[-POPULATION:]  # ascending
+    if len(population) < POPULATION or not free:
+        return random_point(rng, genes)
+    one, other = _parents(rng, population)
+    child = dict(one)
+    if rng.random() < _CROSSOVER:
+        child = {name: (one if rng.random() < 0.5 else other)[name] for name in genes}
+    for name in free:
+        if rng.random() < 1.0 / len(free):
+            child[name] = mutated(rng, genes[name], child[name])
+    if any(child == trial.params for trial in finished):
+        name = free[rng.integers(len(free))]
+        child[name] = mutated(rng, genes[name], child[name])
+    return child
+
+
+def _parents(rng: np.random.Generator, population: list[Tried]) -> tuple[Point, Point]:
+    """Choose two different members, each the better of two: places are ranks."""
+    first = int(rng.choice(len(population), size=2, replace=False).max())
+    rest = [place for place in range(len(population)) if place != first]
+    second = rest[int(rng.choice(len(rest), size=2, replace=False).max())]
+    return population[first].point, population[second].point

@@ -1,0 +1,63 @@
+"""Proposer: the rule by which a strategy chooses, a function of what was tried and of a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+from threadpoolctl import threadpool_limits
+
+from gnas_search.strategies.encoding import Genes, Point
+
+Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
+"""Chooses the next point: ``proposer(finished, genes, seed)``.
+
+``finished`` are the complete and the failed trials of one family, in the order drawn, ``genes`` has one distribution
+per gene, and the point a value for each. Whatever a proposer knows it reads from these trials: nothing is kept between
+two calls, so that a study goes on after a crash, or with another strategy, without anything to restore.
+"""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A point and what it was worth.
+
+    Attributes
+    ----------
+    point
+        A value for each gene.
+    value
+        The objective; the higher the better.
+    """
+
+    point: Point
+    value: float
+
+
+def tried(finished: Sequence[FrozenTrial]) -> list[Tried]:
+    """Give the complete trials, in the order drawn; those that failed say nothing of their points."""
+    return [Tried(dict(trial.params), trial.value) for trial in finished if trial.value is not None]
+
+
+def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
+    """Make a proposer of an Optuna sampler.
+
+    Parameters
+    ----------
+    make
+        Gives a new sampler from a seed; a sampler that keeps anything beside the trials would forget it.
+    """
+
+    def propose(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
+        # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
+        # common is nothing, and every gene would be drawn by itself.
+        view = optuna.create_study(direction="maximize", sampler=make(seed))
+        view.add_trials(list(finished))
+        # Its matrices are of tens of rows: more threads would wait for each other most of the time.
+        with threadpool_limits(1):
+            return dict(view.ask(dict(genes)).params)
+
+    return propose
