@@ -54,15 +54,30 @@ def evaluate(
     emit(result, _table(result, model.name), output)
 
 
+_GROUPS = {
+    "cold_users": "users with a short history",
+    "warm_users": "users with a longer history",
+    "head_items": "head items",
+    "middle_items": "middle items",
+    "tail_items": "tail items",
+}
+
+
 def _table(result: dict[str, Any], name: str) -> Table:
     table = Table(title=f"{name} on the test part", title_justify="left")
     for column in ("metric", "value", "95 % interval", "users"):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    rows = [("", result)]
+    parts = [("", result)]
     if result["known_users"]["users"] != result["users"]:
-        rows.append((", users known from training", result["known_users"]))
-    for remark, part in rows:
+        parts.append((", users known from training", result["known_users"]))
+    # Where all users are alike, their group says nothing new.
+    groups = {name: part for name, part in result["groups"].items() if part["users"] < result["users"]}
+    parts += [(f", {_GROUPS[name]}", part) for name, part in groups.items()]
+    for remark, part in parts:
         for metric, facts in part["metrics"].items():
             interval = f"{facts['low']:.4f} .. {facts['high']:.4f}"
             table.add_row(metric + remark, f"{facts['value']:.4f}", interval, str(part["users"]))
+        table.add_section()
+    for metric, value in result["exposure"].items():
+        table.add_row(metric, f"{value:.4f}", "", str(result["users"]))
     return table

@@ -1,12 +1,4 @@
-"""Full-ranking evaluation on held-out interactions, and intervals that say how sure a figure is.
-
-Definitions, fixed here for the whole product. All items are ranked, the user's training items are masked; both
-metrics are means over the users with at least one relevant item:
-
-- ``recall@k``: hits among the best k, divided by the number of relevant items (not by ``min(k, .)``);
-- ``ndcg@k``: a hit at rank r (from 1) gains ``1 / log2(r + 1)``; divided by the gain of
-  ``min(relevant, k)`` hits in a row.
-"""
+"""Full-ranking evaluation on held-out interactions, and intervals that say how sure a figure is."""
 
 from __future__ import annotations
 
@@ -19,6 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from gnas_search.data.dataset import Dataset
+from gnas_search.metrics import ndcg, ranked, recall
 from gnas_serve.errors import DataError
 from gnas_serve.runtime.topk import top_k
 
@@ -110,43 +103,20 @@ def rank_metrics(
     num_relevant: npt.NDArray[np.integer] | None = None,
     k: int = 20,
 ) -> UserMetrics:
-    """Measure given ranked lists: those of an artifact, of an HTTP door, or of :class:`Validation`.
+    """Measure given ranked lists, those of an artifact or of :class:`Validation`, by what models are selected by.
 
     Parameters
     ----------
-    top : n arrays of item rows, best first
-        Each may be shorter or longer than k; rows below 0 (items the data does not know) are misses.
-    relevant : (n, I) CSR
-        The relevant items of the same users; only the pattern counts.
-    num_relevant : (n,), optional
-        All relevant items of each user, where some have no row in ``relevant``; at least those stored there, and
-        at least 1. The stored ones when not given.
-    k
-        At least 1.
+    top, relevant, num_relevant, k
+        As for :func:`gnas_search.metrics.ranked`.
 
     Raises
     ------
     ValueError
-        If the numbers of users differ, or a user has no relevant item.
+        As there.
     """
-    n, num_items = relevant.shape
-    if len(top) != n:
-        raise ValueError(f"{len(top)} lists for {n} users")
-    known = np.diff(relevant.indptr)
-    totals = known if num_relevant is None else np.asarray(num_relevant)
-    if len(totals) != n or (totals < np.maximum(known, 1)).any():
-        raise ValueError("every user needs a relevant item, and num_relevant must count all of them")
-    lists = np.full((n, k), -1, dtype=np.int64)
-    for position, ranked in enumerate(top):
-        listed = ranked[:k]
-        lists[position, : len(listed)] = listed
-    # One sorted array of (user, item) keys answers every membership question at once.
-    users = np.arange(n, dtype=np.int64)
-    relevant_keys = np.repeat(users, known) * num_items + relevant.indices
-    hits = np.isin(users[:, None] * num_items + lists, relevant_keys) & (lists >= 0)  # (n, k)
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.cumsum(discount)[np.minimum(totals, k) - 1]
-    return UserMetrics(recall=hits.sum(axis=1) / totals, ndcg=(hits * discount).sum(axis=1) / ideal)
+    found = ranked(top, relevant, num_relevant, k)
+    return UserMetrics(recall=recall(found), ndcg=ndcg(found))
 
 
 class Validation:

@@ -13,14 +13,42 @@ import scipy.sparse as sp
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, TestPart
 from gnas_search.data.splits import check_same_data
-from gnas_search.evaluate import Interval, interval, rank_metrics
+from gnas_search.evaluate import Interval, interval
+from gnas_search.exposure import exposure
+from gnas_search.metrics import METRICS, Values, ranked, recall
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.topk import top_k
 
 Rows = npt.NDArray[np.int64]
+COLD_HISTORY = 5
+"""Most items in the history of a cold user."""
 _BLOCK_SCORES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics over some of the test users, or by some of the items.
+
+    Attributes
+    ----------
+    users
+        How many the average is over.
+    items
+        How many items the group has; None for a group of users.
+    metrics
+        Each with its 95 % bootstrap interval over users.
+    """
+
+    users: int
+    items: int | None
+    metrics: dict[str, Interval]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        sized = {} if self.items is None else {"items": self.items}
+        return {"users": self.users, **sized, "metrics": _plain(self.metrics)}
 
 
 @dataclass(frozen=True)
@@ -30,28 +58,38 @@ class HeldOutReport:
     Attributes
     ----------
     metrics, known_metrics
-        ``"recall@k"`` and ``"ndcg@k"``, each with its 95 % bootstrap interval over users; ``known_metrics`` leaves out
-        users that occur in test only (answered by popularity).
+        ``"recall@k"``, ``"ndcg@k"`` and the others of :data:`gnas_search.metrics.METRICS`, each with its 95 % bootstrap
+        interval over users; ``known_metrics`` leaves out users that occur in test only (answered by popularity).
     users, known_users
         How many users each average is over.
+    exposure
+        What the lists show of the catalogue (:func:`gnas_search.exposure.exposure`).
+    groups
+        ``cold_users`` have at most :data:`COLD_HISTORY` items of history, ``warm_users`` more. The most popular items,
+        which together have a third of the interactions, are ``head_items``, those of the next third ``middle_items``,
+        the others ``tail_items``: recall of the relevant items of the group alone. Groups without users are left out.
     """
 
     metrics: dict[str, Interval]
     known_metrics: dict[str, Interval]
     users: int
     known_users: int
+    exposure: dict[str, float]
+    groups: dict[str, Group]
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form: ``{"metrics": {name: {"value", "low", "high"}}, "users": n, "known_users": {...}}``."""
-
-        def plain(metrics: dict[str, Interval]) -> dict[str, dict[str, float]]:
-            return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in metrics.items()}
-
+        """Give the JSON form: ``{"metrics": {name: {"value", "low", "high"}}, "users": n, ...}``."""
         return {
-            "metrics": plain(self.metrics),
+            "metrics": _plain(self.metrics),
             "users": self.users,
-            "known_users": {"metrics": plain(self.known_metrics), "users": self.known_users},
+            "known_users": {"metrics": _plain(self.known_metrics), "users": self.known_users},
+            "exposure": self.exposure,
+            "groups": {name: group.to_json() for name, group in self.groups.items()},
         }
+
+
+def _plain(metrics: dict[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in metrics.items()}
 
 
 def evaluate_checkpoint(checkpoint: Checkpoint, dataset: Dataset, test: TestPart, *, k: int = 20) -> HeldOutReport:
@@ -63,7 +101,7 @@ def evaluate_checkpoint(checkpoint: Checkpoint, dataset: Dataset, test: TestPart
         If the checkpoint was made from other data.
     """
     check_same_data(dataset, checkpoint.fingerprint, "the checkpoint")
-    return _report(_ranked_exactly(checkpoint, test, k), test, k)
+    return _report(_ranked_exactly(checkpoint, test, k), dataset, test, k)
 
 
 def evaluate_artifact(
@@ -102,7 +140,7 @@ def evaluate_artifact(
         top.append(dataset.items.rows(answer.item_ids))
         if on_user is not None:
             on_user()
-    return _report(top, test, k)
+    return _report(top, dataset, test, k)
 
 
 def _ranked_exactly(checkpoint: Checkpoint, test: TestPart, k: int) -> list[Rows]:
@@ -130,19 +168,50 @@ def _ranked_exactly(checkpoint: Checkpoint, test: TestPart, k: int) -> list[Rows
     return top
 
 
-def _report(top: list[Rows], test: TestPart, k: int) -> HeldOutReport:
-    users = rank_metrics(top, test.relevant, test.num_relevant, k)
+def _report(top: list[Rows], dataset: Dataset, test: TestPart, k: int) -> HeldOutReport:
+    found = ranked(top, test.relevant, test.num_relevant, k)
+    values = {f"{name}@{k}": measure(found) for name, measure in METRICS.items()}
     known = test.user_rows >= 0
-
-    def intervals(chosen: npt.NDArray[np.bool_]) -> dict[str, Interval]:
-        if not chosen.any():
-            return {}
-        measured = {f"recall@{k}": users.recall[chosen], f"ndcg@{k}": users.ndcg[chosen]}
-        return {name: interval(values, seed=0) for name, values in measured.items()}
-
+    metrics = _intervals(values, np.ones(len(known), dtype=bool))
+    seen = dataset.final.positives
+    counts = np.bincount(seen.indices, minlength=seen.shape[1])
+    features = None if dataset.item_features is None else dataset.item_features.values
     return HeldOutReport(
-        metrics=intervals(np.ones(len(known), dtype=bool)),
-        known_metrics=intervals(known),
+        metrics=metrics,
+        known_metrics=metrics if known.all() else _intervals(values, known),
         users=len(known),
         known_users=int(known.sum()),
+        exposure=exposure(top, counts, seen.shape[0], features, k),
+        groups=_user_groups(values, seen, test, k) | _item_groups(top, counts, test, k),
     )
+
+
+def _intervals(values: dict[str, Values], chosen: npt.NDArray[np.bool_]) -> dict[str, Interval]:
+    return {name: interval(each[chosen], seed=0) for name, each in values.items()} if chosen.any() else {}
+
+
+def _user_groups(values: dict[str, Values], seen: sp.csr_matrix, test: TestPart, k: int) -> dict[str, Group]:
+    lengths = np.where(test.user_rows >= 0, np.diff(seen.indptr)[test.user_rows], 0)
+    selected = {name: values[name] for name in (f"recall@{k}", f"ndcg@{k}")}
+    groups = {}
+    for name, chosen in (("cold_users", lengths <= COLD_HISTORY), ("warm_users", lengths > COLD_HISTORY)):
+        if chosen.any():
+            groups[name] = Group(int(chosen.sum()), None, _intervals(selected, chosen))
+    return groups
+
+
+def _item_groups(top: list[Rows], counts: npt.NDArray[np.integer], test: TestPart, k: int) -> dict[str, Group]:
+    order = np.argsort(-counts, kind="stable")
+    before = (np.cumsum(counts[order]) - counts[order]) / max(1, counts.sum())
+    third = np.empty(len(counts), dtype=np.int64)
+    third[order] = np.minimum((before * 3).astype(np.int64), 2)
+    groups = {}
+    for number, name in enumerate(("head_items", "middle_items", "tail_items")):
+        inside = sp.csr_matrix(test.relevant.multiply((third == number)[None, :]))
+        inside.eliminate_zeros()
+        users = np.flatnonzero(np.diff(inside.indptr))
+        if len(users):
+            found = ranked([top[user] for user in users], inside[users], None, k)
+            measured = {f"recall@{k}": interval(recall(found), seed=0)}
+            groups[name] = Group(len(users), int((third == number).sum()), measured)
+    return groups

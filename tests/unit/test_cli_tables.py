@@ -113,9 +113,20 @@ def test_a_file_has_no_width(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_metrics_are_shown_once_where_all_users_are_known() -> None:
     part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    result = {**part, "groups": {}, "exposure": {}}
     for known, times in ((10, 1), (9, 2)):
-        said = shown(_table({**part, "known_users": {**part, "users": known}}, "it"))
+        said = shown(_table({**result, "known_users": {**part, "users": known}}, "it"))
         assert said.count("ndcg@20") == times
+
+
+def test_groups_are_shown_where_they_are_not_everybody() -> None:
+    part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    groups = {"warm_users": part, "tail_items": {**part, "users": 7}}
+    result = {**part, "known_users": part, "groups": groups, "exposure": {"gini@20": 0.54321}}
+    said = shown(_table(result, "it"))
+    assert "longer history" not in said
+    assert "ndcg@20, tail items" in said
+    assert "0.5432" in said
 
 
 @pytest.mark.parametrize(

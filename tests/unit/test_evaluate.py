@@ -1,23 +1,17 @@
-"""Metrics by hand, the masking, the sample of users, and the intervals."""
+"""What models are selected by, the masking, the sample of users, and the intervals."""
 
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gnas_search.evaluate import Validation, interval, paired_interval, rank_metrics
 from gnas_serve.errors import DataError
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # the library scripts some classes at import
-    from torch_geometric.metrics import LinkPredNDCG, LinkPredRecall
 
 
 def _csr(rows: list[list[int]], num_items: int) -> sp.csr_matrix:
@@ -53,28 +47,6 @@ def test_lists_may_be_empty_or_long_or_name_unknown_items() -> None:
     metrics = rank_metrics([np.empty(0, np.int64), np.array([0, 1, 3]), np.array([-1, 0])], relevant, k=2)
     assert metrics.recall.tolist() == [0.0, 0.0, 1.0]
     assert metrics.ndcg[2] == pytest.approx(1 / math.log2(3))
-
-
-@given(
-    st.integers(1, 12),
-    st.lists(st.tuples(st.permutations(range(12)), st.sets(st.integers(0, 11))), min_size=1, max_size=8),
-)
-def test_metrics_are_those_of_an_independent_library(k: int, users: list[tuple[list[int], set[int]]]) -> None:
-    answered = [(ranked, sorted(wanted)) for ranked, wanted in users if wanted]
-    if not answered:
-        return
-    metrics = rank_metrics([np.array(ranked) for ranked, _ in answered], _csr([w for _, w in answered], 12), k=k)
-    ranked = torch.tensor([ranked for ranked, _ in answered])
-    pairs = [(row, item) for row, (_, wanted) in enumerate(answered) for item in wanted]
-    for ours, theirs in zip(metrics.mean(), (LinkPredRecall(k=k), LinkPredNDCG(k=k)), strict=True):
-        theirs.update(ranked[:, :k], torch.tensor(pairs).T)
-        assert ours == pytest.approx(float(theirs.compute()), abs=1e-6)
-
-
-@pytest.mark.parametrize("counts", [[0, 1], [1, 1], [2]])
-def test_impossible_numbers_of_relevant_items_are_refused(counts: list[int]) -> None:
-    with pytest.raises(ValueError, match="num_relevant"):
-        rank_metrics([np.array([0]), np.array([0])], _csr([[0], [0, 1]], 3), np.array(counts), k=1)
 
 
 def test_validation_ranks_all_items_but_the_masked_for_users_with_relevant_items() -> None:
