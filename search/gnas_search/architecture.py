@@ -10,7 +10,18 @@ from typing import Any
 from gnas_serve.errors import ConfigError, unknown_name
 
 MAX_LAYERS = 3
-OPERATOR_NAMES = ("gat", "gcn", "lightgcn", "sage_max", "sage_mean", "skip")
+OPERATOR_NAMES = (
+    "gat",
+    "gcn",
+    "gin",
+    "lightgcn",
+    "low_pass",
+    "ngcf",
+    "sage_max",
+    "sage_mean",
+    "sage_sum",
+    "skip",
+)
 COMBINATIONS = ("concat", "last", "mean")
 SCORERS = ("cosine", "dot")
 LOSSES = ("bpr", "sampled_softmax", "softmax")

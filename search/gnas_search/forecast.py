@@ -31,14 +31,29 @@ _REPEATS = 5  # the median counts
 _SPARSE_PASSES = {
     "gat": {"multiply": 2, "entry_products": 2},
     "gcn": {"multiply": 2},
+    "gin": {"multiply": 2},
     "lightgcn": {"multiply": 2},
+    "low_pass": {"multiply": 4},
+    "ngcf": {"multiply": 2},
     "sage_max": {"maximum": 2},
     "sage_mean": {"multiply": 2},
+    "sage_sum": {"multiply": 2},
     "skip": {},
 }
 """Passes over the edges, forward and backward, by operator; attention's own loops count as an ``entry_products``."""
 
-_WEIGHTS = {"gat": 1, "gcn": 1, "lightgcn": 0, "sage_max": 3, "sage_mean": 2, "skip": 0}
+_WEIGHTS = {
+    "gat": 1,
+    "gcn": 1,
+    "gin": 2,
+    "lightgcn": 0,
+    "low_pass": 0,
+    "ngcf": 2,
+    "sage_max": 3,
+    "sage_mean": 2,
+    "sage_sum": 2,
+    "skip": 0,
+}
 """Matrices that the nodes' vectors are multiplied with."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
@@ -13,11 +14,13 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.heads import HEADS
 from gnas_search.operators import OPERATORS
+from gnas_search.operators.low_pass import COEFFICIENTS as LOW_PASS
 from gnas_search.operators.spmm import Adjacency, normalised, polynomial
 from gnas_search.spectral import truncated_svd
 
 _SCALE = 0.1  # standard deviation of an initial embedding's entries
-_LINEAR = frozenset({"lightgcn", "skip"})  # operators without weights: a non-linearity after them undoes their point
+_POLYNOMIALS = {"lightgcn": (0.0, 1.0), "low_pass": LOW_PASS, "skip": (1.0,)}
+"""Operators without weights, as polynomials of the adjacency: a non-linearity after them would undo their point."""
 _SLOPE = 0.2
 
 
@@ -72,7 +75,7 @@ class GraphRecommender(nn.Module):
         outputs: list[Tensor] = [self.embeddings]
         for name, layer in zip(self.spec.layers, self.layers, strict=True):
             hidden = layer(outputs[-1], self.adjacency)
-            outputs.append(hidden if name in _LINEAR else leaky_relu(hidden, _SLOPE))
+            outputs.append(hidden if name in _POLYNOMIALS else leaky_relu(hidden, _SLOPE))
         return self._combined(outputs)
 
     def _combined(self, outputs: list[Tensor]) -> Tensor:
@@ -115,14 +118,17 @@ def _coefficients(spec: ArchitectureSpec) -> tuple[float, ...] | None:
 
     None where it has weights, passes no messages, or its parts are not added up.
     """
-    power, powers = 0, [0]
-    for name in spec.layers:
-        power += name == "lightgcn"
-        powers.append(power)
-    if not power or not _LINEAR.issuperset(spec.layers) or spec.combination == "concat":
+    if not _POLYNOMIALS.keys() >= set(spec.layers) or spec.combination == "concat":
         return None
-    parts = powers[-1:] if spec.combination == "last" else powers[0 if spec.include_input else 1 :]
-    return tuple(parts.count(power) / len(parts) for power in range(powers[-1] + 1))
+    reached = [np.ones(1)]
+    for name in spec.layers:
+        reached.append(np.convolve(reached[-1], _POLYNOMIALS[name]))
+    degree = len(reached[-1]) - 1
+    if not degree:
+        return None
+    parts = reached[-1:] if spec.combination == "last" else reached[0 if spec.include_input else 1 :]
+    coefficients = np.stack([np.pad(part, (0, degree + 1 - len(part))) for part in parts]).mean(axis=0)
+    return tuple(coefficients.tolist())
 
 
 def _write_spectrum(start: Tensor, left: Tensor, values: Tensor, right: Tensor) -> None:

@@ -17,7 +17,7 @@ from gnas_search.operators.spmm import Adjacency
 
 with warnings.catch_warnings():  # PyG scripts a class while it is imported, which torch deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
-    from torch_geometric.nn import GATConv, GCNConv, LGConv, SAGEConv
+    from torch_geometric.nn import GATConv, GCNConv, GINConv, LGConv, SAGEConv
 
 NUM_USERS, NUM_ITEMS, DIM = 23, 31, 8
 
@@ -120,11 +120,78 @@ class TestGCN(OperatorContract):
         return conv, [(operator.weight, conv.lin.weight)]
 
 
+class TestGIN(OperatorContract):
+    name = "gin"
+
+    def reference(self, operator):
+        first, second = (nn.Linear(DIM, DIM, bias=False) for _ in range(2))
+        conv = GINConv(nn.Sequential(first, nn.LeakyReLU(0.2), second), train_eps=True)
+        with torch.no_grad():
+            operator.eps += 0.3
+        return conv, [(operator.eps, conv.eps), (operator.first, first.weight), (operator.second, second.weight)]
+
+
+class TestLowPass(OperatorContract):
+    name = "low_pass"
+
+    def reference(self, operator):
+        class Twice(nn.Module):
+            """(1 + A) / 2, two times."""
+
+            def __init__(self):
+                super().__init__()
+                self.conv = LGConv()
+
+            def forward(self, x, edges):
+                for _ in range(2):
+                    x = (x + self.conv(x, edges)) / 2
+                return x
+
+        return Twice(), []
+
+    def test_the_roughest_signal_is_gone_and_the_smoothest_stays(self) -> None:
+        whole = sp.csr_matrix(np.ones((4, 6), np.float32))
+        smooth = torch.cat([torch.full((4, DIM), 6**0.5), torch.full((6, DIM), 4**0.5)])
+        rough = torch.cat([smooth[:4], -smooth[4:]])
+        torch.testing.assert_close(self.operator()(smooth, Adjacency(whole)), smooth)
+        torch.testing.assert_close(self.operator()(rough, Adjacency(whole)), torch.zeros_like(rough))
+
+
+class TestNGCF(OperatorContract):
+    name = "ngcf"
+
+    def reference(self, operator):
+        class Reference(nn.Module):
+            """The paper's sum over neighbours, edge by edge."""
+
+            def __init__(self):
+                super().__init__()
+                self.sum, self.product = (nn.Linear(DIM, DIM, bias=False) for _ in range(2))
+
+            def forward(self, x, edges):
+                source, target = edges
+                degree = torch.bincount(target, minlength=len(x)).float()
+                scale = (degree[source] * degree[target]).rsqrt()[:, None]
+                message = scale * (self.sum(x[source]) + self.product(x[source] * x[target]))
+                return self.sum(x).index_add(0, target, message)
+
+        reference = Reference()
+        return reference, [(operator.sum, reference.sum.weight), (operator.product, reference.product.weight)]
+
+
 class TestSageMean(OperatorContract):
     name = "sage_mean"
 
     def reference(self, operator):
         conv = SAGEConv(DIM, DIM, aggr="mean", bias=False)
+        return conv, [(operator.own, conv.lin_r.weight), (operator.neighbours, conv.lin_l.weight)]
+
+
+class TestSageSum(OperatorContract):
+    name = "sage_sum"
+
+    def reference(self, operator):
+        conv = SAGEConv(DIM, DIM, aggr="sum", bias=False)
         return conv, [(operator.own, conv.lin_r.weight), (operator.neighbours, conv.lin_l.weight)]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.model import GraphRecommender
+from gnas_search.model import GraphRecommender, is_polynomial
 
 NUM_USERS, NUM_ITEMS = 40, 30
 SPEC = ArchitectureSpec(embedding_dim=8, init="random")
@@ -48,6 +48,7 @@ LINEAR = ("lightgcn", "skip", "lightgcn")
         (LINEAR, "mean", False, True),
         (LINEAR, "mean", True, True),
         (LINEAR, "concat", False, False),
+        (("low_pass", "lightgcn"), "mean", True, True),
         (("gcn", "lightgcn"), "mean", True, False),
         (("gat",), "last", False, False),
     ],
@@ -62,3 +63,20 @@ def test_training_sees_the_model_that_is_kept(
         scale = float(reference.abs().max())
         torch.testing.assert_close(ours, reference, rtol=0, atol=scale * (2e-2 if rounded else 1e-5))
     assert torch.equal(exact[0], trained[0]) == (not rounded)  # the bfloat16 path ran where it should
+
+
+@pytest.mark.parametrize("combination", ["last", "mean"])
+@pytest.mark.parametrize("include_input", [False, True])
+@pytest.mark.parametrize("layers", [LINEAR, ("low_pass",), ("skip", "low_pass", "lightgcn"), ("low_pass", "low_pass")])
+def test_a_polynomial_is_what_its_layers_give_one_by_one(
+    layers: tuple[str, ...], include_input: bool, combination: str, graph: InteractionGraph
+) -> None:
+    spec = replace(SPEC, layers=layers, combination=combination, include_input=include_input, scorer="dot")
+    assert is_polynomial(spec)
+    model = GraphRecommender(spec, graph, seed=0)
+    outputs = [model.embeddings]
+    for layer in model.layers:
+        outputs.append(layer(outputs[-1], model.adjacency))
+    parts = outputs[0 if include_input else 1 :]
+    expected = outputs[-1] if combination == "last" else torch.stack(parts).mean(dim=0)
+    torch.testing.assert_close(torch.cat(model()), expected, rtol=1e-4, atol=1e-5)

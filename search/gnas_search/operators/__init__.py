@@ -6,16 +6,23 @@ from torch import nn
 
 from gnas_search.operators.gat import GAT
 from gnas_search.operators.gcn import GCN
+from gnas_search.operators.gin import GIN
 from gnas_search.operators.lightgcn import LightGCN
-from gnas_search.operators.sage import SageMax, SageMean
+from gnas_search.operators.low_pass import LowPass
+from gnas_search.operators.ngcf import NGCF
+from gnas_search.operators.sage import SageMax, SageMean, SageSum
 from gnas_search.operators.skip import Skip
 
 OPERATORS: dict[str, type[nn.Module]] = {
     "gat": GAT,
     "gcn": GCN,
+    "gin": GIN,
     "lightgcn": LightGCN,
+    "low_pass": LowPass,
+    "ngcf": NGCF,
     "sage_max": SageMax,
     "sage_mean": SageMean,
+    "sage_sum": SageSum,
     "skip": Skip,
 }
 """By name; constructed as ``OPERATORS[name](dim, generator)``."""

@@ -30,6 +30,26 @@ class SageMean(nn.Module):
         return transform(x, self.own) + transform(product(adjacency.mean, x), self.neighbours)
 
 
+class SageSum(nn.Module):
+    """``x W_self + sum(neighbours) W_neighbours``: how many neighbours there are is not averaged away.
+
+    References
+    ----------
+    Hamilton, W. L., Ying, R. and Leskovec, J. (2017). Inductive representation learning on large graphs. NeurIPS.
+    """
+
+    # Differs from Hamilton et al.: as SageMean; they do not try a sum.
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.own = near_identity(dim, generator)
+        self.neighbours = near_identity(dim, generator)
+
+    def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
+        """Combine each node with the sum of its neighbours: (U + I, d) -> (U + I, d)."""
+        return transform(x, self.own) + transform(product(adjacency.sum, x), self.neighbours)
+
+
 class SageMax(nn.Module):
     """``x W_self + max(relu(neighbours W_pool)) W_neighbours``, the maximum taken per dimension.
 

@@ -142,6 +142,11 @@ class Adjacency:
         share = (1.0 / self._degrees).astype(np.float32)
         return CsrMatrix(self.pattern, np.repeat(share, np.diff(self.pattern.indptr)))
 
+    @cached_property
+    def sum(self) -> CsrMatrix:
+        """Each edge weighs 1."""
+        return CsrMatrix(self.pattern, np.ones(len(self.pattern.indices), dtype=np.float32), symmetric=True)
+
 
 class _Product(torch.autograd.Function):
     @staticmethod
