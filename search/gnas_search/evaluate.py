@@ -23,6 +23,9 @@ ScoreRows = Callable[[Rows], Floats]
 VALIDATION_USERS = 4096
 """Most users validated on while models are compared: about one second per ranking at 40,000 items."""
 
+FRESH_USERS = (2048, 8192)
+"""Least and most users beside those: fewer are too noisy to decide by, more cost more than they tell."""
+
 _BLOCK_SCORES = 1 << 24  # scores held at a time (64 MB): large enough for BLAS, small beside the model
 
 
@@ -200,3 +203,26 @@ def validation_of(dataset: Dataset, *, max_users: int | None = VALIDATION_USERS)
         Size of the sample of users; None for all of them, as a model that is kept is measured in the end.
     """
     return Validation(dataset.selection.positives, dataset.valid, max_users=max_users, seed=dataset.config.split_seed)
+
+
+def fresh_validation(dataset: Dataset, used: Validation) -> Validation | None:
+    """Give users by whom no model was selected, for what is decided between the selected ones; None where few are left.
+
+    The best of a hundred models owes part of its figures to the users that it was chosen by, and more of them than the
+    best of five.
+
+    Parameters
+    ----------
+    dataset
+        The split data.
+    used
+        From :func:`validation_of`.
+    """
+    every = validation_of(dataset, max_users=None)
+    places = np.flatnonzero(~np.isin(every.users, used.users))
+    least, most = FRESH_USERS
+    if len(places) < least:
+        return None
+    if len(places) > most:
+        places = np.sort(np.random.default_rng(dataset.config.split_seed).choice(places, most, replace=False))
+    return every.subset(places)

@@ -56,25 +56,35 @@ class TestBlend:
         assert blend(useless, world.graph, world.validation, seed=0) is None
 
     def test_small_losses_do_not_add_up(self) -> None:
-        """Dropping one branch loses .6 standard errors, the next as much again: together that is too much."""
-        users = 400
-        noise = np.random.default_rng(0).standard_normal((2, users))
-        noise = (noise - noise.mean(axis=1, keepdims=True)) / noise.std(axis=1, keepdims=True)
-        error = 1 / users**0.5
+        """Dropping one branch loses .2 %, the next as much again: together that is too much."""
 
         class Prescribed:
             def fit_weights(self, places: list[int], _: object) -> np.ndarray:
                 return np.ones(len(places))
 
             def cross_fitted(self, places: list[int], _: object) -> np.ndarray:
-                lost = 0.6 * error * (3 - len(places)) + (10 * error if 0 not in places else 0.0)
-                return (np.zeros(users) if len(places) == 3 else noise[len(places) - 1]) - lost
+                return np.full(400, 0.3 * (1 - 0.002 * (3 - len(places)) - 0.1 * (0 not in places)))
 
-        halves = blending._halves(users, 0)
-        kept, weights = blending._prune(Prescribed(), 3, halves, 0)  # type: ignore[arg-type]
+        assert blending.LEAST_GAIN > 0.002
+        kept, weights = blending._prune(Prescribed(), 3, blending._halves(400, 0))  # type: ignore[arg-type]
         assert len(kept) == 2
         assert 0 in kept
         assert weights.tolist() == [1.0, 1.0]
+
+    def test_fresh_users_decide_and_the_others_are_measured(self, world: Planted) -> None:
+        """The weights are those of the fresh users alone; all others are then measured by them."""
+        places = np.arange(len(world.validation.users))
+        fresh, judged = world.validation.subset(places[::2]), world.validation.subset(places[1::2])
+        models = world.models("filter", "gnn")
+        found = blend(models, world.graph, judged, seed=0, fresh=fresh)
+        assert found is not None
+        alone = blend(models, world.graph, fresh, seed=0)
+        assert alone is not None
+        assert found.spec == alone.spec
+        assert found.spec != blended(world, models).spec
+        expected = judged.score_with(found.fit.score_rows(world.graph.positives))
+        np.testing.assert_array_equal(found.metrics.ndcg, expected.ndcg)
+        np.testing.assert_array_equal(found.metrics.recall, expected.recall)
 
     def test_a_single_model_is_no_blend(self, world: Planted) -> None:
         assert blend(world.models("filter"), world.graph, world.validation, seed=0) is None

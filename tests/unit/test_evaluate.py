@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_study import make_dataset
 
-from gnas_search.evaluate import Validation, interval, paired_interval, rank_metrics
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.evaluate import (
+    Validation,
+    fresh_validation,
+    interval,
+    paired_interval,
+    rank_metrics,
+    validation_of,
+)
 from gnas_serve.errors import DataError
 
 
@@ -125,3 +135,28 @@ def test_pairing_sees_a_difference_that_single_intervals_hide() -> None:
         paired_interval(base, base[:-1], 0)
     with pytest.raises(ValueError, match="at least one"):
         interval(np.empty(0), 0)
+
+
+def test_fresh_users_are_those_that_selected_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    positives = sp.csr_matrix((rng.random((300, 20)) < 0.3).astype(np.float32))
+    valid = sp.csr_matrix(((rng.random((300, 20)) < 0.2) & (positives.toarray() == 0)).astype(np.float32))
+    graph = InteractionGraph(positives, positives)
+    dataset = replace(make_dataset(), selection=graph, valid=valid)
+    used, every = validation_of(dataset, max_users=100), validation_of(dataset, max_users=None)
+    assert fresh_validation(dataset, used) is None  # some 200 are left
+    for most in (50, 1000):
+        monkeypatch.setattr("gnas_search.evaluate.FRESH_USERS", (40, most))
+        fresh = fresh_validation(dataset, used)
+        assert fresh is not None
+        assert not set(fresh.users) & set(used.users)
+        assert set(fresh.users) <= set(every.users)
+        assert len(fresh.users) == min(most, len(every.users) - 100)
+        again = fresh_validation(dataset, used)
+        assert again is not None
+        np.testing.assert_array_equal(again.users, fresh.users)
+        # They are measured by their own held-out items.
+        items = np.eye(20, dtype=np.float32)
+        places = np.flatnonzero(np.isin(every.users, fresh.users))
+        expected = every.score(positives.toarray(), items).ndcg[places]
+        np.testing.assert_array_equal(fresh.score(positives.toarray(), items).ndcg, expected)

@@ -111,6 +111,29 @@ class TestBlend:
         best = max(weak.blends, key=lambda record: record.measured.ndcg.value)
         assert status(weak)["best"] == {"name": best.key, "value": weak.best}
 
+    def test_users_who_selected_no_model_fit_its_weights(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Of sixty users, forty select; the driver hands the others over."""
+        asked: list[Any] = []
+
+        def spying(*given: Any, **settings: Any) -> Any:
+            asked.append(settings["fresh"])
+            return blend(*given, **settings)
+
+        monkeypatch.setattr("gnas_search.study.finale.blend", spying)
+        go(tmp_path / "whole", trials=4)
+        assert asked == [None]
+        monkeypatch.setattr("gnas_search.evaluate.FRESH_USERS", (5, 1000))
+        monkeypatch.setattr(
+            "gnas_search.study.driver.validation_of", lambda dataset: validation_of(dataset, max_users=40)
+        )
+        slot = ToySlot()
+        slot.users = 40
+        found = go(tmp_path / "divided", trials=4, slot=slot)
+        everybody = validation_of(make_dataset(), max_users=None).users
+        assert len(asked[1].users) == len(everybody) - 40
+        assert set(asked[1].users) < set(everybody)
+        assert len(found.per_user(found.blends[0].key).ndcg) == 40
+
     def test_a_narrow_blend_is_not_compressed(self) -> None:
         dataset = make_dataset()
         best = {kind_of(spec): spec for spec in NARROW}

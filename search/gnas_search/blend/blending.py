@@ -12,12 +12,14 @@ import numpy.typing as npt
 from gnas_search.blend.assembly import assemble
 from gnas_search.blend.candidates import CandidateScores
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.evaluate import UserMetrics, Validation, paired_interval
+from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Branch, Fit
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 
-_ONE_ERROR = 0.68
-"""Confidence of an interval of one standard error to either side."""
+LEAST_GAIN = 0.0025
+"""What a branch must add to the ndcg of a blend, relative to it, for what it costs to store and to score. A standard
+error is a worse measure: of 8,192 users of Gowalla it is .7 %, and a network that brings 1.4 % on 16,384 of them was
+dropped in one half and kept in the other."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,11 @@ class Blended:
     Attributes
     ----------
     spec
-        With weights fitted on all validation users.
+        With weights fitted on all users that they were fitted by.
     fit
         Of the selection graph, with these weights.
     metrics
-        Of the validation users, each by weights that were fitted on the other half of them.
+        Of the validation users, each by weights that were fitted on others.
     seconds
         Of fitting and measuring.
     """
@@ -49,11 +51,12 @@ def blend(
     *,
     seed: int,
     epochs: int = 0,
+    fresh: Validation | None = None,
 ) -> Blended | None:
     """Blend models: non-negative weights that maximise the validation users' listwise likelihood.
 
-    Branches that do not pay are dropped, by the one-standard-error rule: a smaller blend is taken where its loss in
-    ndcg, on users that its weights were not fitted on, is within one standard error.
+    Branches that do not pay are dropped: a smaller blend is taken where its loss in ndcg, on users that its weights
+    were not fitted on, is below :data:`LEAST_GAIN`.
 
     Parameters
     ----------
@@ -62,9 +65,13 @@ def blend(
     graph, validation
         What the models were fitted to and are compared by.
     seed
-        Of samples, of the division of the users and of the bootstrap.
+        Of the division of the users.
     epochs
         Of the network among the models.
+    fresh
+        Users who had no part in choosing the models, to fit the weights by: on those who had, a kind of which many
+        were tried looks better than it is. On Gowalla a network among 6 was so dropped beside the best of 60 filters
+        and 90 two-hop models, at a loss of 2 % in ndcg on 8,192 other users. None where there are too few.
 
     Returns
     -------
@@ -74,23 +81,26 @@ def blend(
     References
     ----------
     Cao, Z. et al. (2007). Learning to rank: from pairwise approach to listwise approach. ICML.
-    Breiman, L. et al. (1984). Classification and regression trees, section 3.4 (the one-standard-error rule).
     """
     start = time.monotonic()
     branches = [branch for _, branch in models.values()]
-    candidates = CandidateScores.collect([spec for spec, _ in models.values()], branches, graph, validation)
-    halves = _halves(len(validation.users), seed)
-    kept, weights = _prune(candidates, len(branches), halves, seed)
+    learning = validation if fresh is None else fresh
+    candidates = CandidateScores.collect([spec for spec, _ in models.values()], branches, graph, learning)
+    halves = _halves(len(learning.users), seed)
+    kept, weights = _prune(candidates, len(branches), halves)
     if len(kept) < 2:
         return None
     chosen, parts = [candidates.shares[place] for place in kept], [branches[place] for place in kept]
+    final = _weighted(chosen, weights)
+    fit = assemble(final, parts, graph, epochs)
+    if fresh is not None:
+        metrics = validation.score_with(fit.score_rows(graph.positives))
+        return Blended(BlendSpec(tuple(final)), fit, metrics, time.monotonic() - start)
     recall, ndcg = np.empty(len(validation.users)), np.empty(len(validation.users))
     for fitted_on, measured_on in (halves, halves[::-1]):
         halfway = assemble(_weighted(chosen, candidates.fit_weights(kept, fitted_on)), parts, graph)
         found = validation.subset(measured_on).score_with(halfway.score_rows(graph.positives))
         recall[measured_on], ndcg[measured_on] = found.recall, found.ndcg
-    final = _weighted(chosen, weights)
-    fit = assemble(final, parts, graph, epochs)
     return Blended(BlendSpec(tuple(final)), fit, UserMetrics(recall, ndcg), time.monotonic() - start)
 
 
@@ -107,7 +117,6 @@ def _prune(
     candidates: CandidateScores,
     count: int,
     halves: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-    seed: int,
 ) -> tuple[list[int], npt.NDArray[np.float64]]:
     """Drop branches one by one as long as that costs nothing: (places kept, their weights, above 0)."""
     kept, weights = _weighing(candidates, list(range(count)))
@@ -117,7 +126,7 @@ def _prune(
         measured = [candidates.cross_fitted(places, halves) for places in smaller]
         best = max(range(len(smaller)), key=lambda place: float(measured[place].mean()))
         # Against the best so far, not the last one kept: small losses must not add up.
-        if paired_interval(best_so_far, measured[best], seed, confidence=_ONE_ERROR).low > 0:
+        if best_so_far.mean() - measured[best].mean() > LEAST_GAIN * best_so_far.mean():
             break
         if measured[best].mean() > best_so_far.mean():
             best_so_far = measured[best]

@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.data.dataset import Dataset
-from gnas_search.evaluate import validation_of
+from gnas_search.evaluate import fresh_validation, validation_of
 from gnas_search.slots import InlineSlot, Job, Outcome, Slot
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
@@ -84,10 +84,11 @@ def run(
     """
     header = StudyHeader.read(folder)
     validation = validation_of(dataset)
+    fresh = fresh_validation(dataset, validation)
     with storage_errors(folder), _writing(folder) as journal, SignalHold() as hold:
         chosen = slot if slot is not None else InlineSlot(dataset.selection, validation)
         kept = KeptModel(folder)
-        shop = Workshop(folder, header, journal, dataset.selection, validation, chosen, watcher, hold, kept)
+        shop = Workshop(folder, header, journal, dataset.selection, validation, fresh, chosen, watcher, hold, kept)
         measure_baselines(shop)
         search = _Search(shop, header.space.restrict(dataset))
         search.run(strategy if strategy is not None else header.strategy, limits)

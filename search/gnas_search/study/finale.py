@@ -68,7 +68,7 @@ def blend_best(shop: Workshop, expected_s: float) -> None:
     try:
         with shop.hold.released():
             fits = {kind: _fitted(shop, spec) for kind, spec in best.items()}
-            found = blend_models(best, fits, shop.graph, shop.validation, seed=shop.seed)
+            found = blend_models(best, fits, shop.graph, shop.validation, seed=shop.seed, fresh=shop.fresh)
     except Exception as error:  # noqa: BLE001  # like that of a trial: whatever a blend does, the study goes on
         reason = f"{type(error).__name__}: {error}"
         shop.journal.set_user_attr(BLEND_FAILED, reason)
@@ -95,6 +95,7 @@ def blend_models(
     validation: Validation,
     *,
     seed: int,
+    fresh: Validation | None = None,
 ) -> list[Found]:
     """Blend models, and compress the blend into one pair of vectors where it is wider.
 
@@ -106,6 +107,8 @@ def blend_models(
         What they were fitted to and are compared by.
     seed
         Of everything drawn.
+    fresh
+        As for :func:`gnas_search.blend.blend`.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def blend_models(
     """
     models = {kind: (spec, fits[kind].branches[0]) for kind, spec in specs.items()}
     epochs = max(fit.epochs for fit in fits.values())
-    blended = blend(models, graph, validation, seed=seed, epochs=epochs)
+    blended = blend(models, graph, validation, seed=seed, epochs=epochs, fresh=fresh)
     if blended is None:
         return []
     whole = _record(blended.spec, blended.metrics, seed, blended.seconds)

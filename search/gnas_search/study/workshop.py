@@ -29,6 +29,8 @@ class Workshop:
         The Optuna study behind it, written by this run alone.
     graph, validation
         What models are fitted to and compared by.
+    fresh
+        Users who have no part in these comparisons, where there are enough.
     slot
         Where they are trained.
     watcher
@@ -44,6 +46,7 @@ class Workshop:
     journal: optuna.Study
     graph: InteractionGraph
     validation: Validation
+    fresh: Validation | None
     slot: Slot
     watcher: Watcher
     hold: SignalHold
