@@ -110,7 +110,7 @@ def test_a_given_architecture(gnas: Gnas, shop: Path, tmp_path: Path, suffix: st
     [
         ("{", "neither JSON nor"),
         ("[1]", "no object"),
-        ('{"layers": ["gnc"]}', "unknown operator 'gnc' hint: did you mean 'gcn'?"),
+        ('{"layers": ["lightgnc"]}', "unknown operator 'lightgnc' hint: did you mean 'lightgcn'?"),
         ('{"layres": []}', "unknown spec field 'layres'"),
         ('{"epochs": 0}', "epochs: 0 is below 1"),
         ('{"kind": "fliter"}', "unknown kind of model 'fliter' hint: did you mean 'filter'?"),
