@@ -5,11 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gnas_search.operators.spmm import Adjacency, maximum, product
+from gnas_search.operators.spmm import Adjacency, CsrMatrix, maximum, product
 from gnas_search.operators.weights import near_identity, transform
 
 
-class SageMean(nn.Module):
+class _Sage(nn.Module):
+    """``x W_self + (aggregate of the neighbours) W_neighbours``, the aggregate being a sparse product."""
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.own = near_identity(dim, generator)
+        self.neighbours = near_identity(dim, generator)
+
+    def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
+        """Combine each node with the aggregate of its neighbours: (U + I, d) -> (U + I, d)."""
+        return transform(x, self.own) + transform(product(self._matrix(adjacency), x), self.neighbours)
+
+    def _matrix(self, adjacency: Adjacency) -> CsrMatrix:
+        raise NotImplementedError
+
+
+class SageMean(_Sage):
     """``x W_self + mean(neighbours) W_neighbours``.
 
     References
@@ -20,17 +36,11 @@ class SageMean(nn.Module):
     # Differs from Hamilton et al.: all neighbours instead of a sample, no bias, no normalisation of the output (the
     # scorer's task).
 
-    def __init__(self, dim: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.own = near_identity(dim, generator)
-        self.neighbours = near_identity(dim, generator)
-
-    def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
-        """Combine each node with the mean of its neighbours: (U + I, d) -> (U + I, d)."""
-        return transform(x, self.own) + transform(product(adjacency.mean, x), self.neighbours)
+    def _matrix(self, adjacency: Adjacency) -> CsrMatrix:
+        return adjacency.mean
 
 
-class SageSum(nn.Module):
+class SageSum(_Sage):
     """``x W_self + sum(neighbours) W_neighbours``: how many neighbours there are is not averaged away.
 
     References
@@ -40,14 +50,8 @@ class SageSum(nn.Module):
 
     # Differs from Hamilton et al.: as SageMean; they do not try a sum.
 
-    def __init__(self, dim: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.own = near_identity(dim, generator)
-        self.neighbours = near_identity(dim, generator)
-
-    def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
-        """Combine each node with the sum of its neighbours: (U + I, d) -> (U + I, d)."""
-        return transform(x, self.own) + transform(product(adjacency.sum, x), self.neighbours)
+    def _matrix(self, adjacency: Adjacency) -> CsrMatrix:
+        return adjacency.sum
 
 
 class SageMax(nn.Module):

@@ -130,8 +130,9 @@ def blend_models(
     short = compress(blended.fit, graph.positives, COMPRESSED_DIMS, name=spec.key(), seed=seed)
     metrics = validation.score_with(short.score_rows(graph.positives))
     compressed = _record(spec, metrics, seed, time.monotonic() - start)
-    # Its weights were fitted on these very users, so it is held against the whole blend under the same weights.
-    exact = validation.score_with(blended.fit.score_rows(graph.positives)).mean()[1]
+    # Held against the whole blend under the same weights; cross-fitted metrics are of others, halfway ones.
+    weighed = blended.metrics if fresh is not None else validation.score_with(blended.fit.score_rows(graph.positives))
+    exact = weighed.mean()[1]
     loss = compressed.measured.ndcg.value / max(exact, 1e-12) - 1.0
     timed = scan_us(short, graph.positives, validation.users)
     return [*found, Found(replace(compressed, loss=loss, scan_us=timed), metrics)]

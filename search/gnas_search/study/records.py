@@ -115,7 +115,7 @@ class BlendRecord:
         With its weights.
     measured
         On the validation users; of the blend itself, each by weights that were fitted on others. Its compressed form
-        is measured with the weights that were fitted on all of them.
+        is measured with the weights of the spec, which where users are few were fitted on these very ones.
     loss
         Of the compressed form: its relative change of ndcg@20 against the blend of the same weights; 0 for the blend
         itself.
