@@ -20,8 +20,10 @@ from gnas_search.specs import BranchSpec, Share, kind_of
 Floats = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
 
-_PER_BRANCH = 200
-"""Candidates that each branch proposes for a user: ten times the list that is measured."""
+_PER_BRANCH = 100
+"""Candidates that each branch proposes for a user: five times the list that is measured. Weights by the likelihood of
+more are drawn to what never enters a list (with 200: ndcg@20 of other users -.4 % on Gowalla, -.6 % on Tmall, +.3 % on
+Last.fm, -.1 % on MovieLens-1M; standard errors of .2 to .5 %), with fewer they become noisy."""
 _PENALTY = 1e-3
 """Of the squared weights, beside a likelihood of about 5 nats per user: it decides only between equals."""
 
