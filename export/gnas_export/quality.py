@@ -16,7 +16,6 @@ from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems
 
 K = 20
-MAX_USERS = 5000
 # Below this an interval says more about the draw than about the model.
 MIN_USERS = 30
 
@@ -36,13 +35,6 @@ class Jury:
     users: npt.NDArray[np.int64]
     relevant: sp.csr_matrix
     seed: int
-
-    @classmethod
-    def of(cls, users: npt.NDArray[np.int64], valid: sp.csr_matrix, seed: int) -> Jury:
-        """Take the gate half, or a seeded sample of it where it is large."""
-        if len(users) > MAX_USERS:
-            users = np.sort(np.random.default_rng(seed).choice(users, MAX_USERS, replace=False))
-        return cls(users, valid[users], seed)
 
     @property
     def too_small(self) -> str:

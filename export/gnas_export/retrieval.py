@@ -7,7 +7,7 @@ from dataclasses import replace
 from gnas_export.draft import Draft
 from gnas_export.fold_in import fold_in_blocks
 from gnas_export.quality import Jury
-from gnas_export.shipped import ShippedFit, probe_users, validation_halves
+from gnas_export.shipped import ShippedFit, divided_users, probe_users
 from gnas_export.tables import LINKS, WIDTHS, check_fit, compress, links
 from gnas_search.fit import Fit
 from gnas_serve.errors import ExportError
@@ -26,12 +26,12 @@ def choose_users(draft: Draft) -> None:
     selection, final = (_kinds(fit) for fit in (checkpoint.selection, checkpoint.final))
     if selection != final:
         raise ExportError(f"checkpoint: the selection fit has {selection}, the final fit {final}", hint="train again")
-    halves = validation_halves(checkpoint)
-    draft.fitting = halves.fitting
-    draft.jury = Jury.of(halves.gate, checkpoint.valid, draft.seed)
+    divided = divided_users(checkpoint)
+    draft.fitting = divided.fitting
+    draft.jury = Jury(divided.gate, checkpoint.valid[divided.gate], draft.seed)
     draft.probes = probe_users(checkpoint, draft.seed)
     draft.facts["users"] = {
-        "ranker_fitting": len(halves.fitting),
+        "ranker_fitting": len(divided.fitting),
         "gate": len(draft.jury.users),
         "probes": len(draft.probes),
     }

@@ -29,8 +29,6 @@ from gnas_serve.runtime.session import open_session
 Floats = npt.NDArray[np.float32]
 Feed = dict[str, npt.NDArray[Any]]
 
-# Twice as many as are learned from: of some users no held-out item is among the candidates.
-_FITTING_USERS = 2 * MAX_USERS
 _CALIBRATION_LISTS = 64
 _MEASURED_LISTS = 256
 _TIMED_ROUNDS = 300
@@ -69,7 +67,7 @@ def train_ranker(draft: Draft) -> None:
         return
     if given is not None and given.choice == "retrieval":
         return
-    users = np.random.default_rng(draft.seed).permutation(draft.fitting)[:_FITTING_USERS]
+    users = np.random.default_rng(draft.seed).permutation(draft.fitting)[:MAX_USERS]
     lists = learnable(collect_lists(draft, draft.selection, np.sort(users)), draft.checkpoint.valid)
     if len(lists) < MIN_USERS:
         reason = f"{len(lists)} ranker-fitting users have a held-out item among their candidates, below {MIN_USERS}"

@@ -17,6 +17,7 @@ from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
 
 PROBE_USERS = 1000
+MAX_GATE_USERS = 5000
 
 
 @dataclass(frozen=True)
@@ -114,19 +115,20 @@ def probe_users(checkpoint: Checkpoint, seed: int) -> npt.NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Halves:
-    """The users that have a validation item, divided by seed: one half fits the ranker, the other judges."""
+class Division:
+    """The users that have a validation item, divided by seed: some judge, the others fit the ranker."""
 
     fitting: npt.NDArray[np.int64]
     gate: npt.NDArray[np.int64]
 
 
-def validation_halves(checkpoint: Checkpoint) -> Halves:
+def divided_users(checkpoint: Checkpoint) -> Division:
     """Divide the users that have a validation item by the seed of the split, not by that of the export.
 
-    So no choice of an export seed can move a user from the half that was fitted on to the half that judges.
+    So no choice of an export seed can move a user from those that were fitted on to those that judge. Half of them
+    judge, but no more than :data:`MAX_GATE_USERS`: a ranker learns from every other one.
     """
     users = np.flatnonzero(np.diff(checkpoint.valid.indptr) > 0)
     shuffled = np.random.default_rng([checkpoint.config.split_seed, len(users)]).permutation(users)
-    middle = len(shuffled) // 2
-    return Halves(np.sort(shuffled[:middle]), np.sort(shuffled[middle:]))
+    fitting = max(len(shuffled) // 2, len(shuffled) - MAX_GATE_USERS)
+    return Division(np.sort(shuffled[:fitting]), np.sort(shuffled[fitting:]))

@@ -9,7 +9,7 @@ from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decision, Decisions
-from gnas_export.shipped import validation_halves
+from gnas_export.shipped import divided_users
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import QualityGateError
@@ -42,7 +42,7 @@ def test_the_stated_figure_is_that_of_questions_with_a_history(tmp_path):
     checkpoint = planted_checkpoint(with_features=False)
     made = run(checkpoint, tmp_path / "a", EXACT, ranker="never")
     assert made.report["decisions"]["fold_in"]["choice"] == "map"
-    gate = validation_halves(checkpoint).gate
+    gate = divided_users(checkpoint).gate
     # The selection fit as the final one: then the artifact itself can be asked.
     nobody = sp.csr_matrix(checkpoint.valid.shape, dtype=np.float32)
     as_final = replace(checkpoint, final=checkpoint.selection, valid=nobody)

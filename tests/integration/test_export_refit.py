@@ -37,7 +37,7 @@ def test_it_is_a_true_refit(world):
 
 
 def test_the_ranker_survives_the_refit(world, tmp_path):
-    """On the final fit it gains on later interactions what it gained on the judging half at export."""
+    """On the final fit it gains on later interactions what it gained on the judging users at export."""
     checkpoint, later = world
     learned = run(checkpoint, tmp_path / "a", LENIENT)
     assert learned.manifest.ranker.kind == "mlp"

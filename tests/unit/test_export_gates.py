@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -5,6 +7,7 @@ import scipy.sparse as sp
 from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
+from gnas_export.shipped import divided_users
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.errors import ParityError, QualityGateError
 
@@ -82,3 +85,12 @@ def test_mean_overlap():
     assert mean_overlap([scores], [scores], k=4) == 1.0
     assert mean_overlap([-scores], [scores], k=4) == 0.0
     assert mean_overlap([-scores], [scores], k=20) == 1.0
+
+
+@pytest.mark.parametrize(("users", "gate"), [(1, 1), (9, 5), (9_000, 4_500), (12_000, 5_000)])
+def test_half_of_the_validation_users_judge_but_no_more_than_5000(users: int, gate: int):
+    valid = sp.vstack([sp.csr_matrix((3, 4)), sp.csr_matrix(np.ones((users, 4)))]).tocsr()
+    checkpoint = SimpleNamespace(valid=valid, config=SimpleNamespace(split_seed=0))
+    divided = divided_users(checkpoint)
+    assert len(divided.gate) == gate
+    assert sorted([*divided.gate, *divided.fitting]) == list(range(3, users + 3))
