@@ -20,12 +20,12 @@ from gnas_serve.runtime.topk import top_k
 Floats = npt.NDArray[np.float32]
 
 MAX_USERS = 24_576
-"""Whose lists are learned from: 300 candidates each, .4 GB of inputs. Gowalla's ndcg@20 after reranking, over 5,000
-other users: +.3 % learned from 4,096 users, +.8 % from 10,600."""
+"""Whose lists are learned from: 300 candidates each, .4 GB of inputs. On Gowalla, over 5,000 other users, 4,096 of them
+gained .3 % of ndcg@20 in one study and 19,818 gained 3 % in another, which 11,900 did in one of two seeds."""
 MIN_USERS = 20
-_EPOCHS = 20
-_PATIENCE = 3
-_BATCH_USERS = 64
+_EPOCHS = 8
+_MOST_EPOCHS, _FEW_STEPS = 20, 320  # little data: more epochs, until so many steps are made
+_BATCH_USERS, _FEW_USERS = 64, 8  # of little data smaller batches, 16 an epoch
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 1e-4
 _INNER_SHARE = 0.2
@@ -94,7 +94,12 @@ def fit_ranker(
     score_column: int,
     seed: int,
 ) -> Fitted:
-    """Fit by listwise softmax cross-entropy, stopped early on an inner split of the users.
+    """Fit by listwise softmax cross-entropy.
+
+    The learning rate falls along a cosine to the last epoch, which is kept unless an inner split of the users says that
+    it is worse than another. On Gowalla, 19,818 users and two seeds, that gained 3.2 and 2.9 % of ndcg@20 over
+    retrieval, on 5,000 other users; a constant rate, stopped after 3 epochs without a gain, 2.7 and 2.8 % in half as
+    much time again.
 
     Parameters
     ----------
@@ -132,24 +137,43 @@ def fit_ranker(
     items = torch.from_numpy(fitted.item(item_inputs))
     optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     history = [_inner_ndcg(fitted, inner, relevant, item_inputs)]
-    best, best_epoch = copy.deepcopy(network.state_dict()), 0
+    states = [copy.deepcopy(network.state_dict())]
     prepared = _prepare(train, relevant, fitted)
+    batch_users = min(_BATCH_USERS, max(_FEW_USERS, len(train) // 16))
+    batches = -(-len(train) // batch_users)
+    epochs = max(_EPOCHS, min(_MOST_EPOCHS, _FEW_STEPS // batches))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     with one_thread():
-        for epoch in range(1, _EPOCHS + 1):
+        for _ in range(epochs):
             shuffled = rng.permutation(len(train))
-            for start in range(0, len(shuffled), _BATCH_USERS):
-                batch = torch.from_numpy(shuffled[start : start + _BATCH_USERS])
+            for start in range(0, len(shuffled), batch_users):
+                batch = torch.from_numpy(shuffled[start : start + batch_users])
                 optimizer.zero_grad()
                 _loss(network, prepared.take(batch), items).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
+                schedule.step()
             history.append(_inner_ndcg(fitted, inner, relevant, item_inputs))
-            if history[-1] > history[best_epoch]:
-                best, best_epoch = copy.deepcopy(network.state_dict()), epoch
-            elif epoch - best_epoch >= _PATIENCE:
-                break
-    network.load_state_dict(best)
+            states.append(copy.deepcopy(network.state_dict()))
+    kept = _kept_epoch(history)
+    network.load_state_dict(states[kept])
     network.eval()
-    return Fitted(fitted, len(train) + len(inner), tuple(history), best_epoch)
+    return Fitted(fitted, len(train) + len(inner), tuple(float(ndcg.mean()) for ndcg in history), kept)
+
+
+def _kept_epoch(history: list[npt.NDArray[np.float64]]) -> int:
+    """Choose the last epoch that is not worse than the best by a standard error of their difference, user by user.
+
+    Which epoch is best on the inner split is mostly chance; the last ones, of small learning rates, differ little. On
+    Gowalla the best was once the first, which gained 1.4 % where the last of other fits gained 2.3 to 2.9 %.
+    """
+    best = max(range(len(history)), key=lambda epoch: float(history[epoch].mean()))
+    if best == 0:
+        return 0
+    for epoch in reversed(range(best, len(history))):
+        lost = history[best] - history[epoch]
+        if float(lost.mean()) <= float(lost.std()) / len(lost) ** 0.5:
+            return epoch
+    return best
 
 
 def _loss(network: RankerNetwork, batch: _Prepared, items: torch.Tensor) -> torch.Tensor:
@@ -178,9 +202,9 @@ def _prepare(lists: list[CandidateList], relevant: sp.csr_matrix, fitted: Traine
 
 def _inner_ndcg(
     fitted: TrainedRanker, lists: list[CandidateList], relevant: sp.csr_matrix, item_inputs: Floats
-) -> float:
+) -> npt.NDArray[np.float64]:
     tops = [c.rows[top_k(fitted.score(c.user, item_inputs[c.rows], c.cross), _K)] for c in lists]
-    return rank_metrics(tops, relevant[[c.user_row for c in lists]], k=_K).mean()[1]
+    return rank_metrics(tops, relevant[[c.user_row for c in lists]], k=_K).ndcg
 
 
 def _relevant_of(relevant: sp.csr_matrix, user_row: int) -> npt.NDArray[np.int32]:

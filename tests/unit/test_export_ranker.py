@@ -9,7 +9,7 @@ from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
 from gnas_export.onnx_graph import retrieval_graph, split_graph
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quantize import first_layer_peak, quantise, quantised_nodes, require_quantised
-from gnas_export.ranker import fit_ranker, learnable
+from gnas_export.ranker import _kept_epoch, fit_ranker, learnable
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.session import open_session
 
@@ -140,6 +140,20 @@ def test_training_finds_what_retrieval_cannot_know():
     fitted = fit_ranker(lists, relevant, inputs, hidden=HIDDEN, score_column=0, seed=0)
     assert fitted.best_epoch > 0
     assert max(fitted.inner_ndcg) > fitted.inner_ndcg[0] + 0.2
+
+
+def test_the_last_epoch_that_is_no_worse_is_kept():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((4, 400)) * 0.1
+    level = rng.random(400)
+
+    def kept(*means):
+        return _kept_epoch([level + mean + noise[epoch] - noise[epoch].mean() for epoch, mean in enumerate(means)])
+
+    assert kept(0.0, 0.02, 0.019, 0.018) == 3  # within a standard error of .007 of the best
+    assert kept(0.0, 0.02, 0.019, 0.0) == 2
+    assert kept(0.0, 0.05, 0.01, 0.01) == 1
+    assert kept(0.01, 0.0, 0.0, 0.009) == 0  # training brought nothing
 
 
 def test_training_is_deterministic():
