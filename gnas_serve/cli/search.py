@@ -45,7 +45,8 @@ def search(
         ),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="quick, standard or a TOML file (standard, or the study's).", show_default=False)
+        str | None,
+        typer.Option(help="quick, standard, full or a TOML file (standard, or the study's).", show_default=False),
     ] = None,
     trials: Annotated[
         int | None,

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gnas_search.layer_spec import ATTENTION_OPERATORS, MAX_DROPOUT, LayerSpec
 from gnas_serve.errors import ConfigError, unknown_name
 
-MAX_LAYERS = 3
-OPERATOR_NAMES = (
-    "gat",
-    "gcn",
-    "gin",
-    "lightgcn",
-    "low_pass",
-    "ngcf",
-    "sage_max",
-    "sage_mean",
-    "sage_sum",
-    "skip",
-)
-COMBINATIONS = ("concat", "last", "mean")
-SCORERS = ("cosine", "dot")
-LOSSES = ("bpr", "sampled_softmax", "softmax")
+MAX_LAYERS = 4
+COMBINATIONS = ("attention", "concat", "last", "max", "mean", "sum")
+SCORERS = ("bilinear", "cosine", "dot", "mlp")
+LOSSES = ("alignment_uniformity", "bce", "bpr", "in_batch", "sampled_softmax", "softmax")
+NEGATIVES = ("hard", "popularity", "uniform")
 INITS = ("random", "svd")
 EDGES = ("all", "target")
+NAMED = {
+    "combination": COMBINATIONS,
+    "scorer": SCORERS,
+    "loss": LOSSES,
+    "negatives": NEGATIVES,
+    "init": INITS,
+    "edges": EDGES,
+}
+"""Fields that are one of some names."""
+DRAWING_LOSSES = ("bce", "bpr", "sampled_softmax")
+_CONTRAST = ("contrast_weight", "contrast_noise")
+_ADVERSARIAL = ("adversarial_weight", "adversarial_radius")
+_REGULARISERS = ("weight_decay", "edge_dropout", "contrast_weight", "adversarial_weight")
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,36 @@ class ArchitectureSpec:
     Attributes
     ----------
     layers
-        One operator name per layer, 0 to 3 of them.
+        0 to 4 of them: the name of an operator, or a :class:`~gnas_search.layer_spec.LayerSpec` that says more.
+    heads
+        Of attention (``gat``, ``gatv2``), which share the dimensions; divides ``embedding_dim``.
     combination
-        How the outputs of the layers become one vector: the last, their mean, or their concatenation.
+        How the outputs of the layers become one vector: the last, their mean, sum, maximum per dimension or
+        concatenation, or a mean in which each node weighs its layers (``"attention"``).
     include_input
         Whether the input embedding takes part in the combination (LightGCN does so; leaving it out won on Gowalla).
     scorer
-        ``"dot"`` or ``"cosine"``.
+        ``"dot"``, ``"cosine"``, ``"bilinear"`` or ``"mlp"``: see :mod:`gnas_search.heads`.
     loss
-        ``"bpr"``, ``"sampled_softmax"`` or ``"softmax"`` (over all items: best up to some 300,000 of them); each weighs
-        every user alike.
+        ``"softmax"`` (over all items: best up to some 300,000 of them), ``"sampled_softmax"``, ``"in_batch"``,
+        ``"bpr"``, ``"bce"`` or ``"alignment_uniformity"``; each weighs every user alike.
+    negatives
+        How ``bpr``, ``bce`` and ``sampled_softmax`` draw items: ``"uniform"``, by ``"popularity"``, or, but for the
+        last of the losses, the ``"hard"`` ones: the best scored of several.
+    uniformity_weight
+        Of the uniformity of users and items, beside alignment.
     init
         Initial embeddings: random, or the truncated SVD of the normalised interaction matrix.
     edges
         Whether messages pass along every event or the target event alone.
+    edge_dropout
+        Share of the edges that carry no message for an epoch, drawn anew for each.
+    contrast_weight, contrast_noise
+        Of a contrast between two views of every user and item of a batch, made by noise of length ``contrast_noise``
+        added to each layer's output; 0 is none.
+    adversarial_weight, adversarial_radius
+        Of the loss once more, with vectors moved by ``adversarial_radius`` of their length where it grows most; 0 is
+        none.
     embedding_dim
         Width of the embeddings.
     learning_rate
@@ -67,13 +88,21 @@ class ArchitectureSpec:
         Most passes over the users; how many validations without a gain end them sooner.
     """
 
-    layers: tuple[str, ...] = ("lightgcn", "lightgcn", "lightgcn")
+    layers: tuple[str | LayerSpec, ...] = ("lightgcn", "lightgcn", "lightgcn")
+    heads: int = 1
     combination: str = "mean"
     include_input: bool = False
     scorer: str = "cosine"
     loss: str = "sampled_softmax"
+    negatives: str = "uniform"
+    uniformity_weight: float = 1.0
     init: str = "svd"
     edges: str = "target"
+    edge_dropout: float = 0.0
+    contrast_weight: float = 0.0
+    contrast_noise: float = 0.1
+    adversarial_weight: float = 0.0
+    adversarial_radius: float = 0.1
     embedding_dim: int = 64
     learning_rate: float = 0.03
     weight_decay: float = 0.0
@@ -94,32 +123,82 @@ class ArchitectureSpec:
         if len(self.layers) > MAX_LAYERS:
             raise ConfigError(f"layers: {len(self.layers)} given", hint=f"use at most {MAX_LAYERS}")
         for layer in self.layers:
-            if layer not in OPERATOR_NAMES:
-                raise unknown_name("operator", layer, OPERATOR_NAMES)
-        named = {"combination": COMBINATIONS, "scorer": SCORERS, "loss": LOSSES, "init": INITS, "edges": EDGES}
-        for field_name, known in named.items():
+            LayerSpec.of(layer)
+        for field_name, known in NAMED.items():
             if getattr(self, field_name) not in known:
                 raise unknown_name(field_name, str(getattr(self, field_name)), known)
-        for field_name in ("embedding_dim", "num_negatives", "batch_size", "epochs", "patience"):
+        for field_name in ("embedding_dim", "heads", "num_negatives", "batch_size", "epochs", "patience"):
             if getattr(self, field_name) < 1:
                 raise ConfigError(f"{field_name}: {getattr(self, field_name)} is below 1", hint="give at least 1")
-        for field_name, least in (("learning_rate", 0.0), ("temperature", 0.0)):
-            if not getattr(self, field_name) > least:
+        for field_name in ("learning_rate", "temperature"):
+            if not getattr(self, field_name) > 0:
                 raise ConfigError(f"{field_name}: {getattr(self, field_name)} is not above 0", hint="give more than 0")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"weight_decay: {self.weight_decay} is negative", hint="give 0 or more")
+        for field_name in ("weight_decay", "uniformity_weight", *_CONTRAST, *_ADVERSARIAL):
+            if not 0 <= getattr(self, field_name) < math.inf:
+                raise ConfigError(f"{field_name}: {getattr(self, field_name)} is negative", hint="give 0 or more")
+        if not 0 <= self.edge_dropout <= MAX_DROPOUT:
+            raise ConfigError(
+                f"edge_dropout: {self.edge_dropout} is not within 0..{MAX_DROPOUT}", hint="give such a share"
+            )
+        if self._attends and self.embedding_dim % self.heads:
+            raise ConfigError(
+                f"heads: {self.heads} do not divide embedding_dim {self.embedding_dim}", hint="choose a divisor"
+            )
+
+    @property
+    def layer_specs(self) -> tuple[LayerSpec, ...]:
+        """The layers, each as what its name stands for."""
+        return tuple(LayerSpec.of(layer) for layer in self.layers)
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators of all layers."""
+        return tuple(operator for layer in self.layer_specs for operator in layer.operators)
+
+    @property
+    def parts(self) -> int:
+        """How many vectors are combined."""
+        if not self.layers:
+            return 1
+        return 1 if self.combination == "last" else len(self.layers) + self.include_input
+
+    @property
+    def width(self) -> int:
+        """Of the vectors that are scored."""
+        return self.embedding_dim * (self.parts if self.combination == "concat" else 1)
+
+    @property
+    def _attends(self) -> bool:
+        return any(operator in ATTENTION_OPERATORS for operator in self.operators)
 
     def canonical(self) -> ArchitectureSpec:
         """Set what has no effect to one fixed value, so that equal models are equal specs."""
-        changes: dict[str, Any] = {}
+        changes: dict[str, Any] = {"layers": tuple(layer.canonical() for layer in self.layer_specs)}
         if not self.layers:
-            changes |= {"combination": "last", "include_input": True, "edges": "target"}
-        elif self.combination == "last":
-            changes["include_input"] = False
-        if self.scorer == "dot":
+            changes |= {
+                "combination": "last",
+                "include_input": True,
+                "edges": "target",
+                "edge_dropout": 0.0,
+                "contrast_weight": 0.0,
+            }
+        elif self.parts == 1:
+            changes |= {"combination": "last", "include_input": False}
+        elif self.combination == "sum" and self.scorer == "cosine":
+            changes["combination"] = "mean"
+        if not self._attends:
+            changes["heads"] = 1
+        if self.scorer != "cosine" or self.loss == "alignment_uniformity":
             changes["temperature"] = 1.0
+        if self.loss != "alignment_uniformity":
+            changes["uniformity_weight"] = 1.0
         if self.loss != "sampled_softmax":
             changes["num_negatives"] = 1
+        if self.loss not in DRAWING_LOSSES or (self.loss == "sampled_softmax" and self.negatives == "hard"):
+            changes["negatives"] = "uniform"
+        for names in (_CONTRAST, _ADVERSARIAL):
+            if not all(changes.get(name, getattr(self, name)) for name in names):
+                changes |= dict(zip(names, (0.0, 0.1), strict=True))
         return replace(self, **changes)
 
     def key(self) -> str:
@@ -129,13 +208,26 @@ class ArchitectureSpec:
 
     def summary(self) -> str:
         """Describe the architecture in a few words, for tables."""
-        body = " > ".join(self.layers) or "no layers"
+        plain = type(self)()
+        body = " > ".join(
+            f"({layer.summary()})" if len(layer.nodes) > 1 else layer.summary() for layer in self.layer_specs
+        )
         combined = f"{self.combination}{'+input' if self.include_input and self.layers else ''}"
-        return f"{body} | {combined} | {self.scorer} | {self.loss} | {self.init} init | d={self.embedding_dim}"
+        said = [body or "no layers", combined, self.scorer, self.loss, f"{self.init} init", f"d={self.embedding_dim}"]
+        said += [f"{name} {getattr(self, name):g}" for name in _REGULARISERS if getattr(self, name)]
+        said += [
+            f"{name} {getattr(self, name)}"
+            for name in ("heads", "negatives")
+            if getattr(self, name) != getattr(plain, name)
+        ]
+        return " | ".join(said)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
-        return {**asdict(self), "layers": list(self.layers)}
+        return {
+            **{name: getattr(self, name) for name in _FIELDS},
+            "layers": [layer.to_json() for layer in self.layer_specs],
+        }
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> ArchitectureSpec:
@@ -154,12 +246,19 @@ class ArchitectureSpec:
                 raise unknown_name("spec field", name, names)
             default = getattr(defaults, name)
             if isinstance(default, tuple):
-                accepted = isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)
+                accepted = isinstance(value, (list, tuple))
             elif isinstance(default, float):
                 accepted = isinstance(value, (int, float)) and not isinstance(value, bool)
             else:
                 accepted = type(value) is type(default)
             if not accepted:
                 raise ConfigError(f"{name}: {value!r} is not a {type(default).__name__}", hint="mend the spec")
-            values[name] = tuple(value) if isinstance(default, tuple) else type(default)(value)
+            values[name] = _read_layers(value) if isinstance(default, tuple) else type(default)(value)
         return cls(**values)
+
+
+_FIELDS = tuple(field.name for field in fields(ArchitectureSpec))
+
+
+def _read_layers(raw: Sequence[object]) -> tuple[str | LayerSpec, ...]:
+    return tuple(layer if isinstance(layer, str) else LayerSpec.from_json(layer) for layer in raw)

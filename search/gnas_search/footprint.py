@@ -12,10 +12,12 @@ from gnas_search.closed_form import FilterSpec, TwoHopSpec
 from gnas_search.closed_form.links import links_bytes
 from gnas_search.closed_form.spectra import decomposed_bytes
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.layer_spec import ATTENTION_OPERATORS
 from gnas_search.memory import available_bytes
 from gnas_search.model import is_polynomial
 from gnas_search.objective import users_per_batch
 from gnas_search.objective.contrast import HELD_BYTES
+from gnas_search.objective.uniformity import MOST
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec
 from gnas_search.spectral import OVERSAMPLING
 from gnas_search.trainer import default_device
@@ -61,24 +63,53 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     vectors = (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
     item_vectors = graph.num_items * spec.embedding_dim * _FLOAT
     adjacency = 2 * edges.nnz * 2 * _FLOAT  # columns and values, both directions
-    parts = len(spec.layers) + 1 if spec.combination == "concat" else 1
     if is_polynomial(spec):
         # Embeddings, both moments, their gradient and initial values; the refined vectors, the last message and its
         # rounded copy; the gradient of the refined vectors and of its parts.
         held = 5 + 3 + 2
     else:
         adjacency *= 2  # transposed, and the order of its entries
-        held = 4 + 4 * max(1, len(spec.layers)) + 2 * parts
-        # Attention keeps weights and slopes of each edge and their gradients; and, of all layers together, the edges'
-        # rows in 64 bits, both orders, and the steps from one gradient to the next.
-        attending = spec.layers.count("gat")
-        adjacency += 2 * edges.nnz * (5 * attending + 10 * (attending > 0)) * _FLOAT
-    compared = {"softmax": graph.num_items, "sampled_softmax": min(spec.num_negatives, graph.num_items), "bpr": 0}
+        views = 3 if spec.contrast_weight else 1
+        held = 4 + views * _refined_vectors(spec)
+        # Attention keeps weights and slopes of each edge and their gradients, per head; and, of all layers together,
+        # the edges' rows in 64 bits, both orders, and the steps from one gradient to the next.
+        attending = sum(operator in ATTENTION_OPERATORS for operator in spec.operators)
+        kept = 5 + 2 * (spec.heads * views - 1)
+        adjacency += 2 * edges.nnz * (kept * attending + 10 * (attending > 0)) * _FLOAT
+    if spec.edge_dropout:
+        adjacency *= 2
     users = users_per_batch(graph.num_users, spec.batch_size)
-    exponentials = min(2 * HELD_BYTES, 2 * users * compared[spec.loss] * _FLOAT)
     positives = graph.positives.nnz * users // max(1, graph.num_users)
-    batch = 6 * users * parts * spec.embedding_dim * _FLOAT + positives * 40
-    return int(_RUNTIME_BYTES + adjacency + held * vectors + 6 * parts * item_vectors + exponentials + batch)
+    passed = 2 if spec.adversarial_weight else 1
+    compared = {
+        "softmax": graph.num_items,
+        "sampled_softmax": min(spec.num_negatives, graph.num_items),
+        "in_batch": min(positives, graph.num_items),
+    }
+    exponentials = min(2 * HELD_BYTES, 2 * users * compared.get(spec.loss, 0) * _FLOAT)
+    if spec.contrast_weight or spec.loss == "alignment_uniformity":
+        most = max(min(users, MOST), min(positives, graph.num_items, MOST), users if spec.contrast_weight else 0)
+        exponentials += 7 * most**2 * _FLOAT
+    batch = passed * (6 * users * spec.width * _FLOAT + positives * 40)
+    vectors_of_items = (6 * passed + _SCORED[spec.scorer]) * spec.parts * item_vectors
+    return int(_RUNTIME_BYTES + adjacency + held * vectors + vectors_of_items + exponentials + batch)
+
+
+_SCORED = {"bilinear": 1, "cosine": 0, "dot": 0, "mlp": 4}
+"""Arrays as large as the items' vectors that a scorer adds to those of every loss."""
+
+_KEPT = {"gatv2": 10, "gin": 12, "ngcf": 12, "sage_max": 17}
+"""Arrays as large as the embeddings that a node of a cell keeps for its gradient, or makes on its way; others 6."""
+
+
+def _refined_vectors(spec: ArchitectureSpec) -> int:
+    """Count the arrays as large as the embeddings that the layers and their combination take."""
+    held = 4 if not spec.layers else 0
+    for layer in spec.layer_specs:
+        held += sum(_KEPT.get(operator, 6) for operator in layer.operators) + len(layer.leaves) - 1
+        held += 3 * (layer.normalisation != "none") + 3 * (layer.dropout > 0) + layer.residual
+    per_part = {"attention": 4, "concat": 2, "max": 5}
+    return held + max(2, per_part.get(spec.combination, 0) * spec.parts)
 
 
 def checkpoint_bytes(spec: ModelSpec, graph: InteractionGraph) -> int:
@@ -121,7 +152,7 @@ def _kept_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     if isinstance(spec, FilterSpec):
         width = min(spec.rank, graph.num_users, graph.num_items)
     elif isinstance(spec, ArchitectureSpec):
-        width = spec.embedding_dim * (len(spec.layers) + 1 if spec.combination == "concat" else 1)
+        width = spec.width
     return (graph.num_users + graph.num_items) * width * _FLOAT
 
 

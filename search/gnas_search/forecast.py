@@ -18,7 +18,7 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import network_bytes
 from gnas_search.memory import resident_bytes, reuse_freed_memory
 from gnas_search.model import is_polynomial
-from gnas_search.objective import LOSSES, batches, users_per_batch
+from gnas_search.objective import LOSSES, batches, users_per_batch, view_contrast
 from gnas_search.operators import numba_products
 from gnas_search.operators.pattern import CsrPattern
 
@@ -30,6 +30,7 @@ _REPEATS = 5  # the median counts
 
 _SPARSE_PASSES = {
     "gat": {"multiply": 2, "entry_products": 2},
+    "gatv2": {"multiply": 4, "entry_products": 3},
     "gcn": {"multiply": 2},
     "gin": {"multiply": 2},
     "lightgcn": {"multiply": 2},
@@ -44,6 +45,7 @@ _SPARSE_PASSES = {
 
 _WEIGHTS = {
     "gat": 1,
+    "gatv2": 2,
     "gcn": 1,
     "gin": 2,
     "lightgcn": 0,
@@ -55,6 +57,13 @@ _WEIGHTS = {
     "skip": 0,
 }
 """Matrices that the nodes' vectors are multiplied with."""
+
+
+_SCORER_WEIGHTS = {"bilinear": 0.5, "cosine": 0.0, "dot": 0.0, "mlp": 2.0}
+"""The same of the scorers, of vectors as wide as the embeddings."""
+
+_GROWING = ("alignment_uniformity", "in_batch")
+"""Losses whose seconds per user depend on how many users a batch has."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,9 @@ def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
     positives = graph.positives
     num_users = int(np.count_nonzero(np.diff(positives.indptr)))
     size = users_per_batch(num_users, spec.batch_size)
-    step_s = _messages_s(spec, graph, rng) + _dense_s(spec, graph)
-    fixed_s, user_s = _loss_s(spec, positives, rng)
+    views = 3 if spec.contrast_weight else 1
+    step_s = views * _messages_s(spec, graph, rng) + _dense_s(spec, graph)
+    fixed_s, user_s = _loss_s(spec, positives, size, rng)
     num_batches = -(-num_users // size)
     return Forecast(num_batches * (step_s + fixed_s) + num_users * user_s, needed)
 
@@ -112,7 +122,7 @@ def _timed(run: Callable[[], object]) -> float:
 def _messages_s(spec: ArchitectureSpec, graph: InteractionGraph, rng: np.random.Generator) -> float:
     """Time the sparse products of one step: every edge in both directions, forward and backward."""
     edges = graph.edges if spec.edges == "all" else graph.positives
-    passes = [_SPARSE_PASSES[name] for name in spec.layers]
+    passes = [_SPARSE_PASSES[name] for name in spec.operators]
     if edges.nnz == 0 or not any(passes):
         return 0.0
     kernels = {kernel for one in passes for kernel in one}
@@ -163,7 +173,10 @@ def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
     rows = min(num_nodes, _TIMED_ROWS)
     one, other = torch.rand((rows, dim)), torch.rand((rows, dim))
     added = _timed(lambda: torch.add(one, other)) * num_nodes / rows
-    weights = sum(_WEIGHTS[name] for name in spec.layers)
+    weights = float(sum(_WEIGHTS[name] for name in spec.operators))
+    weights += spec.parts * (spec.combination == "attention")
+    # A scorer's matrices are of the width that is scored, one side's of half the nodes.
+    weights += _SCORER_WEIGHTS[spec.scorer] * (spec.width / dim) ** 2
     multiplied = _timed(lambda: one @ torch.eye(dim)) * num_nodes / rows if weights else 0.0
     parameter = torch.nn.Parameter(one.clone())
     parameter.grad = other
@@ -171,20 +184,28 @@ def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
     stepped = _timed(optimizer.step) * num_nodes / rows
     # A linear layer rounds its messages, forward and backward; others add and activate several arrays each.
     per_layer = 1 if is_polynomial(spec) else 5
-    return stepped + 3 * weights * multiplied + (2 + 2 * per_layer * len(spec.layers)) * added
+    arrays = per_layer * len(spec.operators)
+    for layer in spec.layer_specs:
+        arrays += 4 * (layer.normalisation != "none") + 4 * (layer.dropout > 0) + layer.residual + len(layer.leaves) - 1
+    if spec.combination in ("attention", "max"):
+        arrays += 4 * spec.parts
+    passed = 3 * weights * multiplied + (2 + 2 * arrays) * added
+    return stepped + (3 if spec.contrast_weight else 1) * passed
 
 
-def _loss_s(spec: ArchitectureSpec, positives: sp.csr_matrix, rng: np.random.Generator) -> tuple[float, float]:
+def _loss_s(
+    spec: ArchitectureSpec, positives: sp.csr_matrix, size: int, rng: np.random.Generator
+) -> tuple[float, float]:
     """Time the loss and its gradient: seconds per batch, whatever its size, and seconds per user."""
     num_items = positives.shape[1]
-    parts = len(spec.layers) + 1 if spec.combination == "concat" else 1
-    table = torch.rand((min(num_items, _TIMED_ROWS), spec.embedding_dim * parts)).requires_grad_()
+    table = torch.rand((min(num_items, _TIMED_ROWS), spec.width)).requires_grad_()
     item_s = _timed(lambda: normalize(table, dim=1).sum().backward()) * num_items / len(table)  # type: ignore[no-untyped-call]
     # Per user: over as much of the catalogue as is quickly done. A full softmax grows with the rest of it.
-    some = positives[rng.integers(0, positives.shape[0], 4 * _TIMED_USERS)]
+    counted = size if spec.loss in _GROWING else _TIMED_USERS
+    some = positives[rng.integers(0, positives.shape[0], 4 * counted)]
     timed = min(len(table), max(_TIMED_ITEMS, 2 * spec.num_negatives if spec.loss == "sampled_softmax" else 0))
     folded = sp.csr_matrix((some.data, some.indices % timed, some.indptr), shape=(some.shape[0], timed))
-    batch = next(batches(folded, _TIMED_USERS, rng), None)
+    batch = next(batches(folded, counted, rng), None)
     if batch is None:
         return item_s, 0.0
     users = normalize(torch.rand((len(batch.users), table.shape[1])), dim=1).requires_grad_()
@@ -194,5 +215,12 @@ def _loss_s(spec: ArchitectureSpec, positives: sp.csr_matrix, rng: np.random.Gen
         users.grad = items.grad = None
         LOSSES[spec.loss](users, items, batch, spec, rng).backward()  # type: ignore[no-untyped-call]
 
+    def contrast() -> None:
+        view_contrast((rows, items), (rows.detach(), items.detach()), batch, rng).backward()  # type: ignore[no-untyped-call]
+
     growth = num_items / timed if spec.loss == "softmax" else 1.0
-    return item_s, _timed(step) * growth / len(batch.users)
+    user_s = _timed(step) * growth / len(batch.users) * (2 if spec.adversarial_weight else 1)
+    if not spec.contrast_weight:
+        return item_s, user_s
+    rows = torch.rand((min(size, positives.shape[0]), table.shape[1])).requires_grad_()
+    return item_s + 2 * _timed(contrast), user_s

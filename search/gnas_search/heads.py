@@ -5,20 +5,77 @@ A scorer prepares the vectors so that the score is always their inner product, i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, normalize
 
-from torch import Tensor
-from torch.nn.functional import normalize
+from gnas_search.operators.weights import near_identity, transform
 
-
-def cosine(vectors: Tensor) -> Tensor:
-    """Scale rows to unit length; a zero row (a node without edges) stays zero: (n, d) -> (n, d)."""
-    return normalize(vectors, dim=1)
+_SLOPE = 0.2
 
 
-def dot(vectors: Tensor) -> Tensor:
-    """Leave the vectors as they are: (n, d) -> (n, d)."""
-    return vectors
+class Dot(nn.Module):
+    """The inner product of the vectors as they are."""
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:  # noqa: ARG002  # the constructor of every scorer
+        super().__init__()
+
+    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Leave the vectors as they are: (b, d), (I, d) -> (b, d), (I, d)."""
+        return users, items
 
 
-HEADS: dict[str, Callable[[Tensor], Tensor]] = {"cosine": cosine, "dot": dot}
+class Cosine(Dot):
+    """The cosine of the angle between the vectors."""
+
+    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale rows to unit length; a zero row (a node without edges) stays zero: (b, d), (I, d) -> the same."""
+        return normalize(users, dim=1), normalize(items, dim=1)
+
+
+class Bilinear(nn.Module):
+    """``user . W item``: what pairs of dimensions say together.
+
+    References
+    ----------
+    Yang, B. et al. (2015). Embedding entities and relations for learning and inference in knowledge bases. ICLR.
+    """
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight = near_identity(dim, generator)
+
+    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform the users, once each, so that items stay as they are: (b, d), (I, d) -> the same."""
+        return transform(users, self.weight), items
+
+
+class MLP(nn.Module):
+    """The inner product of two perceptrons' outputs, one for each side.
+
+    References
+    ----------
+    Huang, P.-S. et al. (2013). Learning deep structured semantic models for web search using clickthrough data. CIKM.
+    Rendle, S. et al. (2020). Neural collaborative filtering vs. matrix factorization revisited. RecSys.
+    """
+
+    # Differs from He et al. (2017), who put both vectors into one perceptron: no index could retrieve by that, and
+    # Rendle et al. find inner products no worse.
+
+    def __init__(self, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.user_hidden = near_identity(dim, generator)
+        self.user_out = near_identity(dim, generator)
+        self.item_hidden = near_identity(dim, generator)
+        self.item_out = near_identity(dim, generator)
+
+    def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply each side's perceptron: (b, d), (I, d) -> the same."""
+        return (
+            transform(leaky_relu(transform(users, self.user_hidden), _SLOPE), self.user_out),
+            transform(leaky_relu(transform(items, self.item_hidden), _SLOPE), self.item_out),
+        )
+
+
+HEADS: dict[str, type[nn.Module]] = {"bilinear": Bilinear, "cosine": Cosine, "dot": Dot, "mlp": MLP}
+"""By name; constructed as ``HEADS[name](dim, generator)``."""

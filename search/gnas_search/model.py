@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import normalize
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.combination import combination
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.heads import HEADS
-from gnas_search.operators import OPERATORS
+from gnas_search.layer import Layer
+from gnas_search.layer_spec import LayerSpec
 from gnas_search.operators.low_pass import COEFFICIENTS as LOW_PASS
 from gnas_search.operators.spmm import Adjacency, normalised, polynomial
 from gnas_search.spectral import truncated_svd
 
 _SCALE = 0.1  # standard deviation of an initial embedding's entries
 _POLYNOMIALS = {"lightgcn": (0.0, 1.0), "low_pass": LOW_PASS, "skip": (1.0,)}
-"""Operators without weights, as polynomials of the adjacency: a non-linearity after them would undo their point."""
-_SLOPE = 0.2
+"""Operators without weights, as polynomials of the adjacency."""
 
 
 class GraphRecommender(nn.Module):
@@ -34,7 +35,7 @@ class GraphRecommender(nn.Module):
     graph
         Its ``positives`` or its ``edges`` carry the messages, as the spec says.
     seed
-        Of the initial embeddings and weights.
+        Of the initial embeddings and weights, and of what training drops and adds at random.
     """
 
     def __init__(self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int) -> None:
@@ -47,42 +48,79 @@ class GraphRecommender(nn.Module):
         if spec.init == "svd":
             _write_spectrum(start, *truncated_svd(normalised(interactions), spec.embedding_dim, seed))
         self.embeddings = nn.Parameter(start)  # (U + I, d)
-        self.layers = nn.ModuleList(OPERATORS[name](spec.embedding_dim, generator) for name in spec.layers)
+        self.layers = nn.ModuleList(
+            Layer(layer, spec.embedding_dim, spec.heads, generator) for layer in spec.layer_specs
+        )
+        self.combination = combination(spec.combination, spec.embedding_dim, generator)
+        self.head = HEADS[spec.scorer](spec.width, generator)
+        self._interactions = interactions
+        self._thinned = self.adjacency
+        self._seed = seed
+        self._noise: torch.Generator | None = None
 
-    def forward(self, chosen: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def thin(self, rng: np.random.Generator) -> None:
+        """Draw the edges that carry messages in training until the next call: all but ``spec.edge_dropout``.
+
+        References
+        ----------
+        Wu, J. et al. (2021). Self-supervised graph learning for recommendation. SIGIR (edge dropout).
+        """
+        if self.spec.edge_dropout:
+            kept = rng.random(self._interactions.nnz) >= self.spec.edge_dropout
+            lengths = np.concatenate([[0], np.cumsum(kept)])[self._interactions.indptr]
+            columns = self._interactions.indices[kept]
+            ones = np.ones(len(columns), dtype=np.float32)
+            self._thinned = Adjacency(sp.csr_matrix((ones, columns, lengths), shape=self._interactions.shape))
+
+    def forward(self, chosen: Tensor | None = None, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
         """Compute the vectors whose inner products are the scores.
 
         Parameters
         ----------
         chosen : (b,) int64, optional
-            Users to give, each once, for training: where no layer has weights, a CPU then rounds messages to bfloat16
-            (:func:`~gnas_search.operators.spmm.polynomial`). Without it all users are given, exactly.
+            Users to give, each once, for training: entries and edges are then dropped as the spec says, and where no
+            layer has weights, a CPU rounds messages to bfloat16 (:func:`~gnas_search.operators.spmm.polynomial`).
+            Without it all users are given, exactly.
+        noise
+            Length of the random vector that is added to each node's after each layer.
 
         Returns
         -------
         users : (b, d')
         items : (I, d')
-            d' is ``embedding_dim``, times the number of parts where they are concatenated.
+            d' is ``spec.width``.
         """
-        users, items = _Parts.apply(self._refined(rounded=chosen is not None), self.adjacency.num_users, chosen)  # type: ignore[no-untyped-call]
-        head = HEADS[self.spec.scorer]
-        return head(users), head(items)
+        refined = self._refined(training=chosen is not None, noise=noise)
+        users, items = _Parts.apply(refined, self.adjacency.num_users, chosen)  # type: ignore[no-untyped-call]
+        scored: tuple[Tensor, Tensor] = self.head(users, items)
+        return scored
 
-    def _refined(self, *, rounded: bool) -> Tensor:
+    def _refined(self, *, training: bool, noise: float) -> Tensor:
+        adjacency = self._thinned if training else self.adjacency
         coefficients = _coefficients(self.spec)
-        if coefficients is not None:
-            return polynomial(self.adjacency.symmetric, coefficients, self.embeddings, rounded=rounded)
+        dropping = training and any(layer.dropout for layer in self.spec.layer_specs)
+        if coefficients is not None and not noise and not dropping:
+            return polynomial(adjacency.symmetric, coefficients, self.embeddings, rounded=training)
         outputs: list[Tensor] = [self.embeddings]
-        for name, layer in zip(self.spec.layers, self.layers, strict=True):
-            hidden = layer(outputs[-1], self.adjacency)
-            outputs.append(hidden if name in _POLYNOMIALS else leaky_relu(hidden, _SLOPE))
-        return self._combined(outputs)
+        for layer in self.layers:
+            hidden = layer(outputs[-1], adjacency, self._drop if training else None)
+            outputs.append(self._moved(hidden, noise) if noise else hidden)
+        combined: Tensor = self.combination(outputs if self.spec.include_input or len(outputs) == 1 else outputs[1:])
+        return combined
 
-    def _combined(self, outputs: list[Tensor]) -> Tensor:
-        if len(outputs) == 1 or self.spec.combination == "last":
-            return outputs[-1]
-        parts = outputs if self.spec.include_input else outputs[1:]
-        return torch.cat(parts, dim=1) if self.spec.combination == "concat" else reduce(torch.add, parts) / len(parts)
+    def _drop(self, hidden: Tensor, share: float) -> Tensor:
+        kept = torch.empty_like(hidden).bernoulli_(1.0 - share, generator=self._random(hidden.device))
+        return hidden * kept.div_(1.0 - share)
+
+    def _moved(self, hidden: Tensor, length: float) -> Tensor:
+        # Into the vector's own orthant, as SimGCL has it: the signs of what is learned stay.
+        drawn = torch.empty_like(hidden).uniform_(generator=self._random(hidden.device))
+        return hidden + normalize(drawn, dim=1).mul_(length).mul_(hidden.detach().sign())
+
+    def _random(self, device: torch.device) -> torch.Generator:
+        if self._noise is None:
+            self._noise = torch.Generator(device).manual_seed(self._seed)
+        return self._noise
 
 
 class _Parts(torch.autograd.Function):
@@ -109,26 +147,49 @@ class _Parts(torch.autograd.Function):
 
 
 def is_polynomial(spec: ArchitectureSpec) -> bool:
-    """Say whether an architecture is a polynomial of the adjacency, which is trained in less time and memory."""
-    return _coefficients(spec) is not None
+    """Say whether an architecture is trained as a polynomial of the adjacency, in less time and memory."""
+    disturbed = spec.contrast_weight or any(layer.dropout for layer in spec.layer_specs)
+    return _coefficients(spec) is not None and not disturbed
 
 
 def _coefficients(spec: ArchitectureSpec) -> tuple[float, ...] | None:
     """Write an architecture without weights as a polynomial of the adjacency: what each power counts.
 
-    None where it has weights, passes no messages, or its parts are not added up.
+    None where it has weights or more than powers between them, passes no messages, or its parts are not added up.
     """
-    if not _POLYNOMIALS.keys() >= set(spec.layers) or spec.combination == "concat":
+    if spec.combination not in ("last", "mean", "sum"):
         return None
     reached = [np.ones(1)]
-    for name in spec.layers:
-        reached.append(np.convolve(reached[-1], _POLYNOMIALS[name]))
-    degree = len(reached[-1]) - 1
+    for layer in spec.layer_specs:
+        passed = _layer_coefficients(layer)
+        if passed is None:
+            return None
+        reached.append(np.convolve(reached[-1], passed))
+    degree = max(len(part) for part in reached) - 1
     if not degree:
         return None
     parts = reached[-1:] if spec.combination == "last" else reached[0 if spec.include_input else 1 :]
-    coefficients = np.stack([np.pad(part, (0, degree + 1 - len(part))) for part in parts]).mean(axis=0)
-    return tuple(coefficients.tolist())
+    added = _added(parts)
+    return tuple((added / (1 if spec.combination == "sum" else len(parts))).tolist())
+
+
+def _layer_coefficients(layer: LayerSpec) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    if layer.has_weights or layer.resolved_activation != "none" or layer.normalisation != "none":
+        return None
+    reached = [np.ones(1)]
+    for operator, source in layer.nodes:
+        reached.append(np.convolve(reached[source], _POLYNOMIALS[operator]))
+    leaves = [reached[number] for number in layer.leaves]
+    mean = _added(leaves) / len(leaves)
+    return _added([mean, np.ones(1)]) if layer.residual else mean
+
+
+def _added(parts: list[np.ndarray[Any, np.dtype[np.float64]]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    longest = max(len(part) for part in parts)
+    total: np.ndarray[Any, np.dtype[np.float64]] = sum(
+        (np.pad(part, (0, longest - len(part))) for part in parts), np.zeros(longest)
+    )
+    return total
 
 
 def _write_spectrum(start: Tensor, left: Tensor, values: Tensor, right: Tensor) -> None:

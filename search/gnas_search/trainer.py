@@ -14,7 +14,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.memory import peak_bytes, reuse_freed_memory
 from gnas_search.model import GraphRecommender
-from gnas_search.objective import LOSSES, batches
+from gnas_search.objective import LOSSES, Batch, adversarial, batches, view_contrast
 from gnas_serve.errors import NoViableTrialError
 
 Floats = npt.NDArray[np.float32]
@@ -76,9 +76,10 @@ class Trainer:
         self._num_users = int(np.count_nonzero(np.diff(graph.positives.indptr)))
         self._rng = np.random.default_rng(seed)
         self._model = GraphRecommender(spec, graph, seed=seed).to(self.device)
+        weights = [weight for name, weight in self._model.named_parameters() if name != "embeddings"]
         groups = [
             {"params": [self._model.embeddings], "weight_decay": spec.weight_decay},
-            {"params": list(self._model.layers.parameters()), "weight_decay": 0.0},
+            {"params": weights, "weight_decay": 0.0},
         ]
         self._optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=_BETAS, fused=True)
 
@@ -128,7 +129,7 @@ class Trainer:
         return users.cpu().numpy(), items.cpu().numpy()
 
     def _run_epoch(self, deadline: float | None, on_batch: Callable[[], None] | None) -> bool:
-        loss_of = LOSSES[self.spec.loss]
+        self._model.thin(self._rng)
         done, total = 0, 0.0
         start = time.monotonic()
         for batch in batches(self._positives, self.spec.batch_size, self._rng, self.device):
@@ -136,8 +137,7 @@ class Trainer:
                 return False
             size = len(batch.users)
             self._set_learning_rate(self.epoch + (done + size) / self._num_users)
-            users, items = self._model(batch.users)
-            loss = loss_of(users, items, batch, self.spec, self._rng)
+            loss = self._loss(batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
@@ -154,6 +154,19 @@ class Trainer:
                 code="diverged",
             )
         return True
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        spec, loss_of = self.spec, LOSSES[self.spec.loss]
+        users, items = self._model(batch.users)
+        if spec.adversarial_weight:
+            loss, hurt = adversarial(loss_of, users, items, batch, spec, self._rng)
+            loss = loss + spec.adversarial_weight * hurt
+        else:
+            loss = loss_of(users, items, batch, spec, self._rng)
+        if spec.contrast_weight:
+            one, other = (self._model(batch.users, noise=spec.contrast_noise) for _ in range(2))
+            loss = loss + spec.contrast_weight * view_contrast(one, other, batch, self._rng)
+        return loss
 
     def _set_learning_rate(self, progress: float) -> None:
         # Warm-up over half an epoch, then half a cosine that ends at spec.epochs wherever training really stops.

@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from gnas_search.architecture import OPERATOR_NAMES, ArchitectureSpec
+from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.layer_spec import OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, numba_products, spmm, torch_products
 from gnas_search.operators.spmm import Adjacency, CsrPattern, entry_products, maximum, polynomial
 from gnas_search.trainer import Trainer
@@ -36,7 +37,7 @@ def _draw(*shape: int, seed: int = 1) -> torch.Tensor:
 @pytest.fixture
 def torch_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute as on a CUDA device, on the CPU, in several spans of entries."""
-    monkeypatch.setattr(spmm, "_products", lambda dense: torch_products)
+    monkeypatch.setattr(spmm, "products_for", lambda dense: torch_products)
     monkeypatch.setattr(torch_products, "_ENTRIES", 100)
 
 
@@ -60,7 +61,7 @@ def test_both_have_the_same_functions() -> None:
         for module in (numba_products, torch_products)
     ]
     assert public[0] == public[1]
-    assert len(public[0]) == 6
+    assert len(public[0]) == 9
 
 
 @pytest.mark.parametrize("name", OPERATOR_NAMES)

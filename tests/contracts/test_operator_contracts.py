@@ -11,13 +11,13 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from gnas_search.architecture import OPERATOR_NAMES
+from gnas_search.layer_spec import ATTENTION_OPERATORS, OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, kernels
-from gnas_search.operators.spmm import Adjacency
+from gnas_search.operators.spmm import Adjacency, product
 
 with warnings.catch_warnings():  # PyG scripts a class while it is imported, which torch deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
-    from torch_geometric.nn import GATConv, GCNConv, GINConv, LGConv, SAGEConv
+    from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, GINConv, LGConv, SAGEConv
 
 NUM_USERS, NUM_ITEMS, DIM = 23, 31, 8
 
@@ -48,8 +48,8 @@ class OperatorContract:
     def reference(self, operator: nn.Module) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
         raise NotImplementedError
 
-    def operator(self) -> nn.Module:
-        return OPERATORS[self.name](DIM, torch.Generator().manual_seed(2))
+    def operator(self, **options: int) -> nn.Module:
+        return OPERATORS[self.name](DIM, torch.Generator().manual_seed(2), **options)
 
     def test_same_output_and_gradients_as_the_reference(self) -> None:
         operator, matrix = self.operator(), interactions()
@@ -220,6 +220,39 @@ class TestGAT(OperatorContract):
         ]
 
 
+class TestGATOfSeveralHeads(TestGAT):
+    def operator(self):
+        return super().operator(heads=4)
+
+    def reference(self, operator):
+        conv = GATConv(DIM, DIM // 4, heads=4, add_self_loops=False, bias=False)
+        return conv, [
+            (operator.weight, conv.lin.weight),
+            (operator.source, conv.att_src),
+            (operator.target, conv.att_dst),
+        ]
+
+
+class TestGATv2(OperatorContract):
+    name = "gatv2"
+    heads = 1
+
+    def operator(self):
+        return super().operator(heads=self.heads)
+
+    def reference(self, operator):
+        conv = GATv2Conv(DIM, DIM // self.heads, heads=self.heads, add_self_loops=False, bias=False)
+        return conv, [
+            (operator.source, conv.lin_l.weight),
+            (operator.target, conv.lin_r.weight),
+            (operator.query, conv.att),
+        ]
+
+
+class TestGATv2OfSeveralHeads(TestGATv2):
+    heads = 2
+
+
 class TestSkip(OperatorContract):
     name = "skip"
 
@@ -233,6 +266,15 @@ class TestSkip(OperatorContract):
 
 def test_every_operator_has_a_contract() -> None:
     assert sorted(contract.name for contract in OperatorContract.__subclasses__()) == sorted(OPERATORS)
+
+
+def test_attention_makes_no_mean() -> None:
+    """Initial queries are small but not nothing, so that a contract that only saw the mean would fail."""
+    for name in ATTENTION_OPERATORS:
+        operator, matrix, x = OPERATORS[name](DIM, torch.Generator().manual_seed(2)), interactions(), 5 * inputs()
+        averaged = x @ (operator.weight if name == "gat" else operator.source).T
+        mean = product(Adjacency(matrix).mean, averaged)
+        assert (operator(x, Adjacency(matrix)) - mean).abs().max() > 0.1
 
 
 def test_the_registry_is_sorted_and_is_what_architectures_may_name() -> None:

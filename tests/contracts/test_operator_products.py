@@ -7,11 +7,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from gnas_search.operators.attention import attention
 from gnas_search.operators.spmm import (
     Adjacency,
     CsrMatrix,
     CsrPattern,
-    attention,
     entry_products,
     maximum,
     normalised,

@@ -22,10 +22,13 @@ from gnas_search.footprint import (
     needed_bytes,
     within_memory,
 )
+from gnas_search.layer_spec import LayerSpec
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_serve.errors import ConfigError
 
 SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)
+WIDE = replace(SPEC, num_negatives=64)
+CELL = LayerSpec((("gcn", 0), ("gin", 0)), "relu", "layer", 0.2, residual=True)
 FILTER = FilterSpec(rank=64)
 
 
@@ -132,6 +135,7 @@ import numpy as np, scipy.sparse as sp
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.layer_spec import LayerSpec
 from gnas_search.footprint import _RUNTIME_BYTES, needed_bytes
 from gnas_search.memory import peak_bytes, resident_bytes
 from gnas_search.trainer import Trainer
@@ -164,8 +168,11 @@ print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
         (TwoHopSpec(neighbours=1000), (30000, 20000, 30)),
         (TwoHopSpec(neighbours=1000, kept_per="target"), (30000, 20000, 30)),
         (replace(SPEC, layers=("gat",), embedding_dim=4, num_negatives=64), (3000, 3000, 700)),
+        (replace(WIDE, layers=("sage_max", "gin")), (40000, 30000, 8)),
+        (replace(WIDE, layers=(CELL, CELL), combination="attention"), (40000, 30000, 8)),
+        (replace(WIDE, loss="alignment_uniformity", contrast_weight=0.1), (40000, 30000, 8)),
     ],
-    ids=["filter, more items", "filter, more users", "two-hop", "two-hop, turned", "gat"],
+    ids=["filter, more items", "filter, more users", "two-hop", "two-hop, turned", "gat", "weights", "cells", "views"],
 )
 def test_a_fit_takes_about_what_was_counted(spec: BranchSpec, shape: tuple[int, int, int]) -> None:
     """In a process of its own, whose peak is the fit's. Reuse of freed arrays varies from run to run."""

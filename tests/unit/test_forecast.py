@@ -9,10 +9,11 @@ import pytest
 import scipy.sparse as sp
 from random_graph import random_graph
 
-from gnas_search.architecture import LOSSES, OPERATOR_NAMES, ArchitectureSpec
+from gnas_search.architecture import LOSSES, ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import network_bytes
 from gnas_search.forecast import forecast
+from gnas_search.layer_spec import OPERATOR_NAMES
 from gnas_search.trainer import Trainer
 
 SPEC = ArchitectureSpec(embedding_dim=32, init="random", num_negatives=512)

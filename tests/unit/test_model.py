@@ -11,6 +11,7 @@ import torch
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.layer_spec import LayerSpec
 from gnas_search.model import GraphRecommender, is_polynomial
 
 NUM_USERS, NUM_ITEMS = 40, 30
@@ -35,10 +36,12 @@ def _gradients(model: GraphRecommender, chosen: torch.Tensor | None) -> tuple[to
     return users.detach(), items.detach(), model.embeddings.grad.clone()
 
 
+CELL = LayerSpec((("gcn", 0), ("lightgcn", 1), ("skip", 0)), "relu", "batch", residual=True)
+SMOOTH = LayerSpec((("lightgcn", 0), ("low_pass", 1), ("skip", 0)), residual=True)
 LINEAR = ("lightgcn", "skip", "lightgcn")
 
 
-@pytest.mark.parametrize("scorer", ["cosine", "dot"])
+@pytest.mark.parametrize("scorer", ["bilinear", "cosine", "dot", "mlp"])
 @pytest.mark.parametrize(
     ("layers", "combination", "include_input", "rounded"),
     [
@@ -51,10 +54,18 @@ LINEAR = ("lightgcn", "skip", "lightgcn")
         (("low_pass", "lightgcn"), "mean", True, True),
         (("gcn", "lightgcn"), "mean", True, False),
         (("gat",), "last", False, False),
+        (("gatv2", "lightgcn"), "attention", True, False),
+        ((CELL, "lightgcn"), "max", False, False),
+        ((SMOOTH, "lightgcn"), "sum", True, True),
     ],
 )
 def test_training_sees_the_model_that_is_kept(
-    layers: tuple[str, ...], combination: str, include_input: bool, rounded: bool, scorer: str, graph: InteractionGraph
+    layers: tuple[str | LayerSpec, ...],
+    combination: str,
+    include_input: bool,
+    rounded: bool,
+    scorer: str,
+    graph: InteractionGraph,
 ) -> None:
     spec = replace(SPEC, layers=layers, combination=combination, include_input=include_input, scorer=scorer)
     model = GraphRecommender(spec, graph, seed=0)
@@ -65,11 +76,13 @@ def test_training_sees_the_model_that_is_kept(
     assert torch.equal(exact[0], trained[0]) == (not rounded)  # the bfloat16 path ran where it should
 
 
-@pytest.mark.parametrize("combination", ["last", "mean"])
+@pytest.mark.parametrize("combination", ["last", "mean", "sum"])
 @pytest.mark.parametrize("include_input", [False, True])
-@pytest.mark.parametrize("layers", [LINEAR, ("low_pass",), ("skip", "low_pass", "lightgcn"), ("low_pass", "low_pass")])
+@pytest.mark.parametrize(
+    "layers", [LINEAR, ("low_pass",), ("skip", "low_pass", "lightgcn"), ("low_pass", "low_pass"), (SMOOTH, "skip")]
+)
 def test_a_polynomial_is_what_its_layers_give_one_by_one(
-    layers: tuple[str, ...], include_input: bool, combination: str, graph: InteractionGraph
+    layers: tuple[str | LayerSpec, ...], include_input: bool, combination: str, graph: InteractionGraph
 ) -> None:
     spec = replace(SPEC, layers=layers, combination=combination, include_input=include_input, scorer="dot")
     assert is_polynomial(spec)
@@ -78,5 +91,49 @@ def test_a_polynomial_is_what_its_layers_give_one_by_one(
     for layer in model.layers:
         outputs.append(layer(outputs[-1], model.adjacency))
     parts = outputs[0 if include_input else 1 :]
-    expected = outputs[-1] if combination == "last" else torch.stack(parts).mean(dim=0)
+    stacked = torch.stack(parts)
+    expected = {"last": outputs[-1], "mean": stacked.mean(dim=0), "sum": stacked.sum(dim=0)}[combination]
     torch.testing.assert_close(torch.cat(model()), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [LINEAR, ("gcn",), ("sage_max",), ("gatv2",)])
+def test_dropped_edges_carry_no_message_in_training(layers: tuple[str, ...], graph: InteractionGraph) -> None:
+    spec = replace(SPEC, layers=layers, edge_dropout=0.5, scorer="dot", combination="last")
+    model = GraphRecommender(spec, graph, seed=0)
+    model.thin(np.random.default_rng(3))
+    kept = np.random.default_rng(3).random(graph.positives.nnz) >= 0.5
+    thinned = graph.positives.copy()
+    thinned.data *= kept
+    thinned.eliminate_zeros()
+    assert 0 < thinned.nnz < graph.positives.nnz
+    other = GraphRecommender(spec, InteractionGraph(thinned, thinned), seed=0)
+    everyone = torch.arange(NUM_USERS)
+    for ours, reference in zip(model(everyone), other(everyone), strict=True):
+        torch.testing.assert_close(ours, reference, rtol=1e-5, atol=1e-6)
+    whole = GraphRecommender(replace(spec, edge_dropout=0.0), graph, seed=0)
+    for ours, reference in zip(model(), whole(), strict=True):
+        assert torch.equal(ours, reference)
+
+
+@pytest.mark.parametrize("layers", [LINEAR[:1], ("gcn",)])
+def test_noise_moves_each_vector_by_its_length_into_its_own_orthant(
+    layers: tuple[str, ...], graph: InteractionGraph
+) -> None:
+    model = GraphRecommender(replace(SPEC, layers=layers, scorer="dot", combination="last"), graph, seed=0)
+    calm = torch.cat(model())
+    moved = [torch.cat(model(noise=0.25)) - calm for _ in range(2)]
+    reached = calm.any(dim=1)
+    for way in moved:
+        torch.testing.assert_close(way[reached].norm(dim=1), torch.full((int(reached.sum()),), 0.25), rtol=1e-3, atol=0)
+        assert (way * calm >= -1e-6).all()
+    assert not torch.allclose(*moved)
+
+
+def test_dropout_scales_what_stays(graph: InteractionGraph) -> None:
+    layer = LayerSpec((("gcn", 0),), "none", dropout=0.4)
+    model = GraphRecommender(replace(SPEC, layers=(layer,), scorer="dot", combination="last"), graph, seed=0)
+    everyone = torch.arange(NUM_USERS)
+    whole, dropped = torch.cat(model()), torch.cat(model(everyone))
+    zeros = (dropped == 0) & (whole != 0)
+    assert 0.3 < float(zeros.sum() / (whole != 0).sum()) < 0.5
+    torch.testing.assert_close(dropped[~zeros], whole[~zeros] / 0.6, rtol=1e-4, atol=1e-6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -10,7 +12,20 @@ import torch
 from gnas_search.architecture import LOSSES as LOSS_NAMES
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.heads import HEADS
-from gnas_search.objective import LOSSES, Batch, batches, bpr, contrast, sampled_softmax, users_per_batch
+from gnas_search.objective import (
+    LOSSES,
+    Batch,
+    adversarial,
+    batches,
+    bce,
+    bpr,
+    contrast,
+    sampled_softmax,
+    users_per_batch,
+    view_contrast,
+)
+from gnas_search.objective.negatives import draw_opposites
+from gnas_search.operators.spmm import entry_products
 
 NUM_USERS, NUM_ITEMS, DIM = 17, 40, 6
 
@@ -101,7 +116,7 @@ def test_the_full_softmax_and_its_gradient_are_their_definition(
     spec = ArchitectureSpec(loss=name, num_negatives=NUM_ITEMS, scorer=scorer, temperature=temperature)
     batch, users, items = _whole(positives), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
     if scorer == "cosine":
-        users, items = HEADS["cosine"](users), HEADS["cosine"](items)
+        users, items = HEADS["cosine"](DIM, torch.Generator())(users, items)
     ours, theirs = ([part.clone().requires_grad_() for part in (users, items)] for _ in range(2))
     loss = LOSSES[name](ours[0].index_select(0, batch.users), ours[1], batch, spec, np.random.default_rng(0))
     expected = _defined(positives, *theirs, temperature)
@@ -143,6 +158,122 @@ def test_bpr_is_its_definition_with_collisions_left_out() -> None:
             expected += float(-torch.nn.functional.logsigmoid(margin)) / (2 * len(own))
     assert expected > 0
     assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+def test_bce_is_its_definition_with_collisions_left_out() -> None:
+    positives = sp.csr_matrix(np.array([[1, 1, 0], [1, 0, 0]], dtype=np.float32))
+    batch, users, items = _whole(positives), _vectors(2, 1), _vectors(3, 2)
+    ours = bce(users[batch.users], items, batch, ArchitectureSpec(temperature=0.5), np.random.default_rng(7))
+    drawn = np.random.default_rng(7).integers(0, 3, 3, dtype=np.int32)
+    expected = 0.0
+    for entry, negative in enumerate(drawn):
+        user = int(batch.users[batch.positives.rows[entry]])
+        own = positives[user].indices
+        scores = items @ users[user] / 0.5
+        terms = -torch.nn.functional.logsigmoid(scores[batch.positives.indices[entry]])
+        if negative not in own:
+            terms = terms - torch.nn.functional.logsigmoid(-scores[negative])
+        expected += float(terms) / (2 * len(own))
+    assert float(ours) == pytest.approx(expected, rel=1e-5)
+
+
+def test_items_drawn_by_popularity_estimate_the_full_softmax() -> None:
+    batch, users, items = _whole(_positives()), _vectors(NUM_USERS, 1) * 0.3, _vectors(NUM_ITEMS, 2) * 0.3
+    rng = np.random.default_rng(0)
+
+    def loss(name: str, negatives: str, num_negatives: int) -> float:
+        spec = ArchitectureSpec(negatives=negatives, num_negatives=num_negatives, scorer="dot", temperature=1.0)
+        return float(LOSSES[name](users[batch.users], items, batch, spec, rng))
+
+    estimates = [loss("sampled_softmax", "popularity", 20) for _ in range(300)]
+    assert np.mean(estimates) == pytest.approx(loss("softmax", "uniform", 1), rel=0.02)
+    assert np.std(estimates) > 0
+
+
+def test_in_batch_negatives_estimate_the_softmax_over_items_that_have_positives() -> None:
+    """Batches of half the users: what is popular comes more often, and its share is corrected for."""
+    positives = sp.csr_matrix(
+        (np.random.default_rng(1).random((60, 20)) < np.linspace(0.05, 0.9, 20)).astype(np.float32)
+    )
+    users, items = _vectors(60, 1) * 0.3, _vectors(20, 2) * 0.3
+    spec = ArchitectureSpec(loss="in_batch", scorer="dot", temperature=1.0)
+
+    def mean(name: str, batch_size: int, epochs: int) -> float:
+        rng = np.random.default_rng(0)
+        losses = [
+            float(LOSSES[name](users[batch.users], items, batch, spec, rng))
+            for _ in range(epochs)
+            for batch in batches(positives, batch_size, rng)
+        ]
+        return float(np.mean(losses))
+
+    full = mean("softmax", 60, 1)
+    assert mean("in_batch", 60, 1) == pytest.approx(full, rel=1e-4)  # every item comes as often as it is expected to
+    assert mean("in_batch", 20, 50) == pytest.approx(full, rel=0.02)
+
+
+def test_hard_negatives_score_above_others_and_are_no_positives() -> None:
+    batch, users, items = _whole(_positives()), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
+    own = users[batch.users]
+
+    def drawn(negatives: str, seed: int) -> tuple[float, float]:
+        spec = ArchitectureSpec(loss="bpr", negatives=negatives)
+        found = draw_opposites(own, items, batch, spec, np.random.default_rng(seed))
+        scores = entry_products(found.pattern, own, items)
+        return float(scores.mean()), float(found.counted.mean())
+
+    hard, uniform = ([drawn(name, seed) for seed in range(10)] for name in ("hard", "uniform"))
+    assert min(score for score, _ in hard) > max(score for score, _ in uniform) + 0.5
+    assert {counted for _, counted in hard} == {1.0}
+    assert min(counted for _, counted in uniform) < 1.0
+
+
+def test_popular_items_are_drawn_by_the_power_of_their_count() -> None:
+    positives = sp.csr_matrix(np.array([[1, 1, 0]] * 15 + [[0, 1, 0]], dtype=np.float32))
+    batch = _whole(positives)
+    assert batch.item_counts.tolist() == [15, 16, 0]
+    spec, rng = ArchitectureSpec(loss="bpr", negatives="popularity"), np.random.default_rng(0)
+    found = [draw_opposites(_vectors(16, 1), _vectors(3, 2), batch, spec, rng).pattern.indices for _ in range(200)]
+    shares = np.bincount(np.concatenate(found), minlength=3) / np.concatenate(found).size
+    wanted = np.array([15**0.75, 16**0.75, 1.0])
+    np.testing.assert_allclose(shares, wanted / wanted.sum(), atol=0.01)
+
+
+def test_alignment_and_uniformity_are_their_definition() -> None:
+    batch, users, items = _whole(_positives()), _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
+    spec = ArchitectureSpec(loss="alignment_uniformity", uniformity_weight=0.7)
+    ours = LOSSES[spec.loss](users[batch.users], items, batch, spec, np.random.default_rng(0))
+    left, right = (torch.nn.functional.normalize(side, dim=1) for side in (users[batch.users], items))
+    rows, columns = batch.positives.rows, torch.from_numpy(batch.positives.indices.astype(np.int64))
+    alignment = (batch.weights * (left[rows] - right[columns]).square().sum(1)).sum()
+    spread = [torch.pdist(side).square().mul(-2).exp().mean().log() for side in (left, right[columns.unique()])]
+    torch.testing.assert_close(ours, alignment + 0.7 * sum(spread) / 2)
+
+
+def test_moved_vectors_lose_more_and_the_same_items_are_drawn() -> None:
+    batch = _whole(_positives())
+    users, items = _vectors(NUM_USERS - 1, 1).requires_grad_(), _vectors(NUM_ITEMS, 2).requires_grad_()
+    spec = ArchitectureSpec(loss="bpr", scorer="dot", adversarial_radius=0.2)
+    loss, hurt = (part.item() for part in adversarial(bpr, users, items, batch, spec, np.random.default_rng(3)))
+    assert loss == bpr(users, items, batch, spec, np.random.default_rng(3)).item()
+    assert hurt > loss * 1.05
+    still = replace(spec, adversarial_radius=0.0)
+    assert adversarial(bpr, users, items, batch, still, np.random.default_rng(3))[1].item() == loss
+    length = 0.2 * users.detach().norm(dim=1, keepdim=True)
+    away = users + length * torch.nn.functional.normalize(_vectors(NUM_USERS - 1, 9), dim=1)
+    assert bpr(away, items, batch, spec, np.random.default_rng(3)).item() < hurt  # no other way hurts so
+
+
+def test_views_are_told_apart_by_node() -> None:
+    batch, users, items = _whole(_positives()), _vectors(NUM_USERS - 1, 1), _vectors(NUM_ITEMS, 2)
+    rng = np.random.default_rng(0)
+    same = float(view_contrast((users, items), (users, items), batch, rng))
+    other = float(view_contrast((users, items), (users.roll(1, 0), items.roll(1, 0)), batch, rng))
+    assert 0 < same < other
+    chosen = np.unique(batch.positives.indices)
+    logits = [torch.nn.functional.normalize(side, dim=1) for side in (users, items[chosen])]
+    expected = sum(-torch.log_softmax(side @ side.T / 0.2, 1).diag().mean() for side in logits)
+    assert same == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))

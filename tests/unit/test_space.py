@@ -14,14 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from gnas_search.architecture import MAX_LAYERS
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
+from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import FamilySpace, NetworkSpace, SearchSpace, Value
+from gnas_search.space.layers import NAMES as LAYER_NAMES
 from gnas_search.specs import FAMILIES, GNN, kind_of, read_spec
 from gnas_serve.errors import ConfigError
 from gnas_serve.vocabulary import Vocabulary
 
-SPACES = {name: SearchSpace.load(name) for name in ("quick", "standard")}
+SPACES = {name: SearchSpace.load(name) for name in ("full", "quick", "standard")}
 TINY: dict[str, Any] = {
     "genes": {
         "num_layers": {"low": 0, "high": 2},
@@ -140,15 +143,99 @@ def test_size_counts_distinct_architectures(losses: list[str]) -> None:
     start = {"layers": ["gcn"], "temperature": 0.2, "num_negatives": 10, "loss": losses[-1]}
     space = SearchSpace.from_json({**TINY, "genes": {**TINY["genes"], "loss": losses}, "start": [start]}).families[GNN]
     assert space.is_finite
-    names = list(space.genes)
-    every = itertools.product(
-        *(
-            gene.choices if isinstance(gene, CategoricalDistribution) else range(gene.low, gene.high + 1)
-            for gene in space.genes.values()
-        )
-    )
-    distinct = {space.to_spec(dict(zip(names, values, strict=True))) for values in every}
-    assert space.size() == len(distinct)
+    assert space.size() == counted(space)
+
+
+def counted(space: FamilySpace, layers: int = MAX_LAYERS) -> int:
+    """Count the specs of all points; genes of layers beyond ``layers`` have one value."""
+    names, values = list(space.genes), []
+    for name, gene in space.genes.items():
+        found = gene.choices if isinstance(gene, CategoricalDistribution) else range(gene.low, gene.high + 1)
+        beyond = name.startswith("layer.") and int(name.split(".")[1]) >= layers
+        values.append(found[:1] if beyond else found)
+    return len({space.to_spec(dict(zip(names, point, strict=True))) for point in itertools.product(*values)})
+
+
+@pytest.mark.parametrize(
+    ("genes", "layers"),
+    [
+        ({"num_layers": [0, 1], "operator": ["gcn", "gat", "lightgcn", "skip"], "num_nodes": [1, 2]}, 1),
+        ({"num_layers": [1], "operator": ["gcn", "skip"], "num_nodes": [3]}, 1),
+        ({"num_layers": [0, 1, 2], "operator": ["gcn", "gat"], "heads": [1, 2, 4]}, 2),
+        (
+            {
+                "num_layers": [0, 1],
+                "operator": ["gcn", "lightgcn"],
+                "activation": ["auto", "leaky_relu", "none", "relu"],
+                "normalisation": ["none", "layer"],
+                "dropout": [0.0, 0.5],
+                "residual": [False, True],
+            },
+            1,
+        ),
+        (
+            {
+                "num_layers": [0, 1, 2],
+                "operator": ["gcn"],
+                "combination": ["last", "mean", "sum", "max", "concat", "attention"],
+                "include_input": [False, True],
+                "scorer": ["bilinear", "cosine", "dot", "mlp"],
+                "temperature": [0.1, 0.2],
+            },
+            2,
+        ),
+        (
+            {
+                "num_layers": [1],
+                "operator": ["gcn"],
+                "scorer": ["cosine", "dot"],
+                "loss": ["alignment_uniformity", "bce", "bpr", "in_batch", "sampled_softmax", "softmax"],
+                "negatives": ["hard", "popularity", "uniform"],
+                "num_negatives": [10, 20],
+                "uniformity_weight": [0.5, 1.0, 2.0],
+                "temperature": [0.1, 0.2],
+            },
+            1,
+        ),
+        (
+            {
+                "num_layers": [0, 1],
+                "operator": ["gcn"],
+                "edges": ["all", "target"],
+                "edge_dropout": [0.0, 0.2],
+                "contrast_weight": [0.0, 0.1, 0.2],
+                "contrast_noise": [0.0, 0.1, 0.2],
+                "adversarial_weight": [0.0, 1.0],
+                "adversarial_radius": [0.1, 0.2],
+            },
+            1,
+        ),
+    ],
+    ids=["cells of two", "cells of three", "heads", "layers", "combinations", "losses", "regularisers"],
+)
+def test_size_of_what_is_conditional(genes: dict[str, Any], layers: int) -> None:
+    raw = {"genes": genes, "fixed": {"embedding_dim": 8}}
+    start = {"layers": [genes["operator"][0]] * max(genes["num_layers"]), "embedding_dim": 8}
+    first = {name: found[0] for name, found in genes.items() if name not in ("num_layers", "operator", *LAYER_NAMES)}
+    if "num_nodes" in genes and 1 not in genes["num_nodes"]:
+        start["layers"] = [{"cell": [["gcn", 0], ["gcn", 0], ["gcn", 0]]}]
+    space = SearchSpace.from_json({**raw, "start": [{**first, **start}]}).families[GNN]
+    assert space.size() == counted(space, layers)
+
+
+def test_a_cell_and_its_extras_are_read_and_written() -> None:
+    space = SPACES["full"].families[GNN]
+    layer = LayerSpec((("gat", 0), ("gcn", 1)), "relu", "unit", 0.3, residual=True)
+    spec = replace(space.starts[0], layers=("gin", layer), heads=4).canonical()
+    values = space.encode(spec)
+    assert {values[f"layer.1{name}"] for name in ("", ".node.2", ".activation", ".normalisation")} == {
+        "gat",
+        "gcn",
+        "relu",
+        "unit",
+    }
+    assert (values["layer.0.num_nodes"], values["layer.1.num_nodes"], values["layer.1.source.2"]) == (1, 2, 1)
+    assert space.to_spec(values) == spec
 
 
 def dataset(*, more_events: bool) -> Dataset:
@@ -226,6 +313,15 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ({"gene": {}}, r"mine: unknown section 'gene'"),
         ({"fixed": {"scorer": "dot"}}, r"mine: scorer is both a gene and fixed"),
         ({"fixed": {"epochs": 0}}, r"fixed.epochs: epochs: 0 is below 1"),
+        (
+            {"genes": {"num_layers": [1], "operator": ["gcn"], "dropout": [0.1, 2]}},
+            r"genes.dropout: dropout: 2.0 is not",
+        ),
+        ({"genes": {"num_layers": [1], "operator": ["gcn"], "num_nodes": [4]}}, r"num_nodes: 4 is no number of nodes"),
+        (
+            {"genes": {"num_layers": [1], "operator": ["gat"], "heads": [1, 3]}},
+            r"mine: 3 heads do not divide embedding_dim 8",
+        ),
         ({"start": [{"layers": ["gat"]}]}, r"mine: start: layers: \['gat'\] is outside the space"),
         ({"start": [{"leyers": ["gcn"]}]}, r"mine: start: unknown spec field 'leyers'"),
         ({"fliter": {}}, r"mine: unknown section 'fliter'.*did you mean 'filter'"),

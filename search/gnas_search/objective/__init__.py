@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import numpy as np
-from torch import Tensor
-
-from gnas_search.architecture import ArchitectureSpec
-from gnas_search.objective.contrast import sampled_softmax, softmax
+from gnas_search.objective.contrast import in_batch, sampled_softmax, softmax
 from gnas_search.objective.minibatch import Batch, batches, users_per_batch
-from gnas_search.objective.pairwise import bpr
+from gnas_search.objective.pairwise import bce, bpr
+from gnas_search.objective.regularisers import Loss, adversarial, view_contrast
+from gnas_search.objective.uniformity import alignment_uniformity
 
-__all__ = ["LOSSES", "Batch", "Loss", "batches", "bpr", "sampled_softmax", "softmax", "users_per_batch"]
+__all__ = [
+    "LOSSES",
+    "Batch",
+    "Loss",
+    "adversarial",
+    "alignment_uniformity",
+    "batches",
+    "bce",
+    "bpr",
+    "in_batch",
+    "sampled_softmax",
+    "softmax",
+    "users_per_batch",
+    "view_contrast",
+]
 
-Loss = Callable[[Tensor, Tensor, Batch, ArchitectureSpec, np.random.Generator], Tensor]
-
-LOSSES: dict[str, Loss] = {"bpr": bpr, "sampled_softmax": sampled_softmax, "softmax": softmax}
+LOSSES: dict[str, Loss] = {
+    "alignment_uniformity": alignment_uniformity,
+    "bce": bce,
+    "bpr": bpr,
+    "in_batch": in_batch,
+    "sampled_softmax": sampled_softmax,
+    "softmax": softmax,
+}
 """By name; called as ``LOSSES[name](users, items, batch, spec, rng)``."""

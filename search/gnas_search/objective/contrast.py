@@ -7,12 +7,14 @@ from functools import cache
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.objective.minibatch import Batch
+from gnas_search.objective.negatives import popularity_of
 from gnas_search.operators.spmm import entry_products
 
 HELD_BYTES = 1 << 27
@@ -109,9 +111,10 @@ def softmax(users: Tensor, items: Tensor, batch: Batch, spec: ArchitectureSpec, 
 def sampled_softmax(
     users: Tensor, items: Tensor, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator
 ) -> Tensor:
-    """Compute the softmax loss of each positive against items sampled uniformly for the whole batch.
+    """Compute the softmax loss of each positive against items sampled for the whole batch.
 
-    The sampled sum is scaled by I / sampled to estimate the full one; with ``num_negatives >= I`` it is the full one.
+    The sampled sum is scaled to estimate the full one: uniformly by I / sampled, by popularity each item by its own
+    chance; with ``num_negatives >= I`` it is the full one.
 
     Parameters
     ----------
@@ -134,13 +137,63 @@ def sampled_softmax(
     num_items = items.shape[0]
     if spec.num_negatives >= num_items:
         return softmax(users, items, batch, spec, rng)
+    if spec.negatives == "popularity":
+        chance = popularity_of(batch.item_counts)
+        drawn = rng.choice(num_items, spec.num_negatives, p=chance)
+        return _corrected(users, items, batch, spec, drawn, spec.num_negatives * chance)
     chosen = rng.choice(num_items, spec.num_negatives, replace=False)
+    correction = math.log(num_items / spec.num_negatives)
+    return _contrast(
+        users, items, _rows_of(items, chosen), batch, spec, _own_among(chosen, batch, num_items), correction
+    )
+
+
+def in_batch(users: Tensor, items: Tensor, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator) -> Tensor:  # noqa: ARG001  # nothing is drawn
+    """Compute the softmax loss of each positive against the other users' positives in the batch.
+
+    They occur as often as they are popular, which is corrected for: the sum estimates that over all items that have a
+    positive. Parameters as :func:`sampled_softmax`.
+
+    References
+    ----------
+    Yi, X. et al. (2019). Sampling-bias-corrected neural modeling for large corpus item recommendations. RecSys.
+    """
+    # Differs from Yi et al.: frequencies are counted, not estimated from a stream.
+    drawn = batch.positives.indices
+    expected = batch.item_counts.astype(np.float64) * (len(drawn) / max(1, int(batch.item_counts.sum())))
+    return _corrected(users, items, batch, spec, drawn, expected)
+
+
+def _corrected(
+    users: Tensor,
+    items: Tensor,
+    batch: Batch,
+    spec: ArchitectureSpec,
+    drawn: npt.NDArray[np.integer],
+    expected: npt.NDArray[np.float64],
+) -> Tensor:
+    """Compute the softmax against drawn items, each weighed by how often it came over how often it was to come."""
+    chosen, times = np.unique(drawn, return_counts=True)
+    bias = np.log(times / expected[chosen])
+    # What all have in common is added in float32; the rest, which differs little, is one more dimension of the
+    # candidates, that users have at 1.
+    common = float(bias.mean())
+    column = torch.from_numpy((bias - common).astype(np.float32)[:, None]).to(items.device)
+    candidates = torch.cat([_rows_of(items, chosen), column], dim=1)
+    own = _own_among(chosen, batch, items.shape[0])
+    return _contrast(users, items, candidates, batch, spec, own, common)
+
+
+def _rows_of(items: Tensor, chosen: npt.NDArray[np.integer]) -> Tensor:
+    return items.index_select(0, torch.from_numpy(chosen.astype(np.int64)).to(items.device))
+
+
+def _own_among(chosen: npt.NDArray[np.integer], batch: Batch, num_items: int) -> npt.NDArray[np.int64]:
+    """Find which of the chosen items are positives of which user: (2, n), (row of the batch, place among them)."""
     slot_of = np.full(num_items, -1, dtype=np.int64)
     slot_of[chosen] = np.arange(len(chosen))
     slots = slot_of[batch.positives.indices]
-    left_out = np.stack([batch.positives.rows.numpy()[slots >= 0], slots[slots >= 0]])
-    candidates = items.index_select(0, torch.from_numpy(chosen).to(items.device))
-    return _contrast(users, items, candidates, batch, spec, left_out, math.log(num_items / spec.num_negatives))
+    return np.stack([batch.positives.rows.numpy()[slots >= 0], slots[slots >= 0]])
 
 
 def _contrast(
@@ -149,12 +202,14 @@ def _contrast(
     candidates: Tensor,
     batch: Batch,
     spec: ArchitectureSpec,
-    left_out: np.ndarray[Any, np.dtype[np.int64]],
+    left_out: npt.NDArray[np.int64],
     correction: float,
 ) -> Tensor:
     bounded = spec.scorer == "cosine" and 1.0 / spec.temperature <= _SAFE_LOGIT
     low = bounded and (users.is_cuda or fast_bfloat16())
     queries = users / spec.temperature
     scores = entry_products(batch.positives, queries, items)
+    if candidates.shape[1] > users.shape[1]:  # their last column is added to their scores
+        queries = torch.cat([queries, queries.new_ones((len(queries), 1))], dim=1)
     omitted = torch.from_numpy(left_out).to(users.device)
     return cast(Tensor, _Contrast.apply(scores, queries, candidates, batch, omitted, correction, low))  # type: ignore[no-untyped-call]

@@ -33,11 +33,14 @@ class Batch:
         (b, I) pattern of their positives.
     weights : (nnz,) float32
         Of each positive: 1 / (b * its user's positives), so they sum to 1.
+    item_counts : (I,) int64
+        Positives of each item among all users, for losses that draw or correct by popularity.
     """
 
     users: Tensor
     positives: CsrPattern
     weights: Tensor
+    item_counts: npt.NDArray[np.int64]
 
 
 def users_per_batch(num_users: int, batch_size: int) -> int:
@@ -66,18 +69,24 @@ def batches(
     size = users_per_batch(len(users), batch_size)
     most = max(MAX_POSITIVES, 2 * positives.nnz // MAX_BATCHES)
     ends = np.cumsum(degrees[users])
+    item_counts = np.bincount(positives.indices, minlength=positives.shape[1])
     start = 0
     while start < len(users):
         before = ends[start - 1] if start else 0
         fitting = int(np.searchsorted(ends, before + most, side="right"))
         stop = min(start + size, max(fitting, start + 1))
-        yield _batch(positives, users[start:stop], device)
+        yield _batch(positives, users[start:stop], item_counts, device)
         start = stop
 
 
-def _batch(positives: sp.csr_matrix, users: npt.NDArray[np.int64], device: torch.device | str) -> Batch:
+def _batch(
+    positives: sp.csr_matrix,
+    users: npt.NDArray[np.int64],
+    item_counts: npt.NDArray[np.int64],
+    device: torch.device | str,
+) -> Batch:
     chosen = positives[users]
     degrees = np.diff(chosen.indptr)
     weights = np.repeat(1.0 / (len(users) * degrees), degrees).astype(np.float32)
     pattern = CsrPattern(chosen.indptr, chosen.indices, chosen.shape[1])
-    return Batch(torch.from_numpy(users).to(device), pattern, torch.from_numpy(weights).to(device))
+    return Batch(torch.from_numpy(users).to(device), pattern, torch.from_numpy(weights).to(device), item_counts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from gnas_search.operators.gat import GAT
+from gnas_search.operators.gatv2 import GATv2
 from gnas_search.operators.gcn import GCN
 from gnas_search.operators.gin import GIN
 from gnas_search.operators.lightgcn import LightGCN
@@ -15,6 +16,7 @@ from gnas_search.operators.skip import Skip
 
 OPERATORS: dict[str, type[nn.Module]] = {
     "gat": GAT,
+    "gatv2": GATv2,
     "gcn": GCN,
     "gin": GIN,
     "lightgcn": LightGCN,
@@ -25,4 +27,4 @@ OPERATORS: dict[str, type[nn.Module]] = {
     "sage_sum": SageSum,
     "skip": Skip,
 }
-"""By name; constructed as ``OPERATORS[name](dim, generator)``."""
+"""By name; constructed as ``OPERATORS[name](dim, generator)``; attention takes ``heads`` too."""

@@ -227,3 +227,68 @@ def row_sums(indptr: Ints, values: Floats, out: Floats) -> None:
         for entry in range(indptr[row], indptr[row + 1]):
             total += values[entry]
         out[row] = total
+
+
+@Kernel
+def dynamic_logits(
+    indptr: Ints, indices: Ints, source: Floats, target: Floats, query: Floats, slope: float, out: Floats
+) -> None:
+    """Write ``query . leaky_relu(source[indices[e]] + target[r])`` for every entry e of every row r."""
+    width = source.shape[1]
+    for row in numba.prange(len(indptr) - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            column = indices[entry]
+            total = np.float32(0.0)
+            for place in range(width):
+                z = source[column, place] + target[row, place]
+                total += query[place] * (z if z > 0.0 else np.float32(slope) * z)
+            out[entry] = total
+
+
+@Kernel
+def dynamic_gradients(
+    indptr: Ints,
+    indices: Ints,
+    by_logit: Floats,
+    other: Floats,
+    own: Floats,
+    query: Floats,
+    slope: float,
+    by_own: Floats,
+    by_query: Floats,
+) -> None:
+    """Write the gradients of :func:`dynamic_logits`: by the vectors of the rows, and, row by row, by the query.
+
+    ``own`` are the vectors of the rows, ``other`` those that the entries point at; which of them is the source and
+    which the target makes no difference.
+    """
+    width = own.shape[1]
+    for row in numba.prange(len(indptr) - 1):
+        for place in range(width):
+            by_own[row, place] = 0.0
+            by_query[row, place] = 0.0
+        for entry in range(indptr[row], indptr[row + 1]):
+            column = indices[entry]
+            pull = by_logit[entry]
+            for place in range(width):
+                z = other[column, place] + own[row, place]
+                steep = np.float32(1.0) if z > 0.0 else np.float32(slope)
+                by_own[row, place] += pull * query[place] * steep
+                by_query[row, place] += pull * steep * z
+
+
+@Kernel
+def row_softmax(indptr: Ints, logits: Floats, out: Floats) -> None:
+    """Write the softmax within each row."""
+    for row in numba.prange(len(indptr) - 1):
+        start = indptr[row]
+        end = indptr[row + 1]
+        highest = np.float32(-np.inf)
+        for entry in range(start, end):
+            highest = max(highest, logits[entry])
+        total = np.float32(0.0)
+        for entry in range(start, end):
+            out[entry] = np.exp(logits[entry] - highest)
+            total += out[entry]
+        for entry in range(start, end):
+            out[entry] /= total

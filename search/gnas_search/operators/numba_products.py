@@ -86,3 +86,32 @@ def row_sums(pattern: CsrPattern, values: Tensor) -> Tensor:
     out = torch.empty(pattern.num_rows)
     kernels.row_sums(len(values), pattern.indptr, _array(values), out.numpy())
     return out
+
+
+def row_softmax(pattern: CsrPattern, logits: Tensor) -> Tensor:
+    """Compute the softmax within each row: (nnz,) -> (nnz,)."""
+    out = torch.empty(len(logits))
+    kernels.row_softmax(len(out), pattern.indptr, _array(logits), out.numpy())
+    return out
+
+
+def dynamic_logits(pattern: CsrPattern, source: Tensor, target: Tensor, query: Tensor, slope: float) -> Tensor:
+    """Compute ``query . leaky_relu(source[column] + target[row])`` of each entry: (m, d), (n, d), (d,) -> (nnz,)."""
+    out = torch.empty(len(pattern.indices))
+    inputs = (_array(source), _array(target), _array(query), slope)
+    kernels.dynamic_logits(len(out) * len(query), pattern.indptr, pattern.indices, *inputs, out.numpy())
+    return out
+
+
+def dynamic_gradients(
+    pattern: CsrPattern, by_logit: Tensor, other: Tensor, own: Tensor, query: Tensor, slope: float
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of :func:`dynamic_logits` by the rows' vectors and by the query.
+
+    (nnz,), (m, d), (n, d), (d,) -> (n, d), (d,).
+    """
+    by_own, by_query = torch.empty_like(own), torch.empty_like(own)
+    inputs = (_array(by_logit), _array(other), _array(own), _array(query), slope)
+    work = 2 * len(pattern.indices) * len(query)
+    kernels.dynamic_gradients(work, pattern.indptr, pattern.indices, *inputs, by_own.numpy(), by_query.numpy())
+    return by_own, by_query.sum(dim=0)

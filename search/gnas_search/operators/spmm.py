@@ -22,18 +22,19 @@ __all__ = [
     "Adjacency",
     "CsrMatrix",
     "CsrPattern",
-    "attention",
     "entry_products",
     "maximum",
     "normalised",
     "polynomial",
     "product",
+    "products_for",
+    "turned",
 ]
 
 Floats = npt.NDArray[np.float32]
 
 
-def _products(dense: Tensor) -> ModuleType:
+def products_for(dense: Tensor) -> ModuleType:
     """Choose by device who computes; the two modules have the same functions."""
     return numba_products if dense.is_cpu else torch_products
 
@@ -82,14 +83,14 @@ class CsrMatrix:
     def multiply(self, dense: Tensor) -> Tensor:
         """Compute ``self @ dense`` without recording a gradient: (m, d) -> (n, d)."""
         with torch.no_grad():
-            return cast(Tensor, _products(dense).multiply(self.pattern, self.values_on(dense.device), dense))
+            return cast(Tensor, products_for(dense).multiply(self.pattern, self.values_on(dense.device), dense))
 
     def accumulate(self, dense: Tensor, own: float, base: Tensor, scale: float, *, rounded: bool) -> Tensor:
         """Compute ``scale * (own * base + self @ dense)`` without a gradient: (m, d), (n, d) -> (n, d).
 
         ``rounded`` lets a CPU read ``dense`` as bfloat16.
         """
-        if not rounded or _products(dense) is not numba_products:
+        if not rounded or products_for(dense) is not numba_products:
             return self.multiply(dense).add_(base, alpha=own).mul_(scale)
         with torch.no_grad():
             return numba_products.accumulate(self.pattern, self.values_on(dense.device), dense, own, base, scale)
@@ -185,56 +186,31 @@ class _EntryProducts(torch.autograd.Function):
     def forward(ctx: Any, pattern: CsrPattern, left: Tensor, right: Tensor) -> Tensor:
         ctx.pattern = pattern
         ctx.save_for_backward(left, right)
-        return cast(Tensor, _products(left).entry_products(pattern, left, right))
+        return cast(Tensor, products_for(left).entry_products(pattern, left, right))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         left, right = ctx.saved_tensors
         pattern: CsrPattern = ctx.pattern
-        products, by_entry = _products(left), gradients[0]
+        products, by_entry = products_for(left), gradients[0]
         by_left = products.multiply(pattern, by_entry, right)
-        return None, by_left, products.multiply(pattern.transposed, _turned(pattern, by_entry), left)
+        return None, by_left, products.multiply(pattern.transposed, turned(pattern, by_entry), left)
 
 
 class _Maximum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, pattern: CsrPattern, dense: Tensor) -> Tensor:
         ctx.pattern = pattern
-        out, ctx.winner = _products(dense).maximum(pattern, dense)
+        out, ctx.winner = products_for(dense).maximum(pattern, dense)
         return cast(Tensor, out)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         gradient = gradients[0]
-        return None, _products(gradient).maximum_gradient(ctx.pattern, ctx.winner, gradient)
+        return None, products_for(gradient).maximum_gradient(ctx.pattern, ctx.winner, gradient)
 
 
-class _Attention(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, pattern: CsrPattern, dense: Tensor, source: Tensor, target: Tensor, slope: float) -> Tensor:
-        products = _products(dense)
-        weights, steep = products.attention_weights(pattern, source, target, slope)
-        out: Tensor = products.multiply(pattern, weights, dense)
-        ctx.pattern = pattern
-        ctx.save_for_backward(dense, out, weights, steep)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
-        pattern: CsrPattern = ctx.pattern
-        dense, out, weights, steep = ctx.saved_tensors
-        products, gradient = _products(dense), gradients[0].contiguous()
-        by_dense = products.multiply(pattern.transposed, _turned(pattern, weights), gradient)
-        # Softmax: the mean gradient of a row's weights, under those weights, is gradient . output.
-        centre = (gradient * out).sum(dim=1)  # (n,)
-        rows = pattern.rows.to(dense.device)
-        by_weight = products.entry_products(pattern, gradient, dense) - centre.index_select(0, rows)  # (nnz,)
-        by_logit = by_weight * weights * steep
-        by_source = products.row_sums(pattern.transposed, _turned(pattern, by_logit))
-        return None, by_dense, by_source, products.row_sums(pattern, by_logit), None
-
-
-def _turned(pattern: CsrPattern, values: Tensor) -> Tensor:
+def turned(pattern: CsrPattern, values: Tensor) -> Tensor:
     """Put values in the order of the transposed pattern's entries: (nnz,) -> (nnz,)."""
     return values.index_select(0, torch.from_numpy(pattern.order).to(values.device))
 
@@ -269,25 +245,3 @@ def entry_products(pattern: CsrPattern, left: Tensor, right: Tensor) -> Tensor:
 def maximum(pattern: CsrPattern, dense: Tensor) -> Tensor:
     """Take the maximum over the entries of each row, per column; 0 for empty rows: (m, d) -> (n, d)."""
     return cast(Tensor, _Maximum.apply(pattern, dense))  # type: ignore[no-untyped-call]
-
-
-def attention(pattern: CsrPattern, dense: Tensor, source: Tensor, target: Tensor, slope: float) -> Tensor:
-    """Average ``dense`` over the entries of each row, weighed by a softmax over them.
-
-    Parameters
-    ----------
-    pattern
-        (n, m).
-    dense : (m, d)
-    source : (m,)
-        What each column contributes to a logit.
-    target : (n,)
-        What each row contributes to its logits.
-    slope
-        Of the leaky ReLU on the sum of both.
-
-    Returns
-    -------
-    (n, d), 0 for empty rows
-    """
-    return cast(Tensor, _Attention.apply(pattern, dense, source, target, slope))  # type: ignore[no-untyped-call]

@@ -77,13 +77,45 @@ def attention_weights(pattern: CsrPattern, source: Tensor, target: Tensor, slope
     """
     structure = pattern.on(source.device)
     sums = source.index_select(0, structure.columns) + target.index_select(0, structure.rows)
-    logits = leaky_relu(sums, slope)
-    highest = logits.new_full((pattern.num_rows,), -torch.inf).scatter_reduce_(0, structure.rows, logits, "amax")
-    powers = (logits - highest.index_select(0, structure.rows)).exp_()
-    weights = powers / row_sums(pattern, powers).index_select(0, structure.rows)
-    return weights, torch.where(sums > 0, 1.0, slope)
+    return row_softmax(pattern, leaky_relu(sums, slope)), torch.where(sums > 0, 1.0, slope)
 
 
 def row_sums(pattern: CsrPattern, values: Tensor) -> Tensor:
     """Sum the values of each row's entries: (nnz,) -> (n,)."""
     return values.new_zeros(pattern.num_rows).index_add_(0, pattern.on(values.device).rows, values)
+
+
+def row_softmax(pattern: CsrPattern, logits: Tensor) -> Tensor:
+    """Compute the softmax within each row: (nnz,) -> (nnz,)."""
+    rows = pattern.on(logits.device).rows
+    highest = logits.new_full((pattern.num_rows,), -torch.inf).scatter_reduce_(0, rows, logits, "amax")
+    powers = (logits - highest.index_select(0, rows)).exp_()
+    return powers / row_sums(pattern, powers).index_select(0, rows)
+
+
+def dynamic_logits(pattern: CsrPattern, source: Tensor, target: Tensor, query: Tensor, slope: float) -> Tensor:
+    """Compute ``query . leaky_relu(source[column] + target[row])`` of each entry: (m, d), (n, d), (d,) -> (nnz,)."""
+    structure = pattern.on(source.device)
+    out = source.new_empty(len(pattern.indices))
+    for span in _spans(pattern):
+        sums = source.index_select(0, structure.columns[span]) + target.index_select(0, structure.rows[span])
+        out[span] = leaky_relu(sums, slope) @ query
+    return out
+
+
+def dynamic_gradients(
+    pattern: CsrPattern, by_logit: Tensor, other: Tensor, own: Tensor, query: Tensor, slope: float
+) -> tuple[Tensor, Tensor]:
+    """Compute the gradients of :func:`dynamic_logits` by the rows' vectors and by the query.
+
+    (nnz,), (m, d), (n, d), (d,) -> (n, d), (d,).
+    """
+    structure = pattern.on(own.device)
+    by_own, by_query = torch.zeros_like(own), torch.zeros_like(query)
+    for span in _spans(pattern):
+        rows = structure.rows[span]
+        sums = other.index_select(0, structure.columns[span]) + own.index_select(0, rows)
+        steep = torch.where(sums > 0, by_logit[span, None], slope * by_logit[span, None])
+        by_own.index_add_(0, rows, steep * query)
+        by_query += (steep * sums).sum(dim=0)
+    return by_own, by_query

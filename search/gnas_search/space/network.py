@@ -11,14 +11,32 @@ from optuna.distributions import FloatDistribution
 
 from gnas_search.architecture import MAX_LAYERS, ArchitectureSpec
 from gnas_search.data.dataset import Dataset
+from gnas_search.layer_spec import ATTENTION_OPERATORS
+from gnas_search.space import layers
 from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
 from gnas_serve.errors import ConfigError
 
 NUM_LAYERS = "num_layers"
-OPERATOR = "operator"
-LAYER_GENES = tuple(f"layer.{position}" for position in range(MAX_LAYERS))
 _FIELDS = tuple(f.name for f in fields(ArchitectureSpec) if f.name != "layers")
-GENE_NAMES = (NUM_LAYERS, OPERATOR, *_FIELDS)
+_CONDITIONAL = (
+    "adversarial_radius",
+    "adversarial_weight",
+    "combination",
+    "contrast_noise",
+    "contrast_weight",
+    "edge_dropout",
+    "edges",
+    "heads",
+    "include_input",
+    "loss",
+    "negatives",
+    "num_negatives",
+    "scorer",
+    "temperature",
+    "uniformity_weight",
+)
+_INDEPENDENT = tuple(name for name in _FIELDS if name not in _CONDITIONAL)
+GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -33,8 +51,9 @@ class NetworkSpace:
     Attributes
     ----------
     genes
-        Gene name to its distribution; ``operator`` stands once in a file and here once per layer
-        (``layer.0`` to ``layer.2``).
+        Gene name to its distribution; those of layers stand once in a file and here once per layer: the operator as
+        ``layer.0`` to ``layer.3``, others as ``layer.0.dropout``, and of cells with more than one node each further
+        node's operator and what it reads as ``layer.0.node.2`` and ``layer.0.source.2``.
     fixed
         Values that every architecture of the space shares, by gene name.
     starts
@@ -64,14 +83,29 @@ class NetworkSpace:
         """
         starts = check_sections(raw, source)
         read, fixed = read_genes(raw, source, GENE_NAMES, _checked)
-        genes: dict[str, Gene] = {}
-        for name, gene in read.items():
-            genes |= dict.fromkeys(LAYER_GENES, gene) if name == OPERATOR else {name: gene}
-        for name in (NUM_LAYERS, OPERATOR):
+        for name in (NUM_LAYERS, layers.OPERATOR):
             if name not in read and name not in fixed:
                 raise ConfigError(f"{source}: {name} is absent", hint="add it under [genes] or [fixed]")
+        nodes = max(choices(read.get(layers.NUM_NODES), fixed.get(layers.NUM_NODES, 1)))
+        genes: dict[str, Gene] = {}
+        for name, gene in read.items():
+            genes |= layers.per_layer(name, gene, nodes) if name in layers.NAMES else {name: gene}
+        genes |= layers.sources(nodes)
         space = cls(genes, fixed, (), source)
+        space._check_heads()
         return replace(space, starts=tuple(space._read_start(start) for start in starts))
+
+    def _check_heads(self) -> None:
+        operators = choices(self.genes.get("layer.0"), self.fixed.get(layers.OPERATOR))
+        if not set(operators) & set(ATTENTION_OPERATORS):
+            return
+        for heads in self._choices("heads"):
+            for dim in self._choices("embedding_dim"):
+                if dim % heads:
+                    raise ConfigError(
+                        f"{self.source}: {heads} heads do not divide embedding_dim {dim}",
+                        hint="list only dims that every number of heads divides",
+                    )
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
         settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
@@ -84,7 +118,8 @@ class NetworkSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Give the content of a space file that reads as this space."""
-        genes = {(OPERATOR if name in LAYER_GENES else name): written(gene) for name, gene in self.genes.items()}
+        names = {name: layers.file_name(name) if name.startswith("layer.") else name for name in self.genes}
+        genes = {names[name]: written(gene) for name, gene in self.genes.items() if names[name] is not None}
         return {"genes": genes, "fixed": dict(self.fixed), "start": [start.to_json() for start in self.starts]}
 
     def to_spec(self, values: Mapping[str, Value]) -> ArchitectureSpec:
@@ -101,10 +136,9 @@ class NetworkSpace:
             Canonical: genes without effect are at fixed values.
         """
         point: dict[str, Any] = {**self.fixed, **{name: values[name] for name in self.genes}}
-        every_layer = point.pop(OPERATOR, None)
-        operators = [point.pop(name, every_layer) for name in LAYER_GENES]
-        layers = tuple(operators[: point.pop(NUM_LAYERS)])
-        return ArchitectureSpec.from_json({"layers": layers, **point}).canonical()
+        count = point.pop(NUM_LAYERS)
+        read = tuple(layers.decode(point, layer) for layer in range(count))
+        return ArchitectureSpec(layers=read, **{name: point[name] for name in _FIELDS if name in point}).canonical()
 
     def encode(self, spec: ArchitectureSpec) -> dict[str, Value]:
         """Give the point that reads as ``spec``; genes without effect on it get any value.
@@ -114,9 +148,11 @@ class NetworkSpace:
         ConfigError
             If no point of the space does.
         """
+        spec = spec.canonical()
         point: dict[str, Value] = {name: getattr(spec, name) for name in _FIELDS}
         point[NUM_LAYERS] = len(spec.layers)
-        point |= dict(zip(LAYER_GENES, spec.layers, strict=False))
+        for layer, one in enumerate(spec.layer_specs):
+            point |= layers.encode(one, layer, self.genes)
         values: dict[str, Value] = {}
         for name, gene in self.genes.items():
             value = point.get(name)
@@ -138,18 +174,55 @@ class NetworkSpace:
 
     def size(self) -> int:
         """Count the distinct architectures; a continuous gene counts once (see :attr:`is_finite`)."""
-        bodies = 0
-        inputs = self._count("include_input")
-        combinations = self._choices("combination")
-        combined = sum(1 if name == "last" else inputs for name in combinations)
-        for num_layers in self._choices(NUM_LAYERS):
-            operators = math.prod(self._count(name) for name in LAYER_GENES[: int(num_layers)])
-            bodies += operators * combined * self._count("edges") if num_layers else 1
-        scorers = sum(1 if name == "dot" else self._count("temperature") for name in self._choices("scorer"))
-        negatives = self._count("num_negatives")
-        losses = sum(negatives if name == "sampled_softmax" else 1 for name in self._choices("loss"))
-        counted = {"combination", "include_input", "edges", "scorer", "temperature", "loss", "num_negatives"}
-        return bodies * scorers * losses * math.prod(self._count(name) for name in _FIELDS if name not in counted)
+        total = sum(self._bodies(scorer) * self._losses(scorer) for scorer in self._choices("scorer"))
+        return (
+            total
+            * self._weighed("adversarial_weight", "adversarial_radius")
+            * math.prod(self._count(name) for name in _INDEPENDENT)
+        )
+
+    def _bodies(self, scorer: str) -> int:
+        """Count the layers and their combinations, under one scorer."""
+        every, without = layers.count(self.genes, self.fixed)
+        found: set[tuple[int, str, bool]] = set()
+        for number in self._choices(NUM_LAYERS):
+            for combination in self._choices("combination"):
+                for include_input in self._choices("include_input"):
+                    one = ArchitectureSpec(
+                        layers=("gcn",) * number,
+                        combination=combination,
+                        include_input=include_input,
+                        scorer=scorer,
+                    ).canonical()
+                    found.add((number, one.combination, one.include_input))
+        total = 0
+        for number, _, _ in found:
+            attending = (every**number - without**number) * self._count("heads") + without**number
+            graphs = self._count("edges") * self._count("edge_dropout")
+            graphs *= self._weighed("contrast_weight", "contrast_noise")
+            total += attending * graphs if number else 1
+        return total
+
+    def _losses(self, scorer: str) -> int:
+        """Count the losses and what belongs to them, under one scorer."""
+        found: dict[ArchitectureSpec, int] = {}
+        for loss in self._choices("loss"):
+            for negatives in self._choices("negatives"):
+                one = ArchitectureSpec(loss=loss, negatives=negatives, scorer=scorer)
+                varied = {
+                    "temperature": replace(one, temperature=0.5),
+                    "num_negatives": replace(one, num_negatives=2),
+                    "uniformity_weight": replace(one, uniformity_weight=0.5),
+                }
+                active = [name for name, other in varied.items() if other.canonical() != one.canonical()]
+                found[one.canonical()] = math.prod(self._count(name) for name in active)
+        return sum(found.values())
+
+    def _weighed(self, weight: str, setting: str) -> int:
+        """Count what a weight and its setting make, a weight of 0 being one whatever the setting."""
+        weights, settings = self._choices(weight), self._choices(setting)
+        pairs = {(one, other) if one and other else (0.0, 0.0) for one in weights for other in settings}
+        return len(pairs)
 
     @property
     def is_finite(self) -> bool:
@@ -165,13 +238,16 @@ class NetworkSpace:
 
 def _checked(where: str, name: str, value: object) -> Any:
     """Give a gene's value in the type of its field, or refuse it."""
+    if name in layers.NAMES:
+        try:
+            return layers.checked(name, value)
+        except ConfigError as error:
+            raise at(where, error) from error
     if name == NUM_LAYERS:
         if type(value) is not int or not 0 <= value <= MAX_LAYERS:
             raise ConfigError(f"{where}: {value!r} is no number of layers", hint=f"use 0 to {MAX_LAYERS}")
         return value
     try:
-        if name == OPERATOR:
-            return ArchitectureSpec.from_json({"layers": [value]}).layers[0]
         return getattr(ArchitectureSpec.from_json({name: value}), name)
     except ConfigError as error:
         raise at(where, error) from error

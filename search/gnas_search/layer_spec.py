@@ -1,0 +1,225 @@
+"""LayerSpec: one layer of a network, as a small cell of operators and what is done to its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from gnas_serve.errors import ConfigError, unknown_name
+
+MAX_NODES = 3
+MAX_DROPOUT = 0.9
+OPERATOR_NAMES = (
+    "gat",
+    "gatv2",
+    "gcn",
+    "gin",
+    "lightgcn",
+    "low_pass",
+    "ngcf",
+    "sage_max",
+    "sage_mean",
+    "sage_sum",
+    "skip",
+)
+ATTENTION_OPERATORS = ("gat", "gatv2")
+WEIGHTLESS_OPERATORS = ("lightgcn", "low_pass", "skip")
+AUTO = "auto"
+ACTIVATIONS = (AUTO, "elu", "gelu", "leaky_relu", "none", "relu", "tanh")
+NORMALISATIONS = ("batch", "layer", "none", "unit")
+
+Node = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """A cell of one to three operators; then normalisation, activation, dropout, and the layer's input added.
+
+    Attributes
+    ----------
+    nodes
+        (operator, source) of each node of the cell: source 0 is the layer's input, source j the output of the j-th
+        node, which stands before. The cell's output is the mean of the nodes that no other node reads: two nodes of
+        source 0 are joined in parallel, a node that reads the other in series.
+    activation
+        ``"auto"`` is a leaky ReLU where a node has weights and nothing where none has: a non-linearity after
+        operators without weights would undo their point.
+    normalisation
+        ``"batch"`` per dimension over all nodes of the graph, ``"layer"`` per node, ``"unit"`` to unit length per node.
+    dropout
+        Share of the output's entries that training sets to 0; 0 to 0.9.
+    residual
+        Whether the layer's input is added to its output.
+
+    References
+    ----------
+    Zoph, B. et al. (2018). Learning transferable architectures for scalable image recognition. CVPR (cells).
+    """
+
+    nodes: tuple[Node, ...]
+    activation: str = AUTO
+    normalisation: str = "none"
+    dropout: float = 0.0
+    residual: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is no layer.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown, a number out of range, or a node reads one that does not stand before it.
+        """
+        if not 1 <= len(self.nodes) <= MAX_NODES:
+            raise ConfigError(f"cell: {len(self.nodes)} nodes", hint=f"use 1 to {MAX_NODES}")
+        for place, (operator, source) in enumerate(self.nodes):
+            if operator not in OPERATOR_NAMES:
+                raise unknown_name("operator", operator, OPERATOR_NAMES)
+            if not 0 <= source <= place:
+                raise ConfigError(
+                    f"cell: node {place + 1} reads node {source}", hint="0 is the layer's input, others stand before"
+                )
+        if self.activation not in ACTIVATIONS:
+            raise unknown_name("activation", self.activation, ACTIVATIONS)
+        if self.normalisation not in NORMALISATIONS:
+            raise unknown_name("normalisation", self.normalisation, NORMALISATIONS)
+        if not 0.0 <= self.dropout <= MAX_DROPOUT:
+            raise ConfigError(f"dropout: {self.dropout} is not within 0..{MAX_DROPOUT}", hint="give such a share")
+
+    @classmethod
+    def of(cls, layer: str | LayerSpec) -> LayerSpec:
+        """Give the layer that an operator's name stands for; a layer itself otherwise."""
+        return cls(((layer, 0),)) if isinstance(layer, str) else layer
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operator of each node."""
+        return tuple(operator for operator, _ in self.nodes)
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        """Numbers, from 1, of the nodes that no other node reads."""
+        read = {source for _, source in self.nodes}
+        return tuple(number for number in range(1, len(self.nodes) + 1) if number not in read)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether any node has weights."""
+        return any(operator not in WEIGHTLESS_OPERATORS for operator in self.operators)
+
+    @property
+    def resolved_activation(self) -> str:
+        """What ``activation`` is, ``"auto"`` resolved."""
+        if self.activation != AUTO:
+            return self.activation
+        return "leaky_relu" if self.has_weights else "none"
+
+    def canonical(self) -> str | LayerSpec:
+        """Give the one form of all equal layers; the operator's name where nothing else is said."""
+        nodes = _flattened(_children(self.nodes))
+        layer = LayerSpec(nodes, self.activation, self.normalisation, self.dropout, self.residual)
+        plain = LayerSpec(nodes)
+        if layer.resolved_activation == plain.resolved_activation:
+            layer = LayerSpec(nodes, AUTO, self.normalisation, self.dropout, self.residual)
+        return layer.operators[0] if layer == plain and len(nodes) == 1 else layer
+
+    def summary(self) -> str:
+        """Describe the layer in a few words: ``gcn > (gat + skip), relu, layer norm, dropout .1, residual``."""
+        said = [_expression(_children(self.nodes))]
+        if self.resolved_activation != LayerSpec(self.nodes).resolved_activation:
+            said.append(f"{self.activation}" if self.activation != "none" else "linear")
+        if self.normalisation != "none":
+            said.append(f"{self.normalisation} norm")
+        if self.dropout:
+            said.append(f"dropout {self.dropout:g}")
+        if self.residual:
+            said.append("residual")
+        return ", ".join(said)
+
+    def to_json(self) -> str | dict[str, Any]:
+        """Give the JSON form: an operator's name where that says it all, else an object without idle fields."""
+        plain = LayerSpec(self.nodes)
+        said = {name: getattr(self, name) for name in _EXTRAS if getattr(self, name) != getattr(plain, name)}
+        if len(self.nodes) == 1:
+            return {"operator": self.operators[0], **said} if said else self.operators[0]
+        return {"cell": [list(node) for node in self.nodes], **said}
+
+    @classmethod
+    def from_json(cls, raw: object) -> LayerSpec:
+        """Read the JSON form.
+
+        Raises
+        ------
+        ConfigError
+            If a field is unknown, absent, of the wrong type or out of range.
+        """
+        if isinstance(raw, str):
+            return cls.of(raw)
+        if not isinstance(raw, dict):
+            raise ConfigError(f"layers: {raw!r} is no layer", hint='write "gcn" or {"operator": "gcn", ...}')
+        names = ("cell", "operator", *_EXTRAS)
+        for name in raw:
+            if name not in names:
+                raise unknown_name("field of a layer", name, names)
+        if ("cell" in raw) == ("operator" in raw):
+            raise ConfigError("layers: a layer has either an operator or a cell", hint='write {"operator": "gcn"}')
+        extras = {name: _read(name, raw[name]) for name in _EXTRAS if name in raw}
+        return cls(_read_nodes(raw["cell"]) if "cell" in raw else ((_text(raw["operator"]), 0),), **extras)
+
+
+_EXTRAS = tuple(field.name for field in fields(LayerSpec) if field.name != "nodes")
+_Tree = tuple[tuple[str, "_Tree"], ...]
+
+
+def _children(nodes: tuple[Node, ...], source: int = 0) -> _Tree:
+    """Give the nodes that read ``source``, each with those that read it: every node reads one, so cells are trees.
+
+    A ``skip`` that others read, or that alone reads another, is passed over; equal trees are in one order.
+    """
+    found: list[tuple[str, _Tree]] = []
+    for number, (operator, read) in enumerate(nodes, start=1):
+        if read == source:
+            below = _children(nodes, number)
+            if below == (("skip", ()),):
+                below = ()
+            found += below if operator == "skip" and below else [(operator, below)]
+    return tuple(sorted(found))
+
+
+def _flattened(tree: _Tree, source: int = 0, before: int = 0) -> tuple[Node, ...]:
+    nodes: list[Node] = []
+    for operator, below in tree:
+        nodes.append((operator, source))
+        nodes += _flattened(below, before + len(nodes), before + len(nodes))
+    return tuple(nodes)
+
+
+def _expression(tree: _Tree) -> str:
+    parts = []
+    for operator, below in tree:
+        inner = _expression(below)
+        parts.append(f"{operator} > ({inner})" if len(below) > 1 else f"{operator} > {inner}" if below else operator)
+    return " + ".join(parts)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"operator: {value!r} is no name", hint="name one operator")
+    return value
+
+
+def _read(name: str, value: object) -> Any:
+    kind = {"activation": str, "normalisation": str, "dropout": float, "residual": bool}[name]
+    if kind is float and type(value) in (int, float):
+        return float(value)  # type: ignore[arg-type]  # a number, by its type
+    if type(value) is not kind:
+        raise ConfigError(f"{name}: {value!r} is not a {kind.__name__}", hint="mend the spec")
+    return value
+
+
+def _read_nodes(raw: object) -> tuple[Node, ...]:
+    if not isinstance(raw, list) or not all(
+        isinstance(node, list) and len(node) == 2 and type(node[1]) is int for node in raw
+    ):
+        raise ConfigError(f"cell: {raw!r} is no list of nodes", hint='write [["gcn", 0], ["gat", 1]]')
+    return tuple((_text(operator), source) for operator, source in raw)
