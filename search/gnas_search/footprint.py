@@ -98,17 +98,17 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
 _SCORED = {"bilinear": 1, "cosine": 0, "dot": 0, "mlp": 4}
 """Arrays as large as the items' vectors that a scorer adds to those of every loss."""
 
-_KEPT = {"gatv2": 10, "gin": 12, "ngcf": 12, "sage_max": 17}
-"""Arrays as large as the embeddings that a node of a cell keeps for its gradient, or makes on its way; others 6."""
+_KEPT = {"gatv2": 11, "gin": 14, "ngcf": 14, "sage_max": 20}
+"""Arrays as large as the embeddings that a node of a cell keeps for its gradient, or makes on its way; others 7."""
 
 
 def _refined_vectors(spec: ArchitectureSpec) -> int:
     """Count the arrays as large as the embeddings that the layers and their combination take."""
     held = 4 if not spec.layers else 0
     for layer in spec.layer_specs:
-        held += sum(_KEPT.get(operator, 6) for operator in layer.operators) + len(layer.leaves) - 1
+        held += sum(_KEPT.get(operator, 7) for operator in layer.operators) + len(layer.leaves) - 1
         held += 3 * (layer.normalisation != "none") + 3 * (layer.dropout > 0) + layer.residual
-    per_part = {"attention": 4, "concat": 2, "max": 5}
+    per_part = {"attention": 6, "concat": 2, "max": 5}
     return held + max(2, per_part.get(spec.combination, 0) * spec.parts)
 
 

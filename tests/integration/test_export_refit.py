@@ -36,15 +36,21 @@ def test_it_is_a_true_refit(world):
     assert checkpoint.seen().sum() > 1.8 * checkpoint.train.sum()
 
 
-def test_the_ranker_survives_the_refit(world, tmp_path):
-    """On the final fit it gains on later interactions what it gained on the judging users at export."""
-    checkpoint, later = world
-    learned = run(checkpoint, tmp_path / "a", LENIENT)
-    assert learned.manifest.ranker.kind == "mlp"
-    plain = run(checkpoint, tmp_path / "b", LENIENT, ranker="never")
-    quality = learned.report["facts"]["quality"]
-    promised = quality["shipped"]["ndcg@20"] - quality["exact_retrieval"]["ndcg@20"]
-    kept = paired_interval(ndcg(learned.path, later), ndcg(plain.path, later), seed=0)
-    assert promised > 0.05
-    assert kept.low > 0
-    assert kept.value > 0.95 * promised
+def test_the_ranker_survives_the_refit(tmp_path):
+    """On the final fit it gains on later interactions what it gained on the judging users at export.
+
+    Of three worlds together: in one of them 200 users judge, and the gain is known to a fifth.
+    """
+    promised, kept = [], []
+    for seed in range(3):
+        checkpoint, later = refitted_checkpoint(seed=seed)
+        learned = run(checkpoint, tmp_path / f"a{seed}", LENIENT)
+        assert learned.manifest.ranker.kind == "mlp"
+        plain = run(checkpoint, tmp_path / f"b{seed}", LENIENT, ranker="never")
+        quality = learned.report["facts"]["quality"]
+        promised.append(quality["shipped"]["ndcg@20"] - quality["exact_retrieval"]["ndcg@20"])
+        gain = paired_interval(ndcg(learned.path, later), ndcg(plain.path, later), seed=0)
+        assert gain.low > 0
+        kept.append(gain.value)
+    assert min(promised) > 0.05
+    assert sum(kept) > 0.9 * sum(promised)

@@ -223,6 +223,30 @@ def test_size_of_what_is_conditional(genes: dict[str, Any], layers: int) -> None
     assert space.size() == counted(space, layers)
 
 
+def test_there_are_genes_for_the_layers_that_a_space_can_have() -> None:
+    for depth in (1, 2):
+        raw = {
+            "genes": {"num_layers": {"low": 0, "high": depth}, "operator": ["gcn", "gat"]},
+            "start": [{"layers": []}],
+        }
+        space = SearchSpace.from_json(raw).families[GNN]
+        assert sorted(space.genes) == [*(f"layer.{layer}" for layer in range(depth)), "num_layers"]
+
+
+def test_layers_of_a_start_have_what_is_fixed_for_all() -> None:
+    raw = {
+        "genes": {"num_layers": [1, 2], "operator": ["gcn", "gat"]},
+        "fixed": {"dropout": 0.2, "activation": "relu"},
+        "start": [{"layers": ["gcn", {"operator": "gat", "dropout": 0.2}]}],
+    }
+    space = SearchSpace.from_json(raw).families[GNN]
+    plain = LayerSpec((("gcn", 0),), "relu", dropout=0.2)
+    assert space.starts[0].layers == (plain, replace(plain, nodes=(("gat", 0),)))
+    assert space.to_spec(space.encode(space.starts[0])) == space.starts[0].canonical()
+    with pytest.raises(ConfigError, match=r"start: layers: .* is outside the space"):
+        SearchSpace.from_json({**raw, "start": [{"layers": [{"operator": "gcn", "dropout": 0.1}]}]})
+
+
 def test_a_cell_and_its_extras_are_read_and_written() -> None:
     space = SPACES["full"].families[GNN]
     layer = LayerSpec((("gat", 0), ("gcn", 1)), "relu", "unit", 0.3, residual=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from gnas_search.architecture import MAX_LAYERS
 from gnas_search.layer_spec import ATTENTION_OPERATORS, AUTO, MAX_NODES, LayerSpec, Node
 from gnas_search.space.genes import Gene, Value, choices
 from gnas_serve.errors import ConfigError
@@ -19,7 +18,7 @@ EXTRAS = ("activation", "normalisation", "dropout", "residual")
 NAMES = (OPERATOR, NUM_NODES, *EXTRAS)
 
 
-def per_layer(name: str, gene: Gene, most_nodes: int) -> dict[str, Gene]:
+def per_layer(name: str, gene: Gene, most_layers: int, most_nodes: int) -> dict[str, Gene]:
     """Repeat a gene for every layer, and an operator for every node of its cell.
 
     Parameters
@@ -28,11 +27,11 @@ def per_layer(name: str, gene: Gene, most_nodes: int) -> dict[str, Gene]:
         One of :data:`NAMES`.
     gene
         As the file has it.
-    most_nodes
-        Nodes of the largest cell.
+    most_layers, most_nodes
+        Of the deepest network, and of the largest cell.
     """
     genes: dict[str, Gene] = {}
-    for layer in range(MAX_LAYERS):
+    for layer in range(most_layers):
         if name != OPERATOR:
             genes[f"layer.{layer}.{name}"] = gene
             continue
@@ -42,11 +41,11 @@ def per_layer(name: str, gene: Gene, most_nodes: int) -> dict[str, Gene]:
     return genes
 
 
-def sources(most_nodes: int) -> dict[str, Gene]:
+def sources(most_layers: int, most_nodes: int) -> dict[str, Gene]:
     """Give the genes that say which node each further node of a cell reads."""
     return {
         f"layer.{layer}.source.{node}": IntDistribution(0, node - 1)
-        for layer in range(MAX_LAYERS)
+        for layer in range(most_layers)
         for node in range(2, most_nodes + 1)
     }
 
@@ -88,6 +87,13 @@ def decode(point: Mapping[str, Any], layer: int) -> LayerSpec:
     nodes += [(own(f".node.{node}", every), own(f".source.{node}", 0)) for node in range(2, count + 1)]
     extras = {name: own(f".{name}", point.get(name)) for name in EXTRAS}
     return LayerSpec(tuple(nodes), **{name: value for name, value in extras.items() if value is not None})
+
+
+def read_start(raw: object, fixed: Mapping[str, Value]) -> LayerSpec:
+    """Read a layer of a start, which has the extras that are fixed for all unless it says otherwise."""
+    said = {OPERATOR: raw} if isinstance(raw, str) else raw
+    settled = {name: fixed[name] for name in EXTRAS if name in fixed}
+    return LayerSpec.from_json({**settled, **said} if isinstance(said, dict) else said)
 
 
 def encode(spec: LayerSpec, layer: int, genes: Mapping[str, Gene]) -> dict[str, Value]:

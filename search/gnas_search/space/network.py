@@ -52,8 +52,8 @@ class NetworkSpace:
     ----------
     genes
         Gene name to its distribution; those of layers stand once in a file and here once per layer: the operator as
-        ``layer.0`` to ``layer.3``, others as ``layer.0.dropout``, and of cells with more than one node each further
-        node's operator and what it reads as ``layer.0.node.2`` and ``layer.0.source.2``.
+        ``layer.0``, ``layer.1`` and so on, others as ``layer.0.dropout``, and of cells with more than one node each
+        further node's operator and what it reads as ``layer.0.node.2`` and ``layer.0.source.2``.
     fixed
         Values that every architecture of the space shares, by gene name.
     starts
@@ -87,10 +87,11 @@ class NetworkSpace:
             if name not in read and name not in fixed:
                 raise ConfigError(f"{source}: {name} is absent", hint="add it under [genes] or [fixed]")
         nodes = max(choices(read.get(layers.NUM_NODES), fixed.get(layers.NUM_NODES, 1)))
+        depth = max(1, *choices(read.get(NUM_LAYERS), fixed.get(NUM_LAYERS)))
         genes: dict[str, Gene] = {}
         for name, gene in read.items():
-            genes |= layers.per_layer(name, gene, nodes) if name in layers.NAMES else {name: gene}
-        genes |= layers.sources(nodes)
+            genes |= layers.per_layer(name, gene, depth, nodes) if name in layers.NAMES else {name: gene}
+        genes |= layers.sources(depth, nodes)
         space = cls(genes, fixed, (), source)
         space._check_heads()
         return replace(space, starts=tuple(space._read_start(start) for start in starts))
@@ -110,6 +111,9 @@ class NetworkSpace:
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
         settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
         try:
+            written = raw.get("layers")
+            if isinstance(written, (list, tuple)):
+                raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
             start = ArchitectureSpec.from_json({**settled, **raw})
             self.encode(start)
         except ConfigError as error:
