@@ -67,10 +67,10 @@ class ArchitectureSpec:
         Share of the edges that carry no message for an epoch, drawn anew for each.
     contrast_weight, contrast_noise
         Of a contrast between two views of every user and item of a batch, made by noise of length ``contrast_noise``
-        added to each layer's output; 0 is none.
+        added to each layer's output; a 0 of either is none.
     adversarial_weight, adversarial_radius
-        Of the loss once more, with vectors moved by ``adversarial_radius`` of their length where it grows most; 0 is
-        none.
+        Of the loss once more, with vectors moved by ``adversarial_radius`` of their length where it grows most; a 0 of
+        either is none.
     embedding_dim
         Width of the embeddings.
     learning_rate

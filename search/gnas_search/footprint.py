@@ -88,7 +88,7 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     }
     exponentials = min(2 * HELD_BYTES, 2 * users * compared.get(spec.loss, 0) * _FLOAT)
     if spec.contrast_weight or spec.loss == "alignment_uniformity":
-        most = max(min(users, MOST), min(positives, graph.num_items, MOST), users if spec.contrast_weight else 0)
+        most = min(MOST, max(users, min(positives, graph.num_items)))
         exponentials += 7 * most**2 * _FLOAT
     batch = passed * (6 * users * spec.width * _FLOAT + positives * 40)
     vectors_of_items = (6 * passed + _SCORED[spec.scorer]) * spec.parts * item_vectors

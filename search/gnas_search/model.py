@@ -119,7 +119,8 @@ class GraphRecommender(nn.Module):
 
     def _random(self, device: torch.device) -> torch.Generator:
         if self._noise is None:
-            self._noise = torch.Generator(device).manual_seed(self._seed)
+            own_seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])  # not that of the embeddings
+            self._noise = torch.Generator(device).manual_seed(own_seed)
         return self._noise
 
 

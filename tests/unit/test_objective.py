@@ -131,6 +131,37 @@ def test_the_full_softmax_and_its_gradient_are_their_definition(
             assert (mine.grad - reference.grad).abs().max() > scale * 1e-6
 
 
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_large_scores_of_a_users_own_items_hide_no_others(size: float) -> None:
+    """Own logits far above all others: the others' exponentials must not vanish under a shift by the own ones."""
+    positives = _positives()
+    batch, users, items = _whole(positives), size * _vectors(NUM_USERS, 1), _vectors(NUM_ITEMS, 2)
+    for user in np.flatnonzero(np.diff(positives.indptr)):
+        items[positives[user].indices] += 0.1 * users[user]
+    spec = ArchitectureSpec(loss="softmax", scorer="dot", temperature=1.0)
+    ours, theirs = ([part.double().float().clone().requires_grad_() for part in (users, items)] for _ in range(2))
+    loss = LOSSES["softmax"](ours[0].index_select(0, batch.users), ours[1], batch, spec, np.random.default_rng(0))
+    expected = _defined(positives, *(part.double() for part in theirs), 1.0)
+    loss.backward()
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-4)
+    for mine, reference in zip(ours, theirs, strict=True):
+        scale = float(reference.grad.abs().max())
+        torch.testing.assert_close(mine.grad, reference.grad, rtol=0, atol=1e-3 * scale)
+
+
+def test_a_user_who_has_everything_loses_nothing_whatever_the_scores() -> None:
+    batch = _whole(sp.csr_matrix(np.ones((1, 2), np.float32)))
+    users = torch.tensor([[10.0]], requires_grad=True)
+    items = torch.tensor([[10.0], [0.0]], requires_grad=True)
+    spec = ArchitectureSpec(loss="softmax", scorer="dot", temperature=1.0)
+    loss = LOSSES["softmax"](users, items, batch, spec, np.random.default_rng(0))
+    loss.backward()
+    assert loss.item() == 0
+    assert not users.grad.any()
+    assert not items.grad.any()
+
+
 def test_the_sampled_softmax_estimates_the_full_one() -> None:
     batch, users, items = _whole(_positives()), _vectors(NUM_USERS, 1) * 0.3, _vectors(NUM_ITEMS, 2) * 0.3
     rng = np.random.default_rng(0)
@@ -262,6 +293,22 @@ def test_moved_vectors_lose_more_and_the_same_items_are_drawn() -> None:
     length = 0.2 * users.detach().norm(dim=1, keepdim=True)
     away = users + length * torch.nn.functional.normalize(_vectors(NUM_USERS - 1, 9), dim=1)
     assert bpr(away, items, batch, spec, np.random.default_rng(3)).item() < hurt  # no other way hurts so
+
+
+def test_unit_vectors_move_along_the_sphere_by_the_radius() -> None:
+    batch = _whole(_positives())
+    sides = [torch.nn.functional.normalize(_vectors(count, seed), dim=1) for count, seed in ((16, 1), (NUM_ITEMS, 2))]
+    users, items = (side.requires_grad_() for side in sides)
+    seen: list[torch.Tensor] = []
+
+    def loss(users: torch.Tensor, items: torch.Tensor, *rest: object) -> torch.Tensor:
+        seen.append(users)
+        return bpr(users, items, *rest)  # type: ignore[arg-type]
+
+    spec = ArchitectureSpec(loss="bpr", scorer="cosine", adversarial_radius=0.2)
+    adversarial(loss, users, items, batch, spec, np.random.default_rng(3))
+    cosines = (seen[0] * seen[1]).sum(dim=1)
+    torch.testing.assert_close(cosines, torch.full((16,), 1.04**-0.5), rtol=1e-4, atol=0)
 
 
 def test_views_are_told_apart_by_node() -> None:

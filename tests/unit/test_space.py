@@ -243,8 +243,19 @@ def test_layers_of_a_start_have_what_is_fixed_for_all() -> None:
     plain = LayerSpec((("gcn", 0),), "relu", dropout=0.2)
     assert space.starts[0].layers == (plain, replace(plain, nodes=(("gat", 0),)))
     assert space.to_spec(space.encode(space.starts[0])) == space.starts[0].canonical()
+    unsaid = {**raw, "genes": {"num_layers": [3], "operator": ["lightgcn"]}}
+    del unsaid["start"]
+    (start,) = SearchSpace.from_json(unsaid).families[GNN].starts
+    assert start.layers == (replace(plain, nodes=(("lightgcn", 0),)),) * 3
     with pytest.raises(ConfigError, match=r"start: layers: .* is outside the space"):
         SearchSpace.from_json({**raw, "start": [{"layers": [{"operator": "gcn", "dropout": 0.1}]}]})
+
+
+def test_a_continuous_weight_counts_once() -> None:
+    genes = {"num_layers": [1], "operator": ["gcn"], "contrast_noise": [0.05, 0.1, 0.2]}
+    weight = {"contrast_weight": {"low": 0.01, "high": 1.0}}
+    start = [{"layers": ["gcn"], "contrast_weight": 0.1}]
+    assert SearchSpace.from_json({"genes": {**genes, **weight}, "start": start}).size() == 3
 
 
 def test_a_cell_and_its_extras_are_read_and_written() -> None:

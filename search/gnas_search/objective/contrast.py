@@ -67,18 +67,25 @@ class _Contrast(torch.autograd.Function):
             stop = min(start + size, len(users))
             entries, omitted = slice(bounds[start], bounds[stop]), slice(left_out_bounds[start], left_out_bounds[stop])
             powers = queries[start:stop] @ keys.T  # (s, n) logits
-            shift = torch.zeros((), device=users.device) if low else powers.amax(dim=1).float()
-            powers = (powers if low else powers.sub_(shift[:, None])).exp_()
-            powers[left_out[0, omitted] - start, left_out[1, omitted]] = 0.0
+            # Left out before the shift is chosen: under that of a large own score, all others would vanish.
+            powers[left_out[0, omitted] - start, left_out[1, omitted]] = -torch.inf
+            if low:
+                shift = torch.zeros((), device=users.device)
+            else:
+                highest = powers.amax(dim=1)
+                shift = torch.where(highest.isfinite(), highest, 0.0)  # a user may have everything
+                powers.sub_(shift[:, None])
+            powers.exp_()
             # Some rows at a time: torch first writes a float32 copy of all that it is given.
             parts = [part.sum(dim=1, dtype=torch.float32) for part in torch.split(powers, _SUMMED_ROWS)]
-            sums = torch.cat(parts).clamp_min_(torch.finfo(torch.float32).tiny)
+            sums = torch.cat(parts)  # 0, and so no loss and no pull, where nothing is left
             local = rows[entries] - start
             margins = (sums.log() + shift + correction).index_select(0, local) - scores[entries]
             loss += (batch.weights[entries] * softplus(margins)).sum()
             pull = batch.weights[entries] * margins.sigmoid()
             by_score[entries] = -pull
-            push = torch.zeros_like(sums).index_add_(0, local, pull).div_(sums)[:, None]  # per unit of exponential
+            push = torch.zeros_like(sums).index_add_(0, local, pull)
+            push = push.div_(sums.clamp_min(torch.finfo(torch.float32).tiny))[:, None]  # per unit of exponential
             torch.mul(powers @ keys, push, out=by_user[start:stop])
             by_item += powers.T @ (queries[start:stop] * push).to(dtype)
         ctx.save_for_backward(by_score, by_user, by_item)

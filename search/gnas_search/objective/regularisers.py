@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.objective.minibatch import Batch
-from gnas_search.objective.uniformity import MOST
+from gnas_search.objective.uniformity import some
 
 _TEMPERATURE = 0.2
 
@@ -40,11 +40,13 @@ def view_contrast(one: Views, other: Views, batch: Batch, rng: np.random.Generat
     Yu, J. et al. (2022). Are graph augmentations necessary? Simple graph contrastive learning for recommendation.
     SIGIR.
     """
-    own = np.unique(batch.positives.indices).astype(np.int64)
-    if len(own) > MOST:
-        own = rng.choice(own, MOST, replace=False)
-    chosen = torch.from_numpy(own).to(one[1].device)
-    return _told_apart(one[0], other[0]) + _told_apart(one[1].index_select(0, chosen), other[1].index_select(0, chosen))
+    sides = (np.arange(len(batch.users)), np.unique(batch.positives.indices).astype(np.int64))
+    chosen = [torch.from_numpy(some(rows, rng)).to(one[0].device) for rows in sides]
+    parts = [
+        _told_apart(seen.index_select(0, rows), again.index_select(0, rows))
+        for seen, again, rows in zip(one, other, chosen, strict=True)
+    ]
+    return parts[0] + parts[1]
 
 
 def _told_apart(one: Tensor, other: Tensor) -> Tensor:
@@ -65,7 +67,7 @@ def adversarial(
     Parameters
     ----------
     loss_of
-        Any loss; it draws the same items both times.
+        Any loss; it draws the same items both times (hard negatives: the best scored of the same, each time).
     users, items, batch, spec, rng
         As of a loss; each vector is moved by ``spec.adversarial_radius`` of its length.
 
@@ -82,6 +84,11 @@ def adversarial(
     again = copy.deepcopy(rng)
     loss = loss_of(users, items, batch, spec, rng)
     pulls = torch.autograd.grad(loss, (users, items), retain_graph=True)
+    if spec.scorer == "cosine":  # only along the sphere: the rest of a pull would be undone by the unit length
+        pulls = tuple(
+            pull - (pull * vectors).sum(dim=1, keepdim=True) * vectors
+            for vectors, pull in zip((users.detach(), items.detach()), pulls, strict=True)
+        )
     moved = [
         vectors + spec.adversarial_radius * vectors.detach().norm(dim=1, keepdim=True) * normalize(pull, dim=1)
         for vectors, pull in zip((users, items), pulls, strict=True)

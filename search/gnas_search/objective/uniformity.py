@@ -16,7 +16,7 @@ from gnas_search.operators.spmm import entry_products
 
 _SHARPNESS = 2.0
 MOST = 2048
-"""Most vectors of a side whose distances from each other are taken: their number grows with its square."""
+"""Most vectors of a side that are held against each other: the number of pairs grows with its square."""
 
 
 def alignment_uniformity(
@@ -31,18 +31,19 @@ def alignment_uniformity(
     ----------
     Wang, C. et al. (2022). Towards representation alignment and uniformity in collaborative filtering. KDD.
     """
-    # Differs from Wang et al.: a user weighs alike whatever the number of positives, and of many users or items of a
-    # batch some are drawn.
+    # Differs from Wang et al.: a user weighs alike whatever the number of positives; each user and item of a batch
+    # counts once in the uniformity, not once per positive; of many some are drawn.
     users, items = normalize(users, dim=1), normalize(items, dim=1)
     alignment = (batch.weights * (2.0 - 2.0 * entry_products(batch.positives, users, items))).sum()
     own = np.unique(batch.positives.indices).astype(np.int64)
-    chosen = torch.from_numpy(_some(own, rng)).to(items.device)
-    rows = torch.from_numpy(_some(np.arange(len(users)), rng)).to(users.device)
+    chosen = torch.from_numpy(some(own, rng)).to(items.device)
+    rows = torch.from_numpy(some(np.arange(len(users)), rng)).to(users.device)
     spread = _log_mean_potential(users.index_select(0, rows)) + _log_mean_potential(items.index_select(0, chosen))
     return alignment + spec.uniformity_weight * spread / 2.0
 
 
-def _some(rows: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+def some(rows: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Draw :data:`MOST` of the rows, or give all where they are no more."""
     return rows if len(rows) <= MOST else rng.choice(rows, MOST, replace=False)
 
 

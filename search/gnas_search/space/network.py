@@ -111,7 +111,7 @@ class NetworkSpace:
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
         settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
         try:
-            written = raw.get("layers")
+            written = raw.get("layers", ArchitectureSpec().layers)
             if isinstance(written, (list, tuple)):
                 raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
             start = ArchitectureSpec.from_json({**settled, **raw})
@@ -224,7 +224,10 @@ class NetworkSpace:
 
     def _weighed(self, weight: str, setting: str) -> int:
         """Count what a weight and its setting make, a weight of 0 being one whatever the setting."""
-        weights, settings = self._choices(weight), self._choices(setting)
+        # A range has no 0, and counts once whatever its values.
+        ranges = [isinstance(self.genes.get(name), FloatDistribution) for name in (weight, setting)]
+        weights = (1.0,) if ranges[0] else self._choices(weight)
+        settings = (1.0,) if ranges[1] else self._choices(setting)
         pairs = {(one, other) if one and other else (0.0, 0.0) for one in weights for other in settings}
         return len(pairs)
 
