@@ -195,28 +195,15 @@ def maximum_gradient(indptr: Ints, indices: Ints, winner: Ints, gradient: Floats
 
 
 @Kernel
-def attention_weights(
+def attention_logits(
     indptr: Ints, indices: Ints, source: Floats, target: Floats, slope: float, out: Floats, steep: Floats
 ) -> None:
-    """Write the softmax, within each row r, of ``leaky_relu(source[indices[e]] + target[r])``.
-
-    ``steep`` receives the derivative of the leaky ReLU at each entry.
-    """
+    """Write ``leaky_relu(source[indices[e]] + target[r])`` for every entry e of every row r, and its slope there."""
     for row in numba.prange(len(indptr) - 1):
-        start = indptr[row]
-        end = indptr[row + 1]
-        highest = np.float32(-np.inf)
-        for entry in range(start, end):
+        for entry in range(indptr[row], indptr[row + 1]):
             logit = source[indices[entry]] + target[row]
             steep[entry] = np.float32(1.0) if logit > 0.0 else np.float32(slope)
             out[entry] = logit * steep[entry]
-            highest = max(highest, out[entry])
-        total = np.float32(0.0)
-        for entry in range(start, end):
-            out[entry] = np.exp(out[entry] - highest)
-            total += out[entry]
-        for entry in range(start, end):
-            out[entry] /= total
 
 
 @Kernel

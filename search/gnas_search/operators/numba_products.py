@@ -74,11 +74,11 @@ def attention_weights(pattern: CsrPattern, source: Tensor, target: Tensor, slope
 
     (m,), (n,) -> (nnz,), (nnz,), the second being the leaky ReLU's derivative at each entry.
     """
-    weights, steep = torch.empty((2, len(pattern.indices))).unbind()
+    logits, steep = torch.empty((2, len(pattern.indices))).unbind()
     structure = (pattern.indptr, pattern.indices)
     inputs = (_array(source), _array(target), slope)
-    kernels.attention_weights(len(weights), *structure, *inputs, weights.numpy(), steep.numpy())
-    return weights, steep
+    kernels.attention_logits(len(logits), *structure, *inputs, logits.numpy(), steep.numpy())
+    return row_softmax(pattern, logits), steep
 
 
 def row_sums(pattern: CsrPattern, values: Tensor) -> Tensor:
