@@ -66,10 +66,10 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     if is_polynomial(spec):
         # Embeddings, both moments, their gradient and initial values; the refined vectors, the last message and its
         # rounded copy; the gradient of the refined vectors and of its parts.
-        held = 5 + 3 + 2
+        held, scored_parts = 5 + 3 + 2, 1
     else:
         adjacency *= 2  # transposed, and the order of its entries
-        views = 3 if spec.contrast_weight else 1
+        views, scored_parts = 3 if spec.contrast_weight else 1, spec.parts
         held = 4 + views * _refined_vectors(spec)
         # Attention keeps weights and slopes of each edge and their gradients, per head; and, of all layers together,
         # the edges' rows in 64 bits, both orders, and the steps from one gradient to the next.
@@ -91,8 +91,8 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
         most = min(MOST, max(users, min(positives, graph.num_items)))
         exponentials += 7 * most**2 * _FLOAT
     batch = passed * (6 * users * spec.width * _FLOAT + positives * 40)
-    vectors_of_items = (6 * passed + _SCORED[spec.scorer]) * spec.parts * item_vectors
-    return int(_RUNTIME_BYTES + adjacency + held * vectors + vectors_of_items + exponentials + batch)
+    scored = (6 * passed + _SCORED[spec.scorer]) * scored_parts * item_vectors
+    return int(_RUNTIME_BYTES + adjacency + held * vectors + scored + exponentials + batch)
 
 
 _SCORED = {"bilinear": 1, "cosine": 0, "dot": 0, "mlp": 4}

@@ -61,6 +61,14 @@ def test_links_count_as_what_is_kept_where_items_share_few_users() -> None:
     assert 0 < 8 * kept.nnz <= links < peak
 
 
+def test_parts_that_are_added_up_as_they_come_are_scored_as_one(graph: InteractionGraph) -> None:
+    """A third layer of lightgcn takes no memory, a third one of gcn does."""
+    two, three = (needed_bytes(replace(SPEC, layers=("lightgcn",) * count), graph) for count in (2, 3))
+    assert two == three
+    two, three = (needed_bytes(replace(SPEC, layers=("gcn",) * count), graph) for count in (2, 3))
+    assert two < three
+
+
 def test_each_layer_of_attention_holds_numbers_of_each_edge(graph: InteractionGraph) -> None:
     per_edge = [
         (needed_bytes(replace(SPEC, layers=layers), graph) - needed_bytes(replace(SPEC, layers=others), graph))
