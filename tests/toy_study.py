@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.evaluate import UserMetrics
 from gnas_search.fit import Branch, Fit
-from gnas_search.slots import Job, Outcome
+from gnas_search.selection import EpochResult
+from gnas_search.slots import Event, Failure, Job, Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec, kind_of
 from gnas_search.study import Limits, Study, begin, run
-from gnas_search.train import EpochResult
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.vocabulary import Vocabulary
 
@@ -81,6 +81,8 @@ def toy_fit(spec: BranchSpec) -> Fit:
 class ToySlot:
     """Gives each model a fixed quality per user; does ``mischief`` at the chosen jobs, ``refuses`` to fit any again."""
 
+    count = 1
+
     def __init__(
         self,
         mischief: dict[int, Callable[[], None]] | None = None,
@@ -88,20 +90,40 @@ class ToySlot:
         refuses: Exception | None = None,
     ) -> None:
         self.jobs: list[Job] = []
+        self.epochs_left: list[EpochResult] = []
+        self.replies: list[bool] = []
+        self.closed = False
         self.fitted: list[str] = []
-        self.mischief = mischief or {}
+        self.mischief = dict(mischief or {})
         self.level = level
         self.refuses = refuses
         self.users = int(np.count_nonzero(np.diff(make_dataset().valid.indptr)))
 
-    def start(self, job: Job) -> None:
+    def start(self, place: int, job: Job) -> None:
+        assert place == 0
         self.jobs.append(job)
+        self.epochs_left = list(self.epochs_of(job.spec))
 
-    def advance(self, on_epoch: Callable[[EpochResult], None]) -> bool:
-        self.mischief.get(len(self.jobs) - 1, lambda: None)()
-        if isinstance(self.jobs[-1].spec, ArchitectureSpec):
-            on_epoch(EpochResult(1, 0.5, 0.1, 0.01))
-        return False
+    def epochs_of(self, spec: BranchSpec) -> Iterable[EpochResult]:
+        """Give the epochs that a job goes through."""
+        return [EpochResult(1, 0.5, 0.1, 0.01)] if isinstance(spec, ArchitectureSpec) else []
+
+    def wait(self) -> tuple[int, Event]:
+        try:
+            self.mischief.pop(len(self.jobs) - 1, lambda: None)()
+        except Exception as error:  # noqa: BLE001  # as the slots themselves do
+            return 0, Failure(f"{type(error).__name__}: {error}")
+        if self.epochs_left:
+            return 0, self.epochs_left.pop(0)
+        return 0, self.result()
+
+    def reply(self, place: int, *, go_on: bool) -> None:
+        self.replies.append(go_on)
+        if not go_on:
+            self.epochs_left = []
+
+    def close(self) -> None:
+        self.closed = True
 
     def result(self) -> Outcome:
         spec = self.jobs[-1].spec
@@ -152,7 +174,7 @@ class Ledger:
         self.deadlines.append(deadline)
         self.started.append(kind_of(spec))
 
-    def epoch_ended(self, epoch: EpochResult) -> None:
+    def epoch_ended(self, number: int, epoch: EpochResult) -> None:
         self.epochs += 1
 
     def trial_ended(self, trial: Any) -> None:
@@ -174,14 +196,14 @@ def small_space() -> SearchSpace:
     return SearchSpace.from_json(SMALL)
 
 
-def go(folder: Path, *, trials: int | None = 3, slot: Any = None, watcher: Any = None, **begun: Any) -> Study:
+def go(folder: Path, *, trials: int | None = 3, slots: Any = None, watcher: Any = None, **begun: Any) -> Study:
     """Begin or go on with a study on the quick space."""
     dataset = make_dataset()
     begun.setdefault("space", None if folder.exists() else SearchSpace.load("quick"))
     strategy = begun.pop("strategy", None)
     begin(folder, dataset, strategy=strategy, seed=begun.pop("seed", None), **begun)
     limits = Limits(trials, None)
-    return run(folder, dataset, watcher or Ledger(), limits=limits, strategy=strategy, slot=slot or ToySlot())
+    return run(folder, dataset, watcher or Ledger(), limits=limits, strategy=strategy, slots=slots or ToySlot())
 
 
 def keys(study: Study) -> list[str]:

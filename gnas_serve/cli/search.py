@@ -66,6 +66,9 @@ def search(
         int | None,
         typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
+    slots: Annotated[
+        int, typer.Option(min=1, max=64, help="Train so many models at a time, each in a process of its own.")
+    ] = 1,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
     event_column: flags.EventColumnOption = None,
@@ -115,7 +118,7 @@ def search(
     ended = False
     try:
         with SearchProgress(console, limits, best=Study.load(out).best) as progress:
-            study = run(out, dataset, progress, limits=limits, strategy=strategy)
+            study = run(out, dataset, progress, limits=limits, strategy=strategy, slots=slots)
         ended = True
     finally:
         if not ended:

@@ -12,13 +12,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 if TYPE_CHECKING:
     from gnas_search.forecast import Forecast
+    from gnas_search.selection import EpochResult
     from gnas_search.specs import BranchSpec, ModelSpec
     from gnas_search.study import Baseline, BlendRecord, Limits, Trial
-    from gnas_search.train import EpochResult
 
 
-class _Line:
-    """One live line with an epoch bar; where stderr is no terminal it stays silent and only messages are printed."""
+_BLEND = -1
+"""Number of the blend's bar: of no trial."""
+
+
+class _Lines:
+    """Live lines with an epoch bar each; where stderr is no terminal they stay silent and only messages are printed."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
@@ -32,7 +36,7 @@ class _Line:
             refresh_per_second=4,
             disable=not console.is_terminal,
         )
-        self._task: TaskID | None = None
+        self._tasks: dict[int, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -43,28 +47,25 @@ class _Line:
     ) -> None:
         self._progress.stop()
 
-    def begin_bar(self, description: str, epochs: int) -> None:
-        """Put a new bar in the place of the last."""
-        self.end_bar()
-        self._task = self._progress.add_task(description, total=epochs, state="")
+    def begin_bar(self, number: int, description: str, epochs: int) -> None:
+        """Put up a bar, under the number of its trial."""
+        self._tasks[number] = self._progress.add_task(description, total=epochs, state="")
 
-    def move_bar(self, epoch: int, state: str) -> None:
+    def move_bar(self, number: int, epoch: int, state: str) -> None:
         """Say which epoch has ended, and how."""
-        if self._task is not None:
-            self._progress.update(self._task, completed=epoch, state=state)
+        self._progress.update(self._tasks[number], completed=epoch, state=state)
 
-    def end_bar(self) -> None:
-        """Take the bar away."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-            self._task = None
+    def end_bar(self, number: int) -> None:
+        """Take a bar away, where there is one."""
+        if number in self._tasks:
+            self._progress.remove_task(self._tasks.pop(number))
 
     def say(self, message: str) -> None:
         """Print one line that stays."""
         self._progress.console.print(message)
 
 
-class SearchProgress(_Line):
+class SearchProgress(_Lines):
     """Follows a search: trial, epoch, best so far, time left.
 
     Parameters
@@ -103,17 +104,18 @@ class SearchProgress(_Line):
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         """Show a bar for the trial."""
         self._finished, self._deadline = finished, deadline
-        self.begin_bar(f"trial {number}: {spec.summary()}", getattr(spec, "epochs", 1))
+        self.begin_bar(number, f"trial {number}: {spec.summary()}", getattr(spec, "epochs", 1))
 
-    def epoch_ended(self, epoch: EpochResult) -> None:
-        """Move the bar."""
+    def epoch_ended(self, number: int, epoch: EpochResult) -> None:
+        """Move the trial's bar."""
         left = self._time_left()
         best = f", best {self._best:.4f}" if self._best > -math.inf else ""
-        self.move_bar(epoch.epoch, f"epoch {epoch.epoch}, ndcg@20 {epoch.ndcg:.4f}{best}{', ' if left else ''}{left}")
+        state = f"epoch {epoch.epoch}, ndcg@20 {epoch.ndcg:.4f}{best}{', ' if left else ''}{left}"
+        self.move_bar(number, epoch.epoch, state)
 
     def trial_ended(self, trial: Trial) -> None:
         """Say how the trial went."""
-        self.end_bar()
+        self.end_bar(trial.number)
         if trial.duplicate_of is not None:
             self.say(f"trial {trial.number} repeats trial {trial.duplicate_of}: not trained again")
             return
@@ -127,8 +129,8 @@ class SearchProgress(_Line):
         self._seconds.append(measured.seconds)
         epoch = f" at epoch {measured.best_epoch}" if measured.epochs else ""
         found = f"ndcg@20 {measured.ndcg.value:.4f}{epoch}, {measured.seconds:.1f} s"
-        if trial.state == "cut":
-            found += f", cut after {len(measured.history)} of {measured.epochs} epochs"
+        if trial.state in {"cut", "stopped"}:
+            found += f", {trial.state} after {len(measured.history)} of {measured.epochs} epochs"
         line = f"trial {trial.number}: {found} | {what} | best {self._best:.4f}"
         self._finished += 1
         left = self._time_left()
@@ -137,16 +139,16 @@ class SearchProgress(_Line):
     def blending(self, expected_s: float) -> None:
         """Say that the blend is being made, and how long that takes."""
         self.say(f"blending: about {max(1.0, expected_s):.0f} s")
-        self.begin_bar("blending the best models", 1)
+        self.begin_bar(_BLEND, "blending the best models", 1)
 
     def blend_failed(self, reason: str) -> None:
         """Say why there is no blend."""
-        self.end_bar()
+        self.end_bar(_BLEND)
         self.say(f"blend: failed: {reason}")
 
     def blended(self, found: tuple[BlendRecord, ...]) -> None:
         """Say what came of it."""
-        self.end_bar()
+        self.end_bar(_BLEND)
         if not found:
             self.say("blend: none is better than its best part")
         for record in found:
@@ -169,7 +171,7 @@ class SearchProgress(_Line):
         return f"about {left_s:.0f} s left" if left_s < 100 else f"about {left_s / 60:.0f} min left"
 
 
-class TrainingProgress(_Line):
+class TrainingProgress(_Lines):
     """Follows the training of one model.
 
     Parameters
@@ -193,12 +195,12 @@ class TrainingProgress(_Line):
         parts = [share.spec for share in self._model.shares] if isinstance(self._model, BlendSpec) else [self._model]
         epochs = sum(part.epochs for part in parts if isinstance(part, ArchitectureSpec))
         if epochs:
-            self.begin_bar("epochs", epochs)
+            self.begin_bar(0, "epochs", epochs)
         return self
 
     def epoch_ended(self, epoch: EpochResult) -> None:
         """Move the bar; on no terminal, print a line."""
         found = f"loss {epoch.loss:.4f}, validation ndcg@20 {epoch.ndcg:.4f}"
-        self.move_bar(epoch.epoch, found)
+        self.move_bar(0, epoch.epoch, found)
         if self._progress.disable:
             self.say(f"epoch {epoch.epoch}: {found}, {epoch.seconds:.1f} s")

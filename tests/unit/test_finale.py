@@ -105,7 +105,7 @@ class TestBlend:
         assert rows[0]["remark"].removeprefix("verdict, ") == f"{whole.scan_us:.0f} us per scan"
         assert rows[1]["remark"] == f"{short.loss:+.1%} ndcg, {short.scan_us:.0f} us per scan"
         assert [row["kind"] for row in leaderboard(study)["rows"]][3:5] == ["blend", "blend"]
-        weak = go(tmp_path / "study", trials=4, slot=ToySlot(level=0.5))
+        weak = go(tmp_path / "study", trials=4, slots=ToySlot(level=0.5))
         assert weak.verdict.kind == "blend"
         assert weak.pick("verdict") == weak.blends[0].spec
         best = max(weak.blends, key=lambda record: record.measured.ndcg.value)
@@ -128,7 +128,7 @@ class TestBlend:
         )
         slot = ToySlot()
         slot.users = 40
-        found = go(tmp_path / "divided", trials=4, slot=slot)
+        found = go(tmp_path / "divided", trials=4, slots=slot)
         everybody = validation_of(make_dataset(), max_users=None).users
         assert len(asked[1].users) == len(everybody) - 40
         assert set(asked[1].users) < set(everybody)
@@ -165,7 +165,7 @@ class TestResumption:
     def test_nothing_new_is_nothing_to_blend(self, tmp_path: Path) -> None:
         before = go(tmp_path / "study", trials=4).blends
         watcher, slot = Ledger(), ToySlot()
-        again = go(tmp_path / "study", trials=4, watcher=watcher, slot=slot)
+        again = go(tmp_path / "study", trials=4, watcher=watcher, slots=slot)
         assert (watcher.blends, slot.jobs, slot.fitted) == ([], [], [])
         assert again.blends == before
 
@@ -216,7 +216,7 @@ class TestFailure:
     def test_a_blend_that_fails_leaves_the_study_its_models_and_is_tried_again(self, tmp_path: Path) -> None:
         folder, watcher = tmp_path / "study", Ledger()
         slot = ToySlot(refuses=np.linalg.LinAlgError("singular"))
-        failed = go(folder, trials=4, watcher=watcher, slot=slot)
+        failed = go(folder, trials=4, watcher=watcher, slots=slot)
         assert watcher.failures == ["LinAlgError: singular"]
         assert (failed.blends, failed.blend_failure) == ((), "LinAlgError: singular")
         assert failed.verdict.kind == "gnn"
@@ -235,7 +235,7 @@ class TestFailure:
             | {"genes": {**SMALL["genes"], "embedding_dim": [16, 64]}}
         )
         before = go(tmp_path / "study", trials=1, space=space).blends
-        again = go(tmp_path / "study", trials=2, slot=ToySlot(refuses=MemoryError("no more")))
+        again = go(tmp_path / "study", trials=2, slots=ToySlot(refuses=MemoryError("no more")))
         assert again.blends == before
         assert leaderboard(again)["notes"] == ["no new blend: MemoryError: no more"]
         assert again.pick("blend") == before[0].spec
@@ -270,7 +270,7 @@ def test_a_blend_names_the_parts_that_have_names(study: Study) -> None:
 class TestKeptModel:
     def test_the_best_network_is_kept_and_not_trained_again(self, tmp_path: Path) -> None:
         slot = ToySlot()
-        study = go(tmp_path / "study", trials=8, slot=slot)
+        study = go(tmp_path / "study", trials=8, slots=slot)
         best = study.best_of("gnn")
         assert best is not None
         assert kept_files(study.folder) == [best.key]
@@ -298,7 +298,7 @@ class TestKeptModel:
         journal = folder / "journal.log"
         journal.write_bytes(b"".join(line for line in journal.read_bytes().splitlines(True) if b'"blend' not in line))
         slot = ToySlot()
-        again = go(folder, trials=1, slot=slot)
+        again = go(folder, trials=1, slots=slot)
         assert key in slot.fitted
         assert [record.spec for record in again.blends] == before
 

@@ -47,7 +47,7 @@ class TestRun:
     def test_trials_counts_earlier_runs_and_baselines_are_kept(self, tmp_path: Path) -> None:
         go(tmp_path / "study", trials=3)
         watcher, slot = Ledger(), ToySlot()
-        study = go(tmp_path / "study", trials=5, watcher=watcher, slot=slot)
+        study = go(tmp_path / "study", trials=5, watcher=watcher, slots=slot)
         assert watcher.baselines == []
         assert len(slot.jobs) == 2
         assert len(keys(study)) == 5
@@ -68,7 +68,7 @@ class TestRun:
         def fail() -> None:
             raise RuntimeError("out of memory")
 
-        study = go(tmp_path / "study", trials=4, slot=ToySlot({1: fail}))
+        study = go(tmp_path / "study", trials=4, slots=ToySlot({1: fail}))
         assert [trial.state for trial in study.trials] == ["complete", "failed", "complete", "complete"]
         assert study.trials[1].reason == "RuntimeError: out of memory"
         assert leaderboard(study)["failed"] == [{"trial": 1, "reason": "RuntimeError: out of memory"}]
@@ -88,7 +88,7 @@ class TestRun:
 
     def test_duplicates_are_told_at_once_and_a_finite_space_runs_out(self, tmp_path: Path) -> None:
         slot = ToySlot()
-        study = go(tmp_path / "study", trials=None, slot=slot, space=small_space(), strategy="random")
+        study = go(tmp_path / "study", trials=None, slots=slot, space=small_space(), strategy="random")
         assert len(slot.jobs) == len({job.spec for job in slot.jobs}) == small_space().size() == 12
         duplicates = [trial for trial in study.trials if trial.state == "duplicate"]
         assert duplicates
@@ -101,7 +101,7 @@ class TestRun:
         folder, dataset = tmp_path / "study", make_dataset()
         begin(folder, dataset, space=small_space(), strategy=None, seed=None)
         watcher = Ledger()
-        study = run(folder, dataset, watcher, limits=Limits.of(None, 60.0), slot=ToySlot())
+        study = run(folder, dataset, watcher, limits=Limits.of(None, 60.0), slots=ToySlot())
         assert watcher.trials == [(0, "interrupted")]
         assert keys(study) == []
         again = go(folder, trials=1)
@@ -111,7 +111,7 @@ class TestRun:
     def test_no_time_left_measures_the_baselines_alone(self, tmp_path: Path) -> None:
         folder, dataset = tmp_path / "study", make_dataset()
         begin(folder, dataset, space=SearchSpace.load("quick"), strategy=None, seed=None)
-        study = run(folder, dataset, Ledger(), limits=Limits(None, time.monotonic()), slot=ToySlot())
+        study = run(folder, dataset, Ledger(), limits=Limits(None, time.monotonic()), slots=ToySlot())
         assert study.trials == ()
         assert study.verdict.kind == "baseline"
 
@@ -206,7 +206,7 @@ class TestPick:
 
     def test_weak_trials_lose_to_the_best_baseline(self, tmp_path: Path) -> None:
         """A network that ranks nobody's items in the study's eyes has no part in a blend either."""
-        study = go(tmp_path / "study", trials=4, slot=ToySlot(level=0.0))
+        study = go(tmp_path / "study", trials=4, slots=ToySlot(level=0.0))
         simple = study.baselines[0]
         assert study.verdict.kind == "baseline"
         assert study.pick("verdict") == simple.spec

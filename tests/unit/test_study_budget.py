@@ -12,6 +12,7 @@ import torch
 from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
 from gnas_search.evaluate import Interval
+from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
@@ -20,7 +21,6 @@ from gnas_search.study.draws import Draws
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.reserve import Reserve
-from gnas_search.train import EpochResult
 
 
 class SlowSlot(ToySlot):
@@ -40,7 +40,7 @@ class SlowSlot(ToySlot):
 def search(folder: Path, *epochs: int, trials: int, watcher: Ledger | None = None) -> Study:
     if not folder.exists():
         begin(folder, make_dataset(), space=small_space(), strategy=None, seed=None)
-    return run(folder, make_dataset(), watcher or Ledger(), limits=Limits.of(trials, 600.0), slot=SlowSlot(*epochs))
+    return run(folder, make_dataset(), watcher or Ledger(), limits=Limits.of(trials, 600.0), slots=SlowSlot(*epochs))
 
 
 def test_a_trial_gets_a_third_of_the_budget_at_most(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_trial_gets_a_third_of_the_budget_at_most(tmp_path: Path) -> None:
     assert Limits.of(5, None).trial_s is None
     slot = ToySlot()
     begin(tmp_path / "study", make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
-    run(tmp_path / "study", make_dataset(), Ledger(), limits=Limits.of(None, 60.0), slot=slot)
+    run(tmp_path / "study", make_dataset(), Ledger(), limits=Limits.of(None, 60.0), slots=slot)
     assert slot.jobs[0].limit_s == 20.0
     deadline = slot.jobs[0].deadline
     assert deadline is not None
@@ -98,7 +98,7 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
 
     begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)
     given = Limits.of(2, 60.0)
-    study = run(folder, make_dataset(), watcher, limits=given, slot=Wide())
+    study = run(folder, make_dataset(), watcher, limits=given, slots=Wide())
     assert [trial.kind for trial in study.trials] == ["filter", "two-hop"]
     first, second = watcher.deadlines
     assert given.deadline is not None
@@ -116,7 +116,7 @@ def test_time_that_earlier_runs_spent_counts_in_whose_turn_it_is(tmp_path: Path,
     """After a filter the two-hop model is next; after both the network, which has had least of its share even then."""
     go(tmp_path / "study", trials=earlier)
     watcher = Ledger()
-    run(tmp_path / "study", make_dataset(), watcher, limits=Limits.of(earlier + 1, 600.0), slot=ToySlot())
+    run(tmp_path / "study", make_dataset(), watcher, limits=Limits.of(earlier + 1, 600.0), slots=ToySlot())
     assert watcher.started == ["two-hop" if earlier == 1 else "gnn"]
 
 
@@ -146,9 +146,9 @@ class TestNotes:
             raise RuntimeError("no memory")
 
         folder = tmp_path / "study"
-        study = go(folder, trials=1, space=small_space(), slot=ToySlot({0: fail}))
+        study = go(folder, trials=1, space=small_space(), slots=ToySlot({0: fail}))
         assert notes(study) == ["no network was measured: its only trial failed"]
-        study = go(folder, trials=2, slot=ToySlot({0: fail}))
+        study = go(folder, trials=2, slots=ToySlot({0: fail}))
         assert notes(study) == ["no network was measured: all 2 trials failed"]
         assert notes(go(folder, trials=3)) == []
 

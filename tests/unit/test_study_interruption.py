@@ -38,7 +38,7 @@ class TestInterruption:
         whole = go(tmp_path / "whole", trials=8, space=SearchSpace.load(space))
         assert {trial.kind for trial in whole.trials} == {"filter", "two-hop", "gnn"}
         with pytest.raises(KeyboardInterrupt):
-            go(tmp_path / "study", trials=8, space=SearchSpace.load(space), slot=ToySlot({at: interrupt}))
+            go(tmp_path / "study", trials=8, space=SearchSpace.load(space), slots=ToySlot({at: interrupt}))
         stopped = Study.load(tmp_path / "study")
         assert [trial.state for trial in stopped.trials] == ["complete"] * at + ["interrupted"]
         assert status(stopped)["trials"]["interrupted"] == 1
@@ -51,7 +51,7 @@ class TestInterruption:
         for trials in range(1, 6):
             for _ in range(2):
                 with pytest.raises(KeyboardInterrupt):
-                    go(folder, trials=trials, slot=ToySlot({0: interrupt}))
+                    go(folder, trials=trials, slots=ToySlot({0: interrupt}))
             go(folder, trials=trials)
         assert keys(Study.load(folder)) == keys(whole)
 
@@ -79,7 +79,7 @@ class TestInterruption:
             with monkeypatch.context() as patched:
                 patched.setattr(JournalFileBackend, "append_logs", stop)
                 with suppress(KeyboardInterrupt):
-                    go(part, trials=2, slot=ToySlot({1: interrupt}))
+                    go(part, trials=2, slots=ToySlot({1: interrupt}))
             assert keys(go(part, trials=3)) == keys(whole), number
 
     def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ class TestInterruption:
             "import os, sys; sys.path.insert(0, sys.argv[1])\n"
             "from pathlib import Path\n"
             "from toy_study import ToySlot, go\n"
-            "go(Path(sys.argv[2]), trials=6, slot=ToySlot({3: lambda: os._exit(9)}))\n"
+            "go(Path(sys.argv[2]), trials=6, slots=ToySlot({3: lambda: os._exit(9)}))\n"
         )
         folder = tmp_path / "study"
         helpers = str(Path(toy_study.__file__).parent)
@@ -106,7 +106,7 @@ class TestInterruption:
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=1)
         slot = ToySlot()
-        assert len(keys(go(tmp_path / "study", trials=1, slot=slot))) == 1
+        assert len(keys(go(tmp_path / "study", trials=1, slots=slot))) == 1
         assert slot.jobs == []
 
     @pytest.mark.parametrize("torn", [b'{"op_code":5,"work', b'{"op_code":5,"work\n'])

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 from toy_study import ToySlot, go, small_space
 
+from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.study.verdict import MARGIN, RICHNESS, Contender, decide
-from gnas_search.train import EpochResult
 from gnas_serve.errors import NoViableTrialError
 
 BASE = 0.1 + 0.4 * np.random.default_rng(0).random(2000)
@@ -116,7 +116,7 @@ def test_a_study_says_that_time_stopped_a_network(tmp_path: Path, done: int, sai
             history = tuple(EpochResult(epoch, 0.5, 0.1, 0.01) for epoch in range(1, done + 1))
             return replace(super().result(), best_epoch=done, history=history, stopped="deadline")
 
-    study = go(tmp_path / "study", trials=1, slot=Slow(level=1.2), space=small_space())
+    study = go(tmp_path / "study", trials=1, slots=Slow(level=1.2), space=small_space())
     assert f"({said}: a longer budget may do better)" in study.verdict.reason
 
 

@@ -16,7 +16,9 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
-from gnas_search.train import EpochResult, Trainer, fit_selected, train_checkpoint
+from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.train import train_checkpoint
+from gnas_search.trainer import Trainer
 from gnas_serve.errors import NoViableTrialError
 
 

@@ -21,8 +21,9 @@ from gnas_search.closed_form import (
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.fit import Fit
+from gnas_search.selection import EpochResult, fit_selected
 from gnas_search.specs import BlendSpec, Share, read_spec
-from gnas_search.train import EpochResult, fit_selected, train_checkpoint
+from gnas_search.train import train_checkpoint
 
 BLEND = BlendSpec(
     (

@@ -37,7 +37,9 @@ class TestTime:
         drawn = []
         for number in range(count):
             drawn.append(turns.next(number, tuple(seconds)))
+            turns.begin(number, drawn[-1])
             now += seconds[drawn[-1]]
+            turns.end(number)
         return drawn
 
     def test_every_family_begins_and_a_long_turn_is_made_up_for(self) -> None:
@@ -59,16 +61,24 @@ class TestTime:
         assert set(self.play(seconds, 10, {"gnn": 100.0})) == {"filter", "two-hop"}
         assert self.play(seconds, 10, {"filter": 50.0, "two-hop": 50.0}) == ["gnn"] * 10
 
-    def test_a_second_try_has_its_time_charged(self) -> None:
+    def test_what_is_under_way_counts_from_its_beginning(self) -> None:
         now = 0.0
         turns = Turns(ALL, {}, clock=lambda: now)
-        turns.begin("gnn")
-        now = 10.0
-        assert turns.next(0, ALL) == "filter"
-        now = 11.0
-        assert turns.next(1, ("filter", "gnn")) == "filter"
-        now = 12.0
+        turns.begin(0, "gnn")
+        turns.begin(1, "filter")
+        now = 1.0
         assert turns.next(2, ALL) == "two-hop"
+        turns.begin(2, "two-hop")
+        now = 2.0
+        assert turns.next(3, ALL) == "two-hop"  # 1 s of its quarter; the filter had 2 s of its, the network of its half
+        turns.end(1)
+        now = 4.0
+        assert turns.next(3, ALL) == "filter"  # still 2 s
+        turns.end(2)
+        turns.end(0)
+        now = 100.0
+        assert turns.next(3, ALL) == "filter"
+        assert turns.next(3, ("two-hop", "gnn")) == "gnn"
 
     def test_an_exhausted_family_leaves_its_time_to_the_others(self) -> None:
         turns = Turns(ALL, {"gnn": 5.0, "filter": 9.0})

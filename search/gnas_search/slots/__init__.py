@@ -1,6 +1,7 @@
-"""Slots: where a trial is trained. A slot knows nothing of studies or their storage."""
+"""Slots: where trials are trained. A slot knows nothing of studies or their storage."""
 
 from gnas_search.slots.inline import InlineSlot
-from gnas_search.slots.slot import Job, Outcome, Slot
+from gnas_search.slots.process import ProcessSlots
+from gnas_search.slots.slot import Event, Failure, Job, Outcome, Slots
 
-__all__ = ["InlineSlot", "Job", "Outcome", "Slot"]
+__all__ = ["Event", "Failure", "InlineSlot", "Job", "Outcome", "ProcessSlots", "Slots"]

@@ -1,17 +1,14 @@
-"""Slot: the place where one trial at a time is trained."""
+"""Slots: the places where trials are trained, each one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from gnas_search.evaluate import UserMetrics
 from gnas_search.fit import Fit
+from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
-from gnas_search.train import EpochResult
-
-OnEpoch = Callable[[EpochResult], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Outcome:
     history
         Every epoch.
     stopped
-        ``"epochs"``, ``"patience"`` or ``"deadline"``; empty for closed forms.
+        ``"epochs"``, ``"patience"``, ``"deadline"`` or ``"rung"``; empty for closed forms.
     num_parameters
         Numbers that training adjusts.
     seconds
@@ -57,7 +54,7 @@ class Outcome:
     peak_bytes
         The most memory that the process, or its CUDA device, has held until its end: trials before it count.
     fit
-        The model itself, for a blend.
+        Of a network: the model itself, for a blend. A closed form is fitted again in less time than it takes to keep.
     """
 
     users: UserMetrics
@@ -67,7 +64,7 @@ class Outcome:
     num_parameters: int
     seconds: float
     peak_bytes: int
-    fit: Fit
+    fit: Fit | None
 
     @property
     def is_empty(self) -> bool:
@@ -75,28 +72,43 @@ class Outcome:
         return self.stopped == "deadline" and self.best_epoch == 0
 
 
-class Slot(Protocol):
-    """Trains one job after another; the driver alone asks, reports, and writes the study."""
+@dataclass(frozen=True)
+class Failure:
+    """Why a job came to nothing."""
 
-    def start(self, job: Job) -> None:
-        """Take a job; the one before it is forgotten."""
+    reason: str
 
-    def advance(self, on_epoch: OnEpoch) -> bool:
-        """Train up to the slot's next rung.
+
+Event = EpochResult | Outcome | Failure
+"""What a slot has to say: an epoch is done, and it waits to be told whether to go on; or its job has ended."""
+
+
+class Slots(Protocol):
+    """One or more places to train in; the driver alone asks, decides, and writes the study."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs can be under way."""
+
+    def start(self, place: int, job: Job) -> None:
+        """Take a job.
 
         Parameters
         ----------
-        on_epoch
-            Called after every validation, in the driver's process.
-
-        Returns
-        -------
-        bool
-            Whether there is more to train; once False, :meth:`result` is there.
+        place
+            0 to ``count - 1``; one whose last job has ended.
+        job
+            What to train there.
         """
 
-    def result(self) -> Outcome:
-        """Give the outcome of a job that has ended."""
+    def wait(self) -> tuple[int, Event]:
+        """Wait until one of the places has something to say: its number, and what."""
+
+    def reply(self, place: int, *, go_on: bool) -> None:
+        """Tell a place that has said how an epoch went whether to train another."""
 
     def fit(self, job: Job) -> Fit:
         """Make the fit of a job that was measured before, again."""
+
+    def close(self) -> None:
+        """End what is under way, and let go of what the slots hold."""

@@ -15,8 +15,6 @@ from gnas_search.study.turns import Turns
 class Draws:
     """Draws points for a study, the families taking turns; the only one that adds trials to its journal.
 
-    A turn lasts until the next point is drawn.
-
     Parameters
     ----------
     journal
@@ -68,10 +66,10 @@ class Draws:
                 known[self._keys[trial.number]] = trial
         return known
 
-    def is_exhausted(self, family: str, known: dict[str, FrozenTrial]) -> bool:
-        """Tell whether every point of a family was tried."""
+    def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
+        """Tell whether every point of a family was tried, or is by one of so many running trials."""
         space = self._space.families[family]
-        tried = sum(family_of(trial) == family for trial in known.values())
+        tried = running + sum(family_of(trial) == family for trial in known.values())
         return bool(space.is_finite) and tried >= space.size()
 
     def draw(self, families: list[str]) -> tuple[optuna.trial.Trial, str]:
@@ -94,7 +92,6 @@ class Draws:
         waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if waiting:
             family = family_of(waiting[0])
-            self._turns.begin(family)
         else:
             drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
             family = self._turns.next(sum(drawn.values()), families)
@@ -105,4 +102,9 @@ class Draws:
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, self._name)
+        self._turns.begin(trial.number, family)
         return trial, family
+
+    def ended(self, number: int) -> None:
+        """Hear that a trial has ended: its family's turn is over."""
+        self._turns.end(number)

@@ -85,7 +85,7 @@ def blend_best(shop: Workshop, expected_s: float) -> None:
 def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:
     """Give the fit of a measured model: kept, or made again."""
     kept = shop.kept.find(spec.key())
-    return kept if kept is not None else shop.slot.fit(Job(spec, shop.seed, None))
+    return kept if kept is not None else shop.slots.fit(Job(spec, shop.seed, None))
 
 
 def blend_models(

@@ -42,6 +42,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
         remarks = []
         if measured.stopped == "deadline":
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
+        elif measured.stopped == "rung":
+            remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
         model = trial.spec.summary() if trial.spec is not None else ""
         rows.append(_row(trial.key, trial.kind, trial.number, model, measured, remarks, shipped))
     return {

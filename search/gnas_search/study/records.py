@@ -20,7 +20,8 @@ DUPLICATE_OF = "duplicate_of"
 REASON = "reason"
 RETRY_OF = "retry_of"
 
-STATES = ("complete", "cut", "duplicate", "failed", "interrupted", "running", "waiting")
+STATES = ("complete", "cut", "duplicate", "failed", "interrupted", "running", "stopped", "waiting")
+MEASURED_STATES = ("complete", "cut", "stopped")
 
 LEAST_SHARE = 0.25
 """Of its epochs: a trial that time stopped earlier is ``cut``, and strategies do not learn from it."""
@@ -43,7 +44,7 @@ class Measurement:
     epochs
         How many training may last; 0 for closed forms.
     stopped
-        Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``; empty for closed forms.
+        Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``, ``"rung"``; empty for closed forms.
     history
         One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``, ``train_s`` (of these, training alone).
     peak_bytes
@@ -162,7 +163,7 @@ class Trial:
     spec, key
         The model and its name; None and empty where the trial ended before its point was known.
     measured
-        Of a complete or cut trial.
+        Of a complete, stopped or cut trial.
     strategy
         Which one drew it.
     duplicate_of
@@ -237,7 +238,7 @@ def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str
     if DUPLICATE_OF in frozen.user_attrs:
         return "duplicate"
     if frozen.state == TrialState.COMPLETE:
-        return "complete"
+        return "stopped" if frozen.user_attrs.get(MEASURED, {}).get("stopped") == "rung" else "complete"
     return "cut" if MEASURED in frozen.user_attrs else "failed"
 
 

@@ -15,7 +15,14 @@ from gnas_search.strategies.strategy import interrupted_numbers
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.metrics import metrics_path
-from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial, branch_spec, read_trial
+from gnas_search.study.records import (
+    Baseline,
+    BlendRecord,
+    Measurement,
+    Trial,
+    branch_spec,
+    read_trial,
+)
 from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
 from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
@@ -131,8 +138,10 @@ class Study:
 
     @cached_property
     def ranking(self) -> tuple[tuple[Trial, Measurement], ...]:
-        """The complete and the cut trials with what was measured, best first; duplicates left out."""
-        measured = [(t, t.measured) for t in self.trials if t.state in {"complete", "cut"} and t.measured is not None]
+        """The complete, stopped and cut trials with what was measured, best first; duplicates left out."""
+        measured = [
+            (t, t.measured) for t in self.trials if t.state in {"complete", "cut", "stopped"} and t.measured is not None
+        ]
         return tuple(sorted(measured, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
 
     def per_user(self, name: str) -> UserMetrics:

@@ -40,10 +40,10 @@ class Turns:
         self._families = tuple(families)
         self._spent_s = None if spent_s is None else {family: spent_s.get(family, 0.0) for family in families}
         self._clock = clock
-        self._running: tuple[str, float] | None = None
+        self._running: dict[int, tuple[str, float]] = {}
 
     def next(self, drawn: int, families: Collection[str]) -> str:
-        """Say whose turn it is, which lasts until the next is asked for.
+        """Say whose turn it is.
 
         Parameters
         ----------
@@ -56,19 +56,17 @@ class Turns:
             turns = [family for family in ROUND if family in self._families]
             later = (turns[(drawn + step) % len(turns)] for step in range(len(turns)))
             return next(family for family in later if family in families)
-        self._charge()
-        spent = self._spent_s
-        least = min(families, key=lambda family: (spent[family] / TIME_SHARES[family], FAMILIES.index(family)))
-        self.begin(least)
-        return least
+        spent, now = dict(self._spent_s), self._clock()
+        for family, since in self._running.values():
+            spent[family] += now - since
+        return min(families, key=lambda family: (spent[family] / TIME_SHARES[family], FAMILIES.index(family)))
 
-    def begin(self, family: str) -> None:
-        """Charge a family with the time from now on."""
-        self._charge()
-        self._running = family, self._clock()
+    def begin(self, number: int, family: str) -> None:
+        """Charge a family with the time from now on, until the trial of this number ends."""
+        self._running[number] = family, self._clock()
 
-    def _charge(self) -> None:
-        if self._running is not None and self._spent_s is not None:
-            family, since = self._running
+    def end(self, number: int) -> None:
+        """Stop charging for a trial."""
+        family, since = self._running.pop(number)
+        if self._spent_s is not None:
             self._spent_s[family] += self._clock() - since
-        self._running = None

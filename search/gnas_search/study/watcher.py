@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from gnas_search.forecast import Forecast
+from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
 from gnas_search.study.records import Baseline, BlendRecord, Trial
-from gnas_search.train import EpochResult
 
 
 class Watcher(Protocol):
@@ -36,11 +36,11 @@ class Watcher(Protocol):
             is limited.
         """
 
-    def epoch_ended(self, epoch: EpochResult) -> None:
-        """Hear that the running trial was validated."""
+    def epoch_ended(self, number: int, epoch: EpochResult) -> None:
+        """Hear that a running trial was validated."""
 
     def trial_ended(self, trial: Trial) -> None:
-        """Hear that a trial is complete, failed, a duplicate, or stopped by the budget: cut or interrupted."""
+        """Hear that a trial is complete, stopped at a rung, failed, a duplicate, or at the budget's end cut or lost."""
 
     def blending(self, expected_s: float) -> None:
         """Hear that the best models are being blended, which takes about so many seconds."""

@@ -9,7 +9,7 @@ import optuna
 
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
-from gnas_search.slots import Slot
+from gnas_search.slots import Slots
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.kept import KeptModel
@@ -31,7 +31,7 @@ class Workshop:
         What models are fitted to and compared by.
     fresh
         Users who have no part in these comparisons, where there are enough.
-    slot
+    slots
         Where they are trained.
     watcher
         Is told how it goes.
@@ -47,7 +47,7 @@ class Workshop:
     graph: InteractionGraph
     validation: Validation
     fresh: Validation | None
-    slot: Slot
+    slots: Slots
     watcher: Watcher
     hold: SignalHold
     kept: KeptModel

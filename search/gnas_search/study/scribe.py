@@ -1,0 +1,117 @@
+"""Scribe: writes down what came of a study's trials."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from gnas_search.slots import Outcome
+from gnas_search.space import SearchSpace
+from gnas_search.specs import GNN, BranchSpec, kind_of
+from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
+from gnas_search.study import records
+from gnas_search.study.metrics import save_metrics
+from gnas_search.study.records import Measurement, Trial
+from gnas_search.study.workshop import Workshop
+from gnas_serve.errors import IntegrityError
+
+
+class Scribe:
+    """Ends trials in the journal: each once, whatever interrupts it.
+
+    Parameters
+    ----------
+    shop
+        Of the run.
+    space
+        Restricted to its data.
+    """
+
+    def __init__(self, shop: Workshop, space: SearchSpace) -> None:
+        self._shop = shop
+        self._journal = shop.journal
+        self._space = space
+
+    def recover(self) -> None:
+        """Queue what a killed run left unfinished."""
+        for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if records.MEASURED in trial.user_attrs:  # stopped after its result was written, before it was told
+                self._tell_measured(trial.number, Measurement.from_json(trial.user_attrs[records.MEASURED]))
+            else:
+                self.interrupted(trial.number)
+
+    def duplicate(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
+        """End a trial whose model another one measured, or is about to."""
+        trial.set_user_attr(records.DUPLICATE_OF, twin.number)
+        if twin.state == TrialState.COMPLETE:
+            self._journal.tell(trial, twin.value)
+        else:
+            self._journal.tell(trial, state=TrialState.FAIL)
+
+    def failed(self, trial: optuna.trial.Trial, reason: str) -> None:
+        """End a trial that came to nothing."""
+        trial.set_user_attr(records.REASON, reason)
+        self._journal.tell(trial, state=TrialState.FAIL)
+
+    def measured(self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome) -> Measurement:
+        """End a trial with what its slot found."""
+        measured = Measurement.of(
+            outcome.users,
+            seed=self._shop.seed,
+            seconds=outcome.seconds,
+            parameters=outcome.num_parameters,
+            best_epoch=outcome.best_epoch,
+            epochs=getattr(spec, "epochs", 0),
+            stopped=outcome.stopped,
+            history=tuple(asdict(epoch) for epoch in outcome.history),
+            peak_bytes=outcome.peak_bytes,
+        )
+        if kind_of(spec) == GNN and outcome.fit is not None:
+            best = self._shop.study().best_of(GNN)
+            if best is None or best.measured is None or measured.ndcg.value > best.measured.ndcg.value:
+                self._shop.kept.keep(spec.key(), outcome.fit)
+        save_metrics(self._shop.folder, spec.key(), outcome.users)
+        trial.set_user_attr(records.MEASURED, measured.to_json())
+        self._tell_measured(trial.number, measured)
+        return measured
+
+    def _tell_measured(self, number: int, measured: Measurement) -> None:
+        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
+            self._journal.tell(number, state=TrialState.FAIL)
+        else:
+            self._journal.tell(number, measured.ndcg.value)
+
+    def interrupted(self, number: int) -> None:
+        """Close a trial that did not come to its end, and queue its point again."""
+        trial = self.frozen(number)
+        self._journal.set_user_attr(INTERRUPTED, sorted({*interrupted_numbers(self._journal), number}))
+        # A trial killed while it was being drawn has only some genes; its draw is repeated by the same seed.
+        family = family_of(trial)
+        whole = family in self._space.families and set(trial.params) == set(self._space.families[family].genes)
+        queued = trial.params if whole else trial.system_attrs.get("fixed_params")
+        # Stopped right here by an earlier run, it is queued already.
+        again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
+        if queued is not None and number not in again:
+            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family})
+        self._journal.tell(number, state=TrialState.FAIL)
+
+    def read(self, number: int) -> Trial:
+        """Give a trial as it is written."""
+        return records.read_trial(
+            self.frozen(number), interrupted=number in interrupted_numbers(self._journal), writer_alive=True
+        )
+
+    def frozen(self, number: int) -> FrozenTrial:
+        """Give a trial as the journal has it now.
+
+        Raises
+        ------
+        IntegrityError
+            If it is not there.
+        """
+        for trial in self._journal.get_trials(deepcopy=False):
+            if trial.number == number:
+                return trial
+        raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")

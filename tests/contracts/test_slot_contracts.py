@@ -1,0 +1,259 @@
+"""Every kind of slot trains the same, says how each epoch went, and stops where it is told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec, PopularitySpec, Spectra, TwoHopSpec
+from gnas_search.data.dataset import InteractionGraph
+from gnas_search.evaluate import Validation
+from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.slots import Failure, InlineSlot, Job, Outcome, ProcessSlots, Slots
+from gnas_search.specs import BranchSpec
+
+SPEC = ArchitectureSpec(layers=("lightgcn",), embedding_dim=8, epochs=3, batch_size=16, num_negatives=8)
+LONG = replace(SPEC, epochs=100_000, patience=100_000)
+CLOSED = (FilterSpec(rank=6), TwoHopSpec(neighbours=5), PopularitySpec())
+
+
+def world() -> tuple[InteractionGraph, Validation]:
+    rng = np.random.default_rng(0)
+    dense = rng.random((40, 30)) < 0.3
+    held_out = dense & (rng.random(dense.shape) < 0.3)
+    train = sp.csr_matrix((dense & ~held_out).astype(np.float32))
+    valid = sp.csr_matrix(held_out.astype(np.float32))
+    return InteractionGraph(train, train), Validation(train, valid, max_users=None, seed=0)
+
+
+def train(slots: Slots, spec: BranchSpec, *, seed: int = 3, stop_after: int | None = None, **times: Any) -> Any:
+    """Run one job to its end; give its epochs and how it ended."""
+    slots.start(0, Job(spec, seed, times.pop("deadline", None), **times))
+    epochs: list[EpochResult] = []
+    while isinstance((heard := slots.wait())[1], EpochResult):
+        epochs.append(heard[1])
+        slots.reply(0, go_on=len(epochs) != stop_after)
+    assert heard[0] == 0
+    return epochs, heard[1]
+
+
+class SlotContract:
+    """What the driver of a study relies on."""
+
+    @pytest.fixture
+    def slots(self) -> Slots:
+        raise NotImplementedError
+
+    def test_gives_what_training_gives(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC)
+        expected = fit_selected(SPEC, *world(), seed=3)
+        np.testing.assert_array_equal(outcome.users.ndcg, expected.metrics.ndcg)
+        assert (outcome.best_epoch, outcome.num_parameters) == (expected.best_epoch, expected.num_parameters)
+        assert outcome.stopped == "epochs"
+        assert outcome.history == tuple(epochs)
+        assert [epoch.ndcg for epoch in epochs] == [epoch.ndcg for epoch in expected.history]
+        assert outcome.seconds > 0
+        assert outcome.peak_bytes > 1 << 20
+        np.testing.assert_array_equal(outcome.fit.user_vectors, expected.fit.user_vectors)
+        np.testing.assert_array_equal(slots.fit(Job(SPEC, 3, None)).item_vectors, expected.fit.item_vectors)
+        assert not outcome.is_empty
+
+    @pytest.mark.parametrize("spec", CLOSED, ids=lambda spec: spec.KIND)
+    def test_closed_forms_are_jobs_too(self, slots: Slots, spec: BranchSpec) -> None:
+        graph, validation = world()
+        epochs, outcome = train(slots, spec, deadline=time.monotonic())  # seconds at most: no deadline cuts them
+        again = slots.fit(Job(spec, 3, None)).score_rows(graph.positives)
+        np.testing.assert_array_equal(outcome.users.ndcg, validation.score_with(again).ndcg)
+        assert (epochs, outcome.best_epoch, outcome.history, outcome.stopped) == ([], 0, (), "")
+        assert (outcome.num_parameters, outcome.is_empty, outcome.fit) == (0, False, None)
+
+    def test_stops_after_the_epoch_at_which_it_is_told_to(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC, stop_after=2)
+        whole = fit_selected(SPEC, *world(), seed=3).history
+        assert (len(epochs), outcome.stopped) == (2, "rung")
+        assert [epoch.ndcg for epoch in outcome.history] == [epoch.ndcg for epoch in whole[:2]]
+        assert outcome.users.mean()[1] == max(epoch.ndcg for epoch in epochs)
+
+    def test_after_the_last_epoch_there_is_nothing_to_stop(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC, stop_after=3)
+        assert (len(epochs), outcome.stopped) == (3, "epochs")
+
+    def test_a_deadline_that_has_passed_leaves_nothing_known(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC, deadline=time.monotonic())
+        assert (epochs, outcome.best_epoch, outcome.stopped, outcome.is_empty) == ([], 0, "deadline", True)
+
+    def test_a_limit_leaves_the_first_epoch(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC, limit_s=0.0)
+        assert (len(epochs), outcome.stopped, outcome.is_empty) == (1, "deadline", False)
+
+    def test_a_job_that_fails_says_why_and_the_next_one_runs(self, slots: Slots) -> None:
+        _, failure = train(slots, replace(SPEC, learning_rate=1e30, scorer="dot"))
+        assert isinstance(failure, Failure)
+        assert failure.reason.startswith("NoViableTrialError: training diverged")
+        assert train(slots, SPEC)[1].stopped == "epochs"
+
+    def test_misuse_is_a_programmer_mistake(self, slots: Slots) -> None:
+        with pytest.raises(ValueError, match="no job"):
+            slots.wait()
+        with pytest.raises(ValueError, match="asked nothing"):
+            slots.reply(0, go_on=True)
+        with pytest.raises(ValueError, match="not free"):
+            slots.start(slots.count, Job(SPEC, 0, None))
+        slots.start(0, Job(SPEC, 0, None))
+        with pytest.raises(ValueError, match="not free"):
+            slots.start(0, Job(SPEC, 0, None))
+        while isinstance(slots.wait()[1], EpochResult):
+            slots.reply(0, go_on=False)
+
+
+class TestInlineSlot(SlotContract):
+    @pytest.fixture
+    def slots(self) -> InlineSlot:
+        return InlineSlot(*world())
+
+    def test_an_epoch_has_to_be_replied_to(self, slots: InlineSlot) -> None:
+        slots.start(0, Job(SPEC, 0, None))
+        slots.wait()
+        with pytest.raises(ValueError, match="not replied"):
+            slots.wait()
+
+    def test_interrupted_it_is_free_again(self, slots: InlineSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        slots.start(0, Job(SPEC, 0, None))
+        with monkeypatch.context() as patched:
+            patched.setattr(Validation, "score", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                slots.wait()
+        assert train(slots, SPEC)[1].stopped == "epochs"
+
+    def test_filters_share_their_decompositions(self, slots: InlineSlot, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[int] = []
+        decompose = Spectra._decompose
+
+        def counting(self: Spectra, user: float, item: float, edges: str, rank: int) -> Any:
+            made.append(rank)
+            return decompose(self, user, item, edges, rank)
+
+        monkeypatch.setattr(Spectra, "_decompose", counting)
+        for spec in (FilterSpec(rank=3), FilterSpec(rank=12), FilterSpec(response="heat", rank=6, strength=2.0)):
+            train(slots, spec, seed=0)
+        assert made == [512]
+        train(slots, FilterSpec(rank=3), seed=1)  # of another seed
+        assert made == [512, 512]
+
+
+@pytest.fixture(scope="module")
+def one() -> Iterator[ProcessSlots]:
+    """One process for all tests: it takes seconds to start."""
+    slots = ProcessSlots(*world(), 1)
+    yield slots
+    slots.close()
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[ProcessSlots]:
+    slots = ProcessSlots(*world(), 2)
+    yield slots
+    slots.close()
+
+
+class TestProcessSlots(SlotContract):
+    @pytest.fixture
+    def slots(self, one: ProcessSlots) -> ProcessSlots:
+        return one
+
+
+class TestSeveralProcesses:
+    def test_jobs_under_way_together_do_not_disturb_each_other(self, two: ProcessSlots) -> None:
+        jobs = [Job(SPEC, 3, None), Job(replace(SPEC, layers=("gcn",)), 3, None)]
+        for place, job in enumerate(jobs):
+            two.start(place, job)
+        ended: dict[int, Outcome] = {}
+        while len(ended) < 2:
+            place, event = two.wait()
+            if isinstance(event, EpochResult):
+                two.reply(place, go_on=True)
+            else:
+                assert isinstance(event, Outcome)
+                ended[place] = event
+        for place, job in enumerate(jobs):
+            expected = fit_selected(job.spec, *world(), seed=3).metrics.ndcg
+            np.testing.assert_allclose(ended[place].users.ndcg, expected, atol=1e-6)
+
+    def test_a_process_that_is_killed_costs_its_own_trial(self, two: ProcessSlots) -> None:
+        two.start(0, Job(LONG, 0, None))
+        two.start(1, Job(SPEC, 3, None))
+        said: dict[int, list[Any]] = {0: [], 1: []}
+        killed = False
+        while not (said[0] and isinstance(said[0][-1], Failure) and said[1] and isinstance(said[1][-1], Outcome)):
+            place, event = two.wait()
+            said[place].append(event)
+            if isinstance(event, EpochResult):
+                two.reply(place, go_on=True)
+                if place == 0 and not killed:
+                    os.kill(two.process_ids[0], signal.SIGKILL)
+                    killed = True
+        assert said[0][-1].reason == (
+            "the process of its slot was ended by SIGKILL, as the system does when memory runs out"
+        )
+        assert said[1][-1].stopped == "epochs"
+        assert train(two, SPEC)[1].stopped == "epochs"  # in a new process
+
+    def test_one_that_died_between_two_jobs_costs_none(self, two: ProcessSlots) -> None:
+        assert train(two, SPEC)[1].stopped == "epochs"
+        number = two.process_ids[0]
+        os.kill(number, signal.SIGKILL)
+        two._workers[0].process.join(10)
+        assert train(two, SPEC)[1].stopped == "epochs"
+        assert two.process_ids[0] != number
+
+    def test_processes_end_with_their_driver_however_it_dies(self) -> None:
+        script = (
+            "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+            "from test_slot_contracts import LONG, Job, ProcessSlots, world\n"
+            "slots = ProcessSlots(*world(), 1)\n"
+            "slots.start(0, Job(LONG, 0, None))\n"
+            "slots.wait()\n"
+            "print(slots.process_ids[0], flush=True)\n"
+            "os._exit(9)\n"
+        )
+        here = Path(__file__)
+        paths = os.pathsep.join([str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(here.parent)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+        assert done.returncode == 9
+        until = time.monotonic() + 10
+        while _lives(int(done.stdout)) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not _lives(int(done.stdout))
+
+
+def _lives(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_there_is_at_least_one_slot() -> None:
+    with pytest.raises(ValueError, match="0 slots"):
+        ProcessSlots(*world(), 0)

@@ -1,0 +1,70 @@
+"""A network goes on where enough of those that came as far were no better, and the best always does."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnas_search.study.rungs import ETA, LEAST, RUNGS, Rungs
+
+
+def heard(*best: float, epochs: int = 12) -> Rungs:
+    """Give rungs that trainings of a constant quality have passed."""
+    rungs = Rungs()
+    for ndcg in best:
+        rungs.hear(epochs, [ndcg] * epochs)
+    return rungs
+
+
+def test_the_first_few_are_not_stopped() -> None:
+    assert heard(0.9, 0.8).goes_on(12, [0.1] * 3)
+    assert not heard(0.9, 0.8, 0.7).goes_on(12, [0.1] * 3)
+
+
+def test_one_of_two_goes_on() -> None:
+    rungs = heard(0.1, 0.2, 0.3, 0.4, 0.5)  # the sixth has to be among three
+    assert rungs.goes_on(12, [0.35] * 3)
+    assert not rungs.goes_on(12, [0.25] * 3)
+
+
+def test_nothing_is_decided_between_rungs_or_at_the_end() -> None:
+    rungs = heard(0.5, 0.5, 0.5, 0.5)
+    stopped = [epoch for epoch in range(1, 13) if not rungs.goes_on(12, [0.1] * epoch)]
+    assert stopped == [3, 6]
+    assert rungs.goes_on(1, [0.1])
+
+
+def test_rungs_are_shares_of_a_training_however_long() -> None:
+    rungs = heard(0.5, 0.5, 0.5, epochs=40)
+    assert [epoch for epoch in range(1, 5) if not rungs.goes_on(4, [0.1] * epoch)] == [1, 2]
+
+
+def test_the_best_epoch_so_far_counts() -> None:
+    rungs = heard(0.5, 0.5, 0.5)
+    assert rungs.goes_on(12, [0.5, 0.2, 0.1])
+
+
+def test_a_training_that_ended_early_is_none_at_later_rungs() -> None:
+    rungs = Rungs()
+    for _ in range(3):
+        rungs.hear(12, [0.5] * 4)
+    assert not rungs.goes_on(12, [0.1] * 3)
+    assert rungs.goes_on(12, [0.1] * 6)
+
+
+@given(st.lists(st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8), min_size=1, max_size=30))
+def test_no_stopped_training_is_the_best_of_all(curves: list[list[float]]) -> None:
+    rungs = Rungs()
+    found: list[tuple[float, bool]] = []
+    for curve in curves:
+        done = next((n for n in range(1, 9) if not rungs.goes_on(8, curve[:n])), 8)
+        rungs.hear(8, curve[:done])
+        found.append((max(curve[:done]), done < 8))
+    best = max(value for value, _ in found)
+    assert any(value == best and not stopped for value, stopped in found)
+
+
+def test_the_first_rung_is_where_ranking_says_something() -> None:
+    assert all(0.25 <= share <= 0.5 for share in RUNGS)
+    assert ETA >= 2
+    assert LEAST >= ETA

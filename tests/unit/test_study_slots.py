@@ -1,0 +1,148 @@
+"""Several slots: trials run side by side, the journal has one writer, and what ends one trial ends no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_study import Ledger, ToySlot, go, interrupt, keys, small_space
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.selection import EpochResult
+from gnas_search.slots import Event, Failure, Job, Outcome
+from gnas_search.space import SearchSpace
+from gnas_search.specs import BranchSpec
+from gnas_search.study import Study, leaderboard, status
+
+
+class ToySlots(ToySlot):
+    """Several toy slots, each of which says something in turn."""
+
+    def __init__(self, count: int, **mischief: Any) -> None:
+        super().__init__(**mischief)
+        self.count = count
+        self.places: dict[int, ToySlot] = {}
+        self.most = 0
+        self.turn = 0
+
+    def start(self, place: int, job: Job) -> None:
+        assert place not in self.places
+        one = ToySlot()
+        one.start(0, job)
+        self.jobs.append(job)
+        self.places[place] = one
+        self.most = max(self.most, len(self.places))
+
+    def wait(self) -> tuple[int, Event]:
+        self.mischief.pop(self.turn, lambda: None)()
+        self.turn += 1
+        place = sorted(self.places)[self.turn % len(self.places)]
+        event = self.places[place].wait()[1]
+        if not isinstance(event, EpochResult):
+            del self.places[place]
+        return place, event
+
+    def reply(self, place: int, *, go_on: bool) -> None:
+        self.places[place].reply(0, go_on=go_on)
+
+
+def test_as_many_trials_run_as_there_are_slots(tmp_path: Path) -> None:
+    slots, watcher = ToySlots(3), Ledger()
+    study = go(tmp_path / "study", trials=10, slots=slots, watcher=watcher)
+    assert slots.most == 3
+    assert slots.closed
+    assert status(study)["trials"]["complete"] == 10  # neither more nor fewer
+    assert sorted(number for number, _ in watcher.trials) == list(range(len(study.trials)))
+    assert len(set(keys(study))) == 10
+
+
+def test_a_model_that_is_being_trained_is_not_trained_beside_it(tmp_path: Path) -> None:
+    """Of twelve networks, all are found, each once, and the search ends by itself."""
+    slots = ToySlots(4)
+    study = go(tmp_path / "study", trials=None, slots=slots, space=small_space())
+    assert len(slots.jobs) == len({job.spec.key() for job in slots.jobs}) == 12
+    assert status(study)["trials"]["complete"] == 12
+
+
+def test_interrupted_all_that_was_running_is_tried_again(tmp_path: Path) -> None:
+    slots = ToySlots(3, mischief={7: interrupt})
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "study", trials=12, slots=slots)
+    assert slots.closed
+    stopped = Study.load(tmp_path / "study")
+    lost = [trial.key for trial in stopped.trials if trial.state == "interrupted"]
+    assert len(lost) == 3
+    again = go(tmp_path / "study", trials=12, slots=ToySlots(3))
+    assert set(lost) <= set(keys(again))
+    assert status(again)["trials"]["complete"] == 12
+
+
+def test_a_slot_that_dies_costs_one_trial(tmp_path: Path) -> None:
+    class Dying(ToySlots):
+        def wait(self) -> tuple[int, Event]:
+            if self.turn == 5:
+                self.turn += 1
+                place = min(self.places)
+                del self.places[place]
+                return place, Failure("the process of its slot was ended by SIGKILL")
+            return super().wait()
+
+    study = go(tmp_path / "study", trials=8, slots=Dying(2))
+    counts = status(study)["trials"]
+    assert (counts["complete"], counts["failed"]) == (7, 1)
+    assert [one["reason"] for one in leaderboard(study)["failed"]] == ["the process of its slot was ended by SIGKILL"]
+
+
+class CurveSlot(ToySlot):
+    """Trains four epochs; the worse a network is in the end, the worse from the first on."""
+
+    def epochs_of(self, spec: BranchSpec) -> Iterable[EpochResult]:
+        if not isinstance(spec, ArchitectureSpec):
+            return []
+        self.curve = [EpochResult(n, 0.5, n / 4 * (0.2 + spec.embedding_dim / 100), 0.01, 0.005) for n in range(1, 5)]
+        return self.curve
+
+    def result(self) -> Outcome:
+        told = self.replies[self.before :]
+        stopped = "epochs" if not told or told[-1] or len(told) == 4 else "rung"
+        return replace(super().result(), history=tuple(self.curve[: len(told)]), stopped=stopped)
+
+    def start(self, place: int, job: Job) -> None:
+        self.before = len(self.replies)
+        super().start(place, job)
+
+
+WIDTHS = {
+    "genes": {"embedding_dim": [8, 16, 24, 32, 40, 48, 56, 64]},
+    "fixed": {"num_layers": 1, "operator": "gcn", "epochs": 4},
+    "start": [{"layers": ["gcn"], "embedding_dim": 32, "epochs": 4}],
+}
+
+
+def test_the_worse_half_is_stopped_at_a_rung(tmp_path: Path) -> None:
+    slots = CurveSlot()
+    study = go(tmp_path / "study", trials=8, slots=slots, space=SearchSpace.from_json(WIDTHS), strategy="random")
+    counts = status(study)["trials"]
+    assert counts["stopped"] >= 2
+    assert counts["complete"] + counts["stopped"] == 8
+    board = leaderboard(study)["rows"]
+    stopped = [row for row in board if row["remark"].startswith("stopped")]
+    assert {row["remark"] for row in stopped} <= {"stopped 1/4", "stopped 2/4"}
+    assert len(stopped) == counts["stopped"]
+    widths = {trial.number: trial.spec.embedding_dim for trial in study.trials if trial.spec is not None}  # type: ignore[union-attr]
+    assert 64 not in [widths[row["trial"]] for row in stopped]
+    assert study.pick(str(stopped[0]["trial"])).embedding_dim == widths[stopped[0]["trial"]]  # type: ignore[union-attr]
+    told = [trial.value for trial in study._journal.get_trials(deepcopy=False)]
+    assert None not in told  # strategies learn from those that were stopped, too
+
+
+def test_a_study_gone_on_with_knows_the_rungs(tmp_path: Path) -> None:
+    space = SearchSpace.from_json(WIDTHS)
+    whole = go(tmp_path / "whole", trials=8, slots=CurveSlot(), space=space)
+    folder = tmp_path / "study"
+    go(folder, trials=4, slots=CurveSlot(), space=space)
+    again = go(folder, trials=8, slots=CurveSlot())
+    assert [trial.state for trial in again.trials] == [trial.state for trial in whole.trials]
