@@ -39,8 +39,8 @@ def search(
     strategy: Annotated[
         str | None,
         typer.Option(
-            help="cma-es, evolution, genetic, gp, grid, particle-swarm, random, reinforce or tpe (tpe, or the "
-            "study's).",
+            help="cma-es, evolution, genetic, gp, grid, nsga-ii, particle-swarm, random, reinforce or tpe (tpe, or "
+            "the study's).",
             show_default=False,
         ),
     ] = None,

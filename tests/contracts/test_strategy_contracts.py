@@ -213,6 +213,10 @@ class TestGrid(StrategyContract):
         assert grid(trials, genes, 0) in [trial.params for trial in trials]
 
 
+class TestNsga2(LearningContract):
+    name = "nsga-ii"
+
+
 class TestParticleSwarm(LearningContract):
     name = "particle-swarm"
 
@@ -249,7 +253,7 @@ def best_network(name: str) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("name", ["cma-es", "evolution", "genetic", "particle-swarm", "reinforce", "tpe"])
+@pytest.mark.parametrize("name", ["cma-es", "evolution", "genetic", "nsga-ii", "particle-swarm", "reinforce", "tpe"])
 def test_what_learns_beats_random_search_on_a_toy(name: str) -> None:
     assert best_network(name) > best_network("random") + 0.01
 

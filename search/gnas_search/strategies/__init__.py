@@ -10,8 +10,10 @@ from gnas_search.strategies.evolution import evolution
 from gnas_search.strategies.gaussian_process import gp_sampler
 from gnas_search.strategies.genetic import genetic
 from gnas_search.strategies.grid import grid
+from gnas_search.strategies.nsga2 import nsga2
 from gnas_search.strategies.proposer import Proposer, sampled
 from gnas_search.strategies.reinforce import reinforce
+from gnas_search.strategies.scalarisation import scalarised
 from gnas_search.strategies.strategy import Strategy
 from gnas_search.strategies.swarm import particle_swarm
 from gnas_search.strategies.tpe import tpe_sampler
@@ -20,16 +22,18 @@ from gnas_serve.errors import unknown_name
 __all__ = ["STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
 
 STRATEGIES: dict[str, Proposer] = {
-    "cma-es": cma_es,
-    "evolution": evolution,
-    "genetic": genetic,
-    "gp": sampled(gp_sampler),
+    "cma-es": scalarised(cma_es),
+    "evolution": scalarised(evolution),
+    "genetic": scalarised(genetic),
+    "gp": scalarised(sampled(gp_sampler)),
     "grid": grid,
-    "particle-swarm": particle_swarm,
-    "random": sampled(RandomSampler),
-    "reinforce": reinforce,
-    "tpe": sampled(tpe_sampler),
+    "nsga-ii": nsga2,
+    "particle-swarm": scalarised(particle_swarm),
+    "random": scalarised(sampled(RandomSampler)),
+    "reinforce": scalarised(reinforce),
+    "tpe": scalarised(sampled(tpe_sampler)),
 }
+"""By name; those for one objective search for several along a direction of each draw's own."""
 
 
 def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Strategy:

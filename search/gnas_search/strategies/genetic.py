@@ -8,7 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.strategies.encoding import Genes, Point, mutated, random_point
-from gnas_search.strategies.proposer import Tried, tried
+from gnas_search.strategies.proposer import tried
 
 POPULATION = 12
 _CROSSOVER = 0.9
@@ -27,11 +27,30 @@ def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     Syswerda, G. (1989). Uniform crossover in genetic algorithms. ICGA.
     """
     rng = np.random.default_rng(seed)
-    free = [name for name, gene in genes.items() if not gene.single()]
     best = {tuple(one.point.values()): one for one in sorted(tried(finished), key=lambda one: one.value)}
     population = list(best.values())[-POPULATION:]  # ascending
-    if len(population) < POPULATION or not free:
+    if len(population) < POPULATION or all(gene.single() for gene in genes.values()):
         return random_point(rng, genes)
+    return child_of(rng, [one.point for one in population], genes, finished)
+
+
+def child_of(
+    rng: np.random.Generator, population: Sequence[Point], genes: Genes, finished: Sequence[FrozenTrial]
+) -> Point:
+    """Cross two members of a population and mutate their child.
+
+    Parameters
+    ----------
+    rng
+        Draws whatever is drawn.
+    population
+        At least three points, the better the later.
+    genes
+        Of the points; one of them at least has several values.
+    finished
+        What was tried: a child that was is mutated once more.
+    """
+    free = [name for name, gene in genes.items() if not gene.single()]
     one, other = _parents(rng, population)
     child = dict(one)
     if rng.random() < _CROSSOVER:
@@ -45,9 +64,9 @@ def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     return child
 
 
-def _parents(rng: np.random.Generator, population: list[Tried]) -> tuple[Point, Point]:
+def _parents(rng: np.random.Generator, population: Sequence[Point]) -> tuple[Point, Point]:
     """Choose two different members, each the better of two: places are ranks."""
     first = int(rng.choice(len(population), size=2, replace=False).max())
     rest = [place for place in range(len(population)) if place != first]
     second = rest[int(rng.choice(len(rest), size=2, replace=False).max())]
-    return population[first].point, population[second].point
+    return population[first], population[second]

@@ -15,9 +15,10 @@ from gnas_search.strategies.encoding import Genes, Point
 Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 """Chooses the next point: ``proposer(finished, genes, seed)``.
 
-``finished`` are the complete and the failed trials of one family, in the order drawn, ``genes`` has one distribution
-per gene, and the point a value for each. Whatever a proposer knows it reads from these trials: nothing is kept between
-two calls, so that a study goes on after a crash, or with another strategy, without anything to restore.
+``finished`` are the complete and the failed trials of one family, in the order drawn, their values the better the
+higher; ``genes`` has one distribution per gene, and the point a value for each. Whatever a proposer knows it reads
+from these trials: nothing is kept between two calls, so that a study goes on after a crash, or with another strategy,
+without anything to restore.
 """
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.space import FamilySpace
 from gnas_search.specs import FAMILIES
@@ -65,10 +66,28 @@ class Strategy:
             for trial in study.get_trials(deepcopy=False, states=_FINISHED)
             if family_of(trial) == self.family and trial.number not in interrupted
         ]
-        return self.proposer(finished, self.space.genes, int(entropy.generate_state(1)[0]))
+        oriented = [_maximised(trial, study.directions) for trial in finished]
+        return self.proposer(oriented, self.space.genes, int(entropy.generate_state(1)[0]))
 
     def drawn(self, study: optuna.Study) -> int:
         """Count the points drawn so far; those stopped from outside count once they are tried again."""
         trials = study.get_trials(deepcopy=False, states=_DRAWN)
         numbers = {trial.number for trial in trials if family_of(trial) == self.family}
         return len(numbers - interrupted_numbers(study))
+
+
+def _maximised(trial: FrozenTrial, directions: list[StudyDirection]) -> FrozenTrial:
+    """Give a trial whose values are the better the higher, as proposers read them."""
+    if StudyDirection.MINIMIZE not in directions:
+        return trial
+    values = trial.values and [
+        -value if direction == StudyDirection.MINIMIZE else value
+        for value, direction in zip(trial.values, directions, strict=True)
+    ]
+    return create_trial(
+        state=trial.state,
+        values=values,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs=trial.user_attrs,
+    )

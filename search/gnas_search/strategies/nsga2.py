@@ -1,0 +1,91 @@
+"""NSGA-II: a genetic algorithm for several objectives, which keeps what no other point beats in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import FrozenTrial
+
+from gnas_search.strategies.encoding import Genes, Point, random_point
+from gnas_search.strategies.genetic import child_of
+
+POPULATION = 16
+
+Floats = npt.NDArray[np.float64]
+
+
+def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
+    """Cross two parents, each the better of two members by front and then by crowding, and mutate the child.
+
+    The population is the :data:`POPULATION` best different points so far, fronts first and, within the last of them,
+    where it is least crowded; until there are as many, points are random. With one objective the fronts are its ranks.
+
+    References
+    ----------
+    Deb, K. et al. (2002). A fast and elitist multiobjective genetic algorithm: NSGA-II. IEEE Trans. Evolutionary
+    Computation 6(2).
+    """
+    # Differs from Deb et al.: steady state, one child after the other, so that it goes on from any trials.
+    rng = np.random.default_rng(seed)
+    best = {tuple(trial.params.values()): trial for trial in finished if trial.values}
+    points = [dict(trial.params) for trial in best.values()]
+    if len(points) < POPULATION or all(gene.single() for gene in genes.values()):
+        return random_point(rng, genes)
+    order = ranked(np.array([trial.values for trial in best.values()], dtype=np.float64))
+    population = [points[place] for place in order[:POPULATION]]
+    return child_of(rng, population[::-1], genes, finished)
+
+
+def ranked(values: Floats) -> list[int]:
+    """Order points from best to worst: by front, and within one from the least to the most crowded.
+
+    Parameters
+    ----------
+    values : (n, m)
+        Of each point in each objective; the higher the better.
+    """
+    order: list[int] = []
+    for front in fronts(values):
+        crowding = crowding_distances(values[front])
+        order += [front[place] for place in np.lexsort((front, -crowding))]
+    return order
+
+
+def fronts(values: Floats) -> list[list[int]]:
+    """Sort points into fronts: none in the first is dominated, none in the second but by the first, and so on.
+
+    Parameters
+    ----------
+    values : (n, m)
+        As for :func:`ranked`. A point dominates another that it is no worse than anywhere and better than somewhere.
+    """
+    no_worse = (values[:, None, :] >= values[None, :, :]).all(axis=2)
+    dominates = no_worse & ~no_worse.T  # (n, n)
+    left = np.arange(len(values))
+    found: list[list[int]] = []
+    while len(left):
+        first = ~dominates[np.ix_(left, left)].any(axis=0)
+        found.append(left[first].tolist())
+        left = left[~first]
+    return found
+
+
+def crowding_distances(values: Floats) -> Floats:
+    """Say how far apart the neighbours of each point of a front are, added up over objectives; infinite at its ends.
+
+    Parameters
+    ----------
+    values : (n, m)
+        Of the points of one front.
+    """
+    distances = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        sorted_ = column[order]
+        width = sorted_[-1] - sorted_[0]
+        distances[order[[0, -1]]] = np.inf
+        if width > 0:
+            distances[order[1:-1]] += (sorted_[2:] - sorted_[:-2]) / width
+    return distances

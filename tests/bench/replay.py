@@ -1,0 +1,146 @@
+"""Strategies replay the table of trained architectures: how much of its best they miss after so many trials.
+
+``python tests/bench/replay.py`` lets every strategy search ``table/`` over many seeds. A model that was drawn before
+costs no trial, as in a study. *Regret* is what the mean ndcg@20 over the table's seeds, of the architecture that a
+search holds for its best, is below that of the best there is. With ``--noise`` a search is told the ndcg of one seed,
+drawn at random for each architecture, and its regret is still that of the mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from scipy.stats import mannwhitneyu
+from table import SEEDS, architectures, network_space, read_table
+
+from gnas_search.specs import GNN
+from gnas_search.strategies import STRATEGIES, make_strategy
+from gnas_search.strategies.strategy import FAMILY
+
+TRIALS = (10, 20, 40, 80)
+FEWER_SEEDS = {"gp": 50}
+"""Of strategies that take tenths of a second per draw."""
+DECIDED_AT = 40
+_DRAWS = 20
+"""Times as many draws as trials, duplicates among them, end a search."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What every architecture is worth.
+
+    Attributes
+    ----------
+    values : key -> (seeds,)
+        Best ndcg@20 over the epochs of each training; 0 where it failed.
+    """
+
+    values: dict[str, Floats]
+
+    @classmethod
+    def read(cls) -> Table:
+        found: dict[str, dict[int, float]] = {key: {} for key in architectures(network_space())}
+        for line in read_table():
+            if line["key"] in found:
+                found[line["key"]][line["seed"]] = max(line.get("ndcg", [0.0]))
+        missing = [key for key, values in found.items() if len(values) < len(SEEDS)]
+        if missing:
+            raise SystemExit(f"the table lacks {len(missing)} of {len(found)} architectures: run table.py")
+        return cls({key: np.array([values[seed] for seed in SEEDS]) for key, values in found.items()})
+
+    @property
+    def best(self) -> float:
+        return max(float(values.mean()) for values in self.values.values())
+
+
+def search(table: Table, name: str, seed: int, *, noise: bool) -> tuple[Floats, float]:
+    """Let a strategy search the table; give its regret after each of :data:`TRIALS`, and seconds per draw."""
+    space = network_space()
+    strategy = make_strategy(name, GNN, space, seed)
+    study = optuna.create_study(direction="maximize")
+    rng = np.random.default_rng([seed, 1])
+    told: dict[str, float] = {}
+    best_told, held = -1.0, ""
+    regrets: list[float] = []
+    started, draws = time.perf_counter(), 0
+    while len(told) < TRIALS[-1] and draws < _DRAWS * TRIALS[-1]:
+        draws += 1
+        study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: GNN})
+        trial = study.ask(dict(space.genes))
+        key = space.to_spec(trial.params).key()
+        if key not in told:
+            values = table.values[key]
+            told[key] = float(values[rng.integers(len(values))] if noise else values.mean())
+            if told[key] > best_told:
+                best_told, held = told[key], key
+            if len(told) in TRIALS:
+                regrets.append(table.best - float(table.values[held].mean()))
+        study.tell(trial, told[key])
+    seconds = (time.perf_counter() - started) / draws
+    regrets += [table.best - float(table.values[held].mean())] * (len(TRIALS) - len(regrets))
+    return np.array(regrets), seconds
+
+
+def measure(table: Table, name: str, seeds: int, *, noise: bool) -> dict[str, Any]:
+    """Replay one strategy over many seeds."""
+    found = [search(table, name, seed, noise=noise) for seed in range(min(seeds, FEWER_SEEDS.get(name, seeds)))]
+    regrets = np.stack([regret for regret, _ in found])  # (seeds, trials)
+    return {"regrets": regrets, "draw_ms": float(np.median([seconds for _, seconds in found])) * 1e3}
+
+
+def markdown(found: dict[str, dict[str, Any]]) -> str:
+    """Write what was measured, best first at :data:`DECIDED_AT` trials."""
+    place = TRIALS.index(DECIDED_AT)
+    heads = " | ".join(f"{count} trials" for count in TRIALS)
+    lines = [
+        f"| strategy | {heads} | p against random at {DECIDED_AT} | ms per draw | seeds |",
+        f"|---|{'---|' * len(TRIALS)}---|---|---|",
+    ]
+    chance = found["random"]["regrets"][:, place]
+    for name, one in sorted(found.items(), key=lambda pair: float(np.median(pair[1]["regrets"][:, place]))):
+        cells = []
+        for column in one["regrets"].T:
+            low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
+            cells.append(f"{middle:.4f} ({low:.4f} .. {high:.4f})")
+        p = mannwhitneyu(one["regrets"][:, place], chance, alternative="less").pvalue if name != "random" else None
+        said = "" if p is None else f"{p:.1g}" if p < 0.1 else f"{p:.2f}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {said} | {one['draw_ms']:.1f} | {len(one['regrets'])} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--strategies", nargs="+", choices=sorted(STRATEGIES), default=sorted(STRATEGIES))
+    options.add_argument("--seeds", type=int, default=200)
+    options.add_argument("--noise", action="store_true", help="tell a search the ndcg of one seed")
+    options.add_argument("--json", type=Path, help="where to write every regret")
+    given = options.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    table = Table.read()
+    means = np.array([values.mean() for values in table.values.values()])
+    spread = np.std([values - values.mean() for values in table.values.values()]) * np.sqrt(
+        len(SEEDS) / (len(SEEDS) - 1)
+    )
+    print(f"{len(means)} architectures, ndcg@20 {means.min():.4f} .. {means.max():.4f}, between seeds {spread:.4f}")
+    found = {}
+    for name in dict.fromkeys(["random", *given.strategies]):
+        found[name] = measure(table, name, given.seeds, noise=given.noise)
+        print(f"{name}: {np.median(found[name]['regrets'], axis=0).round(4).tolist()}", flush=True)
+    print(markdown(found))
+    if given.json is not None:
+        listed = {name: {**one, "regrets": one["regrets"].round(6).tolist()} for name, one in found.items()}
+        given.json.write_text(json.dumps(listed), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
