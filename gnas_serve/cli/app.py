@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from gnas_serve import __version__
-from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve, streams
+from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve, streams, study
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
 
@@ -57,7 +57,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Make, check and describe interaction data.")
 app.command()(search.search)
-app.add_typer(search.study_app, name="study", help="Look at a study.")
+app.add_typer(study.app, name="study", help="Look at a study, or go on with it.")
 app.command()(search.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)

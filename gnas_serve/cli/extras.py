@@ -9,6 +9,8 @@ from gnas_serve.errors import MissingExtraError
 _MODULES = {
     "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx", "onnxscript"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
 }
 
 

@@ -1,31 +1,34 @@
-"""`gnas-serve search`, `train` and `study`: from data to a study, and from a study to a checkpoint."""
+"""`gnas-serve search` and `train`: from data to a study, and from a study to a checkpoint."""
 
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnas_serve.cli import dataset_options as flags
 from gnas_serve.cli.arguments import MAX_SEED, output_path
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
+from gnas_serve.cli.search_run import (
+    BudgetOption,
+    SlotsOption,
+    StrategyOption,
+    TensorboardOption,
+    TrialsOption,
+    WandbOption,
+    followers,
+    go_on,
+    load_data,
+    seconds,
+)
 from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gnas_search.data.dataset import Dataset
     from gnas_search.specs import ModelSpec
-    from gnas_search.study import StudyHeader
-
-study_app = typer.Typer(no_args_is_help=True)
-
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])\Z")
-_UNIT_S = {"s": 1, "m": 60, "h": 3600}
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of a study.", show_default=False)]
 
 
 def search(
@@ -36,39 +39,18 @@ def search(
             metavar="PATH", parser=output_path, help="Folder of the study: made, or gone on with.", show_default=False
         ),
     ],
-    strategy: Annotated[
-        str | None,
-        typer.Option(
-            help="cma-es, evolution, genetic, gp, grid, nsga-ii, particle-swarm, random, reinforce or tpe (tpe, or "
-            "the study's).",
-            show_default=False,
-        ),
-    ] = None,
+    strategy: StrategyOption = None,
     space: Annotated[
         str | None,
         typer.Option(help="quick, standard, full or a TOML file (standard, or the study's).", show_default=False),
     ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="End with so many trials in the study, earlier runs included (20 without --budget).",
-            show_default=False,
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most.", show_default=False
-        ),
-    ] = None,
+    trials: TrialsOption = None,
+    budget: BudgetOption = None,
     seed: Annotated[
         int | None,
         typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
-    slots: Annotated[
-        int, typer.Option(min=1, max=64, help="Train so many models at a time, each in a process of its own.")
-    ] = 1,
+    slots: SlotsOption = 1,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
     event_column: flags.EventColumnOption = None,
@@ -79,6 +61,8 @@ def search(
     min_rating: flags.MinRatingOption = None,
     split: flags.SplitOption = None,
     id_type: flags.IdTypeOption = None,
+    tensorboard: TensorboardOption = None,
+    wandb: WandbOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Search for the best architecture for DATA; simple models are measured first and may win.
@@ -86,19 +70,15 @@ def search(
     Interrupt it whenever you like: the same command goes on with the study.
     """
     need("search")
-    budget_s = None if budget is None else _seconds(budget)
-    import optuna
-
+    budget_s = None if budget is None else seconds(budget)
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import Limits, Study, StudyHeader, begin, leaderboard, run
-    from gnas_serve.cli.search_progress import SearchProgress
-    from gnas_serve.cli.search_tables import BEST_SHOWN, leaderboard_table
+    from gnas_search.study import LastRun, Limits, StudyHeader, begin
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     limits = Limits.of(trials, budget_s)
     if strategy is not None:
         require_strategy(strategy)
+    trackers = followers(tensorboard, wandb, out)
     chosen_space = None if space is None else SearchSpace.load(space)
     settings = flags.overrides(
         user_column=user_column,
@@ -112,20 +92,9 @@ def search(
         split=split,
         id_type=id_type,
     )
-    dataset = _load(data, settings, StudyHeader.read(out) if out.exists() else None, out)
+    dataset = load_data(data, settings, StudyHeader.read(out) if out.exists() else None, out)
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed)
-    console = diagnostics()
-    ended = False
-    try:
-        with SearchProgress(console, limits, best=Study.load(out).best) as progress:
-            study = run(out, dataset, progress, limits=limits, strategy=strategy, slots=slots)
-        ended = True
-    finally:
-        if not ended:
-            console.print(f"the study so far is in {out}: run the same command to go on with it")
-    study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
-    board = leaderboard(study)
-    emit({"study": str(out), **board}, leaderboard_table(board, most_trials=BEST_SHOWN), output)
+    go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 
 
 def train(
@@ -191,10 +160,10 @@ def train(
         found = Study.load(study)
         model = found.pick(trial if trial is not None else "verdict")
         seed = seed if seed is not None else found.header.seed
-        dataset = _load(data, settings, found.header, study)
+        dataset = load_data(data, settings, found.header, study)
     elif spec is not None:
         model = _read_spec(spec)
-        dataset = _load(data, settings, None, out)
+        dataset = load_data(data, settings, None, out)
     else:
         raise _one_of_two()
     with TrainingProgress(diagnostics(), model) as progress:
@@ -211,57 +180,8 @@ def train(
     emit(result, checkpoint_table(result), output)
 
 
-@study_app.command("leaderboard")
-def show_leaderboard(study: StudyArgument, output: OutputOption = Output.text) -> None:
-    """List the models of a study, baselines first, and its verdict."""
-    need("search")
-    from gnas_search.study import Study, leaderboard
-    from gnas_serve.cli.search_tables import leaderboard_table
-
-    board = leaderboard(Study.load(study))
-    emit({"study": str(study), **board}, leaderboard_table(board), output)
-
-
-@study_app.command("status")
-def show_status(study: StudyArgument, output: OutputOption = Output.text) -> None:
-    """Say what a study is about and how far it is."""
-    need("search")
-    from gnas_search.study import Study, status
-    from gnas_serve.cli.search_tables import status_table
-
-    state = status(Study.load(study))
-    emit({"study": str(study), **state}, status_table(state), output)
-
-
-def _load(data: Path, settings: dict[str, Any], header: StudyHeader | None, folder: Path) -> Dataset:
-    """Read the data: as its flags and ``dataset.toml`` say, or exactly as the study read it."""
-    from gnas_search.data.readers import read_config
-    from gnas_search.data.splits import check_same_data, load_dataset
-
-    if header is None:
-        dataset = load_dataset(data, read_config(data, settings))
-    else:
-        header.require_config(settings, folder)
-        maker = f"the study {folder}"
-        dataset = load_dataset(data, header.config, maker=maker)
-        check_same_data(dataset, header.fingerprint, maker)
-    for found in dataset.warnings:
-        warn(found.message)
-    return dataset
-
-
 def _one_of_two() -> ConfigError:
     return ConfigError("give exactly one of --study and --spec", hint="--study STUDY trains the study's verdict")
-
-
-def _seconds(budget: str) -> float:
-    parsed = _BUDGET.match(budget)
-    seconds = float(parsed[1]) * _UNIT_S[parsed[2]] if parsed else 0.0
-    if seconds <= 0:
-        raise ConfigError(
-            f"--budget {budget!r} is no time", hint="write a number above 0 and s, m or h: 90s, 10m, 1.5h"
-        )
-    return seconds
 
 
 def _read_spec(path: Path) -> ModelSpec:

@@ -2,6 +2,7 @@
 
 from gnas_search.study.driver import run
 from gnas_search.study.header import StudyHeader, begin
+from gnas_search.study.last_run import LastRun
 from gnas_search.study.leaderboard import leaderboard, status
 from gnas_search.study.limits import DEFAULT_TRIALS, Limits
 from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial
@@ -14,6 +15,7 @@ __all__ = [
     "MARGIN",
     "Baseline",
     "BlendRecord",
+    "LastRun",
     "Limits",
     "Measurement",
     "Study",

@@ -1,0 +1,87 @@
+"""History: what every trial found, in the order in which they were drawn."""
+
+from __future__ import annotations
+
+from gnas_search.report.charts.plot import WIDTH, Plot, legend, line, mark, path, shown, svg, text
+from gnas_search.report.markup import Markup, joined
+from gnas_search.report.models import KIND_NAMES
+from gnas_search.report.scale import Scale
+from gnas_search.study import Baseline, Trial
+from gnas_search.study.records import MEASURED_STATES
+
+_HEIGHT = 340.0
+_EARLY = {"cut", "stopped"}
+_UNMEASURED = ("failed", "interrupted", "running")
+
+
+def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Markup:
+    """Draw the value of every trial, the best so far, and the best simple model.
+
+    Parameters
+    ----------
+    trials
+        Of the study, at least one.
+    baselines
+        The best first.
+    """
+    values = {one.number: one.measured.ndcg.value for one in trials if one.measured is not None}
+    simple = [one.measured.ndcg.value for one in baselines[:1]]
+    y = Scale.over([*values.values(), *simple], _HEIGHT - 60, 14.0, margin=0.09)
+    x = Scale.over([float(trial.number) for trial in trials], 66.0, WIDTH - 76, margin=0.02)
+    plot = Plot(x, y, "trial", "ndcg@20")
+    parts: list[Markup] = [plot.axes(whole_x=True)]
+    if simple:
+        parts.append(line(x.start, y(simple[0]), x.end, y(simple[0]), "reference"))
+        parts.append(text(x.end + 6, y(simple[0]) + 4, baselines[0].name, "note"))
+    parts.append(path(_best_so_far(trials, plot), "best", "best trial so far", steps=True))
+    for trial in trials:
+        parts += _marked(trial, plot)
+    kinds = [kind for kind in KIND_NAMES if any(trial.kind == kind for trial in trials)]
+    entries = [(mark(kind, 0, 0), KIND_NAMES[kind]) for kind in kinds]
+    entries.append((path([(-8, 0), (8, 0)], "best"), "best trial so far"))
+    if simple:
+        entries.append((line(-8, 0, 8, 0, "reference"), f"best baseline: {baselines[0].name}"))
+    states = {trial.state for trial in trials}
+    if states & _EARLY:
+        entries.append((mark("gnn", 0, 0, class_="hollow"), "stopped at a rung, or cut by time"))
+    if "failed" in states:
+        entries.append((_cross(0, 0, None), "failed"))
+    if states & {"interrupted", "running"}:
+        entries.append((line(0, -6, 0, 6, "unmeasured"), "running or interrupted"))
+    count = len(values)
+    label = f"ndcg@20 of {count} measured trials in order" + (
+        f", from {min(values.values()):.4f} to {max(values.values()):.4f}" if values else ""
+    )
+    caption = (
+        "Each mark is a trial: ndcg@20 over validation users. Trials that repeat an earlier model are left out"
+        + ("; along the bottom stand those without a measurement." if states & set(_UNMEASURED) else ".")
+    )
+    return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)), key=legend(entries))
+
+
+def _best_so_far(trials: tuple[Trial, ...], plot: Plot) -> list[tuple[float, float]]:
+    points, best = [], float("-inf")
+    for trial in trials:
+        if trial.measured is not None and trial.measured.ndcg.value > best:
+            best = trial.measured.ndcg.value
+            points.append((plot.x(trial.number), plot.y(best)))
+    return [*points, (plot.x(trials[-1].number), points[-1][1])] if points else []
+
+
+def _marked(trial: Trial, plot: Plot) -> list[Markup]:
+    place = plot.x(trial.number)
+    if trial.measured is not None and trial.state in MEASURED_STATES:
+        value = trial.measured.ndcg.value
+        summary = trial.spec.summary() if trial.spec is not None else ""
+        title = f"trial {trial.number}, {trial.state}: ndcg@20 {value:.4f}\n{trial.key}: {summary}"
+        return [mark(trial.kind, place, plot.y(value), title, "hollow" if trial.state in _EARLY else "")]
+    bottom = plot.y.start - 8
+    if trial.state == "failed":
+        return [_cross(place, bottom, f"trial {trial.number} failed: {trial.reason}")]
+    if trial.state in ("interrupted", "running"):
+        return [line(place, bottom - 5, place, bottom + 5, "unmeasured")]
+    return []
+
+
+def _cross(x: float, y: float, title: str | None) -> Markup:
+    return mark("baseline", x, y, title, "failed")

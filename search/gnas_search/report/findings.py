@@ -1,0 +1,157 @@
+"""Findings: the sections of a report that say what a study found."""
+
+from __future__ import annotations
+
+from gnas_search.evaluate import Interval, paired_interval
+from gnas_search.report.charts import forest, history, influence, learning_curves, parallel, pareto
+from gnas_search.report.charts.forest import Row
+from gnas_search.report.drawing import draw
+from gnas_search.report.importance import LEAST_MODELS, Importance, importances
+from gnas_search.report.markup import Markup, element
+from gnas_search.report.models import COSTS, KIND_NAMES, Model, best_of_kinds
+from gnas_search.report.scale import figure
+from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec
+from gnas_search.study import Study, Verdict
+from gnas_search.study.traits import Trait, traits
+from gnas_search.study.verdict import BASELINE
+
+PLURALS = {"filter": "graph filters", "two-hop": "two-hop models", "gnn": "networks"}
+
+
+def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None) -> list[object]:
+    """Hold the baselines against the best of each kind: values, then gains user by user."""
+    if not models:
+        return [element("p", "No model is measured yet.")]
+    best = [model for model in best_of_kinds(models) if model.kind != BASELINE]
+    best += [model for model in models if model.kind == "blend" and model not in best]
+    baselines = [model for model in models if model.kind == BASELINE]
+    chosen = verdict.name if verdict is not None else ""
+    rows = [_row(model, model.measured.ndcg, chosen) for model in [*baselines, *best]]
+    users = len(study.per_user(models[0].name).ndcg)
+    parts: list[object] = [
+        forest(
+            rows,
+            "ndcg@20",
+            f"Means over {users:,} validation users with 95 % bootstrap intervals; the baselines, and the best of "
+            "every other kind. The verdict is in bold.",
+        )
+    ]
+    if baselines and best:
+        simple = study.per_user(baselines[0].name).ndcg
+        gains = [
+            _row(model, paired_interval(study.per_user(model.name).ndcg, simple, study.header.seed), chosen)
+            for model in best
+        ]
+        parts.append(
+            forest(
+                gains,
+                f"gain in ndcg@20 over {baselines[0].name}",
+                "The same, user by user, against the best baseline: the narrower intervals say more than whether two "
+                "of those above overlap. The best of many trials looks a little better here than it is.",
+                zero=True,
+            )
+        )
+    return parts
+
+
+def _row(model: Model, interval: Interval, chosen: str) -> Row:
+    return Row(model.name, model.kind, interval, model.name == chosen)
+
+
+def progress(study: Study) -> list[object]:
+    """Show the trials in order, and how networks learned."""
+    if not study.trials:
+        return [element("p", "No trial was started yet.")]
+    return [history(study.trials, study.baselines)]
+
+
+def learning(models: tuple[Model, ...]) -> list[object]:
+    """Show the learning curves."""
+    found = learning_curves([model for model in models if model.kind == "gnn"])
+    return [found if found is not None else element("p", "No network was trained: closed forms have no epochs.")]
+
+
+def settings(models: tuple[Model, ...], seed: int) -> list[object]:
+    """Say for each family which settings go with ndcg, and draw its models over them."""
+    parts: list[object] = []
+    for family in FAMILIES:
+        ours = [model for model in models if model.kind == family and not model.measured.is_cut]
+        if not ours:
+            continue
+        found, values = _traits(ours), [model.measured.ndcg.value for model in ours]
+        ranked = importances(found, values, seed=seed)
+        name = PLURALS[family]
+        parts.append(element("h3", f"{name[0].upper()}{name[1:]}"))
+        parts.append(_influence(ranked, name, values))
+        first = [one.name for one in ranked] + [key for key in found[0] if key not in {one.name for one in ranked}]
+        drawn = parallel(found, values, first)
+        parts.append(drawn if drawn is not None else element("p", f"Too few {name} to compare their settings."))
+    return parts or [element("p", "No trial is measured yet.")]
+
+
+def _influence(ranked: tuple[Importance, ...], family: str, values: list[float]) -> Markup:
+    if len(values) < LEAST_MODELS:
+        said = f"What mattered: {len(values)} measured {family} are too few to say; it takes {LEAST_MODELS} at least."
+        return element("p", said)
+    if not ranked:
+        return element("p", f"What mattered: the {family} do not differ in what could be compared.")
+    return influence(ranked, family, len(values))
+
+
+def _traits(models: list[Model]) -> list[dict[str, Trait]]:
+    specs: list[BranchSpec] = [model.spec for model in models if not isinstance(model.spec, BlendSpec)]
+    depth = max((int(traits(spec).get("num_layers", 0)) for spec in specs), default=0)
+    return [traits(spec, depth=depth) for spec in specs]
+
+
+def fronts(models: tuple[Model, ...]) -> list[object]:
+    """Hold ndcg against every cost."""
+    drawn = [(cost, pareto(models, cost)) for cost in COSTS]
+    missing = [cost.title for cost, one in drawn if one is None]
+    parts: list[object] = [one for _, one in drawn if one is not None]
+    if missing:
+        said = f"Not drawn, for fewer than two models have it: {'; '.join(missing)}."
+        parts.append(element("p", said, class_="note"))
+    return parts
+
+
+def winner(models: tuple[Model, ...], verdict: Verdict | None) -> list[object]:
+    """Draw the verdict with its settings, and below, folded, the best of every other kind."""
+    chosen = next((model for model in models if verdict is not None and model.name == verdict.name), None)
+    if chosen is None:
+        return [element("p", "There is no verdict to draw yet.")]
+    parts: list[object] = [_drawn(chosen)]
+    if isinstance(chosen.spec, BlendSpec):
+        said = {model.spec.key(): model.said for model in models}
+        for share in chosen.spec.shares:
+            name = said.get(share.spec.key(), share.spec.key())
+            parts.append(_folded(f"its branch {name}", draw(share.spec)))
+    shown = {share.spec.key() for share in chosen.spec.shares} if isinstance(chosen.spec, BlendSpec) else set()
+    others = (model for model in best_of_kinds(models) if model.kind not in (chosen.kind, BASELINE, "blend"))
+    parts += [
+        _folded(f"the best {KIND_NAMES[model.kind]}: {model.said}", _drawn(model))
+        for model in others
+        if model.name not in shown
+    ]
+    return parts
+
+
+def _folded(said: str, content: Markup) -> Markup:
+    return element("details", element("summary", said), content)
+
+
+def _drawn(model: Model) -> Markup:
+    found = {} if isinstance(model.spec, BlendSpec) else traits(model.spec)
+    listed = [(name, _written(value)) for name, value in found.items()]
+    said = f"{model.said}: {model.summary}"
+    table = element(
+        "details",
+        element("summary", "all settings"),
+        element("dl", ((element("dt", name), element("dd", value)) for name, value in listed), class_="facts"),
+    )
+    drawing = element("div", draw(model.spec), class_="scroll", tabindex="0", role="group", aria_label="drawing")
+    return element("figure", drawing, element("figcaption", said), table if listed else None)
+
+
+def _written(value: Trait) -> str:
+    return value if isinstance(value, str) else str(value) if isinstance(value, bool) else figure(float(value))

@@ -1,0 +1,143 @@
+"""Models: what a study measured, of whatever kind, as one list; and what each of them costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gnas_search.specs import BLEND, ModelSpec
+from gnas_search.study import Measurement, Study
+from gnas_search.study.verdict import BASELINE, RICHNESS
+
+KIND_NAMES = {
+    BASELINE: "baseline",
+    "two-hop": "two-hop model",
+    "filter": "graph filter",
+    "gnn": "network",
+    BLEND: "blend",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A measured model of a study.
+
+    Attributes
+    ----------
+    name
+        On the leaderboard.
+    kind
+        One of :data:`gnas_search.study.verdict.RICHNESS`.
+    trial
+        Its number; None for baselines and blends.
+    spec
+        The model.
+    summary
+        In a few words.
+    measured
+        On the validation users.
+    scan_us
+        Time of scoring every item for one user; None where it was not measured.
+    parts
+        Of a blend: what its branches took and, of its compressed form, what the blend itself took.
+    """
+
+    name: str
+    kind: str
+    trial: int | None
+    spec: ModelSpec
+    summary: str
+    measured: Measurement
+    scan_us: float | None = None
+    parts: tuple[Measurement, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """From start to finish, with whatever it is made of."""
+        return self.measured.seconds + sum(part.seconds for part in self.parts)
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that training adjusts, in all its parts."""
+        return self.measured.parameters + sum(part.parameters for part in self.parts)
+
+    @property
+    def said(self) -> str:
+        """Name and trial, for labels."""
+        return self.name if self.trial is None else f"{self.name} (trial {self.trial})"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Something that a model costs: an axis to hold ndcg against.
+
+    Attributes
+    ----------
+    title, unit
+        Of the axis.
+    of
+        The cost of a model; None where it was not measured or has no meaning.
+    """
+
+    title: str
+    unit: str
+    of: Callable[[Model], float | None]
+
+
+COSTS: tuple[Cost, ...] = (
+    Cost("time of training", "s", lambda model: model.seconds or None),
+    Cost("trained parameters", "", lambda model: model.parameters or None),
+    Cost("time of scoring all items for one user", "µs", lambda model: model.scan_us or None),
+)
+"""Every axis of the Pareto fronts. The peak of memory is none: it is the most that the process has held until then,
+whichever model it was for."""
+
+
+def models_of(study: Study) -> tuple[Model, ...]:
+    """List the measured models: baselines, blends, then trials, each group best first."""
+    found = [Model(one.name, BASELINE, None, one.spec, one.spec.summary(), one.measured) for one in study.baselines]
+    trials = [
+        Model(trial.key, trial.kind, trial.number, trial.spec, trial.spec.summary(), measured)
+        for trial, measured in study.ranking
+        if trial.spec is not None
+    ]
+    took = {model.spec.key(): model.measured for model in [*found, *trials]}
+    for one in study.blends:
+        parts = [took[share.spec.key()] for share in one.spec.shares if share.spec.key() in took]
+        if one.spec.dims is not None:
+            parts += [whole.measured for whole in study.blends if whole.spec.dims is None]
+        summary = study.describe(one.spec)
+        found.append(Model(one.key, BLEND, None, one.spec, summary, one.measured, one.scan_us, tuple(parts)))
+    return (*found, *trials)
+
+
+def best_of_kinds(models: tuple[Model, ...]) -> tuple[Model, ...]:
+    """Give the best of each kind, from simple to rich."""
+    best: dict[str, Model] = {}
+    for model in models:
+        held = best.get(model.kind)
+        if held is None or model.measured.ndcg.value > held.measured.ndcg.value:
+            best[model.kind] = model
+    return tuple(best[kind] for kind in RICHNESS if kind in best)
+
+
+def pareto_front(points: list[tuple[float, float]]) -> list[int]:
+    """Choose the points that no other is at least as good and as cheap as, and better in one of the two.
+
+    Parameters
+    ----------
+    points
+        (value, cost): the more value and the less cost, the better.
+
+    Returns
+    -------
+    list of int
+        Places in ``points``, from cheap to dear; of equal points the first alone.
+    """
+    front: list[int] = []
+    best = float("-inf")
+    for place in sorted(range(len(points)), key=lambda one: (points[one][1], -points[one][0], one)):
+        if points[place][0] > best:
+            best = points[place][0]
+            front.append(place)
+    return front

@@ -1,0 +1,129 @@
+"""The page: one HTML file that asks nothing of any network and works without scripts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from gnas_search.report.background import about, failures, time_spent
+from gnas_search.report.findings import comparison, fronts, learning, progress, settings, winner
+from gnas_search.report.markup import Markup, element, joined
+from gnas_search.report.models import models_of
+from gnas_search.report.summary import board, verdict_of
+from gnas_search.study import Study, Verdict
+from gnas_serve import __version__
+from gnas_serve.artifact.store import storage_errors
+from gnas_serve.errors import ConfigError, NoViableTrialError
+
+REPORT = "report.html"
+_HERE = Path(__file__).parent
+
+
+def write_report(study: Study, path: Path) -> int:
+    """Write the report of a study, in the place of an earlier one.
+
+    Parameters
+    ----------
+    study
+        As it was read; it may be running.
+    path
+        Of the HTML file; its folder exists.
+
+    Returns
+    -------
+    int
+        Its size in bytes.
+
+    Raises
+    ------
+    ConfigError
+        If the path is a folder, or its folder does not exist.
+    IntegrityError
+        If the study is damaged.
+    StorageError
+        If the disk is full or not writable.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder", hint="name a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path.parent} is no folder", hint="make it first, or choose another place")
+    content = render(study).encode("utf-8")
+    temporary = path.with_name(f"{path.name}.tmp")
+    with storage_errors(path):
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    return len(content)
+
+
+def render(study: Study) -> str:
+    """Give the report as one HTML document.
+
+    Raises
+    ------
+    IntegrityError
+        If the study is damaged.
+    """
+    verdict = _verdict(study)
+    models = models_of(study)
+    sections = (
+        ("verdict", "Verdict", verdict_of(study, verdict, models)),
+        ("leaderboard", "Leaderboard", board(study)),
+        ("comparison", "Against the baselines", comparison(study, models, verdict)),
+        ("model", "The model", winner(models, verdict)),
+        ("history", "History", progress(study)),
+        ("learning", "Learning curves", learning(models)),
+        ("settings", "What mattered", settings(models, study.header.seed)),
+        ("costs", "Value and cost", fronts(models)),
+        ("failures", "Failed trials", failures(study)),
+        ("time", "Time spent", time_spent(study)),
+        ("about", "About this study", about(study)),
+    )
+    name = study.folder.absolute().name
+    links = (element("a", title, href=f"#{id_}") for id_, title, _ in sections)
+    body = joined(
+        element("header", element("h1", f"Study {name}"), element("nav", links, aria_label="sections")),
+        element("main", (_section(*section) for section in sections)),
+        element(
+            "footer",
+            f"gnas-serve {__version__}. Everything here is measured on validation users; the test part is untouched.",
+        ),
+    )
+    return "<!doctype html>\n" + _document(f"Study {name}", body)
+
+
+def _verdict(study: Study) -> Verdict | None:
+    try:
+        return study.verdict
+    except NoViableTrialError:
+        return None
+
+
+def _section(id_: str, title: str, content: list[object]) -> Markup:
+    return element("section", element("h2", title), content, id=id_)
+
+
+def _document(title: str, body: Markup) -> Markup:
+    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "sort.js"))
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    return element("html", head, element("body", body, element("script", Markup(script))), lang="en")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

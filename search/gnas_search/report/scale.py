@@ -1,0 +1,102 @@
+"""Scales: from values to places along an axis, and the ticks between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear or logarithmic scale.
+
+    Attributes
+    ----------
+    low, high
+        Of the values; ``low < high``, and above 0 where it is logarithmic.
+    start, end
+        Places of the two.
+    log
+        Whether equal ratios are equally long.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    @classmethod
+    def over(
+        cls, values: Iterable[float], start: float, end: float, *, log: bool = False, margin: float = 0.05
+    ) -> Scale:
+        """Fit a scale around values, with a margin at both ends; no or equal values give a scale around them."""
+        found = list(values) or [1.0]
+        low, high = min(found), max(found)
+        if log:
+            width = math.log(high / low) if high > low else 1.0
+            factor = math.exp(width * margin)
+            return cls(low / factor, high * factor, start, end, log=True)
+        width = (high - low) or abs(high) * 0.2 or 1.0
+        return cls(low - width * margin, high + width * margin, start, end)
+
+    def __call__(self, value: float) -> float:
+        """Give the place of a value."""
+        if self.log:
+            part = math.log(value / self.low) / math.log(self.high / self.low)
+        else:
+            part = (value - self.low) / (self.high - self.low)
+        return self.start + part * (self.end - self.start)
+
+    def ticks(self, wanted: int = 6) -> list[float]:
+        """Give round values within the scale, about so many."""
+        return _powers(self.low, self.high, wanted) if self.log else _steps(self.low, self.high, wanted)
+
+
+def _steps(low: float, high: float, wanted: int) -> list[float]:
+    rough = (high - low) / max(1, wanted)
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [count * step for count in range(first, last + 1)]
+
+
+def _powers(low: float, high: float, wanted: int) -> list[float]:
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        found = [factor * 10.0**decade for decade in decades for factor in factors]
+        found = [value for value in found if low <= value <= high]
+        if len(found) <= wanted * 1.5:
+            break
+    step = max(1, math.ceil(len(found) / (wanted * 1.5)))
+    return found[::step] if len(found) > 1 else _steps(low, high, wanted)
+
+
+def figure(value: float) -> str:
+    """Write a value for people, three digits or so: ``0.0875``, ``12.5``, ``1.2 M``."""
+    size = abs(value)
+    if size == 0:
+        return "0"
+    if not math.isfinite(value):
+        return str(value)
+    for unit, power in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if size >= power:
+            return f"{value / (1e3 if unit == 'k' else power):.3g} {unit}"
+    if size >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if size >= 1e-4 else f"{value:.1e}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 120:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

@@ -1,0 +1,135 @@
+"""Summary: the head of a report, from the verdict in plain words to the leaderboard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gnas_search.report.markup import Markup, element
+from gnas_search.report.models import KIND_NAMES, Model
+from gnas_search.report.scale import duration, figure
+from gnas_search.study import Study, Verdict, leaderboard, status
+from gnas_search.study.verdict import BASELINE
+
+
+def verdict_of(study: Study, verdict: Verdict | None, models: tuple[Model, ...]) -> list[object]:
+    """Say what to ship and why, and what could not be found out."""
+    state = status(study)
+    chosen = next((model for model in models if verdict is not None and model.name == verdict.name), None)
+    parts: list[object] = []
+    if state["running"]:
+        parts.append(element("p", "This study is running: what follows is what it has found so far.", class_="banner"))
+    if verdict is None or chosen is None:
+        parts.append(element("p", "No verdict: no model is usable yet.", class_="headline"))
+    else:
+        parts.append(element("p", _headline(verdict, chosen), class_="headline"))
+        parts.append(element("p", _in_words(verdict, models)))
+        parts.append(
+            element(
+                "p",
+                f"{verdict.reason}. A richer model must gain at least {verdict.margin:.0%} and be clear of the noise.",
+                class_="note",
+            )
+        )
+    notes = state["notes"]
+    if notes:
+        parts.append(element("ul", (element("li", note) for note in notes), class_="notes"))
+    parts.append(_tiles(state, chosen))
+    return parts
+
+
+def _headline(verdict: Verdict, chosen: Model) -> str:
+    number = "" if chosen.trial is None else f", trial {chosen.trial}"
+    return f"Ship the {KIND_NAMES[verdict.kind]} {verdict.name}{number}."
+
+
+def _in_words(verdict: Verdict, models: tuple[Model, ...]) -> str:
+    simple = next((model for model in models if model.kind == BASELINE), None)
+    if verdict.gain is None or simple is None:
+        if len({model.kind for model in models}) < 2:
+            return "Nothing richer was measured yet."
+        return "Nothing richer that was tried is clearly better on the validation users: ship the simple model."
+    gain, value = verdict.gain, simple.measured.ndcg.value
+    relative = f" ({gain.value / value:+.1%})" if value > 0 else ""
+    sure = (
+        "more than chance would make of it"
+        if gain.low > 0
+        else "clear of chance by the verdict's 80 % interval, if not by the 95 % interval shown"
+    )
+    return (
+        f"On the same validation users it gains {gain.value:+.4f} ndcg@20{relative} over the best baseline, "
+        f"{simple.name}; with 95 % confidence the gain is between {gain.low:+.4f} and {gain.high:+.4f}: {sure}."
+    )
+
+
+def _tiles(state: dict[str, Any], chosen: Model | None) -> Markup:
+    counts = state["trials"]
+    other = ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "complete")
+    found: list[tuple[str, str]] = []
+    if chosen is not None:
+        found.append(("ndcg@20 of the verdict", f"{chosen.measured.ndcg.value:.4f}"))
+        found.append(("its recall@20", f"{chosen.measured.recall.value:.4f}"))
+    found.append(("complete trials", str(counts["complete"])))
+    if other:
+        found.append(("other trials", other))
+    found.append(("spent on measured models", duration(state["seconds"])))
+    return element(
+        "dl", (element("div", element("dt", name), element("dd", value)) for name, value in found), class_="tiles"
+    )
+
+
+_COLUMNS = (
+    ("model", ""),
+    ("kind", ""),
+    ("trial", "number"),
+    ("ndcg@20", "number"),
+    ("95 % interval", "number"),
+    ("recall@20", "number"),
+    ("time, s", "number"),
+    ("parameters", "number"),
+    ("remark", ""),
+    ("what it is", ""),
+)
+
+
+def board(study: Study) -> list[object]:
+    """Give the leaderboard as a table; a few lines of script make its headings sort it."""
+    rows = leaderboard(study)["rows"]
+    if not rows:
+        return [element("p", "No model is measured yet.")]
+    head = element("tr", (element("th", name, scope="col", class_=kind or None) for name, kind in _COLUMNS))
+    table = element(
+        "table", element("thead", head), element("tbody", (_row(row) for row in rows)), id="board", class_="sortable"
+    )
+    said = f"{len(rows)} models: baselines, blends, then trials, each group from best to worst."
+    return [
+        element("p", said, class_="note"),
+        element("div", table, class_="scroll tall", tabindex="0", role="group", aria_label="leaderboard"),
+    ]
+
+
+def _row(row: dict[str, Any]) -> Markup:
+    low, high = row["intervals"]["ndcg@20"]
+    cells: list[tuple[str, float | None]] = [
+        (row["name"], None),
+        (KIND_NAMES[row["kind"]], None),
+        ("" if row["trial"] is None else str(row["trial"]), -1 if row["trial"] is None else row["trial"]),
+        (f"{row['ndcg@20']:.4f}", row["ndcg@20"]),
+        (f"{low:.4f}–{high:.4f}", low),
+        (f"{row['recall@20']:.4f}", row["recall@20"]),
+        (f"{row['seconds']:.1f}", row["seconds"]),
+        (figure(row["parameters"]) if row["parameters"] else "", row["parameters"]),
+        (row["remark"], None),
+        (row["model"], None),
+    ]
+    drawn = [
+        element(
+            "th" if place == 0 else "td",
+            said,
+            scope="row" if place == 0 else None,
+            class_=_COLUMNS[place][1] or None,
+            data_value=None if value is None else repr(float(value)),
+        )
+        for place, (said, value) in enumerate(cells)
+    ]
+    chosen = "verdict" in row["remark"].split(", ")
+    return element("tr", drawn, class_="chosen" if chosen else None)
