@@ -123,6 +123,11 @@ class Popularity:
     def __init__(self, counts: npt.NDArray[np.int32]) -> None:
         self._scores = np.log1p(counts).astype(np.float32)
 
+    @property
+    def scores(self) -> npt.NDArray[np.float32]:
+        """The score of every item, log(1 + interactions): (I,)."""
+        return self._scores
+
     def retrieve(
         self, count: int, excluded: npt.NDArray[np.integer]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

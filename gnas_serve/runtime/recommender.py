@@ -12,6 +12,7 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import IntegrityError, ItemNotFoundError
 from gnas_serve.runtime.asker import Asker, Askers
+from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.cold_start import FoldIn, Popularity
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.explain import Explainer, Explanation
@@ -72,6 +73,9 @@ class Recommender:
         self._popularity = popularity
         self._similar = similar
         self._explainer = explainer
+        self.catalogue_scores = CatalogueScores(
+            users, item_vectors, askers=askers, seen=seen, neighbours=neighbours, popularity=popularity
+        )
         self.info = ModelInfo(
             name=manifest.name,
             version=manifest.version,

@@ -142,6 +142,8 @@ class Validation:
     ----------
     users : (n,) int64
         The evaluated user rows, ascending.
+    masked, relevant : (n, I) CSR
+        Theirs.
 
     Raises
     ------
@@ -161,8 +163,8 @@ class Validation:
             users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
         self.users: Rows = users
         self.k = k
-        self._masked = masked[users]
-        self._relevant = relevant[users]
+        self.masked: sp.csr_matrix = masked[users]
+        self.relevant: sp.csr_matrix = relevant[users]
 
     def score(self, user_vectors: Floats, item_vectors: Floats) -> UserMetrics:
         """Measure inner products of ``(U, d)`` user and ``(I, d)`` item vectors."""
@@ -172,24 +174,34 @@ class Validation:
     def score_with(self, score_rows: ScoreRows) -> UserMetrics:
         """Measure a model that scores all items for blocks of user rows."""
         top: list[Rows] = []
-        for rows, _, masked in self.blocks():
-            scores = score_rows(rows)  # (b, I)
-            scores[np.repeat(np.arange(len(scores)), np.diff(masked.indptr)), masked.indices] = -np.inf
+        for scores in self.score_blocks(score_rows):
             top.extend(top_k(row, self.k) for row in scores)
-        return rank_metrics(top, self._relevant, k=self.k)
+        return rank_metrics(top, self.relevant, k=self.k)
 
     def blocks(self) -> Iterator[tuple[Rows, sp.csr_matrix, sp.csr_matrix]]:
         """Divide the users into blocks whose scores fit in memory: (rows (b,), relevant (b, I), masked (b, I))."""
-        block = max(1, _BLOCK_SCORES // self._relevant.shape[1])
+        block = max(1, _BLOCK_SCORES // self.relevant.shape[1])
         for start in range(0, len(self.users), block):
             span = slice(start, start + block)
-            yield self.users[span], self._relevant[span], self._masked[span]
+            yield self.users[span], self.relevant[span], self.masked[span]
+
+    def score_blocks(self, score_rows: ScoreRows) -> Iterator[Floats]:
+        """Score all items for the users in their order, block by block: (b, I), ``-inf`` where one is masked."""
+        for rows, _, masked in self.blocks():
+            scores = score_rows(rows)
+            mask_scores(scores, masked)
+            yield scores
 
     def subset(self, places: Rows) -> Validation:
         """Give the validation on some of the users, by their places in :attr:`users`."""
         part = copy.copy(self)
-        part.users, part._masked, part._relevant = self.users[places], self._masked[places], self._relevant[places]
+        part.users, part.masked, part.relevant = self.users[places], self.masked[places], self.relevant[places]
         return part
+
+
+def mask_scores(scores: Floats, masked: sp.csr_matrix) -> None:
+    """Set the scores (b, I) of the items that are masked (b, I) to ``-inf``, in place."""
+    scores[np.repeat(np.arange(len(scores)), np.diff(masked.indptr)), masked.indices] = -np.inf
 
 
 def validation_of(dataset: Dataset, *, max_users: int | None = VALIDATION_USERS) -> Validation:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rows = npt.NDArray[np.integer]
+Values = npt.NDArray[np.float64]
 
 
 def exposure(
@@ -47,24 +48,39 @@ def exposure(
     Ziegler, C. et al. (2005). Improving recommendation lists through topic diversification. WWW (intra-list
     similarity).
     """
-    lists = [row[:k][row[:k] >= 0] for row in top]
-    shown = np.concatenate([np.empty(0, np.int64), *lists])
+    shown = np.concatenate([np.empty(0, np.int64), *_lists(top, k)])
     if len(shown) == 0:
         return {}
     places = np.bincount(shown, minlength=len(counts))
-    information = np.log2(num_users / np.maximum(counts, 1))
     measured = {
         f"coverage@{k}": float((places > 0).mean()),
         f"gini@{k}": gini(places),
-        f"novelty@{k}": float(information[shown].mean()),
+        f"novelty@{k}": float(_information(counts, num_users)[shown].mean()),
     }
     if features is not None and features.shape[1]:
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        unit = np.divide(features, lengths, out=np.zeros_like(features, dtype=np.float32), where=lengths > 0)
-        varied = [_dissimilarity(unit[row]) for row in lists if len(row) > 1]
-        if varied:
-            measured[f"diversity@{k}"] = float(np.mean(varied))
+        varied = diversities(top, features, k)
+        if np.isfinite(varied).any():
+            measured[f"diversity@{k}"] = float(np.nanmean(varied))
     return measured
+
+
+def novelties(top: Sequence[Rows], counts: npt.NDArray[np.integer], num_users: int, k: int) -> Values:
+    """Give the mean self-information of each list, in bits: (n,), NaN for an empty list.
+
+    Parameters and reference as :func:`exposure`, whose mean is over the places of all lists.
+    """
+    information = _information(counts, num_users)
+    return np.array([information[row].mean() if len(row) else np.nan for row in _lists(top, k)], dtype=np.float64)
+
+
+def diversities(top: Sequence[Rows], features: npt.NDArray[np.floating], k: int) -> Values:
+    """Give one minus the mean cosine of two items of each list: (n,), NaN for a list without two items.
+
+    Parameters and reference as :func:`exposure`.
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    unit = np.divide(features, lengths, out=np.zeros_like(features, dtype=np.float32), where=lengths > 0)
+    return np.array([_dissimilarity(unit[row]) if len(row) > 1 else np.nan for row in _lists(top, k)], np.float64)
 
 
 def gini(amounts: npt.NDArray[np.integer]) -> float:
@@ -78,6 +94,15 @@ def gini(amounts: npt.NDArray[np.integer]) -> float:
     ascending = np.sort(amounts).astype(np.float64)
     n = len(ascending)
     return float(((2.0 * np.arange(1, n + 1) - n - 1) * ascending).sum() / (n * ascending.sum()))
+
+
+def _lists(top: Sequence[Rows], k: int) -> list[Rows]:
+    return [row[:k][row[:k] >= 0] for row in top]
+
+
+def _information(counts: npt.NDArray[np.integer], num_users: int) -> Values:
+    bits: Values = np.log2(num_users / np.maximum(counts, 1))
+    return bits
 
 
 def _dissimilarity(unit: npt.NDArray[np.floating]) -> float:

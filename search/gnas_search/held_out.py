@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import scipy.sparse as sp
-
+from gnas_search.bootstrap import intervals
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, TestPart
 from gnas_search.data.splits import check_same_data
-from gnas_search.evaluate import Interval, interval
+from gnas_search.evaluate import Interval
+from gnas_search.exam import Exam
 from gnas_search.exposure import exposure
-from gnas_search.metrics import METRICS, Values, ranked, recall
-from gnas_serve.runtime.cold_start import Popularity
-from gnas_serve.runtime.query import Query
+from gnas_search.groups import COLD, Group, groups, plain
+from gnas_search.outcome import Outcome, artifact_outcome, checkpoint_outcome
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.runtime.topk import top_k
-
-Rows = npt.NDArray[np.int64]
-COLD_HISTORY = 5
-"""Most items in the history of a cold user."""
-_BLOCK_SCORES = 1 << 24
-
-
-@dataclass(frozen=True)
-class Group:
-    """Metrics over some of the test users, or by some of the items.
-
-    Attributes
-    ----------
-    users
-        How many the average is over.
-    items
-        How many items the group has; None for a group of users.
-    metrics
-        Each with its 95 % bootstrap interval over users.
-    """
-
-    users: int
-    items: int | None
-    metrics: dict[str, Interval]
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the JSON form."""
-        sized = {} if self.items is None else {"items": self.items}
-        return {"users": self.users, **sized, "metrics": _plain(self.metrics)}
 
 
 @dataclass(frozen=True)
@@ -58,16 +25,18 @@ class HeldOutReport:
     Attributes
     ----------
     metrics, known_metrics
-        ``"recall@k"``, ``"ndcg@k"`` and the others of :data:`gnas_search.metrics.METRICS`, each with its 95 % bootstrap
-        interval over users; ``known_metrics`` leaves out users that occur in test only (answered by popularity).
+        ``"recall@k"``, ``"ndcg@k"``, ``"auc"`` and the others of
+        :data:`gnas_search.search_objective.MEASURES` that are per user, each with its 95 % bootstrap interval over
+        users; ``known_metrics`` leaves out users that occur in test only (answered by popularity).
     users, known_users
         How many users each average is over.
     exposure
-        What the lists show of the catalogue (:func:`gnas_search.exposure.exposure`).
+        What the lists show of the catalogue (:func:`gnas_search.exposure.exposure`). Coverage and Gini have no
+        interval: resampled users list ever fewer items than the users themselves.
     groups
-        ``cold_users`` have at most :data:`COLD_HISTORY` items of history, ``warm_users`` more. The most popular items,
-        which together have a third of the interactions, are ``head_items``, those of the next third ``middle_items``,
-        the others ``tail_items``: recall of the relevant items of the group alone. Groups without users are left out.
+        :func:`gnas_search.groups.groups`.
+    pointwise
+        What ``auc``, ``log_loss`` and ``accuracy`` rest on, and those of them that are left out, with the reason.
     """
 
     metrics: dict[str, Interval]
@@ -76,32 +45,32 @@ class HeldOutReport:
     known_users: int
     exposure: dict[str, float]
     groups: dict[str, Group]
+    pointwise: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: ``{"metrics": {name: {"value", "low", "high"}}, "users": n, ...}``."""
         return {
-            "metrics": _plain(self.metrics),
+            "metrics": plain(self.metrics),
             "users": self.users,
-            "known_users": {"metrics": _plain(self.known_metrics), "users": self.known_users},
+            "known_users": {"metrics": plain(self.known_metrics), "users": self.known_users},
             "exposure": self.exposure,
             "groups": {name: group.to_json() for name, group in self.groups.items()},
+            "pointwise": self.pointwise,
         }
 
 
-def _plain(metrics: dict[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in metrics.items()}
-
-
-def evaluate_checkpoint(checkpoint: Checkpoint, dataset: Dataset, test: TestPart, *, k: int = 20) -> HeldOutReport:
-    """Rank all items by the exact scores of the final fit; train and validation items are masked.
+def evaluate_checkpoint(
+    checkpoint: Checkpoint, dataset: Dataset, test: TestPart, *, k: int = 20, cold: int = COLD
+) -> HeldOutReport:
+    """Measure a checkpoint on its test part: see :func:`gnas_search.outcome.checkpoint_outcome`.
 
     Raises
     ------
     DataMismatchError
         If the checkpoint was made from other data.
     """
-    check_same_data(dataset, checkpoint.fingerprint, "the checkpoint")
-    return _report(_ranked_exactly(checkpoint, test, k), dataset, test, k)
+    exam = Exam(dataset, test, k)
+    return report(checkpoint_outcome(exam, checkpoint), exam, cold=cold)
 
 
 def evaluate_artifact(
@@ -111,9 +80,10 @@ def evaluate_artifact(
     test: TestPart,
     *,
     k: int = 20,
+    cold: int = COLD,
     on_user: Callable[[], None] | None = None,
 ) -> HeldOutReport:
-    """Ask the artifact for every test user, exactly as its doors would.
+    """Measure an artifact by its answers: see :func:`gnas_search.outcome.artifact_outcome`.
 
     Parameters
     ----------
@@ -125,6 +95,8 @@ def evaluate_artifact(
         The data split as at training.
     k
         Length of the lists.
+    cold
+        As for :func:`gnas_search.groups.groups`.
     on_user
         Called after each answer.
 
@@ -134,84 +106,30 @@ def evaluate_artifact(
         If the artifact was made from other data.
     """
     check_same_data(dataset, fingerprint, "the artifact")
-    top: list[Rows] = []
-    for user_id in test.user_ids:
-        answer = recommender.recommend(Query(user_id=user_id, k=k))
-        top.append(dataset.items.rows(answer.item_ids))
-        if on_user is not None:
-            on_user()
-    return _report(top, dataset, test, k)
+    exam = Exam(dataset, test, k)
+    return report(artifact_outcome(exam, recommender, on_user=on_user), exam, cold=cold)
 
 
-def _ranked_exactly(checkpoint: Checkpoint, test: TestPart, k: int) -> list[Rows]:
-    seen = checkpoint.seen()
-    counts = np.bincount(seen.indices, minlength=len(checkpoint.items)).astype(np.int32)
-    popularity = Popularity(counts)
-    known = np.flatnonzero(test.user_rows >= 0)
-    # As in serving: a fit that knows nothing of a user leaves the answer to popularity.
-    known = known[checkpoint.final.knows(seen)[test.user_rows[known]]]
-    top: list[Rows] = [np.empty(0, dtype=np.int64)] * len(test.user_ids)
-    score_rows = checkpoint.final.score_rows(seen)
-    block = max(1, _BLOCK_SCORES // max(1, seen.shape[1]))
-    for start in range(0, len(known), block):
-        places = known[start : start + block]
-        rows = test.user_rows[places]
-        scores = score_rows(rows)  # (b, I)
-        masked = sp.csr_matrix(seen[rows])
-        scores[np.repeat(np.arange(len(rows)), np.diff(masked.indptr)), masked.indices] = -np.inf
-        for place, row in zip(places, scores, strict=True):
-            top[place] = top_k(row, k)
-    for place in np.setdiff1d(np.arange(len(top)), known):
-        row = test.user_rows[place]
-        excluded = seen.indices[seen.indptr[row] : seen.indptr[row + 1]] if row >= 0 else np.empty(0, np.int64)
-        top[place] = popularity.retrieve(k, excluded)[0]
-    return top
+def report(outcome: Outcome, exam: Exam, *, cold: int = COLD) -> HeldOutReport:
+    """Sum up what one model makes of the test part.
 
-
-def _report(top: list[Rows], dataset: Dataset, test: TestPart, k: int) -> HeldOutReport:
-    found = ranked(top, test.relevant, test.num_relevant, k)
-    values = {f"{name}@{k}": measure(found) for name, measure in METRICS.items()}
-    known = test.user_rows >= 0
-    metrics = _intervals(values, np.ones(len(known), dtype=bool))
-    seen = dataset.final.positives
-    counts = np.bincount(seen.indices, minlength=seen.shape[1])
-    features = None if dataset.item_features is None else dataset.item_features.values
+    Parameters
+    ----------
+    outcome, exam
+        Of the same test users.
+    cold
+        As for :func:`gnas_search.groups.groups`.
+    """
+    values, known, catalogue = outcome.values, exam.is_known, exam.catalogue
+    metrics = intervals(values, seed=exam.seed)
     return HeldOutReport(
         metrics=metrics,
-        known_metrics=metrics if known.all() else _intervals(values, known),
-        users=len(known),
+        known_metrics=metrics
+        if known.all()
+        else intervals({name: each[known] for name, each in values.items()}, seed=exam.seed),
+        users=exam.num_users,
         known_users=int(known.sum()),
-        exposure=exposure(top, counts, seen.shape[0], features, k),
-        groups=_user_groups(values, seen, test, k) | _item_groups(top, counts, test, k),
+        exposure=exposure(outcome.evidence.lists, catalogue.counts, catalogue.num_users, catalogue.features, exam.k),
+        groups=groups(outcome.evidence, values, exam, cold=cold),
+        pointwise=outcome.pointwise_json(exam),
     )
-
-
-def _intervals(values: dict[str, Values], chosen: npt.NDArray[np.bool_]) -> dict[str, Interval]:
-    return {name: interval(each[chosen], seed=0) for name, each in values.items()} if chosen.any() else {}
-
-
-def _user_groups(values: dict[str, Values], seen: sp.csr_matrix, test: TestPart, k: int) -> dict[str, Group]:
-    lengths = np.where(test.user_rows >= 0, np.diff(seen.indptr)[test.user_rows], 0)
-    selected = {name: values[name] for name in (f"recall@{k}", f"ndcg@{k}")}
-    groups = {}
-    for name, chosen in (("cold_users", lengths <= COLD_HISTORY), ("warm_users", lengths > COLD_HISTORY)):
-        if chosen.any():
-            groups[name] = Group(int(chosen.sum()), None, _intervals(selected, chosen))
-    return groups
-
-
-def _item_groups(top: list[Rows], counts: npt.NDArray[np.integer], test: TestPart, k: int) -> dict[str, Group]:
-    order = np.argsort(-counts, kind="stable")
-    before = (np.cumsum(counts[order]) - counts[order]) / max(1, counts.sum())
-    third = np.empty(len(counts), dtype=np.int64)
-    third[order] = np.minimum((before * 3).astype(np.int64), 2)
-    groups = {}
-    for number, name in enumerate(("head_items", "middle_items", "tail_items")):
-        inside = sp.csr_matrix(test.relevant.multiply((third == number)[None, :]))
-        inside.eliminate_zeros()
-        users = np.flatnonzero(np.diff(inside.indptr))
-        if len(users):
-            found = ranked([top[user] for user in users], inside[users], None, k)
-            measured = {f"recall@{k}": interval(recall(found), seed=0)}
-            groups[name] = Group(len(users), int((third == number).sum()), measured)
-    return groups

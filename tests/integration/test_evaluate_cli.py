@@ -123,6 +123,89 @@ def test_an_artifact_has_the_metrics_of_its_answers(
     assert result["metrics"]["ndcg@20"]["value"] == pytest.approx(ndcg, abs=1e-6)
 
 
+@pytest.mark.parametrize("model", ["checkpoint", "item-knn", "blend"])
+def test_auc_compares_all_items_that_a_user_has_not(
+    model: str, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
+) -> None:
+    code, out, said = gnas("evaluate", world / model, world / "shop", "--output", "json")
+    assert code == 0, said
+    checkpoint = Checkpoint.load(world / model)
+    names = checkpoint.items.ids(range(len(checkpoint.items)))
+    areas = []
+    for user, (known, wanted) in parts.items():
+        scores = scores_of(checkpoint, checkpoint.users.row(user))
+        mine = np.array([score for name, score in zip(names, scores, strict=True) if name in wanted])
+        others = np.array([score for name, score in zip(names, scores, strict=True) if name not in {*known, *wanted}])
+        pairs = (mine[:, None] > others).mean() + 0.5 * (mine[:, None] == others).mean()
+        areas.append(pairs * len(mine) / len(wanted))
+    found = json.loads(out)["metrics"]
+    assert found["auc"]["value"] == pytest.approx(np.mean(areas), abs=1e-4)
+    assert found["auc"]["low"] < found["auc"]["value"] < found["auc"]["high"]
+    assert 0 < found["log_loss"]["low"] < found["log_loss"]["high"] < 1
+    assert 0.5 < found["accuracy"]["value"] < 1
+
+
+def test_models_are_compared_on_the_same_users(gnas: Gnas, world: Path) -> None:
+    command = ("evaluate", world / "checkpoint", world / "shop", "--k", 10)
+    rivals = ("--against", world / "filter", "--against", world / "checkpoint", "--against", "baselines")
+    code, out, said = gnas(*command, *rivals, "--output", "json")
+    assert code == 0, said
+    found = json.loads(out)
+    kinds = {one["name"]: one["kind"] for one in found["against"]}
+    assert kinds == dict.fromkeys(("item-knn", "popularity", "svd"), "baseline") | dict.fromkeys(
+        (str(world / "filter"), str(world / "checkpoint")), "checkpoint"
+    )
+    code, out, said = gnas("evaluate", world / "filter", world / "shop", "--k", 10, "--output", "json")
+    assert code == 0, said
+    theirs = json.loads(out)["metrics"]
+    by_name = {one["name"]: one["metrics"] for one in found["against"]}
+    for name, facts in by_name[str(world / "filter")].items():
+        assert facts["value"] == pytest.approx(theirs[name]["value"])
+        assert facts["difference"] == pytest.approx(found["metrics"][name]["value"] - theirs[name]["value"])
+        assert facts["low"] <= facts["difference"] <= facts["high"]
+        assert 0 < facts["p_value"] <= facts["p_holm"] <= 1
+    assert {facts["p_value"] for facts in by_name[str(world / "checkpoint")].values()} == {1.0}
+    assert by_name["popularity"]["ndcg@10"]["difference"] > 0
+    assert not by_name["svd"]["log_loss"]["larger_is_better"]
+    assert "Holm" in found["comparison"]["p_holm"]
+    code, out, said = gnas(*command, "--against", "popularity", "--cold", 8)
+    assert code == 0, said
+    assert "checkpoint against popularity" in out
+    assert "log_loss (less is better)" in out
+
+
+def test_an_artifact_is_calibrated_by_the_checkpoint_it_is_compared_with(gnas: Gnas, world: Path) -> None:
+    code, out, said = gnas("evaluate", world / "artifact", world / "shop")
+    assert code == 0, said
+    assert "log_loss: an artifact holds the fit that has learned from validation" in " ".join(out.split())
+    command = ("evaluate", world / "artifact", world / "shop", "--against", world / "checkpoint", "--output", "json")
+    code, out, said = gnas(*command)
+    assert code == 0, said
+    found = json.loads(out)
+    assert found["pointwise"]["left_out"] == {}
+    # The exact form keeps every score: nothing is lost by the export.
+    (against,) = found["against"]
+    for name in ("auc", "log_loss", "accuracy", "ndcg@20"):
+        assert against["metrics"][name]["difference"] == pytest.approx(0, abs=1e-5)
+    code, out, said = gnas(
+        "evaluate", world / "checkpoint", world / "shop", "--against", world / "artifact", "--output", "json"
+    )
+    assert code == 0, said
+    assert "log_loss" in json.loads(out)["against"][0]["metrics"]
+
+
+def test_a_rival_that_may_have_learned_from_the_test_part_is_refused(gnas: Gnas, world: Path, tmp_path: Path) -> None:
+    rival = tmp_path / "rival"
+    code, _, said = gnas("train", world / "shop", "--spec", world / "filter.json", "--split", "random", "--out", rival)
+    assert code == 0, said
+    code, out, said = gnas("evaluate", world / "checkpoint", world / "shop", "--against", rival)
+    assert (code, out) == (3, "")
+    assert f"{rival} was made from another split of this data: its split is 'random'" in said
+    code, out, said = gnas("evaluate", world / "checkpoint", world / "shop", "--against", "popularty")
+    assert (code, out) == (2, "")
+    assert "did you mean 'popularity'?" in said
+
+
 @pytest.mark.parametrize("model", ["filter", "item-knn"])
 def test_somebody_of_whom_a_model_knows_nothing_gets_what_is_popular(
     model: str, gnas: Gnas, world: Path, tmp_path: Path

@@ -138,7 +138,7 @@ class TestBlend:
     def test_two_hops_that_suffice_alone_are_no_blend(self, world: Planted) -> None:
         """Beside vectors of noise, links that know the answers need nothing else."""
         graph = world.graph
-        relevant = world.validation._relevant
+        relevant = world.validation.relevant
         answers = (graph.positives.T @ relevant).toarray().astype(np.float32)
         links = sp.csr_matrix(answers * (answers > 0))
         nobody = (np.empty((count, 0), np.float32) for count in (160, 120))

@@ -108,7 +108,7 @@ class TestCandidates:
         specs, branches = ([pair[side] for pair in models.values()] for side in (0, 1))
         found = CandidateScores.collect(specs, branches, world.graph, world.validation)
         seen = world.graph.positives.toarray() > 0
-        relevant = world.validation._relevant.toarray() > 0
+        relevant = world.validation.relevant.toarray() > 0
         assert len(found.offsets) == 31
         for user in range(30):
             scores = [branch.user_vectors[user] @ branch.item_vectors.T for branch in branches]

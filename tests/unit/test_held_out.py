@@ -13,8 +13,11 @@ from gnas_search.data.dataset import Dataset, TestPart
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.sample import write_sample
 from gnas_search.data.splits import load_with_test
-from gnas_search.held_out import COLD_HISTORY, HeldOutReport, evaluate_checkpoint
+from gnas_search.groups import COLD
+from gnas_search.held_out import HeldOutReport, evaluate_checkpoint
 from gnas_search.train import train_checkpoint
+
+COLD_ITEM = 12  # the shop has none of fewer interactions that somebody wants
 
 
 class World(NamedTuple):
@@ -36,7 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_groups_of_users_share_the_users_out(world: World) -> None:
     lengths = np.diff(world.dataset.final.positives.indptr)[world.test.user_rows]
     cold, warm = world.report.groups["cold_users"], world.report.groups["warm_users"]
-    assert (cold.users, warm.users) == (int((lengths <= COLD_HISTORY).sum()), int((lengths > COLD_HISTORY).sum()))
+    assert (cold.users, warm.users) == (int((lengths <= COLD).sum()), int((lengths > COLD).sum()))
     assert cold.users > 0 < warm.users
     for name in ("recall@10", "ndcg@10"):
         together = cold.users * cold.metrics[name].value + warm.users * warm.metrics[name].value
@@ -75,9 +78,54 @@ def test_recall_by_group_counts_the_groups_items_alone(world: World) -> None:
 
 def test_all_metrics_are_told_those_of_selection_first(world: World) -> None:
     names = ["recall", "ndcg", "precision", "f1", "map", "mrr", "hit_rate"]
-    assert list(world.report.metrics) == [f"{name}@10" for name in names]
+    further = ["auc", "log_loss", "accuracy", "novelty@10", "diversity@10"]
+    assert list(world.report.metrics) == [f"{name}@10" for name in names] + further
     assert {"coverage@10", "gini@10", "novelty@10"} <= set(world.report.exposure)
     told = world.report.to_json()
     assert told["groups"]["head_items"]["items"] == world.report.groups["head_items"].items
     assert told["exposure"] == world.report.exposure
     assert "items" not in told["groups"]["cold_users"]
+    assert told["pointwise"] == world.report.pointwise
+    for name in ("novelty@10", "diversity@10"):  # all lists are of equal length
+        assert world.report.metrics[name].value == pytest.approx(world.report.exposure[name])
+
+
+def test_groups_tell_every_metric(world: World) -> None:
+    for name in ("cold_users", "warm_users"):
+        assert list(world.report.groups[name].metrics) == list(world.report.metrics)
+    for name in ("warm_items", "head_items"):
+        assert list(world.report.groups[name].metrics) == list(world.report.metrics)[:8]
+
+
+def test_cold_items_are_those_with_few_interactions(world: World) -> None:
+    counts = np.bincount(world.dataset.final.positives.indices, minlength=len(world.dataset.items))
+    for cold in (3, COLD_ITEM):
+        report = evaluate_checkpoint(world.checkpoint, world.dataset, world.test, k=10, cold=cold)
+        sizes = {name: group.items for name, group in report.groups.items() if group.items is not None}
+        assert sizes.get("cold_items", 0) in ((counts <= cold).sum(), 0)
+        assert sizes["warm_items"] == (counts > cold).sum()
+        users = {name: group.users for name, group in report.groups.items() if group.items is None}
+        lengths = np.diff(world.dataset.final.positives.indptr)[world.test.user_rows]
+        assert users.get("cold_users", 0) == (lengths <= cold).sum()
+
+
+def test_recall_and_auc_of_cold_items_by_plain_loops(world: World) -> None:
+    seen = world.dataset.final.positives
+    counts = np.bincount(seen.indices, minlength=seen.shape[1])
+    group = evaluate_checkpoint(world.checkpoint, world.dataset, world.test, k=10, cold=COLD_ITEM).groups["cold_items"]
+    recalls, areas = [], []
+    for place, row in enumerate(world.test.user_rows.tolist()):
+        scores = world.checkpoint.final.score_rows(seen)(np.array([row]))[0]
+        masked = set(seen[row].indices.tolist())
+        wanted = set(world.test.relevant[place].indices.tolist())
+        best = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in masked][:10]
+        mine = [item for item in wanted if counts[item] <= COLD_ITEM]
+        others = [item for item in range(len(counts)) if item not in masked | wanted]
+        if mine:
+            recalls.append(len(set(best) & set(mine)) / len(mine))
+            wins = np.array([scores[item] > scores[others] for item in mine])
+            level = np.array([scores[item] == scores[others] for item in mine])
+            areas.append(wins.mean() + 0.5 * level.mean())
+    assert group.users == len(recalls) > 0
+    assert group.metrics["recall@10"].value == pytest.approx(np.mean(recalls))
+    assert group.metrics["auc"].value == pytest.approx(np.mean(areas))

@@ -55,6 +55,8 @@ class Dataset:
     policy
         What split was applied: ``"given"``, ``"given+temporal"`` / ``"given+random"`` (validation carved from a given
         train part), ``"temporal"``, ``"random"``, ``"leave-last-out"``.
+    valid_negatives : (U, I) CSR or None
+        What users rated too low for a positive at the time of validation; None where nothing is rated too low.
     """
 
     users: Vocabulary
@@ -70,6 +72,7 @@ class Dataset:
     fingerprint: str
     config: DatasetConfig
     warnings: tuple[DataWarning, ...] = ()
+    valid_negatives: sp.csr_matrix | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class TestPart:
         Test items that the dataset knows.
     num_relevant : (n,) int64
         All test items of each user, also those unknown to the dataset: the denominator of recall.
+    negatives : (n, I) CSR or None
+        What the same users rated too low for a positive at the time of test; None where nothing is rated too low.
     """
 
     __test__ = False  # not a pytest class
@@ -93,3 +98,4 @@ class TestPart:
     user_rows: npt.NDArray[np.int64]
     relevant: sp.csr_matrix
     num_relevant: npt.NDArray[np.int64]
+    negatives: sp.csr_matrix | None = None

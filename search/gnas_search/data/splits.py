@@ -12,6 +12,7 @@ from gnas_search.data import policies
 from gnas_search.data.columns import TEST, TRAIN, VALID, to_unit_range
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
+from gnas_search.data.low_rated import low_rated, negatives_of
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
 from gnas_search.data.readers import read_interactions
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError
@@ -78,7 +79,8 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
     earlier part of a given split wins over a later, so that nothing is asked for that is masked. Other events are
     edges of the graph. Where the split follows time, a user's other events from the first validation interaction on
     are kept out of ``selection``, and from the first test interaction on out of ``final``: what comes later must
-    not tell what is asked. Target events rated below ``min_rating`` are left out altogether.
+    not tell what is asked. Target events rated below ``min_rating`` are in no graph and no part; those of the time of
+    validation and test are known negatives.
 
     Parameters
     ----------
@@ -118,6 +120,7 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
 
     known = Known.within((train, valid, final_others), len(interactions.users), len(interactions.items))
     _warn_of_test_only(test, known, warnings)
+    low = low_rated(interactions, is_target & ~positive, targets, policy)
     dataset = Dataset(
         users=subset_ids(interactions.users, known.users),
         items=subset_ids(interactions.items, known.items),
@@ -132,8 +135,9 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         fingerprint=interactions.fingerprint,
         config=config,
         warnings=tuple(warnings),
+        valid_negatives=None if low is None else negatives_of(low.part(VALID), known, known.users),
     )
-    return dataset, _test_part(interactions, test, known)
+    return dataset, _test_part(interactions, test, known, None if low is None else low.part(TEST))
 
 
 def _apply_policy(targets: Pairs, interactions: Interactions) -> tuple[Pairs, str]:
@@ -212,7 +216,7 @@ def _recency(known: Known, *groups: Pairs) -> npt.NDArray[np.float32] | None:
     return scaled
 
 
-def _test_part(interactions: Interactions, test: Pairs, known: Known) -> TestPart:
+def _test_part(interactions: Interactions, test: Pairs, known: Known, low: Pairs | None) -> TestPart:
     users, lines = np.unique(test.users, return_inverse=True)
     items = known.item_rows[test.items]
     in_dataset = items >= 0
@@ -221,4 +225,5 @@ def _test_part(interactions: Interactions, test: Pairs, known: Known) -> TestPar
         user_rows=known.user_rows[users],
         relevant=binary_csr(lines[in_dataset], items[in_dataset], (len(users), len(known.items))),
         num_relevant=np.bincount(lines, minlength=len(users)).astype(np.int64),
+        negatives=None if low is None else negatives_of(low, known, users),
     )
