@@ -172,7 +172,7 @@ def _train_network(
             stopped = "patience"
             break
     return Selected(
-        Fit((_network_branch(spec, graph, *best_vectors),), best_epoch),
+        Fit((_network_branch(trainer, *best_vectors),), best_epoch),
         best_epoch,
         best_metrics if best_metrics is not None else validation.score(*best_vectors),
         tuple(history),
@@ -182,9 +182,9 @@ def _train_network(
     )
 
 
-def _network_branch(spec: ArchitectureSpec, graph: InteractionGraph, users: Floats, items: Floats) -> Branch:
-    reached = graph.edges if spec.layers and spec.edges == "all" else graph.positives
-    users[np.diff(reached.indptr) == 0] = 0.0  # nothing moved them from where they were drawn at random
+def _network_branch(trainer: Trainer, users: Floats, items: Floats) -> Branch:
+    spec = trainer.spec
+    users[~trainer.reached_users] = 0.0  # nothing moved them from where they were drawn at random
     facts = BranchFacts(spec.key(), GNN, users.shape[1], unit_length=spec.scorer == "cosine")
     return Branch(facts, users, items)
 
@@ -198,7 +198,7 @@ def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int) ->
         # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
         trainer = Trainer(spec, graph, seed=seed)
         trainer.advance(epochs)
-        return Fit((_network_branch(spec, graph, *trainer.vectors()),), epochs)
+        return Fit((_network_branch(trainer, *trainer.vectors()),), epochs)
 
 
 def train_checkpoint(

@@ -13,7 +13,6 @@ from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
-from gnas_search.closed_form.links import links_bytes
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import (
     check_checkpoint_memory,
@@ -23,6 +22,7 @@ from gnas_search.footprint import (
     within_memory,
 )
 from gnas_search.layer_spec import LayerSpec
+from gnas_search.links import links_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_serve.errors import ConfigError
 
