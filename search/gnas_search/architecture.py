@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from gnas_search.graph_spec import GraphSpec
+from gnas_search.graph_spec import PLAIN, GraphSpec
 from gnas_search.layer_spec import ATTENTION_OPERATORS, MAX_DROPOUT, LayerSpec
 from gnas_serve.errors import ConfigError, unknown_name
 
@@ -120,7 +120,7 @@ class ArchitectureSpec:
     batch_size: int = 1024
     epochs: int = 12
     patience: int = 3
-    graph: GraphSpec = GraphSpec()
+    graph: GraphSpec = PLAIN
     features: bool = False
 
     def __post_init__(self) -> None:
@@ -216,7 +216,7 @@ class ArchitectureSpec:
         graph, edges = self.graph.canonical(), self.edges
         if not self.layers:  # what an SVD is of matters nevertheless
             if self.init != "svd":
-                return {"graph": GraphSpec(), "edges": "target"}
+                return {"graph": PLAIN, "edges": "target"}
             graph = replace(graph, cooccurrence=0)
         if graph.event_weight == 0.0:
             edges = "target"

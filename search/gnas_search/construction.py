@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.graph_spec import GraphSpec
+from gnas_search.graph_spec import PLAIN, GraphSpec
 from gnas_search.links import LINK_BYTES, links_bytes, strongest_links
 from gnas_search.operators.pattern import CsrPattern
 from gnas_serve.errors import ConfigError, unknown_name
@@ -26,7 +26,7 @@ class Construction:
     Attributes
     ----------
     interactions : (U, I) CSR float32, int32 indices, sorted
-        Edges between users and items; weights are above 0 and at most 1, those of the target event 1 unless they age.
+        Edges between users and items; weights are above 0, those of the target event alone 1 unless they age.
     links : (I, I) CSR float32, symmetric, or None
         Edges between items.
     """
@@ -45,7 +45,7 @@ def constructed(spec: ArchitectureSpec, graph: InteractionGraph) -> Construction
     """
     pattern = graph.edges if spec.edges == "all" else graph.positives
     asked = spec.graph
-    if asked == GraphSpec(edge_weights=asked.edge_weights):
+    if asked == replace(PLAIN, edge_weights=asked.edge_weights):
         return Construction(pattern, None)
     _check(asked, graph)
     weights, ages = _weights(spec, graph)
@@ -70,7 +70,7 @@ def edge_counts(spec: ArchitectureSpec, graph: InteractionGraph) -> tuple[int, i
 
 def construction_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     """Count what building the graph takes at its peak: nothing where the interactions are taken as they are."""
-    if spec.graph == GraphSpec(edge_weights=spec.graph.edge_weights):
+    if spec.graph == replace(PLAIN, edge_weights=spec.graph.edge_weights):
         return 0
     pattern = graph.edges if spec.edges == "all" else graph.positives
     entries = pattern.nnz if graph.log is None or graph.log.places is None else len(graph.log.places)

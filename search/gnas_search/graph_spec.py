@@ -12,6 +12,7 @@ EDGE_WEIGHTS = ("symmetric", "uniform")
 SHORTEST_HALF_LIFE = 0.02
 """Of the time span: an interaction as old as the data still weighs 2^-50, far above the least float32."""
 MOST_LINKS = 1000
+MOST_WEIGHT = 10.0
 
 EventWeight = float | tuple[tuple[str, float], ...]
 
@@ -23,7 +24,7 @@ class GraphSpec:
     Attributes
     ----------
     event_weight
-        What an edge of another event than the target weighs beside 1 for the target's, 0 to 1: one number for all of
+        What an edge of another event than the target weighs beside 1 for the target's, 0 to 10: one number for all of
         them, or one per event, those that are not named weighing 1. An edge of several events has the largest weight:
         what is bought was mostly viewed before, which says no more.
     half_life
@@ -59,9 +60,9 @@ class GraphSpec:
             If a name is unknown or a number out of range.
         """
         for event, weight in self.named_weights or (("", self.event_weight),):
-            if not 0.0 <= float(weight) <= 1.0:  # type: ignore[arg-type]  # a number: names have been taken apart
+            if not 0.0 <= float(weight) <= MOST_WEIGHT:  # type: ignore[arg-type]  # a number: names have been taken apart
                 said = f"event_weight of {event}" if event else "event_weight"
-                raise ConfigError(f"{said}: {weight} is not within 0..1", hint="give such a share of the target's 1")
+                raise ConfigError(f"{said}: {weight} is not within 0..{MOST_WEIGHT:g}", hint="the target's is 1")
         if self.half_life != 0 and not SHORTEST_HALF_LIFE <= self.half_life <= 100.0:
             raise ConfigError(
                 f"half_life: {self.half_life} is not within {SHORTEST_HALF_LIFE}..100",
@@ -91,19 +92,16 @@ class GraphSpec:
 
     def summary(self) -> str:
         """Describe what is not as by default, in a few words; empty where all is."""
-        plain = GraphSpec()
         said = [f"{event} {weight:g}" for event, weight in self.named_weights]
-        if not isinstance(self.event_weight, tuple) and self.event_weight != plain.event_weight:
+        if not isinstance(self.event_weight, tuple) and self.event_weight != PLAIN.event_weight:
             said.append(f"other events {self.event_weight:g}")
-        for name in ("half_life", "cooccurrence", "max_degree"):
-            if getattr(self, name):
-                said.append(f"{name} {getattr(self, name):g}")
-        return ", ".join([*said, *([self.edge_weights] if self.edge_weights != plain.edge_weights else [])])
+        numbers = ("half_life", "cooccurrence", "max_degree")
+        said += [f"{name} {getattr(self, name):g}" for name in numbers if getattr(self, name)]
+        return ", ".join([*said, *([self.edge_weights] if self.edge_weights != PLAIN.edge_weights else [])])
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form: what is not as by default."""
-        plain = GraphSpec()
-        said = {name: getattr(self, name) for name in GRAPH_FIELDS if getattr(self, name) != getattr(plain, name)}
+        said = {name: getattr(self, name) for name in GRAPH_FIELDS if getattr(self, name) != getattr(PLAIN, name)}
         if self.named_weights:
             said["event_weight"] = dict(self.named_weights)
         return said
@@ -126,7 +124,7 @@ class GraphSpec:
             if name == "event_weight" and isinstance(value, Mapping):
                 values[name] = tuple(sorted((str(event), _number(name, weight)) for event, weight in value.items()))
                 continue
-            kind = type(getattr(cls(), name))
+            kind = type(getattr(PLAIN, name))
             if kind is float:
                 values[name] = _number(name, value)
             elif type(value) is not kind:
@@ -135,6 +133,9 @@ class GraphSpec:
                 values[name] = value
         return cls(**values)
 
+
+PLAIN = GraphSpec()
+"""Every edge weighs the same."""
 
 GRAPH_FIELDS = tuple(field.name for field in fields(GraphSpec))
 

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.blend import assemble, compress
 from gnas_search.checkpoint import Checkpoint

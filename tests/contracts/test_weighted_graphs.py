@@ -9,8 +9,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from torch.nn.functional import leaky_relu
 
-from gnas_search.layer_spec import OPERATOR_NAMES
+from gnas_search.architecture import NORMALISING_OPERATORS
+from gnas_search.layer_spec import ATTENTION_OPERATORS, OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, spmm, torch_products
 from gnas_search.operators.spmm import Adjacency, normalised, polynomial
 
@@ -54,39 +56,48 @@ def _normalised(dense: Tensor, *, averaging: bool) -> Tensor:
     return dense / degrees[:, None] if averaging else dense / (degrees[:, None] * degrees).sqrt()
 
 
-def _reference(name: str, operator: torch.nn.Module, x: Tensor, dense: Tensor, *, averaging: bool) -> Tensor:
-    """What each operator is, from dense matrices alone."""
-    a = _normalised(dense, averaging=averaging)
-    if name == "skip":
-        return x
-    if name == "lightgcn":
-        return a @ x
-    if name == "gcn":
-        return a @ (x @ operator.weight.T)
-    if name == "low_pass":
-        return 0.25 * x + 0.5 * a @ x + 0.25 * a @ (a @ x)
-    if name == "ngcf":
-        messages = a @ x
-        return (x + messages) @ operator.sum.T + (x * messages) @ operator.product.T
+def _smooth(name: str, operator: torch.nn.Module, x: Tensor, a: Tensor) -> Tensor:
+    messages = a @ x
+    return {
+        "skip": lambda: x,
+        "lightgcn": lambda: messages,
+        "gcn": lambda: messages @ operator.weight.T,
+        "low_pass": lambda: 0.25 * x + 0.5 * messages + 0.25 * a @ messages,
+        "ngcf": lambda: (x + messages) @ operator.sum.T + (x * messages) @ operator.product.T,
+    }[name]()
+
+
+def _attended(name: str, operator: torch.nn.Module, x: Tensor, dense: Tensor) -> Tensor:
+    if name == "gat":
+        hidden = x @ operator.weight.T
+        logits = leaky_relu((hidden @ operator.source[0])[None] + (hidden @ operator.target[0])[:, None], 0.2)
+    else:
+        hidden = x @ operator.source.T
+        logits = leaky_relu(hidden[None] + (x @ operator.target.T)[:, None], 0.2) @ operator.query[0]
+    attended = dense * torch.exp(logits)  # a weight of 0 is no edge
+    return attended / attended.sum(1, keepdim=True).clamp_min(1e-30) @ hidden
+
+
+def _gathered(name: str, operator: torch.nn.Module, x: Tensor, dense: Tensor) -> Tensor:
     if name == "gin":
-        hidden = (((1 + operator.eps) * x + dense @ x) @ operator.first.T).clone()
-        return torch.nn.functional.leaky_relu(hidden, 0.2) @ operator.second.T
-    if name in ("sage_mean", "sage_sum"):
-        gathered = (_normalised(dense, averaging=True) if name == "sage_mean" else dense) @ x
-        return x @ operator.own.T + gathered @ operator.neighbours.T
+        hidden = ((1 + operator.eps) * x + dense @ x) @ operator.first.T
+        return leaky_relu(hidden, 0.2) @ operator.second.T
     if name == "sage_max":
         pooled = torch.relu(x @ operator.pool.T)
         present = torch.where(dense[:, :, None] > 0, pooled[None], torch.tensor(-torch.inf)).amax(1)
-        return x @ operator.own.T + torch.where(present.isfinite(), present, 0.0) @ operator.neighbours.T
-    if name == "gat":
-        hidden = x @ operator.weight.T
-        sums = (hidden @ operator.source[0])[None] + (hidden @ operator.target[0])[:, None]
-        logits = torch.nn.functional.leaky_relu(sums, 0.2)
+        gathered = torch.where(present.isfinite(), present, 0.0)
     else:
-        hidden, targets = x @ operator.source.T, x @ operator.target.T
-        logits = torch.nn.functional.leaky_relu(hidden[None] + targets[:, None], 0.2) @ operator.query[0]
-    attended = dense * torch.exp(logits)  # a weight of 0 is no edge
-    return attended / attended.sum(1, keepdim=True).clamp_min(1e-30) @ hidden
+        gathered = (_normalised(dense, averaging=True) if name == "sage_mean" else dense) @ x
+    return x @ operator.own.T + gathered @ operator.neighbours.T
+
+
+def _reference(name: str, operator: torch.nn.Module, x: Tensor, dense: Tensor, *, averaging: bool) -> Tensor:
+    """What each operator is, from dense matrices alone."""
+    if name in ATTENTION_OPERATORS:
+        return _attended(name, operator, x, dense)
+    if name in (*NORMALISING_OPERATORS, "skip"):
+        return _smooth(name, operator, x, _normalised(dense, averaging=averaging))
+    return _gathered(name, operator, x, dense)
 
 
 @pytest.mark.parametrize("device_formulas", [False, True], ids=["loops", "torch"])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.construction import construction_bytes, constructed, edge_counts, item_links
+from gnas_search.construction import constructed, construction_bytes, edge_counts, item_links
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.graph_spec import GraphSpec

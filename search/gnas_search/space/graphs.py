@@ -1,4 +1,4 @@
-"""The genes of a network's graph: flat in a file, one object in a spec; of events one gene each where data has several."""
+"""The genes of a network's graph: flat in a file, one object in a spec; of several events one gene each."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def checked(name: str, value: object) -> Any:
 
 
 def decode(point: Mapping[str, Any]) -> GraphSpec:
-    """Read the graph of a point; where every event has a gene and weighs nothing, no other event has any weight."""
+    """Read the graph of a point; where all events that it names weigh nothing, no event but the target has any weight.
+
+    On data all other events are named, or none.
+    """
     said = {name: point[name] for name in NAMES if name in point}
     weights = tuple((event, point[of_event(event)]) for event in events_of(point))
     if weights:
@@ -78,11 +81,13 @@ def idle_on(graph: InteractionGraph) -> dict[str, Any]:
     return idle
 
 
-def without_idle(spec: ArchitectureSpec, idle: Mapping[str, Any]) -> ArchitectureSpec:
-    """Give a start the values of the genes that are idle."""
+def on_data(spec: ArchitectureSpec, idle: Mapping[str, Any], events: tuple[str, ...]) -> ArchitectureSpec:
+    """Give a start the values of the genes that are idle, and each event that has a gene its own weight."""
     own = {name: value for name, value in idle.items() if name in NAMES}
+    if events and EVENT not in idle:
+        own[EVENT] = tuple((event, spec.graph.weight_of(event)) for event in events)
     rest = {name: value for name, value in idle.items() if name not in NAMES}
-    return replace(spec, graph=replace(spec.graph, **own), **rest)
+    return replace(spec, graph=replace(spec.graph, **own).canonical(), **rest)
 
 
 def per_event(genes: Mapping[str, Any], graph: InteractionGraph, own: tuple[str, ...]) -> dict[str, Any]:
@@ -98,11 +103,20 @@ def per_event(genes: Mapping[str, Any], graph: InteractionGraph, own: tuple[str,
         Events that the space names, which ``event_weight`` is not for.
     """
     events = () if graph.log is None else graph.log.bringing()
-    kept = {name: gene for name, gene in genes.items() if name in map(of_event, events) or not name.startswith(_OF_EVENT)}
+    kept = {
+        name: gene for name, gene in genes.items() if name in map(of_event, events) or not name.startswith(_OF_EVENT)
+    }
     if EVENT in kept and (len(events) > 1 or own):
         every = kept.pop(EVENT)
         kept |= {of_event(event): every for event in events if event not in own}
     return kept
+
+
+def unnamed(named: Mapping[str, Any], graph: InteractionGraph) -> dict[str, float]:
+    """Give the weight of 1 to the other events of the data that a space says nothing of, where it names any."""
+    events = events_of(named)
+    bringing = graph.log.bringing() if graph.log is not None and events else ()
+    return {of_event(event): 1.0 for event in bringing if event not in events}
 
 
 def count(values: Callable[[str], tuple[Any, ...]], events: tuple[str, ...], *, layers: bool) -> int:

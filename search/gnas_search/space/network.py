@@ -11,7 +11,7 @@ from optuna.distributions import FloatDistribution
 
 from gnas_search.architecture import MAX_LAYERS, NORMALISING_OPERATORS, ArchitectureSpec
 from gnas_search.data.dataset import Dataset
-from gnas_search.graph_spec import GraphSpec
+from gnas_search.graph_spec import PLAIN
 from gnas_search.layer_spec import ATTENTION_OPERATORS
 from gnas_search.space import graphs, layers
 from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
@@ -189,9 +189,11 @@ class NetworkSpace:
         idle = graphs.idle_on(graph)
         genes = {name: gene for name, gene in self.genes.items() if name not in idle}
         changed = {name: value for name, value in idle.items() if name in self.genes or name in self.fixed}
-        starts = tuple(graphs.without_idle(start, idle) for start in self.starts)
         own = graphs.events_of({**self.genes, **self.fixed})
         genes, fixed = (graphs.per_event(part, graph, own) for part in (genes, {**self.fixed, **changed}))
+        fixed |= graphs.unnamed({**genes, **fixed}, graph)
+        events = graphs.events_of({**genes, **fixed})
+        starts = tuple(graphs.on_data(start, idle, events) for start in self.starts)
         return replace(self, genes=genes, fixed=fixed, starts=starts)
 
     def size(self) -> int:
@@ -270,7 +272,7 @@ class NetworkSpace:
         return not any(isinstance(gene, FloatDistribution) for gene in self.genes.values())
 
     def _choices(self, name: str) -> tuple[Any, ...]:
-        default = getattr(GraphSpec() if graphs.is_gene(name) else ArchitectureSpec(), name, None)
+        default = getattr(PLAIN if graphs.is_gene(name) else ArchitectureSpec(), name, None)
         return choices(self.genes.get(name), self.fixed.get(name, default))
 
     def _count(self, name: str) -> int:
