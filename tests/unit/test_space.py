@@ -418,7 +418,8 @@ def test_an_event_may_have_a_gene_of_its_own_in_a_file() -> None:
     del genes["event_weight"]
     alone = SearchSpace.from_json({"genes": {**genes, "event_weight.view": [0.0, 0.2]}, "start": [{"layers": ["gcn"]}]})
     space = alone.families[GNN].restrict(logged(events=2, timed=False, features=False))
-    values = space.encode(replace(space.starts[0], edges="all"))
+    viewed = GraphSpec(event_weight=(("view", 0.2),))
+    values = space.encode(replace(space.starts[0], edges="all", graph=viewed))
     spec = space.to_spec({**values, "event_weight.view": 0.0})
     assert (spec.edges, spec.graph.weight_of("cart"), spec.graph.weight_of("view")) == ("all", 1.0, 0.0)
 
