@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gnas_search.graph_spec import PLAIN, GraphSpec
 from gnas_search.layer_spec import ATTENTION_OPERATORS, MAX_DROPOUT, LayerSpec
 from gnas_serve.errors import ConfigError, unknown_name
 
@@ -31,6 +32,8 @@ NAMED = {
 DRAWING_LOSSES = ("bce", "bpr", "sampled_softmax")
 _CONTRAST = ("contrast_weight", "contrast_noise")
 _ADVERSARIAL = ("adversarial_weight", "adversarial_radius")
+NORMALISING_OPERATORS = ("gcn", "lightgcn", "low_pass", "ngcf")
+"""Operators whose messages are weighed by degrees, as ``edge_weights`` says."""
 _REGULARISERS = ("weight_decay", "edge_dropout", "contrast_weight", "adversarial_weight")
 
 
@@ -63,6 +66,12 @@ class ArchitectureSpec:
         Initial embeddings: random, or the truncated SVD of the normalised interaction matrix.
     edges
         Whether messages pass along every event or the target event alone.
+    graph
+        What these edges weigh, and which are left out or added: see :class:`~gnas_search.graph_spec.GraphSpec`. The
+        SVD is of the same weighted interactions.
+    features
+        Whether a learned linear map of the users' and items' features, where the data has any, is added to their
+        embeddings, so that whoever has few interactions has something.
     edge_dropout
         Share of the edges that carry no message for an epoch, drawn anew for each.
     contrast_weight, contrast_noise
@@ -111,6 +120,8 @@ class ArchitectureSpec:
     batch_size: int = 1024
     epochs: int = 12
     patience: int = 3
+    graph: GraphSpec = PLAIN
+    features: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values outside the space, naming the field.
@@ -174,11 +185,11 @@ class ArchitectureSpec:
     def canonical(self) -> ArchitectureSpec:
         """Set what has no effect to one fixed value, so that equal models are equal specs."""
         changes: dict[str, Any] = {"layers": tuple(layer.canonical() for layer in self.layer_specs)}
+        changes |= self._canonical_graph()
         if not self.layers:
             changes |= {
                 "combination": "last",
                 "include_input": True,
-                "edges": "target",
                 "edge_dropout": 0.0,
                 "contrast_weight": 0.0,
             }
@@ -201,6 +212,20 @@ class ArchitectureSpec:
                 changes |= dict(zip(names, (0.0, 0.1), strict=True))
         return replace(self, **changes)
 
+    def _canonical_graph(self) -> dict[str, Any]:
+        graph, edges = self.graph.canonical(), self.edges
+        if not self.layers:  # what an SVD is of matters nevertheless
+            if self.init != "svd":
+                return {"graph": PLAIN, "edges": "target"}
+            graph = replace(graph, cooccurrence=0)
+        if graph.event_weight == 0.0:
+            edges = "target"
+        if edges == "target":
+            graph = replace(graph, event_weight=1.0)
+        if not any(operator in NORMALISING_OPERATORS for operator in self.operators):
+            graph = replace(graph, edge_weights="symmetric")
+        return {"graph": graph, "edges": edges}
+
     def key(self) -> str:
         """Give a short name of the canonical spec, equal for equal models."""
         raw = json.dumps(self.canonical().to_json(), sort_keys=True)
@@ -214,6 +239,7 @@ class ArchitectureSpec:
         )
         combined = f"{self.combination}{'+input' if self.include_input and self.layers else ''}"
         said = [body or "no layers", combined, self.scorer, self.loss, f"{self.init} init", f"d={self.embedding_dim}"]
+        said += [found for found in (self.graph.summary(), "features" if self.features else "") if found]
         said += [f"{name} {getattr(self, name):g}" for name in _REGULARISERS if getattr(self, name)]
         said += [
             f"{name} {getattr(self, name)}"
@@ -223,10 +249,13 @@ class ArchitectureSpec:
         return " | ".join(said)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form."""
+        """Give the JSON form; without a graph of its own and features it is that of versions that had neither."""
+        graph = self.graph.to_json()
         return {
             **{name: getattr(self, name) for name in _FIELDS},
             "layers": [layer.to_json() for layer in self.layer_specs],
+            **({"graph": graph} if graph else {}),
+            **({"features": True} if self.features else {}),
         }
 
     @classmethod
@@ -245,6 +274,9 @@ class ArchitectureSpec:
             if name not in names:
                 raise unknown_name("spec field", name, names)
             default = getattr(defaults, name)
+            if name == "graph":
+                values[name] = GraphSpec.from_json(value)
+                continue
             if isinstance(default, tuple):
                 accepted = isinstance(value, (list, tuple))
             elif isinstance(default, float):
@@ -257,7 +289,7 @@ class ArchitectureSpec:
         return cls(**values)
 
 
-_FIELDS = tuple(field.name for field in fields(ArchitectureSpec))
+_FIELDS = tuple(field.name for field in fields(ArchitectureSpec) if field.name not in ("features", "graph"))
 
 
 def _read_layers(raw: Sequence[object]) -> tuple[str | LayerSpec, ...]:

@@ -9,12 +9,14 @@ from torch import OutOfMemoryError
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, TwoHopSpec
-from gnas_search.closed_form.links import links_bytes
 from gnas_search.closed_form.spectra import decomposed_bytes
+from gnas_search.construction import construction_bytes, edge_counts
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.layer_spec import ATTENTION_OPERATORS
+from gnas_search.links import links_bytes
 from gnas_search.memory import available_bytes
 from gnas_search.model import is_polynomial
+from gnas_search.node_input import feature_bytes
 from gnas_search.objective import users_per_batch
 from gnas_search.objective.contrast import HELD_BYTES
 from gnas_search.objective.uniformity import MOST
@@ -59,10 +61,16 @@ def two_hop_bytes(spec: TwoHopSpec, graph: InteractionGraph) -> int:
 def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     """Count what the training of a network takes."""
     spec = spec.canonical()
-    edges = graph.edges if spec.edges == "all" else graph.positives
+    edges, links = edge_counts(spec, graph)
+    entries = 2 * edges + links
+    building = construction_bytes(spec, graph)
     vectors = (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
     item_vectors = graph.num_items * spec.embedding_dim * _FLOAT
-    adjacency = 2 * edges.nnz * 2 * _FLOAT  # columns and values, both directions
+    adjacency = entries * 2 * _FLOAT  # columns and values, both directions
+    if building:
+        adjacency += entries * 3 * _FLOAT  # weights, their logarithms, and the weighted interactions and links
+    if spec.graph.edge_weights == "uniform":
+        adjacency += entries * _FLOAT  # values of the transpose
     if is_polynomial(spec):
         # Embeddings, both moments, their gradient and initial values; the refined vectors, the last message and its
         # rounded copy; the gradient of the refined vectors and of its parts.
@@ -75,9 +83,13 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
         # the edges' rows in 64 bits, both orders, and the steps from one gradient to the next.
         attending = sum(operator in ATTENTION_OPERATORS for operator in spec.operators)
         kept = 5 + 2 * (spec.heads * views - 1)
-        adjacency += 2 * edges.nnz * (kept * attending + 10 * (attending > 0)) * _FLOAT
+        adjacency += entries * (kept * attending + 10 * (attending > 0)) * _FLOAT
     if spec.edge_dropout:
         adjacency *= 2
+    features = 0
+    if spec.features:
+        held += 3  # what they add, the sum, and its gradient
+        features = 2 * feature_bytes(graph)  # as the data has them and scaled
     users = users_per_batch(graph.num_users, spec.batch_size)
     positives = graph.positives.nnz * users // max(1, graph.num_users)
     passed = 2 if spec.adversarial_weight else 1
@@ -92,7 +104,8 @@ def network_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
         exponentials += 7 * most**2 * _FLOAT
     batch = passed * (6 * users * spec.width * _FLOAT + positives * 40)
     scored = (6 * passed + _SCORED[spec.scorer]) * scored_parts * item_vectors
-    return int(_RUNTIME_BYTES + adjacency + held * vectors + scored + exponentials + batch)
+    training = adjacency + held * vectors + features + scored + exponentials + batch
+    return int(_RUNTIME_BYTES + max(training, building))
 
 
 _SCORED = {"bilinear": 1, "cosine": 0, "dot": 0, "mlp": 4}

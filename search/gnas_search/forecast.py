@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.construction import edge_counts
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import network_bytes
 from gnas_search.memory import resident_bytes, reuse_freed_memory
 from gnas_search.model import is_polynomial
+from gnas_search.node_input import feature_bytes
 from gnas_search.objective import LOSSES, batches, users_per_batch, view_contrast
 from gnas_search.operators import numba_products
 from gnas_search.operators.pattern import CsrPattern
@@ -126,10 +128,11 @@ def _messages_s(spec: ArchitectureSpec, graph: InteractionGraph, rng: np.random.
     if edges.nnz == 0 or not any(passes):
         return 0.0
     kernels = {kernel for one in passes for kernel in one}
+    passed, links = edge_counts(spec, graph)
     total = 0.0
-    for pattern in _sampled_directions(edges, rng):
+    for pattern, entries in zip(_sampled_directions(edges, rng), (passed, passed + links), strict=True):
         seconds = _kernel_seconds(kernels, pattern, spec)
-        share = edges.nnz / len(pattern.indices)
+        share = entries / len(pattern.indices)
         total += share * sum(count * seconds[kernel] for one in passes for kernel, count in one.items())
     return total
 
@@ -177,6 +180,8 @@ def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
     weights += spec.parts * (spec.combination == "attention")
     # A scorer's matrices are of the width that is scored, one side's of half the nodes.
     weights += _SCORER_WEIGHTS[spec.scorer] * (spec.width / dim) ** 2
+    if spec.features:
+        weights += feature_bytes(graph) / (one.element_size() * dim * num_nodes)
     multiplied = _timed(lambda: one @ torch.eye(dim)) * num_nodes / rows if weights else 0.0
     parameter = torch.nn.Parameter(one.clone())
     parameter.grad = other

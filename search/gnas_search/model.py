@@ -12,10 +12,12 @@ from torch.nn.functional import normalize
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.combination import combination
+from gnas_search.construction import constructed
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.heads import HEADS
 from gnas_search.layer import Layer
 from gnas_search.layer_spec import LayerSpec
+from gnas_search.node_input import FeatureInput, has_features
 from gnas_search.operators.low_pass import COEFFICIENTS as LOW_PASS
 from gnas_search.operators.spmm import Adjacency, normalised, polynomial
 from gnas_search.spectral import truncated_svd
@@ -33,27 +35,38 @@ class GraphRecommender(nn.Module):
     spec
         The architecture.
     graph
-        Its ``positives`` or its ``edges`` carry the messages, as the spec says.
+        Its ``positives`` or its ``edges`` carry the messages, weighed, thinned and joined by others as the spec says.
     seed
         Of the initial embeddings and weights, and of what training drops and adds at random.
+
+    Raises
+    ------
+    ConfigError
+        If the spec asks for what the data does not have: an event, timestamps, features.
     """
 
     def __init__(self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int) -> None:
         super().__init__()
-        interactions = graph.edges if spec.edges == "all" else graph.positives
+        built = constructed(spec, graph)
         generator = torch.Generator().manual_seed(seed)
         self.spec = spec
-        self.adjacency = Adjacency(interactions)
+        self.adjacency = self._adjacency(built.interactions, built.links)
         start = torch.randn((self.adjacency.num_nodes, spec.embedding_dim), generator=generator) * _SCALE
         if spec.init == "svd":
-            _write_spectrum(start, *truncated_svd(normalised(interactions), spec.embedding_dim, seed))
+            _write_spectrum(start, *truncated_svd(normalised(built.interactions), spec.embedding_dim, seed))
+        self.features = FeatureInput(graph, spec.embedding_dim) if spec.features else None
+        if self.features is not None:  # whom no message reaches has features alone, not where chance put him
+            start[np.diff(self.adjacency.pattern.indptr) == 0] = 0.0
         self.embeddings = nn.Parameter(start)  # (U + I, d)
         self.layers = nn.ModuleList(
             Layer(layer, spec.embedding_dim, spec.heads, generator) for layer in spec.layer_specs
         )
         self.combination = combination(spec.combination, spec.embedding_dim, generator)
         self.head = HEADS[spec.scorer](spec.width, generator)
-        self._interactions = interactions
+        self._built = built
+        self.reached_users = np.diff(built.interactions.indptr) > 0
+        if spec.features:
+            self.reached_users |= has_features(graph)[0]
         self._thinned = self.adjacency
         self._seed = seed
         self._noise: torch.Generator | None = None
@@ -66,11 +79,16 @@ class GraphRecommender(nn.Module):
         Wu, J. et al. (2021). Self-supervised graph learning for recommendation. SIGIR (edge dropout).
         """
         if self.spec.edge_dropout:
-            kept = rng.random(self._interactions.nnz) >= self.spec.edge_dropout
-            lengths = np.concatenate([[0], np.cumsum(kept)])[self._interactions.indptr]
-            columns = self._interactions.indices[kept]
-            ones = np.ones(len(columns), dtype=np.float32)
-            self._thinned = Adjacency(sp.csr_matrix((ones, columns, lengths), shape=self._interactions.shape))
+            edges, links = self._built.interactions, self._built.links
+            edges = _selected(edges, rng.random(edges.nnz) >= self.spec.edge_dropout)
+            if links is not None:
+                upper = sp.triu(links, format="csr")  # a link is dropped in both directions, or in none
+                upper = _selected(upper, rng.random(upper.nnz) >= self.spec.edge_dropout)
+                links = sp.csr_matrix(upper + upper.T)
+            self._thinned = self._adjacency(edges, links)
+
+    def _adjacency(self, edges: sp.csr_matrix, links: sp.csr_matrix | None) -> Adjacency:
+        return Adjacency(edges, links=links, averaging=self.spec.graph.edge_weights == "uniform")
 
     def forward(self, chosen: Tensor | None = None, *, noise: float = 0.0) -> tuple[Tensor, Tensor]:
         """Compute the vectors whose inner products are the scores.
@@ -97,11 +115,12 @@ class GraphRecommender(nn.Module):
 
     def _refined(self, *, training: bool, noise: float) -> Tensor:
         adjacency = self._thinned if training else self.adjacency
+        start = self.embeddings if self.features is None else self.features(self.embeddings)
         coefficients = _coefficients(self.spec)
         dropping = training and any(layer.dropout for layer in self.spec.layer_specs)
         if coefficients is not None and not noise and not dropping:
-            return polynomial(adjacency.symmetric, coefficients, self.embeddings, rounded=training)
-        outputs: list[Tensor] = [self.embeddings]
+            return polynomial(adjacency.propagation, coefficients, start, rounded=training)
+        outputs: list[Tensor] = [start]
         for layer in self.layers:
             hidden = layer(outputs[-1], adjacency, self._drop if training else None)
             outputs.append(self._moved(hidden, noise) if noise else hidden)
@@ -122,6 +141,11 @@ class GraphRecommender(nn.Module):
             own_seed = int(np.random.SeedSequence([self._seed, 1]).generate_state(1)[0])  # not that of the embeddings
             self._noise = torch.Generator(device).manual_seed(own_seed)
         return self._noise
+
+
+def _selected(matrix: sp.csr_matrix, kept: np.ndarray[Any, np.dtype[np.bool_]]) -> sp.csr_matrix:
+    lengths = np.concatenate([[0], np.cumsum(kept)])[matrix.indptr]
+    return sp.csr_matrix((matrix.data[kept], matrix.indices[kept], lengths), shape=matrix.shape)
 
 
 class _Parts(torch.autograd.Function):

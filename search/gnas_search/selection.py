@@ -8,8 +8,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, with_prior
 from gnas_search.data.dataset import InteractionGraph
@@ -163,10 +161,10 @@ def fit_closed(spec: ClosedFormSpec, graph: InteractionGraph, seed: int, spectra
     return with_prior(branch, graph) if branch.facts.kind == TWO_HOP else (branch,)
 
 
-def network_branch(spec: ArchitectureSpec, graph: InteractionGraph, users: Floats, items: Floats) -> Branch:
-    """Make a branch of a network's vectors; users without any edge get none."""
-    reached = graph.edges if spec.layers and spec.edges == "all" else graph.positives
-    users[np.diff(reached.indptr) == 0] = 0.0  # nothing moved them from where they were drawn at random
+def network_branch(trainer: Trainer, users: Floats, items: Floats) -> Branch:
+    """Make a branch of a network's vectors; users whom no message reaches get none."""
+    spec = trainer.spec
+    users[~trainer.reached_users] = 0.0  # nothing moved them from where they were drawn at random
     facts = BranchFacts(spec.key(), GNN, users.shape[1], unit_length=spec.scorer == "cosine")
     return Branch(facts, users, items)
 
@@ -207,7 +205,7 @@ def _train_network(
             stopped = "rung"
             break
     return Selected(
-        Fit((network_branch(spec, graph, *best_vectors),), best_epoch),
+        Fit((network_branch(trainer, *best_vectors),), best_epoch),
         best_epoch,
         best_metrics if best_metrics is not None else validation.score(*best_vectors),
         tuple(history),

@@ -25,7 +25,7 @@ def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int) ->
         # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
         trainer = Trainer(spec, graph, seed=seed)
         trainer.advance(epochs)
-        return Fit((network_branch(spec, graph, *trainer.vectors()),), epochs)
+        return Fit((network_branch(trainer, *trainer.vectors()),), epochs)
 
 
 def train_checkpoint(

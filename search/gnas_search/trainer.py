@@ -89,6 +89,11 @@ class Trainer:
         return sum(parameter.numel() for parameter in self._model.parameters())
 
     @property
+    def reached_users(self) -> npt.NDArray[np.bool_]:
+        """Users of whom something is learned: those whom an edge reaches, or who have features: (U,)."""
+        return self._model.reached_users
+
+    @property
     def peak_bytes(self) -> int:
         """The most memory held so far: by this process, or on its CUDA device."""
         return peak_bytes(self.device)

@@ -9,47 +9,13 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written_logs import make
 
 from gnas_search.data import policies
 from gnas_search.data.dataset import Dataset, TestPart
-from gnas_search.data.interactions import DatasetConfig, FeatureTable, Interactions
+from gnas_search.data.interactions import FeatureTable
 from gnas_search.data.splits import check_same_data, split
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError
-from gnas_serve.vocabulary import Vocabulary
-
-PART_NUMBERS = {"train": 0, "valid": 1, "test": 2}
-
-
-def make(
-    rows: list[tuple[int, int]],
-    *,
-    events: list[str] | None = None,
-    times: list[float] | None = None,
-    ratings: list[float] | None = None,
-    parts: list[str] | None = None,
-    target: str | None = "interaction",
-    **config: object,
-) -> Interactions:
-    names = tuple(sorted(set(events or ["interaction"])))
-    users = Vocabulary.from_ids([user for user, _ in rows])
-    items = Vocabulary.from_ids([item for _, item in rows])
-    return Interactions(
-        users=users,
-        items=items,
-        user_rows=users.rows([user for user, _ in rows]).astype(np.int32),
-        item_rows=items.rows([item for _, item in rows]).astype(np.int32),
-        event_codes=np.array([names.index(e) for e in events] if events else [0] * len(rows), dtype=np.int16),
-        events=names,
-        target_event=target,
-        timestamps=None if times is None else np.array(times, dtype=np.float64),
-        ratings=None if ratings is None else np.array(ratings, dtype=np.float32),
-        parts=None if parts is None else np.array([PART_NUMBERS[part] for part in parts], dtype=np.int8),
-        item_features=None,
-        user_features=None,
-        item_titles=None,
-        fingerprint="f" * 64,
-        config=DatasetConfig(**config),  # type: ignore[arg-type]
-    )
 
 
 def pairs(dataset: Dataset, matrix: sp.csr_matrix) -> set[tuple[int | str, int | str]]:

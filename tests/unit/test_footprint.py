@@ -13,8 +13,8 @@ from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
-from gnas_search.closed_form.links import links_bytes
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.data.interactions import FeatureTable
 from gnas_search.footprint import (
     check_checkpoint_memory,
     check_memory,
@@ -22,7 +22,9 @@ from gnas_search.footprint import (
     needed_bytes,
     within_memory,
 )
+from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import LayerSpec
+from gnas_search.links import links_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_serve.errors import ConfigError
 
@@ -67,6 +69,23 @@ def test_parts_that_are_added_up_as_they_come_are_scored_as_one(graph: Interacti
     assert two == three
     two, three = (needed_bytes(replace(SPEC, layers=("gcn",) * count), graph) for count in (2, 3))
     assert two < three
+
+
+def test_what_a_graph_adds_and_leaves_out_counts(graph: InteractionGraph) -> None:
+    wide = random_graph(4000, 3000, per_user=60)
+    least = needed_bytes(SPEC, wide)
+    linked, pruned, averaged = (
+        needed_bytes(replace(SPEC, graph=said), wide)
+        for said in (GraphSpec(cooccurrence=50), GraphSpec(max_degree=2), GraphSpec(edge_weights="uniform"))
+    )
+    assert linked > averaged > least
+    assert needed_bytes(replace(SPEC, graph=GraphSpec(cooccurrence=50, max_degree=2)), wide) > pruned
+    gat = replace(SPEC, layers=("gat",))
+    assert needed_bytes(replace(gat, graph=GraphSpec(max_degree=2)), wide) < needed_bytes(gat, wide)
+    table = FeatureTable(tuple(map(str, range(500))), np.ones((3000, 500), np.float32))
+    featured = replace(graph, item_features=table)
+    added = needed_bytes(replace(SPEC, features=True), featured) - needed_bytes(SPEC, featured)
+    assert added > 2 * table.values.nbytes
 
 
 def test_each_layer_of_attention_holds_numbers_of_each_edge(graph: InteractionGraph) -> None:
@@ -143,6 +162,7 @@ import numpy as np, scipy.sparse as sp
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.footprint import _RUNTIME_BYTES, needed_bytes
 from gnas_search.memory import peak_bytes, resident_bytes
@@ -179,8 +199,19 @@ print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
         (replace(WIDE, layers=("sage_max", "gin")), (40000, 30000, 8)),
         (replace(WIDE, layers=(CELL, CELL), combination="attention"), (40000, 30000, 8)),
         (replace(WIDE, loss="alignment_uniformity", contrast_weight=0.1), (40000, 30000, 8)),
+        (replace(SPEC, graph=GraphSpec(cooccurrence=50, max_degree=20), embedding_dim=8), (30000, 20000, 30)),
     ],
-    ids=["filter, more items", "filter, more users", "two-hop", "two-hop, turned", "gat", "weights", "cells", "views"],
+    ids=[
+        "filter, more items",
+        "filter, more users",
+        "two-hop",
+        "two-hop, turned",
+        "gat",
+        "weights",
+        "cells",
+        "views",
+        "links",
+    ],
 )
 def test_a_fit_takes_about_what_was_counted(spec: BranchSpec, shape: tuple[int, int, int]) -> None:
     """In a process of its own, whose peak is the fit's. Reuse of freed arrays varies from run to run."""

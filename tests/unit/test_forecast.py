@@ -11,8 +11,10 @@ from random_graph import random_graph
 
 from gnas_search.architecture import LOSSES, ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.data.interactions import FeatureTable
 from gnas_search.footprint import network_bytes
 from gnas_search.forecast import forecast
+from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import OPERATOR_NAMES
 from gnas_search.trainer import Trainer
 
@@ -62,6 +64,26 @@ def test_propagation_grows_with_the_interactions(monkeypatch: pytest.MonkeyPatch
     # One batch; forward and backward over both directions of each layer.
     passes = 2 * 2 * len(spec.layers)
     assert added == pytest.approx(passes * (many.edges.nnz - few.edges.nnz) / (1 << 10), rel=0.01)
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_propagation_grows_with_links_and_shrinks_with_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnas_search.forecast._SAMPLED_ENTRIES", 1 << 10)
+    spec, graph = replace(SPEC, loss="bpr", batch_size=4096), random_graph(2000, 500, 8)
+    whole, linked, pruned = (
+        forecast(replace(spec, graph=said), graph).epoch_s
+        for said in (GraphSpec(), GraphSpec(cooccurrence=10), GraphSpec(max_degree=2))
+    )
+    passes = 2 * len(spec.layers)
+    assert linked - whole == pytest.approx(passes * 2 * 500 * 10 / (1 << 10), rel=0.01)
+    assert whole - pruned == pytest.approx(2 * passes * (graph.edges.nnz - 2 * 2000) / (1 << 10), rel=0.01)
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_features_are_multiplied_like_weights() -> None:
+    graph = replace(random_graph(500, 400), item_features=FeatureTable(("a", "b"), np.ones((400, 2), np.float32)))
+    added = forecast(replace(SPEC, features=True), graph).epoch_s - forecast(SPEC, graph).epoch_s
+    assert added > 0
 
 
 @pytest.mark.usefixtures("a_second_each")

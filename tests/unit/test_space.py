@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
@@ -16,7 +17,9 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from gnas_search.architecture import MAX_LAYERS
 from gnas_search.data.dataset import Dataset, InteractionGraph
-from gnas_search.data.interactions import DatasetConfig
+from gnas_search.data.edge_log import EdgeLog
+from gnas_search.data.interactions import DatasetConfig, FeatureTable
+from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import FamilySpace, NetworkSpace, SearchSpace, Value
 from gnas_search.space.layers import NAMES as LAYER_NAMES
@@ -102,7 +105,7 @@ def test_equal_keys_mean_equal_specs(family: str, data: st.DataObject) -> None:
 
 def test_inactive_genes_have_no_effect() -> None:
     space = SPACES["standard"].families[GNN]
-    values = space.encode(replace(space.starts[0], layers=(), scorer="dot", loss="bpr"))
+    values = space.encode(replace(space.starts[0], layers=(), init="random", scorer="dot", loss="bpr"))
     plain = space.to_spec(values)
     changed = {"layer.0": "gat", "layer.2": "gcn", "combination": "concat", "edges": "target", "temperature": 0.07}
     idle = {name: value for name, value in changed.items() if name in space.genes}
@@ -210,13 +213,53 @@ def counted(space: FamilySpace, layers: int = MAX_LAYERS) -> int:
             },
             1,
         ),
+        (
+            {
+                "num_layers": [0, 1],
+                "operator": ["gcn", "gin"],
+                "init": ["random", "svd"],
+                "edges": ["all", "target"],
+                "event_weight": [0.0, 0.5, 1.0],
+                "half_life": [0.0, 0.3],
+                "max_degree": [0, 5],
+                "cooccurrence": [0, 5],
+                "edge_weights": ["symmetric", "uniform"],
+                "features": [False, True],
+            },
+            1,
+        ),
+        (
+            {
+                "num_layers": [0, 1],
+                "operator": ["lightgcn"],
+                "init": ["random", "svd"],
+                "edges": ["all", "target"],
+                "event_weight.cart": [0.0, 1.0],
+                "event_weight.view": [0.0, 0.5, 1.0],
+            },
+            1,
+        ),
+        (
+            {
+                "num_layers": [2],
+                "operator": ["gat", "gcn", "gin"],
+                "heads": [1, 2],
+                "edge_weights": ["symmetric", "uniform"],
+            },
+            2,
+        ),
     ],
-    ids=["cells of two", "cells of three", "heads", "layers", "combinations", "losses", "regularisers"],
+    ids=[
+        *("cells of two", "cells of three", "heads", "layers", "combinations", "losses", "regularisers"),
+        *("graphs", "graphs of several events", "weights and heads"),
+    ],
 )
 def test_size_of_what_is_conditional(genes: dict[str, Any], layers: int) -> None:
     raw = {"genes": genes, "fixed": {"embedding_dim": 8}}
     start = {"layers": [genes["operator"][0]] * max(genes["num_layers"]), "embedding_dim": 8}
-    first = {name: found[0] for name, found in genes.items() if name not in ("num_layers", "operator", *LAYER_NAMES)}
+    no_field = ("num_layers", "operator", *LAYER_NAMES, *GRAPH_FIELDS)
+    first = {name: found[0] for name, found in genes.items() if name not in no_field and "." not in name}
+    first["graph"] = {name: genes[name][0] for name in GRAPH_FIELDS if name in genes}
     if "num_nodes" in genes and 1 not in genes["num_nodes"]:
         start["layers"] = [{"cell": [["gcn", 0], ["gcn", 0], ["gcn", 0]]}]
     space = SearchSpace.from_json({**raw, "start": [{**first, **start}]}).families[GNN]
@@ -310,6 +353,84 @@ def test_restrict_drops_edges_that_cannot_differ() -> None:
     assert whole.size() == sum(space.size() for space in whole.families.values())
 
 
+GRAPHS: dict[str, Any] = {
+    "genes": {
+        "num_layers": [1],
+        "operator": ["gcn", "lightgcn"],
+        "edges": ["all", "target"],
+        "event_weight": [0.0, 0.5, 1.0],
+        "half_life": [0.0, 0.3],
+        "features": [False, True],
+        "max_degree": [0, 5],
+    },
+    "start": [{"layers": ["gcn"], "edges": "all", "graph": {"half_life": 0.3, "event_weight": 0.5}, "features": True}],
+}
+
+
+def logged(*, events: int, timed: bool, features: bool) -> Dataset:
+    """Two users, three items; the second user's edge to the first item is one of other events."""
+    positives = sp.csr_matrix([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    edges = sp.csr_matrix([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]) if events else positives
+    others = ("cart", "view")[:events]
+    places, codes = ([0, 1, 2, 3], [0, 1, 0, events]) if events else ([0, 1], [0, 0])
+    log = EdgeLog(
+        others,
+        np.array(places, np.int32) if events else None,
+        np.array(codes, np.int8) if events else None,
+        np.linspace(0, 1, len(places), dtype=np.float32) if timed else None,
+    )
+    table = FeatureTable(("price",), np.ones((3, 1), np.float32)) if features else None
+    graph = InteractionGraph(positives, edges, log=log if events or timed else None, item_features=table)
+    return replace(dataset(more_events=False), selection=graph, final=graph, item_features=table)
+
+
+@pytest.mark.parametrize("timed", [False, True])
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("events", [0, 1, 2])
+def test_restrict_drops_what_the_data_cannot_tell(events: int, features: bool, timed: bool) -> None:
+    whole = SearchSpace.from_json(GRAPHS).families[GNN]
+    space = whole.restrict(logged(events=events, timed=timed, features=features))
+    assert ("edges" in space.genes) == (events > 0)
+    assert ("half_life" in space.genes) == timed
+    assert ("features" in space.genes) == features
+    named = ["event_weight.cart", "event_weight.view"]
+    weights = {0: [], 1: ["event_weight"], 2: named}[events]
+    assert sorted(name for name in space.genes if name.startswith("event")) == weights
+    assert space.size() == counted(space)
+    (start,) = space.starts
+    assert (start.graph.half_life, start.features) == (0.3 if timed else 0.0, features)
+    read = space.to_spec(space.encode(start))
+    assert (read.edges, read.features) == ("all" if events else "target", features)
+    for event in ("cart", "view")[:events]:
+        assert read.graph.weight_of(event) == 0.5
+    if events == 2:
+        assert space.to_spec({**space.encode(start), **dict.fromkeys(named, 0.0)}).edges == "target"
+        assert space.to_spec({**space.encode(start), **dict.fromkeys(named, 1.0)}).graph.event_weight == 1.0
+
+
+def test_an_event_may_have_a_gene_of_its_own_in_a_file() -> None:
+    genes = {**GRAPHS["genes"], "event_weight.view": [0.1, 0.2], "event_weight.absent": [0.0, 1.0]}
+    whole = SearchSpace.from_json({"genes": genes, "start": [{"layers": ["gcn"]}]})
+    assert SearchSpace.from_json(whole.to_json()) == whole
+    space = whole.families[GNN].restrict(logged(events=2, timed=False, features=False))
+    named = {name: gene.choices for name, gene in space.genes.items() if name.startswith("event")}
+    assert named == {"event_weight.cart": (0.0, 0.5, 1.0), "event_weight.view": (0.1, 0.2)}
+    del genes["event_weight"]
+    alone = SearchSpace.from_json({"genes": {**genes, "event_weight.view": [0.0, 0.2]}, "start": [{"layers": ["gcn"]}]})
+    space = alone.families[GNN].restrict(logged(events=2, timed=False, features=False))
+    viewed = GraphSpec(event_weight=(("view", 0.2),))
+    values = space.encode(replace(space.starts[0], edges="all", graph=viewed))
+    spec = space.to_spec({**values, "event_weight.view": 0.0})
+    assert (spec.edges, spec.graph.weight_of("cart"), spec.graph.weight_of("view")) == ("all", 1.0, 0.0)
+
+
+def test_a_start_has_the_graph_that_is_fixed_for_all() -> None:
+    raw = {"genes": {"num_layers": [1], "operator": ["gcn"], "max_degree": [0, 5]}, "fixed": {"half_life": 0.3}}
+    start = {"layers": ["gcn"]}
+    space = SearchSpace.from_json({**raw, "start": [start, {**start, "graph": {"max_degree": 5}}]}).families[GNN]
+    assert [one.graph for one in space.starts] == [GraphSpec(half_life=0.3), GraphSpec(half_life=0.3, max_degree=5)]
+
+
 def test_closed_forms_alone_are_a_space() -> None:
     space = SearchSpace.from_json(CLOSED)
     assert set(space.families) == {"filter", "two-hop"}
@@ -347,6 +468,14 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ({"genes": [1]}, r"mine: genes is no table"),
         ({"gene": {}}, r"mine: unknown section 'gene'"),
         ({"fixed": {"scorer": "dot"}}, r"mine: scorer is both a gene and fixed"),
+        ({"fixed": {"half_life": 0.001}}, r"fixed.half_life: half_life: 0.001 is not within"),
+        ({"fixed": {"event_weight.view": 11}}, r"fixed.event_weight.view: event_weight: 11.0 is not within 0..10"),
+        ({"fixed": {"event_weight": {"view": 0.1}}}, r"fixed.event_weight: event_weight: .* is not one value"),
+        ({"start": [{"graph": {"halflife": 1}}]}, r"mine: start: unknown field of a graph 'halflife'.*'half_life'"),
+        (
+            {"start": [{**TINY["start"][0], "graph": {"half_life": 0.5}}]},
+            r"mine: start: graph: \{'half_life': 0.5\} is outside the space",
+        ),
         ({"fixed": {"epochs": 0}}, r"fixed.epochs: epochs: 0 is below 1"),
         (
             {"genes": {"num_layers": [1], "operator": ["gcn"], "dropout": [0.1, 2]}},

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form, links, with_prior
+from gnas_search import links
+from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form, with_prior
 from gnas_search.closed_form.incidence import Incidence
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit import Fit
@@ -124,7 +125,7 @@ class TestHistoriesTooLongToCountInFull:
     def test_the_work_is_bounded_by_the_interactions(self) -> None:
         incidence = Incidence(sp.csr_matrix(np.ones((2, 1000), np.float32)))
         ones = np.ones(1000)
-        found = links.strongest_links(incidence, np.ones(2), ones, ones, 1000)
+        found = links.strongest_links(incidence.pattern, np.ones(2), ones, ones, 1000)
         assert np.diff(found.indptr).max() <= 40
 
 

@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 
 from gnas_search.architecture import EDGES
-from gnas_search.closed_form.links import strongest_links
 from gnas_search.closed_form.spec import ClosedFormSpec
 from gnas_search.closed_form.spectra import Spectra
 from gnas_search.fit import Branch
+from gnas_search.links import strongest_links
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 
 MAX_NEIGHBOURS = 4096
@@ -93,9 +93,9 @@ def fit_two_hop(spec: TwoHopSpec, spectra: Spectra, history_power: float) -> Bra
     by_user = incidence.by_user**-spec.user_power
     by_source, by_target = incidence.by_item**-spec.source_power, incidence.by_item**-spec.target_power
     if spec.kept_per == "source":
-        neighbours = strongest_links(incidence, by_user, by_source, by_target, spec.neighbours)
+        neighbours = strongest_links(incidence.pattern, by_user, by_source, by_target, spec.neighbours)
     else:  # the operator without its outer powers is symmetric: a column is a row with both exchanged
-        neighbours = strongest_links(incidence, by_user, by_target, by_source, spec.neighbours).T.tocsr()
+        neighbours = strongest_links(incidence.pattern, by_user, by_target, by_source, spec.neighbours).T.tocsr()
     facts = BranchFacts(name=spec.key(), kind=spec.KIND, width=0, history_power=history_power)
     graph = spectra.graph
     users, items = (np.empty((size, 0), np.float32) for size in (graph.num_users, graph.num_items))

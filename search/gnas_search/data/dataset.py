@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from gnas_search.data.edge_log import EdgeLog
 from gnas_search.data.interactions import DatasetConfig, DataWarning, FeatureTable
 from gnas_serve.vocabulary import Vocabulary
 
@@ -22,10 +23,17 @@ class InteractionGraph:
         Interactions of the target event: what the loss learns and what is masked.
     edges : (U, I) CSR, float32 ones, int32 indices, sorted
         Interactions of any event, ``positives`` included: what messages are passed along.
+    log
+        Of which event the edges are, and how old; None where the data says neither.
+    item_features, user_features
+        Of its items and users, where the data has them.
     """
 
     positives: sp.csr_matrix
     edges: sp.csr_matrix
+    log: EdgeLog | None = None
+    item_features: FeatureTable | None = None
+    user_features: FeatureTable | None = None
 
     @property
     def num_users(self) -> int:

@@ -15,7 +15,7 @@ from gnas_serve.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Pairs:
-    """Some interactions, without their event.
+    """Some interactions.
 
     Attributes
     ----------
@@ -24,12 +24,15 @@ class Pairs:
     times : (n,) float64 or None
     parts : (n,) int8
         0 train, 1 valid, 2 test.
+    events : (n,) int16
+        Codes in the logs.
     """
 
     users: npt.NDArray[np.int64]
     items: npt.NDArray[np.int64]
     times: npt.NDArray[np.float64] | None
     parts: npt.NDArray[np.int8]
+    events: npt.NDArray[np.int16]
 
     @classmethod
     def of(cls, interactions: Interactions, mask: npt.NDArray[np.bool_]) -> Pairs:
@@ -40,12 +43,13 @@ class Pairs:
             interactions.item_rows[mask].astype(np.int64),
             None if times is None else times[mask],
             np.zeros(int(mask.sum()), dtype=np.int8) if parts is None else parts[mask],
+            interactions.event_codes[mask],
         )
 
     def take(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Pairs:
         """Take some pairs, by mask or by position."""
         times = None if self.times is None else self.times[chosen]
-        return Pairs(self.users[chosen], self.items[chosen], times, self.parts[chosen])
+        return Pairs(self.users[chosen], self.items[chosen], times, self.parts[chosen], self.events[chosen])
 
     def part(self, part: int) -> Pairs:
         """Take the pairs of one part."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gnas_search.data import policies
 from gnas_search.data.columns import TEST, TRAIN, VALID, to_unit_range
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
+from gnas_search.data.edge_log import Clock, edge_log
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
 from gnas_search.data.low_rated import low_rated, negatives_of
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
@@ -121,14 +122,30 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
     known = Known.within((train, valid, final_others), len(interactions.users), len(interactions.items))
     _warn_of_test_only(test, known, warnings)
     low = low_rated(interactions, is_target & ~positive, targets, policy)
+    names = {int(code): interactions.events[code] for code in np.unique(final_others.events)}
+    clock = Clock.of(train, selection_others)
+    final_clock = clock and clock.until(train, valid, final_others)
+    item_features = subset_features(interactions.item_features, known.items)
+    user_features = subset_features(interactions.user_features, known.users)
+    features = {"item_features": item_features, "user_features": user_features}
     dataset = Dataset(
         users=subset_ids(interactions.users, known.users),
         items=subset_ids(interactions.items, known.items),
-        selection=InteractionGraph(known.matrix(train), known.matrix(train, selection_others)),
-        final=InteractionGraph(known.matrix(train, valid), known.matrix(train, valid, final_others)),
+        selection=InteractionGraph(
+            known.matrix(train),
+            known.matrix(train, selection_others),
+            log=edge_log((train,), selection_others, known, clock, names),
+            **features,
+        ),
+        final=InteractionGraph(
+            known.matrix(train, valid),
+            known.matrix(train, valid, final_others),
+            log=edge_log((train, valid), final_others, known, final_clock, names),
+            **features,
+        ),
         valid=known.matrix(valid),
-        item_features=subset_features(interactions.item_features, known.items),
-        user_features=subset_features(interactions.user_features, known.users),
+        item_features=item_features,
+        user_features=user_features,
         item_recency=_recency(known, train, selection_others),
         target_event=interactions.target_event,
         policy=policy,

@@ -16,7 +16,8 @@ _ATTENTION_NOISE = 0.1
 class GAT(nn.Module):
     """``softmax_j(leaky_relu(a_source . h_j + a_target . h_i))`` weighs neighbour j of node i, per head.
 
-    Each head has its own share of the dimensions, side by side in the output.
+    Each head has its own share of the dimensions, side by side in the output. Where edges have weights, attention is
+    multiplied by them: their logarithm is added within the softmax.
 
     References
     ----------
@@ -34,8 +35,9 @@ class GAT(nn.Module):
     def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
         """Average each node's neighbours by attention: (U + I, d) -> (U + I, d)."""
         heads = transform(x, self.weight).chunk(len(self.source), dim=1)
+        prior = adjacency.log_weights_on(x.device)
         averaged = [
-            attention(adjacency.pattern, hidden.contiguous(), hidden @ source, hidden @ target, _SLOPE)
+            attention(adjacency.pattern, hidden.contiguous(), hidden @ source, hidden @ target, _SLOPE, prior)
             for hidden, source, target in zip(heads, self.source, self.target, strict=True)
         ]
         return averaged[0] if len(averaged) == 1 else torch.cat(averaged, dim=1)

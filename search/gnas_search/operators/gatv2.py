@@ -17,7 +17,7 @@ class GATv2(nn.Module):
     """``softmax_j(a . leaky_relu(W_source x_j + W_target x_i))`` weighs ``W_source x_j``, per head.
 
     Unlike GAT, which neighbour weighs most may differ from node to node. Each head has its own share of the
-    dimensions, side by side in the output.
+    dimensions, side by side in the output. Edges with weights count as in GAT.
 
     References
     ----------
@@ -36,8 +36,9 @@ class GATv2(nn.Module):
         """Average each node's neighbours by attention: (U + I, d) -> (U + I, d)."""
         sources = transform(x, self.source).chunk(len(self.query), dim=1)
         targets = transform(x, self.target).chunk(len(self.query), dim=1)
+        prior = adjacency.log_weights_on(x.device)
         averaged = [
-            dynamic_attention(adjacency.pattern, source.contiguous(), target.contiguous(), query, _SLOPE)
+            dynamic_attention(adjacency.pattern, source.contiguous(), target.contiguous(), query, _SLOPE, prior)
             for source, target, query in zip(sources, targets, self.query, strict=True)
         ]
         return averaged[0] if len(averaged) == 1 else torch.cat(averaged, dim=1)

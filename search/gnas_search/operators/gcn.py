@@ -10,7 +10,7 @@ from gnas_search.operators.weights import near_identity, transform
 
 
 class GCN(nn.Module):
-    """``A x W`` with the symmetrically normalised adjacency A.
+    """``A x W`` with the normalised adjacency A.
 
     References
     ----------
@@ -26,4 +26,4 @@ class GCN(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
         """Transform and pass messages once: (U + I, d) -> (U + I, d)."""
-        return product(adjacency.symmetric, transform(x, self.weight))
+        return product(adjacency.propagation, transform(x, self.weight))

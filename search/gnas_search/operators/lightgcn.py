@@ -1,4 +1,4 @@
-"""LightGCN: neighbours averaged by the symmetric normalisation, nothing learned."""
+"""LightGCN: neighbours averaged by the normalised adjacency, nothing learned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gnas_search.operators.spmm import Adjacency, product
 
 
 class LightGCN(nn.Module):
-    """``A x`` with the symmetrically normalised adjacency A.
+    """``A x`` with the normalised adjacency A.
 
     References
     ----------
@@ -21,4 +21,4 @@ class LightGCN(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
         """Pass messages once: (U + I, d) -> (U + I, d)."""
-        return product(adjacency.symmetric, x)
+        return product(adjacency.propagation, x)

@@ -12,7 +12,7 @@ COEFFICIENTS = (0.25, 0.5, 0.25)
 
 
 class LowPass(nn.Module):
-    """``((1 + A) / 2)^2 x`` with the symmetrically normalised adjacency A, nothing learned.
+    """``((1 + A) / 2)^2 x`` with the normalised adjacency A, nothing learned.
 
     An eigenvector of A with eigenvalue v is multiplied by ``((1 + v) / 2)^2``: 1 for the smoothest, 0 for the roughest,
     whose signs differ between users and items, and which LightGCN's ``A x`` only turns around.
@@ -27,6 +27,6 @@ class LowPass(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
         """Filter once, which reaches two steps far: (U + I, d) -> (U + I, d)."""
-        once = product(adjacency.symmetric, x)
+        once = product(adjacency.propagation, x)
         own, near, far = COEFFICIENTS
-        return own * x + near * once + far * product(adjacency.symmetric, once)
+        return own * x + near * once + far * product(adjacency.propagation, once)

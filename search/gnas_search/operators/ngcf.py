@@ -10,7 +10,7 @@ from gnas_search.operators.weights import near_identity, transform
 
 
 class NGCF(nn.Module):
-    """``(x + A x) W_sum + (x * A x) W_product`` with the symmetrically normalised adjacency A.
+    """``(x + A x) W_sum + (x * A x) W_product`` with the normalised adjacency A.
 
     References
     ----------
@@ -26,5 +26,5 @@ class NGCF(nn.Module):
 
     def forward(self, x: Tensor, adjacency: Adjacency) -> Tensor:
         """Add each node's neighbours and its products with them: (U + I, d) -> (U + I, d)."""
-        messages = product(adjacency.symmetric, x)
+        messages = product(adjacency.propagation, x)
         return transform(x + messages, self.sum) + transform(x * messages, self.product)

@@ -69,16 +69,18 @@ def maximum_gradient(pattern: CsrPattern, winner: Tensor, gradient: Tensor) -> T
     return out
 
 
-def attention_weights(pattern: CsrPattern, source: Tensor, target: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    """Compute the softmax, within each row, of ``leaky_relu(source[column] + target[row])``, and its slopes.
+def attention_weights(
+    pattern: CsrPattern, source: Tensor, target: Tensor, slope: float, prior: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Compute the softmax, within each row, of ``leaky_relu(source[column] + target[row]) + prior``, and its slopes.
 
-    (m,), (n,) -> (nnz,), (nnz,), the second being the leaky ReLU's derivative at each entry.
+    (m,), (n,), (nnz,) -> (nnz,), (nnz,), the second being the leaky ReLU's derivative at each entry.
     """
     logits, steep = torch.empty((2, len(pattern.indices))).unbind()
     structure = (pattern.indptr, pattern.indices)
     inputs = (_array(source), _array(target), slope)
     kernels.attention_logits(len(logits), *structure, *inputs, logits.numpy(), steep.numpy())
-    return row_softmax(pattern, logits), steep
+    return row_softmax(pattern, logits if prior is None else logits.add_(prior)), steep
 
 
 def row_sums(pattern: CsrPattern, values: Tensor) -> Tensor:

@@ -70,14 +70,17 @@ def maximum_gradient(pattern: CsrPattern, winner: Tensor, gradient: Tensor) -> T
     return out.scatter_add_(0, winner.clamp_min(0).long(), gradient.masked_fill(winner < 0, 0.0))
 
 
-def attention_weights(pattern: CsrPattern, source: Tensor, target: Tensor, slope: float) -> tuple[Tensor, Tensor]:
-    """Compute the softmax, within each row, of ``leaky_relu(source[column] + target[row])``, and its slopes.
+def attention_weights(
+    pattern: CsrPattern, source: Tensor, target: Tensor, slope: float, prior: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Compute the softmax, within each row, of ``leaky_relu(source[column] + target[row]) + prior``, and its slopes.
 
-    (m,), (n,) -> (nnz,), (nnz,), the second being the leaky ReLU's derivative at each entry.
+    (m,), (n,), (nnz,) -> (nnz,), (nnz,), the second being the leaky ReLU's derivative at each entry.
     """
     structure = pattern.on(source.device)
     sums = source.index_select(0, structure.columns) + target.index_select(0, structure.rows)
-    return row_softmax(pattern, leaky_relu(sums, slope)), torch.where(sums > 0, 1.0, slope)
+    logits = leaky_relu(sums, slope)
+    return row_softmax(pattern, logits if prior is None else logits.add_(prior)), torch.where(sums > 0, 1.0, slope)
 
 
 def row_sums(pattern: CsrPattern, values: Tensor) -> Tensor:

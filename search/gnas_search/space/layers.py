@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from gnas_search.layer_spec import ATTENTION_OPERATORS, AUTO, MAX_NODES, LayerSpec, Node
+from gnas_search.layer_spec import AUTO, MAX_NODES, LayerSpec, Node
 from gnas_search.space.genes import Gene, Value, choices
 from gnas_serve.errors import ConfigError
 
@@ -109,8 +109,8 @@ def encode(spec: LayerSpec, layer: int, genes: Mapping[str, Gene]) -> dict[str, 
     return point
 
 
-def count(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> tuple[int, int]:
-    """Count the distinct layers: those in all, and those without attention."""
+def count(genes: Mapping[str, Gene], fixed: Mapping[str, Value], *without: str) -> int:
+    """Count the distinct layers that have none of some operators."""
     found: dict[tuple[Node, ...], LayerSpec] = {}
     for nodes in _cells(genes, fixed):
         canonical = LayerSpec.of(LayerSpec(nodes).canonical())
@@ -119,12 +119,11 @@ def count(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> tuple[int, i
     others = 1
     for name in ("normalisation", "dropout", "residual"):
         others *= len(_values(genes, fixed, name, None))
-    every, without = 0, 0
+    total = 0
     for nodes, cell in found.items():
-        variants = others * len({LayerSpec(nodes, activation).resolved_activation for activation in activations})
-        every += variants
-        without += variants * (not any(operator in ATTENTION_OPERATORS for operator in cell.operators))
-    return every, without
+        if not set(cell.operators) & set(without):
+            total += others * len({LayerSpec(nodes, activation).resolved_activation for activation in activations})
+    return total
 
 
 def _cells(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> Iterator[tuple[Node, ...]]:

@@ -9,15 +9,16 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from gnas_search.architecture import MAX_LAYERS, ArchitectureSpec
+from gnas_search.architecture import MAX_LAYERS, NORMALISING_OPERATORS, ArchitectureSpec
 from gnas_search.data.dataset import Dataset
+from gnas_search.graph_spec import PLAIN
 from gnas_search.layer_spec import ATTENTION_OPERATORS
-from gnas_search.space import layers
+from gnas_search.space import graphs, layers
 from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
 from gnas_serve.errors import ConfigError
 
 NUM_LAYERS = "num_layers"
-_FIELDS = tuple(f.name for f in fields(ArchitectureSpec) if f.name != "layers")
+_FIELDS = tuple(f.name for f in fields(ArchitectureSpec) if f.name not in ("graph", "layers"))
 _CONDITIONAL = (
     "adversarial_radius",
     "adversarial_weight",
@@ -28,6 +29,7 @@ _CONDITIONAL = (
     "edges",
     "heads",
     "include_input",
+    "init",
     "loss",
     "negatives",
     "num_negatives",
@@ -36,7 +38,7 @@ _CONDITIONAL = (
     "uniformity_weight",
 )
 _INDEPENDENT = tuple(name for name in _FIELDS if name not in _CONDITIONAL)
-GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *_FIELDS)
+GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *graphs.NAMES, *_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class NetworkSpace:
     genes
         Gene name to its distribution; those of layers stand once in a file and here once per layer: the operator as
         ``layer.0``, ``layer.1`` and so on, others as ``layer.0.dropout``, and of cells with more than one node each
-        further node's operator and what it reads as ``layer.0.node.2`` and ``layer.0.source.2``.
+        further node's operator and what it reads as ``layer.0.node.2`` and ``layer.0.source.2``. On data with several
+        events beside the target ``event_weight`` stands here once per event, as ``event_weight.view``.
     fixed
         Values that every architecture of the space shares, by gene name.
     starts
@@ -82,7 +85,8 @@ class NetworkSpace:
             Naming the source and the key that is wrong.
         """
         starts = check_sections(raw, source)
-        read, fixed = read_genes(raw, source, GENE_NAMES, _checked)
+        own = (graphs.of_event(event) for part in ("genes", "fixed") for event in graphs.events_of(raw.get(part, {})))
+        read, fixed = read_genes(raw, source, (*GENE_NAMES, *own), _checked)
         for name in (NUM_LAYERS, layers.OPERATOR):
             if name not in read and name not in fixed:
                 raise ConfigError(f"{source}: {name} is absent", hint="add it under [genes] or [fixed]")
@@ -109,11 +113,16 @@ class NetworkSpace:
                     )
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
-        settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
+        settled: dict[str, Any] = {name: value for name, value in self.fixed.items() if name in _FIELDS}
         try:
             written = raw.get("layers", ArchitectureSpec().layers)
             if isinstance(written, (list, tuple)):
                 raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
+            graph = graphs.decode(self.fixed).to_json()
+            if graph:
+                settled["graph"] = graph
+            if isinstance(raw.get("graph"), Mapping):
+                raw = {**raw, "graph": {**graph, **raw["graph"]}}
             start = ArchitectureSpec.from_json({**settled, **raw})
             self.encode(start)
         except ConfigError as error:
@@ -142,7 +151,8 @@ class NetworkSpace:
         point: dict[str, Any] = {**self.fixed, **{name: values[name] for name in self.genes}}
         count = point.pop(NUM_LAYERS)
         read = tuple(layers.decode(point, layer) for layer in range(count))
-        return ArchitectureSpec(layers=read, **{name: point[name] for name in _FIELDS if name in point}).canonical()
+        said = {name: point[name] for name in _FIELDS if name in point}
+        return ArchitectureSpec(layers=read, graph=graphs.decode(point), **said).canonical()
 
     def encode(self, spec: ArchitectureSpec) -> dict[str, Value]:
         """Give the point that reads as ``spec``; genes without effect on it get any value.
@@ -155,6 +165,7 @@ class NetworkSpace:
         spec = spec.canonical()
         point: dict[str, Value] = {name: getattr(spec, name) for name in _FIELDS}
         point[NUM_LAYERS] = len(spec.layers)
+        point |= graphs.encode(spec, self.genes)
         for layer, one in enumerate(spec.layer_specs):
             point |= layers.encode(one, layer, self.genes)
         values: dict[str, Value] = {}
@@ -162,32 +173,44 @@ class NetworkSpace:
             value = point.get(name)
             values[name] = value if value is not None and contains(gene, value) else any_value(gene)
         read, wanted = self.to_spec(values).to_json(), spec.canonical().to_json()
-        for name, value in wanted.items():
-            if read[name] != value:
+        for name in {**wanted, **read}:  # what is as by default may be unsaid in either
+            value = wanted.get(name)
+            if read.get(name) != value:
                 raise ConfigError(f"{name}: {value!r} is outside the space", hint="choose a value of its genes")
         return values
 
     def restrict(self, dataset: Dataset) -> NetworkSpace:
-        """Drop what cannot differ on this data: where no event but the target brings edges, ``edges`` is ``target``."""
+        """Drop what cannot differ on this data, and give each event beside the target a weight of its own.
+
+        Where no event but the target brings edges, ``edges`` is ``target``; without timestamps there is no half-life,
+        without features no choice of them.
+        """
         graph = dataset.selection
-        if graph.edges.nnz != graph.positives.nnz:
-            return self
-        genes = {name: gene for name, gene in self.genes.items() if name != "edges"}
-        starts = tuple(replace(start, edges="target") for start in self.starts)
-        return replace(self, genes=genes, fixed={**self.fixed, "edges": "target"}, starts=starts)
+        idle = graphs.idle_on(graph)
+        genes = {name: gene for name, gene in self.genes.items() if name not in idle}
+        changed = {name: value for name, value in idle.items() if name in self.genes or name in self.fixed}
+        own = graphs.events_of({**self.genes, **self.fixed})
+        genes, fixed = (graphs.per_event(part, graph, own) for part in (genes, {**self.fixed, **changed}))
+        fixed |= graphs.unnamed({**genes, **fixed}, graph)
+        events = graphs.events_of({**genes, **fixed})
+        starts = tuple(graphs.on_data(start, idle, events) for start in self.starts)
+        return replace(self, genes=genes, fixed=fixed, starts=starts)
 
     def size(self) -> int:
         """Count the distinct architectures; a continuous gene counts once (see :attr:`is_finite`)."""
-        total = sum(self._bodies(scorer) * self._losses(scorer) for scorer in self._choices("scorer"))
+        total = sum(
+            self._bodies(scorer, init) * self._losses(scorer)
+            for scorer in self._choices("scorer")
+            for init in self._choices("init")
+        )
         return (
             total
             * self._weighed("adversarial_weight", "adversarial_radius")
             * math.prod(self._count(name) for name in _INDEPENDENT)
         )
 
-    def _bodies(self, scorer: str) -> int:
-        """Count the layers and their combinations, under one scorer."""
-        every, without = layers.count(self.genes, self.fixed)
+    def _bodies(self, scorer: str, init: str) -> int:
+        """Count the layers, their combinations and graphs, under one scorer and start."""
         found: set[tuple[int, str, bool]] = set()
         for number in self._choices(NUM_LAYERS):
             for combination in self._choices("combination"):
@@ -199,13 +222,25 @@ class NetworkSpace:
                         scorer=scorer,
                     ).canonical()
                     found.add((number, one.combination, one.include_input))
+        events = graphs.events_of({**self.genes, **self.fixed})
         total = 0
         for number, _, _ in found:
-            attending = (every**number - without**number) * self._count("heads") + without**number
-            graphs = self._count("edges") * self._count("edge_dropout")
-            graphs *= self._weighed("contrast_weight", "contrast_noise")
-            total += attending * graphs if number else 1
+            if number:
+                disturbed = self._count("edge_dropout") * self._weighed("contrast_weight", "contrast_noise")
+                total += self._stacks(number) * disturbed * graphs.count(self._choices, events, layers=True)
+            else:
+                total += graphs.count(self._choices, events, layers=False) if init == "svd" else 1
         return total
+
+    def _stacks(self, number: int) -> int:
+        """Count the ways to stack layers, with heads and the weights of edges where there are operators for them."""
+        kinds = (ATTENTION_OPERATORS, NORMALISING_OPERATORS)
+        plain = layers.count(self.genes, self.fixed, *kinds[0], *kinds[1]) ** number
+        one, other = (layers.count(self.genes, self.fixed, *kind) ** number for kind in kinds)  # without one kind
+        every = layers.count(self.genes, self.fixed) ** number
+        heads, weights = self._count("heads"), self._count("edge_weights")
+        mixed = every - one - other + plain
+        return mixed * heads * weights + (other - plain) * heads + (one - plain) * weights + plain
 
     def _losses(self, scorer: str) -> int:
         """Count the losses and what belongs to them, under one scorer."""
@@ -237,7 +272,8 @@ class NetworkSpace:
         return not any(isinstance(gene, FloatDistribution) for gene in self.genes.values())
 
     def _choices(self, name: str) -> tuple[Any, ...]:
-        return choices(self.genes.get(name), self.fixed.get(name, getattr(ArchitectureSpec(), name, None)))
+        default = getattr(PLAIN if graphs.is_gene(name) else ArchitectureSpec(), name, None)
+        return choices(self.genes.get(name), self.fixed.get(name, default))
 
     def _count(self, name: str) -> int:
         return len(self._choices(name))
@@ -245,9 +281,9 @@ class NetworkSpace:
 
 def _checked(where: str, name: str, value: object) -> Any:
     """Give a gene's value in the type of its field, or refuse it."""
-    if name in layers.NAMES:
+    if name in layers.NAMES or graphs.is_gene(name):
         try:
-            return layers.checked(name, value)
+            return (layers if name in layers.NAMES else graphs).checked(name, value)
         except ConfigError as error:
             raise at(where, error) from error
     if name == NUM_LAYERS:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from gnas_search.closed_form.incidence import Degrees, Incidence
 from gnas_search.operators.kernels import Floats, Ints, Kernel
+from gnas_search.operators.pattern import CsrPattern
 
 MOST_VISITED = 1000
 """Of a history with at least twice as many items, a link's source visits only every second, third ... one.
@@ -20,20 +20,24 @@ the work is bounded by the number of interactions. Which ones differs from sourc
 mean; histories below 2000 items count in full.
 """
 
+LINK_BYTES = 8
+"""An item and a value."""
+
 _SPANS = 64  # the same whatever the number of threads
 
 Offsets = npt.NDArray[np.int64]
+Degrees = npt.NDArray[np.float64]
 
 
 def strongest_links(
-    incidence: Incidence, user_weights: Degrees, source_weights: Degrees, target_weights: Degrees, neighbours: int
+    users: CsrPattern, user_weights: Degrees, source_weights: Degrees, target_weights: Degrees, neighbours: int
 ) -> sp.csr_matrix:
     """Link each item to the items that it shares the most, or weightiest, users with.
 
     Parameters
     ----------
-    incidence
-        (U, I).
+    users
+        (U, I): the items of each user.
     user_weights : (U,)
         Above 0: what a common user counts.
     source_weights, target_weights : (I,)
@@ -53,7 +57,7 @@ def strongest_links(
     Memory is what is kept, and one number per item and thread; the product itself, 36 million entries on Gowalla,
     never exists as a whole.
     """
-    users, items = incidence.pattern, incidence.pattern.transposed
+    items = users.transposed
     work = _work(users.indptr, users.indices, items.num_rows)
     offsets = np.concatenate([[0], np.cumsum(np.minimum(work, min(neighbours, items.num_rows)))])  # upper bounds
     linked = np.empty(offsets[-1], np.int32)
@@ -90,7 +94,7 @@ def links_bytes(interactions: sp.csr_matrix, neighbours: int) -> tuple[int, int]
     """
     num_users, num_items = interactions.shape
     work = _work(interactions.indptr, interactions.indices, num_items)
-    links = 8 * int(np.minimum(work, min(neighbours, num_items)).sum())
+    links = LINK_BYTES * int(np.minimum(work, min(neighbours, num_items)).sum())
     threads = min(torch.get_num_threads(), _SPANS)
     # Both patterns and the order between them; per user and item a few numbers in 64 bits; per thread the sums, what
     # was reached and its scores, and what the strongest of them are picked by.
