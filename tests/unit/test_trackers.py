@@ -66,9 +66,7 @@ class TestTracker:
         assert len(study.blends) >= 1
         network = next(trial for trial in study.trials if trial.kind == "gnn")
         name = f"{network.number:04d}-{network.key}"
-        assert book.epochs == {
-            name: [(1, {"loss": 0.5, "ndcg@20": pytest.approx(network.measured.ndcg.value, abs=1e-6), "seconds": 0.01})]
-        }
+        assert book.epochs == {name: [(1, {"loss": 0.5, "ndcg@20": 0.1, "seconds": 0.01})]}  # as the toy slot says
         for run in book.runs:
             results, state, reason = book.ended[run.name]
             assert (state, reason) == ("complete", "")

@@ -31,22 +31,23 @@ class TensorboardLogs:
 class _EventFile:
     def __init__(self, folder: Path, run: Run) -> None:
         self._run = run
-        self._writer = SummaryWriter(str(folder / run.name))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder / run.name))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def close(self, results: Mapping[str, float], state: str, reason: str) -> None:
         for name, value in results.items():
-            self._writer.add_scalar(name, value, 0)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, 0)
         # Into the same file: add_hparams would make another run of it.
         settings = {"kind": self._run.kind, **self._run.traits, "state": state}
+        file = self._writer._get_file_writer()  # type: ignore[no-untyped-call]
         for summary in hparams(settings, dict(results)):  # type: ignore[no-untyped-call]
-            self._writer.file_writer.add_summary(summary)
+            file.add_summary(summary)
         if reason:
-            self._writer.add_text("failed", reason)  # type: ignore[no-untyped-call]
-        self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.add_text("failed", reason)
+        self._writer.close()
 
 
 class TensorboardTracker(Tracker):
