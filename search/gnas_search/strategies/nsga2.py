@@ -49,7 +49,7 @@ def ranked(values: Floats) -> list[int]:
     order: list[int] = []
     for front in fronts(values):
         crowding = crowding_distances(values[front])
-        order += [front[place] for place in np.lexsort((front, -crowding))]
+        order += [front[place] for place in np.lexsort((np.array(front), -crowding))]
     return order
 
 
@@ -66,9 +66,9 @@ def fronts(values: Floats) -> list[list[int]]:
     left = np.arange(len(values))
     found: list[list[int]] = []
     while len(left):
-        first = ~dominates[np.ix_(left, left)].any(axis=0)
+        first = np.flatnonzero(~np.any(dominates[np.ix_(left, left)], axis=0))
         found.append(left[first].tolist())
-        left = left[~first]
+        left = np.delete(left, first)
     return found
 
 

@@ -59,8 +59,8 @@ def as_one(values: Floats, weights: Floats) -> Floats:
     """
     low, high = values.min(axis=0), values.max(axis=0)
     missed = (high - values) / np.where(high > low, high - low, 1.0) * weights
-    worst: Floats = missed.max(axis=1)
-    return -(worst + _LINEAR * missed.sum(axis=1))
+    found: Floats = -(missed.max(axis=1) + _LINEAR * missed.sum(axis=1))
+    return found
 
 
 def _with_value(trial: FrozenTrial, value: float | None) -> FrozenTrial:
