@@ -14,6 +14,7 @@ from gnas_search.strategies.genetic import child_of
 POPULATION = 16
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
@@ -61,8 +62,8 @@ def fronts(values: Floats) -> list[list[int]]:
     values : (n, m)
         As for :func:`ranked`. A point dominates another that it is no worse than anywhere and better than somewhere.
     """
-    no_worse = (values[:, None, :] >= values[None, :, :]).all(axis=2)
-    dominates = no_worse & ~no_worse.T  # (n, n)
+    no_worse: Mask = np.all(values[:, None, :] >= values[None, :, :], axis=2)
+    dominates: Mask = no_worse & ~no_worse.T  # (n, n)
     left = np.arange(len(values))
     found: list[list[int]] = []
     while len(left):
