@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 GROUPS = {
     "cold_users": "users with a short history",
@@ -37,7 +38,7 @@ def evaluation_table(result: dict[str, Any], name: str) -> RenderableType:
 
 
 def _metrics(result: dict[str, Any], name: str) -> Table:
-    table = Table(title=f"{name} on the test part", title_justify="left")
+    table = Table(title=Text(f"{name} on the test part"), title_justify="left")
     for column in ("metric", "value", "95 % interval", "users"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     parts = [("", result)]
@@ -59,12 +60,18 @@ def _metrics(result: dict[str, Any], name: str) -> Table:
 
 
 def _differences(other: dict[str, Any], name: str) -> Table:
-    table = Table(title=f"{name} against {other['name']}", title_justify="left")
-    for column in ("metric", "difference", "95 % interval", f"of {other['name']}", "p", "p (Holm)"):
+    smaller = [metric for metric, facts in other["metrics"].items() if not facts["larger_is_better"]]
+    table = Table(
+        title=Text(f"{name} against {other['name']}"),
+        title_justify="left",
+        caption=f"less is better: {', '.join(smaller)}" if smaller else None,
+        caption_justify="left",
+    )
+    for column in ("metric", "difference", "95 % interval", "theirs", "p", "p (Holm)"):
         table.add_column(column, justify="left" if column == "metric" else "right")
     for metric, facts in other["metrics"].items():
         table.add_row(
-            metric if facts["larger_is_better"] else f"{metric} (less is better)",
+            metric,
             f"{facts['difference']:+.4f}",
             f"{facts['low']:+.4f} .. {facts['high']:+.4f}",
             f"{facts['value']:.4f}",

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gnas_search.bootstrap import intervals
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, TestPart
-from gnas_search.data.splits import check_same_data
 from gnas_search.evaluate import Interval
 from gnas_search.exam import Exam
 from gnas_search.exposure import exposure
 from gnas_search.groups import COLD, Group, groups, plain
-from gnas_search.outcome import Outcome, artifact_outcome, checkpoint_outcome
-from gnas_serve.runtime.recommender import Recommender
+from gnas_search.outcome import Outcome, checkpoint_outcome
 
 
 @dataclass(frozen=True)
@@ -71,43 +68,6 @@ def evaluate_checkpoint(
     """
     exam = Exam(dataset, test, k)
     return report(checkpoint_outcome(exam, checkpoint), exam, cold=cold)
-
-
-def evaluate_artifact(
-    recommender: Recommender,
-    fingerprint: str,
-    dataset: Dataset,
-    test: TestPart,
-    *,
-    k: int = 20,
-    cold: int = COLD,
-    on_user: Callable[[], None] | None = None,
-) -> HeldOutReport:
-    """Measure an artifact by its answers: see :func:`gnas_search.outcome.artifact_outcome`.
-
-    Parameters
-    ----------
-    recommender
-        The loaded artifact.
-    fingerprint
-        Of the data the artifact was made from, as its manifest states it.
-    dataset, test
-        The data split as at training.
-    k
-        Length of the lists.
-    cold
-        As for :func:`gnas_search.groups.groups`.
-    on_user
-        Called after each answer.
-
-    Raises
-    ------
-    DataMismatchError
-        If the artifact was made from other data.
-    """
-    check_same_data(dataset, fingerprint, "the artifact")
-    exam = Exam(dataset, test, k)
-    return report(artifact_outcome(exam, recommender, on_user=on_user), exam, cold=cold)
 
 
 def report(outcome: Outcome, exam: Exam, *, cold: int = COLD) -> HeldOutReport:

@@ -171,7 +171,7 @@ def test_models_are_compared_on_the_same_users(gnas: Gnas, world: Path) -> None:
     code, out, said = gnas(*command, "--against", "popularity", "--cold", 8)
     assert code == 0, said
     assert "checkpoint against popularity" in out
-    assert "log_loss (less is better)" in out
+    assert "less is better: log_loss" in out
 
 
 def test_an_artifact_is_calibrated_by_the_checkpoint_it_is_compared_with(gnas: Gnas, world: Path) -> None:

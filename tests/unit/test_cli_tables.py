@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from gnas_serve.cli.console import Output, emit
-from gnas_serve.cli.evaluate import _table
+from gnas_serve.cli.evaluation_table import GROUPS, evaluation_table
 from gnas_serve.cli.export import _figure
 from gnas_serve.cli.search_tables import BEST_SHOWN, checkpoint_table, leaderboard_table, status_table
 
@@ -30,6 +30,7 @@ def row(number: int | None, remark: str = "", kind: str = "gnn") -> dict[str, An
     }
 
 
+NOTHING_LEFT_OUT: dict[str, Any] = {"left_out": {}}
 VERDICT = {"name": "gnn-0", "kind": "gnn", "gain": None, "margin": 0.01, "reason": "ship gnn-0: " + "y" * 200}
 
 
@@ -113,9 +114,9 @@ def test_a_file_has_no_width(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_metrics_are_shown_once_where_all_users_are_known() -> None:
     part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
-    result = {**part, "groups": {}, "exposure": {}}
+    result = {**part, "groups": {}, "exposure": {}, "pointwise": NOTHING_LEFT_OUT}
     for known, times in ((10, 1), (9, 2)):
-        said = shown(_table({**result, "known_users": {**part, "users": known}}, "it"))
+        said = shown(evaluation_table({**result, "known_users": {**part, "users": known}}, "it"))
         assert said.count("ndcg@20") == times
 
 
@@ -123,10 +124,40 @@ def test_groups_are_shown_where_they_are_not_everybody() -> None:
     part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
     groups = {"warm_users": part, "tail_items": {**part, "users": 7}}
     result = {**part, "known_users": part, "groups": groups, "exposure": {"gini@20": 0.54321}}
-    said = shown(_table(result, "it"))
+    result["pointwise"] = NOTHING_LEFT_OUT
+    said = shown(evaluation_table(result, "it"))
     assert "longer history" not in said
     assert "ndcg@20, tail items" in said
     assert "0.5432" in said
+
+
+def test_differences_fit_80_columns_and_what_is_left_out_is_said() -> None:
+    part = {"metrics": {"log_loss": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    fact = {"value": 0.3, "difference": -0.2, "low": -0.25, "high": 0.15, "p_value": 0.0123, "p_holm": 0.0369}
+    facts = {"log_loss": {**fact, "larger_is_better": False}, "auc": {**fact, "larger_is_better": True}}
+    result = {**part, "known_users": part, "groups": {}, "exposure": {"novelty@20": 0.5}}
+    result |= {"pointwise": {"left_out": {"accuracy": "for a reason"}}}
+    result |= {"against": [{"name": "runs/[b]other", "kind": "checkpoint", "metrics": facts}]}
+    said = shown(evaluation_table(result, "it"))
+    assert max(map(len, said.splitlines())) <= 80
+    for words in (
+        "it against runs/[b]other",
+        "less is better: log_loss",
+        "accuracy: for a reason",
+        "-0.2000",
+        "0.0369",
+    ):
+        assert words in said
+    assert "log_loss, auc" not in said
+    assert "-0.2500 .. +0.1500" in said
+    # What has an interval is not told again without one.
+    result["metrics"] = {**part["metrics"], "novelty@20": {"value": 0.5, "low": 0.4, "high": 0.6}}  # type: ignore[dict-item]
+    assert shown(evaluation_table(result, "it")).count("novelty@20") == 1
+
+
+def test_every_group_has_words() -> None:
+    thirds = ["head_items", "middle_items", "tail_items"]
+    assert list(GROUPS) == ["cold_users", "warm_users", "test_only_users", *thirds, "cold_items", "warm_items"]
 
 
 @pytest.mark.parametrize(
