@@ -131,9 +131,10 @@ def _weights(spec: ArchitectureSpec, graph: InteractionGraph) -> tuple[Floats, F
         weights = by_code[log.codes]
     ages = log.ages
     if ages is not None:
-        ages = np.where(weights > 0.0, ages, np.float32(np.inf))
-    if ages is not None and spec.graph.half_life:
-        weights = weights * np.exp2(-log.ages / np.float32(spec.graph.half_life))
+        counted = weights > 0.0
+        if spec.graph.half_life:
+            weights = weights * np.exp2(-ages / np.float32(spec.graph.half_life))
+        ages = np.where(counted, ages, np.float32(np.inf))
     if log.places is None:
         return weights, ages
     starts = np.flatnonzero(np.diff(log.places, prepend=-1))
@@ -146,10 +147,8 @@ def _first(pattern: sp.csr_matrix, kept: Mask, ages: Floats | None, most: int) -
     """Keep of each user's edges the latest, or where none has an age those of the items with the fewest."""
     chosen = np.flatnonzero(kept)
     rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))[chosen]
-    if ages is None:
-        first = np.bincount(pattern.indices[chosen], minlength=pattern.shape[1])[pattern.indices[chosen]]
-    else:
-        first = ages[chosen]
+    rarity = np.bincount(pattern.indices[chosen], minlength=pattern.shape[1])[pattern.indices[chosen]]
+    first = rarity if ages is None else ages[chosen]
     order = np.lexsort((first, rows))  # stable: of equal ones the lower item
     counts = np.bincount(rows, minlength=pattern.shape[0])
     place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]  # rows ascend in either order

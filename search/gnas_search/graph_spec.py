@@ -41,7 +41,13 @@ class GraphSpec:
 
     References
     ----------
-    Koren, Y. (2009). Collaborative filtering with temporal dynamics. KDD (decay of an interaction's weight).
+    Ding, Y. and Li, X. (2005). Time weight collaborative filtering. CIKM (the half-life of an interaction).
+    Rossi, E. et al. (2020). Temporal graph networks for deep learning on dynamic graphs. ICML workshop on graph
+    representation learning (a node's latest edges).
+    Zhou, X. et al. (2023). Layer-refined graph convolutional networks for recommendation. ICDE (edges of items with few
+    of them are pruned the least).
+    Mao, K. et al. (2021). UltraGCN: ultra simplification of graph convolutional networks for recommendation. CIKM (the
+    strongest links between items).
     Kipf, T. N. and Welling, M. (2017). Semi-supervised classification with graph convolutional networks. ICLR.
     """
 

@@ -58,9 +58,14 @@ class FeatureInput(nn.Module):
 
 def has_features(graph: InteractionGraph) -> tuple[Mask, Mask]:
     """Tell which users and which items have a feature other than 0: (U,), (I,)."""
-    tables = ((graph.user_features, graph.num_users), (graph.item_features, graph.num_items))
-    users, items = (np.zeros(count, np.bool_) if table is None else table.values.any(axis=1) for table, count in tables)
-    return users, items
+    return _any(graph.user_features, graph.num_users), _any(graph.item_features, graph.num_items)
+
+
+def _any(table: FeatureTable | None, count: int) -> Mask:
+    if table is None:
+        return np.zeros(count, np.bool_)
+    found: Mask = (table.values != 0.0).any(axis=1)
+    return found
 
 
 def feature_bytes(graph: InteractionGraph) -> int:

@@ -235,9 +235,10 @@ class NetworkSpace:
     def _stacks(self, number: int) -> int:
         """Count the ways to stack layers, with heads and the weights of edges where there are operators for them."""
         kinds = (ATTENTION_OPERATORS, NORMALISING_OPERATORS)
-        plain = layers.count(self.genes, self.fixed, *kinds[0], *kinds[1]) ** number
-        one, other = (layers.count(self.genes, self.fixed, *kind) ** number for kind in kinds)  # without one kind
-        every = layers.count(self.genes, self.fixed) ** number
+        without: tuple[tuple[str, ...], ...] = ((), *kinds, kinds[0] + kinds[1])
+        every, one, other, plain = (
+            math.prod([layers.count(self.genes, self.fixed, *kind)] * number) for kind in without
+        )
         heads, weights = self._count("heads"), self._count("edge_weights")
         mixed = every - one - other + plain
         return mixed * heads * weights + (other - plain) * heads + (one - plain) * weights + plain
