@@ -73,7 +73,9 @@ def test_training_sees_the_model_that_is_kept(
     for ours, reference in zip(trained, exact, strict=True):
         scale = float(reference.abs().max())
         torch.testing.assert_close(ours, reference, rtol=0, atol=scale * (2e-2 if rounded else 1e-5))
-    assert torch.equal(exact[0], trained[0]) == (not rounded)  # the bfloat16 path ran where it should
+    # The bfloat16 path ran where it should; a matrix product of fewer rows is not always the same to the last bit.
+    gap = float((exact[0] - trained[0]).abs().max() / exact[0].abs().max())
+    assert gap > 1e-4 if rounded else gap < 1e-6
 
 
 @pytest.mark.parametrize("combination", ["last", "mean", "sum"])
