@@ -106,7 +106,7 @@ class ToySlot:
 
     def epochs_of(self, spec: BranchSpec) -> Iterable[EpochResult]:
         """Give the epochs that a job goes through."""
-        return [EpochResult(1, 0.5, self.level * quality(spec), 0.01)] if isinstance(spec, ArchitectureSpec) else []
+        return [EpochResult(1, 0.5, 0.1, 0.01)] if isinstance(spec, ArchitectureSpec) else []
 
     def wait(self) -> tuple[int, Event]:
         try:

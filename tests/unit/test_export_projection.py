@@ -59,7 +59,8 @@ def test_padding_keeps_every_score(dim, wide):
     found = padding(dim)
     assert found.dims == wide
     assert np.array_equal((vectors @ found.queries)[:, :dim], vectors)
-    assert error(vectors, vectors, found) == 0
+    # A product of other widths may differ in its last bits.
+    assert error(vectors, vectors, found) < 1e-6 * np.linalg.norm(vectors @ vectors.T)
 
 
 def test_what_is_wide_enough_is_not_padded():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from communities import SMALL, make_communities
 
-from gnas_search import footprint, train
+from gnas_search import footprint, selection, train
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.data.dataset import Dataset
@@ -103,14 +103,15 @@ def test_memory_that_ends_within_is_the_same_error(
     def exhausted(*_: object, **__: object) -> None:
         np.empty(1 << 60, np.uint8)
 
-    whole = train._fit_closed
+    whole = selection.fit_closed
     graph = getattr(dataset, within, None)
     if within == "joined":
         monkeypatch.setattr(train, "assemble", exhausted)
     else:
-        monkeypatch.setattr(
-            train, "_fit_closed", lambda spec, of, *rest: exhausted() if of is graph else whole(spec, of, *rest)
-        )
+        for module in (selection, train):
+            monkeypatch.setattr(
+                module, "fit_closed", lambda spec, of, *rest: exhausted() if of is graph else whole(spec, of, *rest)
+            )
     with pytest.raises(ConfigError, match="did not suffice") as caught:
         train_checkpoint(dataset, BlendSpec((Share(FilterSpec(rank=8), 1.0),)), seed=0)
     assert caught.value.code == "too_large"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
 from gnas_search.specs import BranchSpec
 
 Trait = str | int | float | bool
@@ -19,7 +20,8 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
 
     The layers of a network become ``num_layers``, the operators of each as ``layer 1``, ``layer 2``, ..., and what they
     have in common: ``activation`` and ``normalisation`` (all that occur), ``dropout`` (their mean) and ``residual``
-    (how many layers have it).
+    (how many layers have it). How the graph is built stands among the others,
+    the weights of events in words.
 
     Parameters
     ----------
@@ -35,6 +37,7 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
         return raw
     layers = canonical.layer_specs
     del raw["layers"]
+    raw.pop("graph", None)  # there where it is not plain
     found: dict[str, Trait] = {"num_layers": len(layers)}
     for place in range(max(depth, len(layers))):
         found[f"layer {place + 1}"] = " + ".join(layers[place].operators) if place < len(layers) else ABSENT
@@ -42,7 +45,14 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
     found["normalisation"] = _all(layer.normalisation for layer in layers)
     found["dropout"] = round(sum(layer.dropout for layer in layers) / max(1, len(layers)), 6)
     found["residual"] = sum(layer.residual for layer in layers)
-    return found | raw
+    return found | raw | _of_graph(canonical.graph)
+
+
+def _of_graph(graph: GraphSpec) -> dict[str, Trait]:
+    # Text, also where it is one number: other models of the study may name events.
+    named = ", ".join(f"{event} {weight:g}" for event, weight in graph.named_weights)
+    weight: dict[str, Trait] = {"event_weight": named or f"{graph.weight_of(''):g}"}
+    return weight | {name: getattr(graph, name) for name in GRAPH_FIELDS if name != "event_weight"}
 
 
 def _all(names: Iterable[str]) -> str:
