@@ -55,7 +55,7 @@ TensorboardOption = Annotated[
     typer.Option(
         metavar="FOLDER",
         parser=output_path,
-        help="Write each trial's scalars for TensorBoard; needs the [tensorboard] extra.",
+        help="Write each trial's scalars for TensorBoard; needs the \\[tensorboard] extra.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),
@@ -64,7 +64,7 @@ WandbOption = Annotated[
     str | None,
     typer.Option(
         metavar="PROJECT",
-        help="Log each trial to Weights & Biases (WANDB_MODE=offline keeps it here); needs the [wandb] extra.",
+        help="Log each trial to Weights & Biases (WANDB_MODE=offline keeps it here); needs the \\[wandb] extra.",
         rich_help_panel=_PANEL,
         show_default=False,
     ),
@@ -170,15 +170,17 @@ def go_on(
     from gnas_serve.cli.search_tables import BEST_SHOWN, leaderboard_table
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    order.write(folder)
     console = diagnostics()
     ended = False
     try:
         with ExitStack() as stack:
             progress = stack.enter_context(SearchProgress(console, limits, best=Study.load(folder).best))
             watchers = stack.enter_context(FanOut(progress, trackers, on_lost=warn))
-            study = run(folder, dataset, watchers, limits=limits, strategy=order.strategy, slots=order.slots)
+            study = run(folder, dataset, watchers, limits=limits, order=order)
         ended = True
+    except ConfigError:  # refused before anything ran
+        ended = True
+        raise
     finally:
         if not ended:
             console.print(

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.space import Gene, SearchSpace
 from gnas_search.strategies import STRATEGIES, make_strategy
-from gnas_search.strategies.nsga2 import crowding_distances, fronts, ranked
+from gnas_search.strategies.nsga2 import POPULATION, crowding_distances, fronts, nsga2, ranked
 from gnas_search.strategies.proposer import Proposer
 from gnas_search.strategies.scalarisation import as_one, scalarised
 from gnas_search.strategies.strategy import FAMILY
@@ -135,6 +135,25 @@ def test_a_scalar_respects_domination(rows: list[list[int]]) -> None:
         for other in range(len(values)):
             if (values[one] >= values[other]).all():
                 assert found[one] >= found[other] - 1e-12
+
+
+def test_of_two_equally_bad_at_the_worst_the_better_one_is_better() -> None:
+    values = np.array([[0.0, 2.0], [0.0, 1.0], [4.0, 0.0]])
+    found = as_one(values, np.array([0.9, 0.1]))
+    assert found[0] > found[1]
+
+
+def test_children_are_of_the_better_points() -> None:
+    """Half of the population are good and half are bad: a gene that tells them apart says whose children are drawn."""
+    trials = []
+    for number in range(POPULATION):
+        good = number % 2 == 0
+        point = {"width": 16, "depth": number % 4, "rate": 0.01, "kind": "a" if good else "c", "first": "a"}
+        point |= {"second": "a", "share": number / POPULATION}
+        value = 1.0 + number / 100 if good else -number / 100
+        trials.append(create_trial(values=[value, value], params=point, distributions=GENES))
+    kinds = [nsga2(trials, GENES, seed)["kind"] for seed in range(120)]
+    assert kinds.count("a") > 2 * kinds.count("c")
 
 
 def test_a_network_is_a_point_of_such_a_search() -> None:

@@ -213,13 +213,48 @@ class TestSeveralProcesses:
         assert said[1][-1].stopped == "epochs"
         assert train(two, SPEC)[1].stopped == "epochs"  # in a new process
 
-    def test_one_that_died_between_two_jobs_costs_none(self, two: ProcessSlots) -> None:
-        assert train(two, SPEC)[1].stopped == "epochs"
-        number = two.process_ids[0]
-        os.kill(number, signal.SIGKILL)
-        two._workers[0].process.join(10)
-        assert train(two, SPEC)[1].stopped == "epochs"
-        assert two.process_ids[0] != number
+    def test_one_that_is_killed_or_stopped_while_it_starts_blocks_nobody(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With a graph that no pipe holds, which is what a starting process has not read yet."""
+        _, validation = world()
+        wide = sp.csr_matrix((np.ones(1 << 17, np.float32), np.arange(1 << 17), [0] * 40 + [1 << 17]), (40, 1 << 17))
+        slots = ProcessSlots(InteractionGraph(wide, wide), validation, 2)
+        monkeypatch.setattr("gnas_search.slots.process.GRACE_S", 0.2)
+        try:
+            slots.start(0, Job(SPEC, 0, None))
+            os.kill(slots.process_ids[0], signal.SIGKILL)
+            place, event = slots.wait()
+            assert place == 0
+            assert isinstance(event, Failure)
+            assert "SIGKILL" in event.reason
+            slots.start(1, Job(SPEC, 0, time.monotonic()))
+            os.kill(slots.process_ids[1], signal.SIGSTOP)
+            place, event = slots.wait()
+            assert place == 1
+            assert isinstance(event, Failure)
+            assert "after the time was up" in event.reason
+            slots.start(0, Job(SPEC, 0, None))
+            os.kill(slots.process_ids[0], signal.SIGSTOP)
+        finally:
+            slots.close()
+        assert slots.process_ids == {}
+
+    def test_an_interrupt_from_the_terminal_is_the_drivers_alone(self, two: ProcessSlots) -> None:
+        two.start(0, Job(SPEC, 3, None))
+        os.kill(two.process_ids[0], signal.SIGINT)
+        while isinstance(event := two.wait()[1], EpochResult):
+            two.reply(0, go_on=True)
+        assert isinstance(event, Outcome)
+
+    def test_no_process_to_be_had_costs_a_trial(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(self: object) -> None:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refused)
+        slots = ProcessSlots(*world(), 1)
+        slots.start(0, Job(SPEC, 0, None))
+        place, event = slots.wait()
+        assert (place, isinstance(event, Failure)) == (0, True)
+        assert "Resource temporarily unavailable" in str(event)
 
     def test_processes_end_with_their_driver_however_it_dies(self) -> None:
         script = (

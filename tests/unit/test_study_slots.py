@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_study import Ledger, ToySlot, go, interrupt, keys, small_space
+from toy_study import Ledger, ToySlot, go, interrupt, keys, make_dataset, small_space
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Event, Failure, Job, Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
-from gnas_search.study import Study, leaderboard, status
+from gnas_search.study import LastRun, Limits, Study, leaderboard, run, status
+from gnas_search.study.draws import Draws
+from gnas_search.study.journal import WriterLock, open_journal
+from gnas_serve.errors import ConfigError
 
 
 class ToySlots(ToySlot):
@@ -65,6 +68,15 @@ def test_a_model_that_is_being_trained_is_not_trained_beside_it(tmp_path: Path) 
     study = go(tmp_path / "study", trials=None, slots=slots, space=small_space())
     assert len(slots.jobs) == len({job.spec.key() for job in slots.jobs}) == 12
     assert status(study)["trials"]["complete"] == 12
+
+
+def test_what_is_being_tried_is_left_to_nobody_else(tmp_path: Path) -> None:
+    study = go(tmp_path / "study", trials=11, space=small_space())
+    space = small_space().restrict(make_dataset())
+    draws = Draws(open_journal(study.folder, create=False), space, "tpe", 0, share_time=False)
+    assert len(draws.known()) == 11
+    assert not draws.is_exhausted("gnn", draws.known(), 0)
+    assert draws.is_exhausted("gnn", draws.known(), 1)
 
 
 def test_interrupted_all_that_was_running_is_tried_again(tmp_path: Path) -> None:
@@ -146,3 +158,16 @@ def test_a_study_gone_on_with_knows_the_rungs(tmp_path: Path) -> None:
     go(folder, trials=4, slots=CurveSlot(), space=space)
     again = go(folder, trials=8, slots=CurveSlot())
     assert [trial.state for trial in again.trials] == [trial.state for trial in whole.trials]
+
+
+def test_what_a_refused_run_was_told_is_not_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    go(folder, trials=1)
+    told = LastRun("/data", 1)
+    run(folder, make_dataset(), Ledger(), limits=Limits(1, None), order=told)
+    assert LastRun.read(folder) == told
+    lock = WriterLock(folder)
+    with pytest.raises(ConfigError, match="another search is running"):
+        run(folder, make_dataset(), Ledger(), limits=Limits(1, None), order=LastRun("/elsewhere", 9, slots=2))
+    lock.release()
+    assert LastRun.read(folder) == told

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -18,7 +19,9 @@ from gnas_search.selection import EpochResult
 from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.slot import Event, Failure, Job
 
-_PATIENCE_S = 5.0  # a worker that was told to end has nothing to write
+_PATIENCE_S = 5.0  # for a process that has ended or been killed to be gone
+GRACE_S = 120.0
+"""After its deadline, for a job to end by itself: one step of training, or a closed form that had begun."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +36,29 @@ class _Worker:
         Jobs and replies one way, events the other.
     lifeline
         Never written to: its end tells the worker that the driver is gone, however that died.
+    feeder
+        Sends it the graph and its first job: a process that is being started reads when it can, if it ever does.
     """
 
     process: BaseProcess
     connection: Connection
     lifeline: Connection
+    feeder: threading.Thread
 
     def end(self) -> None:
+        self.process.kill()  # also one that is stopped, and whatever it was about
+        self.process.join(_PATIENCE_S)
+        self.feeder.join(_PATIENCE_S)  # whose pipe is broken now
         self.connection.close()
         self.lifeline.close()
-        self.process.join(_PATIENCE_S)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
 
 
 class ProcessSlots:
     """Trains in spawned processes, which share the machine's threads and each hold the graph.
 
     A process that dies, by the kernel's hand for want of memory or by anybody's, costs its trial and nothing else: the
-    next job there gets a new one.
+    next job there gets a new one. So does one that has not ended :data:`GRACE_S` after its deadline. Nothing but
+    :meth:`wait` waits for a process, whatever state that is in.
 
     Parameters
     ----------
@@ -71,7 +77,8 @@ class ProcessSlots:
         self._graph = graph
         self._validation = validation
         self._workers: dict[int, _Worker] = {}
-        self._busy: set[int] = set()
+        self._busy: dict[int, float | None] = {}  # place to the time at which its job is overdue
+        self._unborn: dict[int, str] = {}
         self._again = InlineSlot(graph, validation)
 
     @property
@@ -93,13 +100,14 @@ class ProcessSlots:
         if worker is not None and not worker.process.is_alive():
             self._drop(place)
             worker = None
-        if worker is None:
-            worker = self._workers[place] = self._spawn()
-        self._busy.add(place)
+        self._busy[place] = None if job.deadline is None else job.deadline + GRACE_S
         try:
-            worker.connection.send(job)
-        except OSError:  # died just now: the next wait finds it
-            return
+            if worker is None:
+                self._workers[place] = self._spawn(job)
+            else:
+                _send(worker.connection, job)  # small: it fits into the pipe
+        except OSError as error:
+            self._unborn[place] = f"no process could be started: {error}"
 
     def wait(self) -> tuple[int, Event]:
         """Wait until a place has something to say; of several the lowest first.
@@ -111,15 +119,28 @@ class ProcessSlots:
         """
         if not self._busy:
             raise ValueError("no job was started")
+        place, event = self._next()
+        if not isinstance(event, EpochResult):
+            del self._busy[place]
+        return place, event
+
+    def _next(self) -> tuple[int, Event]:
+        if self._unborn:
+            place = min(self._unborn)
+            return place, Failure(self._unborn.pop(place))
+        overdue_at = min((at for at in self._busy.values() if at is not None), default=None)
         places = {self._workers[place].connection: place for place in sorted(self._busy)}
-        place = min(places[one] for one in wait(list(places)) if isinstance(one, Connection))
+        ready = wait(list(places), None if overdue_at is None else max(0.0, overdue_at - time.monotonic()))
+        if not ready:
+            place = min(place for place, at in self._busy.items() if at == overdue_at)
+            self._drop(place)
+            return place, Failure(f"its process had not ended {GRACE_S:.0f} s after the time was up, and was killed")
+        place = min(places[one] for one in ready if isinstance(one, Connection))
         try:
             event: Event = self._workers[place].connection.recv()
         except (EOFError, OSError):
             event = Failure(self._cause_of_death(place))
             self._drop(place)
-        if not isinstance(event, EpochResult):
-            self._busy.discard(place)
         return place, event
 
     def reply(self, place: int, *, go_on: bool) -> None:
@@ -132,10 +153,7 @@ class ProcessSlots:
         """
         if place not in self._busy:
             raise ValueError(f"place {place} has asked nothing")
-        try:
-            self._workers[place].connection.send(go_on)
-        except OSError:  # died just now: the next wait finds it
-            return
+        _send(self._workers[place].connection, go_on)
 
     def fit(self, job: Job) -> Fit:
         """Make the fit of a job that was measured before again, in this process."""
@@ -144,24 +162,30 @@ class ProcessSlots:
     def close(self) -> None:
         """End every process."""
         for place in list(self._workers):
-            # At once: what a trial under way would still find out is of no use to anybody.
-            self._workers[place].process.terminate()
             self._drop(place)
         self._busy.clear()
+        self._unborn.clear()
 
-    def _spawn(self) -> _Worker:
+    def _spawn(self, job: Job) -> _Worker:
         # Not forked: a copy of threads that hold locks would hang.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         listens, lifeline = context.Pipe(duplex=False)
-        threads = max(1, (os.cpu_count() or 1) // self.count)
-        process = context.Process(
-            target=_serve, args=(theirs, listens, self._graph, self._validation, threads), daemon=True
-        )
-        process.start()
+        # Not the graph among the arguments: those are written before anybody looks whether the process lives.
+        process = context.Process(target=_serve, args=(theirs, listens), daemon=True)
+        # A terminal sends its interrupt to everybody; the driver alone decides what becomes of it. A process inherits
+        # what is blocked, from its first instruction on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         listens.close()
-        return _Worker(process, ours, lifeline)
+        world = (self._graph, self._validation, max(1, _cores() // self.count))
+        feeder = threading.Thread(target=_send, args=(ours, world, job), daemon=True)
+        feeder.start()
+        return _Worker(process, ours, lifeline, feeder)
 
     def _drop(self, place: int) -> None:
         self._workers.pop(place).end()
@@ -177,16 +201,26 @@ class ProcessSlots:
         return f"the process of its slot ended with exit code {code}"
 
 
-def _serve(
-    connection: Connection, lifeline: Connection, graph: InteractionGraph, validation: Validation, threads: int
-) -> None:
-    """Train job after job, until the driver hangs up."""
-    # A terminal sends its interrupt to everybody: the driver decides what becomes of it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
-    _use_threads(threads)
-    slot = InlineSlot(graph, validation)
+def _send(connection: Connection, *messages: object) -> None:
     try:
+        for message in messages:
+            connection.send(message)
+    except OSError:  # dead: the next wait finds it
+        return
+
+
+def _cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _serve(connection: Connection, lifeline: Connection) -> None:
+    """Train job after job, until the driver hangs up."""
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    try:
+        graph, validation, threads = connection.recv()
+        _use_threads(threads)
+        slot = InlineSlot(graph, validation)
         while True:
             slot.start(0, connection.recv())
             event: Event | None = None

@@ -21,6 +21,7 @@ from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
 from gnas_search.study.kept import KeptModel
+from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
 from gnas_search.study.opening import forecast_network, measure_baselines
 from gnas_search.study.reserve import Reserve
@@ -43,6 +44,7 @@ def run(
     limits: Limits,
     strategy: str | None = None,
     slots: Slots | int = 1,
+    order: LastRun | None = None,
 ) -> Study:
     """Go on with a study until a limit is reached or nothing new is left to try.
 
@@ -62,6 +64,9 @@ def run(
         The study's own when None.
     slots
         Where trials are trained: one in this process, so many processes, or what is given; closed at the end.
+    order
+        What the run was told: its strategy and slots are taken from it, and it is kept for the next run once this
+        one is the study's writer.
 
     Returns
     -------
@@ -83,9 +88,13 @@ def run(
     validation = validation_of(dataset)
     fresh = fresh_validation(dataset, validation)
     graph = dataset.selection
+    if order is not None:
+        strategy, slots = order.strategy, order.slots
     if isinstance(slots, int):
         slots = InlineSlot(graph, validation) if slots == 1 else ProcessSlots(graph, validation, slots)
     with storage_errors(folder), closing(slots), _writing(folder) as journal, SignalHold() as hold:
+        if order is not None:
+            order.write(folder)
         kept = KeptModel(folder)
         shop = Workshop(folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept)
         measure_baselines(shop)
