@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.closed_form.graph_filter import RESPONSES
+from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
 from gnas_search.report.charts.parallel import MOST_AXES, parallel
 from gnas_search.report.drawing import draw
@@ -233,3 +235,17 @@ class TestTraits:
     def test_closed_forms_have_their_fields(self) -> None:
         assert traits(FilterSpec(response="ridge"))["response"] == "ridge"
         assert traits(PopularitySpec()) == {}
+
+
+def test_networks_have_the_same_settings_whatever_their_graph() -> None:
+    plain = ArchitectureSpec()
+    built = replace(plain, edges="all", features=True, graph=GraphSpec((("view", 0.5),), half_life=0.3, max_degree=20))
+    assert set(traits(plain)) == set(traits(built))
+    assert traits(plain)["event_weight"] == "1"
+    assert (traits(built)["event_weight"], traits(built)["half_life"]) == ("view 0.5", 0.3)
+    assert all(isinstance(value, (str, int, float, bool)) for value in traits(built).values())
+
+
+def test_values_that_are_equal_as_far_as_can_be_told_have_a_scale() -> None:
+    scale = Scale.over([0.3, 0.3 + 1e-16], 0.0, 100.0)
+    assert scale(0.3) == pytest.approx(50.0, abs=1.0)
