@@ -70,8 +70,10 @@ def test_the_exact_profile_gives_the_checkpoints_figures(road, tmp_path):
     _gnas("export", road / "checkpoint", "--out", tmp_path / "artifact", "--profile", "exact")
     trained = _json("evaluate", road / "checkpoint", _DATA)["metrics"]
     served = _json("evaluate", tmp_path / "artifact", _DATA)["metrics"]
-    for name, found in trained.items():
-        assert served[name]["value"] == pytest.approx(found["value"], abs=1e-6)
+    # Which only a checkpoint can be judged by: what is shipped has seen validation, on which scores are calibrated.
+    assert set(trained) - set(served) == {"accuracy", "log_loss"}
+    for name, found in served.items():
+        assert found["value"] == pytest.approx(trained[name]["value"], abs=1e-6), name
 
 
 def test_the_trained_model_beats_popularity_on_test(road, tmp_path):
