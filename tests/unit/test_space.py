@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from gnas_search.architecture import MAX_LAYERS
+from gnas_search.bodies import MAX_LAYERS
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.layer_spec import LayerSpec

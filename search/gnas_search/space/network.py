@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
 from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from gnas_search.architecture import MAX_LAYERS, ArchitectureSpec
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.bodies import MAX_LAYERS, Setting
 from gnas_search.data.dataset import Dataset
 from gnas_search.layer_spec import ATTENTION_OPERATORS
-from gnas_search.space import layers
+from gnas_search.space import counting, layers
+from gnas_search.space.encoder import ADVERSARIAL, CONTRAST, FIELDS, INDEPENDENT, NUM_LAYERS, Encoder, listed
 from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
 from gnas_serve.errors import ConfigError
 
-NUM_LAYERS = "num_layers"
-_FIELDS = tuple(f.name for f in fields(ArchitectureSpec) if f.name != "layers")
-_CONDITIONAL = (
-    "adversarial_radius",
-    "adversarial_weight",
-    "combination",
-    "contrast_noise",
-    "contrast_weight",
-    "edge_dropout",
-    "edges",
-    "heads",
-    "include_input",
-    "loss",
-    "negatives",
-    "num_negatives",
-    "scorer",
-    "temperature",
-    "uniformity_weight",
-)
-_INDEPENDENT = tuple(name for name in _FIELDS if name not in _CONDITIONAL)
-GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *_FIELDS)
+_NONE = (0.0, 0.0)
+GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *FIELDS)
 
 
 @dataclass(frozen=True)
@@ -109,7 +95,7 @@ class NetworkSpace:
                     )
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
-        settled = {name: value for name, value in self.fixed.items() if name in _FIELDS}
+        settled = {name: value for name, value in self.fixed.items() if name in FIELDS}
         try:
             written = raw.get("layers", ArchitectureSpec().layers)
             if isinstance(written, (list, tuple)):
@@ -142,10 +128,10 @@ class NetworkSpace:
         point: dict[str, Any] = {**self.fixed, **{name: values[name] for name in self.genes}}
         count = point.pop(NUM_LAYERS)
         read = tuple(layers.decode(point, layer) for layer in range(count))
-        return ArchitectureSpec(layers=read, **{name: point[name] for name in _FIELDS if name in point}).canonical()
+        return ArchitectureSpec(layers=read, **{name: point[name] for name in FIELDS if name in point}).canonical()
 
     def encode(self, spec: ArchitectureSpec) -> dict[str, Value]:
-        """Give the point that reads as ``spec``; genes without effect on it get any value.
+        """Give a point that reads as ``spec`` or its equal; genes without effect on it get any value.
 
         Raises
         ------
@@ -153,19 +139,20 @@ class NetworkSpace:
             If no point of the space does.
         """
         spec = spec.canonical()
-        point: dict[str, Value] = {name: getattr(spec, name) for name in _FIELDS}
-        point[NUM_LAYERS] = len(spec.layers)
-        for layer, one in enumerate(spec.layer_specs):
-            point |= layers.encode(one, layer, self.genes)
+        point = self._encoder.point(spec)
         values: dict[str, Value] = {}
         for name, gene in self.genes.items():
             value = point.get(name)
             values[name] = value if value is not None and contains(gene, value) else any_value(gene)
-        read, wanted = self.to_spec(values).to_json(), spec.canonical().to_json()
+        read, wanted = self.to_spec(values).to_json(), spec.to_json()
         for name, value in wanted.items():
             if read[name] != value:
                 raise ConfigError(f"{name}: {value!r} is outside the space", hint="choose a value of its genes")
         return values
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.genes, self.fixed)
 
     def restrict(self, dataset: Dataset) -> NetworkSpace:
         """Drop what cannot differ on this data: where no event but the target brings edges, ``edges`` is ``target``."""
@@ -178,58 +165,65 @@ class NetworkSpace:
 
     def size(self) -> int:
         """Count the distinct architectures; a continuous gene counts once (see :attr:`is_finite`)."""
-        total = sum(self._bodies(scorer) * self._losses(scorer) for scorer in self._choices("scorer"))
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
+        losses: Counter[Setting] = Counter()
+        for scorer, loss in product(self._choices("scorer"), self._choices("loss")):
+            losses[ArchitectureSpec(scorer=scorer, loss=loss).setting] += self._losses(scorer, loss)
+        total = sum(self._bodies(setting) * count for setting, count in losses.items())
+        pairs = product(self._choices("epochs"), self._choices("patience"))
+        lengths = {(epochs, min(epochs, patience)) for epochs, patience in pairs}
         return (
             total
-            * self._weighed("adversarial_weight", "adversarial_radius")
-            * math.prod(self._count(name) for name in _INDEPENDENT)
+            * len(lengths)
+            * len(self._weights(*ADVERSARIAL))
+            * math.prod(self._count(name) for name in INDEPENDENT)
         )
 
-    def _bodies(self, scorer: str) -> int:
-        """Count the layers and their combinations, under one scorer."""
-        every, without = layers.count(self.genes, self.fixed)
-        found: set[tuple[int, str, bool]] = set()
-        for number in self._choices(NUM_LAYERS):
-            for combination in self._choices("combination"):
-                for include_input in self._choices("include_input"):
-                    one = ArchitectureSpec(
-                        layers=("gcn",) * number,
-                        combination=combination,
-                        include_input=include_input,
-                        scorer=scorer,
-                    ).canonical()
-                    found.add((number, one.combination, one.include_input))
-        total = 0
-        for number, _, _ in found:
-            attending = (every**number - without**number) * self._count("heads") + without**number
-            graphs = self._count("edges") * self._count("edge_dropout")
-            graphs *= self._weighed("contrast_weight", "contrast_noise")
-            total += attending * graphs if number else 1
-        return total
+    def _bodies(self, setting: Setting) -> int:
+        """Count the layers and their combinations, with what has an effect on layers alone."""
+        numbers, combinations, inputs = (self._choices(name) for name in (NUM_LAYERS, "combination", "include_input"))
+        shapes = counting.Shapes(numbers, combinations, inputs)
+        every, plain = self._alphabets
+        weights = self._weights(*CONTRAST)
+        heads, graphs = self._count("heads"), self._count("edges") * self._count("edge_dropout")
+        noisy = [counting.count_noisy(shapes, letters.size, setting) for letters in (every, plain)]
+        noisy_ways = heads * (noisy[0] - noisy[1]) + noisy[1]
+        total, without_layers = noisy_ways * len(weights - {_NONE}), 0 in numbers
+        if _NONE in weights:
+            merged, reached = counting.count_polynomials(shapes, plain.polynomials, setting)
+            found = [counting.count_plain(shapes, letters, setting) for letters in (every, plain)]
+            total += heads * (found[0] - found[1]) + found[1] + merged
+            without_layers |= reached
+        return total * graphs + without_layers
 
-    def _losses(self, scorer: str) -> int:
-        """Count the losses and what belongs to them, under one scorer."""
+    @cached_property
+    def _alphabets(self) -> tuple[counting.Alphabet, counting.Alphabet]:
+        return layers.alphabets(self._encoder.cells, self.genes, self.fixed)
+
+    def _losses(self, scorer: str, loss: str) -> int:
+        """Count what belongs to a loss, under one scorer."""
         found: dict[ArchitectureSpec, int] = {}
-        for loss in self._choices("loss"):
-            for negatives in self._choices("negatives"):
-                one = ArchitectureSpec(loss=loss, negatives=negatives, scorer=scorer)
-                varied = {
-                    "temperature": replace(one, temperature=0.5),
-                    "num_negatives": replace(one, num_negatives=2),
-                    "uniformity_weight": replace(one, uniformity_weight=0.5),
-                }
-                active = [name for name, other in varied.items() if other.canonical() != one.canonical()]
-                found[one.canonical()] = math.prod(self._count(name) for name in active)
+        for negatives in self._choices("negatives"):
+            one = ArchitectureSpec(loss=loss, negatives=negatives, scorer=scorer)
+            varied = {
+                "temperature": replace(one, temperature=0.5),
+                "num_negatives": replace(one, num_negatives=2),
+                "uniformity_weight": replace(one, uniformity_weight=0.5),
+            }
+            active = [name for name, other in varied.items() if other.canonical() != one.canonical()]
+            found[one.canonical()] = math.prod(self._count(name) for name in active)
         return sum(found.values())
 
-    def _weighed(self, weight: str, setting: str) -> int:
-        """Count what a weight and its setting make, a weight of 0 being one whatever the setting."""
+    def _weights(self, weight: str, setting: str) -> set[tuple[float, float]]:
+        """List what a weight and its setting make, a weight of 0 being one whatever the setting."""
         # A range has no 0, and counts once whatever its values.
         ranges = [isinstance(self.genes.get(name), FloatDistribution) for name in (weight, setting)]
         weights = (1.0,) if ranges[0] else self._choices(weight)
         settings = (1.0,) if ranges[1] else self._choices(setting)
-        pairs = {(one, other) if one and other else (0.0, 0.0) for one in weights for other in settings}
-        return len(pairs)
+        return {(one, other) if one and other else _NONE for one in weights for other in settings}
 
     @property
     def is_finite(self) -> bool:
@@ -237,7 +231,7 @@ class NetworkSpace:
         return not any(isinstance(gene, FloatDistribution) for gene in self.genes.values())
 
     def _choices(self, name: str) -> tuple[Any, ...]:
-        return choices(self.genes.get(name), self.fixed.get(name, getattr(ArchitectureSpec(), name, None)))
+        return listed(self.genes, self.fixed, name)
 
     def _count(self, name: str) -> int:
         return len(self._choices(name))
