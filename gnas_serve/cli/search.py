@@ -31,11 +31,14 @@ StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="Folder of 
 def search(
     data: flags.DataArgument,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="PATH", parser=output_path, help="Folder of the study: made, or gone on with.", show_default=False
+            metavar="PATH",
+            parser=output_path,
+            help="Folder of the study: made, or gone on with; not needed with --dry-run.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     strategy: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +69,9 @@ def search(
         int | None,
         typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Forecast sizes, seconds and memory, and make nothing.")
+    ] = False,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
     event_column: flags.EventColumnOption = None,
@@ -89,6 +95,7 @@ def search(
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
     from gnas_search.study import Limits, Study, StudyHeader, begin, leaderboard, run
+    from gnas_serve.cli.search_plan import emit_plan
     from gnas_serve.cli.search_progress import SearchProgress
     from gnas_serve.cli.search_tables import BEST_SHOWN, leaderboard_table
 
@@ -109,7 +116,14 @@ def search(
         split=split,
         id_type=id_type,
     )
-    dataset = _load(data, settings, StudyHeader.read(out) if out.exists() else None, out)
+    if out is None and not dry_run:
+        raise ConfigError("--out is missing", hint="name the folder of the study, or ask for a --dry-run")
+    header = StudyHeader.read(out) if out is not None and out.exists() else None
+    dataset = _load(data, settings, header, out if out is not None else data)
+    if dry_run or out is None:
+        chosen = (chosen_space, strategy, seed)
+        emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data)
+        return
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed)
     console = diagnostics()
     ended = False

@@ -18,7 +18,7 @@ from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.draws import Draws
-from gnas_search.study.finale import blend_best
+from gnas_search.study.finale import blend_best, scan_us
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
@@ -144,7 +144,10 @@ class _Search:
             now = limits.reserving(self.reserve.seconds)
             if now.reached(len(known)) or not unfinished:
                 return
-            trial, family = draws.draw(unfinished)
+            drawn = draws.draw(unfinished)
+            if drawn is None:
+                continue
+            trial, family = drawn
             spec = self._space.read(family, trial.params)
             twin = known.get(spec.key())
             if twin is not None:
@@ -199,17 +202,30 @@ class _Search:
             history=tuple(asdict(epoch) for epoch in outcome.history),
             peak_bytes=outcome.peak_bytes,
         )
-        if kind_of(spec) == GNN:
+        too_slow = self._too_slow(outcome)
+        if too_slow:
+            trial.set_user_attr(records.INFEASIBLE, too_slow)
+        elif kind_of(spec) == GNN:
             best = self._shop.study().best_of(GNN)
             if best is None or best.measured is None or measured.ndcg.value > best.measured.ndcg.value:
                 self._shop.kept.keep(spec.key(), outcome.fit)
         save_metrics(self._shop.folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
-        self.reserve.hear(kind_of(spec), measured)
+        if not too_slow:
+            self.reserve.hear(kind_of(spec), measured)
+
+    def _too_slow(self, outcome: Outcome) -> str:
+        """Say that scoring takes longer than the space allows; empty where it does not."""
+        constraints = self._space.constraints
+        if constraints.max_latency_us is None:
+            return ""
+        return constraints.too_slow(scan_us(outcome.fit, self._shop.graph.positives, self._shop.validation.users))
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
-        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
+        if records.INFEASIBLE in self._frozen(number).user_attrs:
+            self._journal.tell(number, records.WORST)
+        elif measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
             self._journal.tell(number, state=TrialState.FAIL)
         else:
             self._journal.tell(number, measured.ndcg.value)
