@@ -166,7 +166,7 @@ def read_condition(raw: Mapping[str, Any], where: str) -> Condition:
         raise ConfigError(
             f"{where}: no kind of model has {' and '.join(sorted(raw))}", hint="make a rule of each kind's fields"
         )
-    return Condition({name: _wanted(name, value, kinds, f"{where}.{name}") for name, value in raw.items()})
+    return Condition({name: _wanted(name, value, kinds, f"{where}.{name}") for name, value in sorted(raw.items())})
 
 
 def _wanted(name: str, value: object, kinds: list[str], where: str) -> tuple[Any, ...] | Range:
