@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -90,7 +91,7 @@ class TrialForecast:
         """Extrapolate from two small ones: sparse products grow with the width, dense ones with its square."""
         matrix = normalised(self._graph.positives)
         widths = [min(one, self._graph.num_users, self._graph.num_items) + OVERSAMPLING for one in _RANKS]
-        few, more = (self._timed(("rank", one), lambda one=one: truncated_svd(matrix, one, 0)) for one in _RANKS)
+        few, more = (self._timed(("rank", one), partial(truncated_svd, matrix, one, 0)) for one in _RANKS)
         width = rank + OVERSAMPLING
         if widths[0] == widths[1]:
             return more * width / widths[1]
@@ -98,7 +99,7 @@ class TrialForecast:
         return width * (max(0.0, more / widths[1] - square * widths[1]) + square * width)
 
     def _validation_s(self, width: int) -> float:
-        few, more = (self._timed(("width", one), lambda one=one: self._score(one)) for one in _WIDTHS)
+        few, more = (self._timed(("width", one), partial(self._score, one)) for one in _WIDTHS)
         slope = max(0.0, (more - few) / (_WIDTHS[1] - _WIDTHS[0]))
         return max(few / 4, few + slope * (width - _WIDTHS[0])) * self._times
 

@@ -77,7 +77,8 @@ def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dat
     count = space.count(family)
     starts = [_forecast(start, trials, dataset) for start in own.starts]
     rng = np.random.default_rng([seed, len(own.genes)])
-    drawn, points = 0, []
+    drawn = 0
+    points: list[Facts] = []
     while len(points) < SAMPLED and drawn < SAMPLED * _DRAWS:
         drawn += 1
         spec = space.read(family, random_point(rng, own.genes))
