@@ -175,7 +175,7 @@ def _simplest_layers() -> PolynomialLayers:
 
 
 def _cost(layer: LayerSpec) -> tuple[int, int, int, str]:
-    return len(layer.nodes), int(layer.residual), int(len(layer.nodes) > 1), str(layer.nodes)
+    return int(layer.residual), int(len(layer.nodes) > 1), len(layer.nodes), str(layer.nodes)
 
 
 def _total_cost(layers: Iterable[LayerSpec]) -> tuple[int, int, int, int]:
@@ -185,20 +185,20 @@ def _total_cost(layers: Iterable[LayerSpec]) -> tuple[int, int, int, int]:
 
 @cache
 def _cheapest(whole: Polynomial, any_scale: bool) -> Body:
-    """Find the simplest body of a polynomial: few operators, few residuals, plain cells, few layers."""
+    """Find the simplest body of a polynomial: few residuals, plain cells, few operators, few layers."""
     if len(whole) == 1 and (any_scale or whole == ONE):
         return EMPTY
-    best: tuple[tuple[object, ...], Body, int] | None = None
+    best: tuple[tuple[object, ...], Body, tuple[int, ...]] | None = None
     for count, combination, include_input in product(range(1, MAX_LAYERS + 1), _RANK, (False, True)):
-        if best is not None and count > best[2]:
-            break  # each layer has an operator at least, and few of them count first
+        if best is not None and best[2][:2] == (0, 0) and count > best[2][2]:
+            break  # no more layers are as plain and have fewer operators
         alone = combination == "last" or (count == 1 and not include_input)
         if (alone and (combination != "last" or include_input)) or (combination == "sum" and any_scale):
             continue
         for layers in _simplest_layers().networks(whole, count, combination, include_input, any_scale=any_scale):
             cost = (*_total_cost(layers), _RANK[combination], include_input, str(layers))
             if best is None or cost < best[0]:
-                best = cost, Body(layers, combination, include_input), _total_cost(layers)[0]
+                best = cost, Body(layers, combination, include_input), _total_cost(layers)
     if best is None:
         raise ValueError(f"no network computes {whole}")
     return best[1]
@@ -210,7 +210,7 @@ def _cheapest_product(whole: Polynomial, any_scale: bool, few_layers: bool) -> t
         return ()
     ways: list[tuple[LayerSpec, ...]] = []
     for count in range(1, MAX_LAYERS + 1):
-        fewest = min((_total_cost(layers)[0] for layers in ways), default=MAX_NODES * MAX_LAYERS)
-        if not (ways and few_layers) and count <= fewest:
+        best = min(map(_total_cost, ways), default=(1, 1, 0, 0))
+        if not (ways and few_layers) and (best[:2] != (0, 0) or count <= best[2]):
             ways += _simplest_layers().networks(whole, count, "last", False, any_scale=any_scale)
     return min(ways, key=lambda layers: (*_total_cost(layers), str(layers)))
