@@ -576,3 +576,15 @@ def test_unknown_and_absent_and_broken_files(tmp_path: Path) -> None:
     broken.write_text("[genes")
     with pytest.raises(ConfigError, match=r"broken.toml: not TOML"):
         SearchSpace.load(broken)
+
+
+@pytest.mark.parametrize("genes", [{"event_weight": [0.0, 0.5]}, {"event_weight.cart": [0.0, 2.0], "half_life": [0.3]}])
+def test_the_target_alone_may_be_said_by_weights(genes: dict[str, Any]) -> None:
+    """Where ``edges`` says all, events that weigh nothing are none."""
+    raw = {"genes": {"num_layers": [1], "operator": ["gcn"], "edges": ["all"], **genes}}
+    start = {"layers": ["gcn"], "edges": "target", "graph": {"half_life": 0.3} if "half_life" in genes else {}}
+    space = SearchSpace.from_json({**raw, "start": [start]}).families[GNN]
+    spec = space.to_spec(space.encode(space.starts[0]))
+    assert spec == space.starts[0].canonical()
+    assert spec.edges == "target"
+    assert space.size() == counted(space) == 2
