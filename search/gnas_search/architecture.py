@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gnas_search.bodies import MAX_LAYERS, Body, Setting, canonical_body
 from gnas_search.graph_spec import PLAIN, GraphSpec
 from gnas_search.layer_spec import ATTENTION_OPERATORS, MAX_DROPOUT, LayerSpec
 from gnas_serve.errors import ConfigError, unknown_name
 
-MAX_LAYERS = 4
 COMBINATIONS = ("attention", "concat", "last", "max", "mean", "sum")
 SCORERS = ("bilinear", "cosine", "dot", "mlp")
 LOSSES = ("alignment_uniformity", "bce", "bpr", "in_batch", "sampled_softmax", "softmax")
@@ -179,24 +179,43 @@ class ArchitectureSpec:
         return self.embedding_dim * (self.parts if self.combination == "concat" else 1)
 
     @property
+    def body(self) -> Body:
+        """The layers, each canonical, and their combination."""
+        layers = tuple(LayerSpec.of(layer.canonical()) for layer in self.layer_specs)
+        return Body(layers, self.combination, self.include_input)
+
+    @property
+    def setting(self) -> Setting:
+        """What decides which other bodies make the same model."""
+        any_scale = self.scorer == "cosine" or self.loss == "alignment_uniformity"
+        return Setting(
+            any_scale=any_scale,
+            # The scorers with weights have more of them where vectors are wider.
+            repeats_idle=any_scale and self.scorer in ("cosine", "dot"),
+            noisy=bool(self.contrast_weight and self.contrast_noise),
+        )
+
+    @property
     def _attends(self) -> bool:
         return any(operator in ATTENTION_OPERATORS for operator in self.operators)
 
     def canonical(self) -> ArchitectureSpec:
-        """Set what has no effect to one fixed value, so that equal models are equal specs."""
-        changes: dict[str, Any] = {"layers": tuple(layer.canonical() for layer in self.layer_specs)}
-        changes |= self._canonical_graph()
-        if not self.layers:
-            changes |= {
-                "combination": "last",
-                "include_input": True,
-                "edge_dropout": 0.0,
-                "contrast_weight": 0.0,
-            }
-        elif self.parts == 1:
-            changes |= {"combination": "last", "include_input": False}
-        elif self.combination == "sum" and self.scorer == "cosine":
-            changes["combination"] = "mean"
+        """Set what has no effect to one fixed value, so that equal models are equal specs.
+
+        Equal models compute the same vectors of the same parameters, but for a scale where no loss and no order of
+        items depends on one; :class:`~gnas_search.trainer.Trainer` trains the canonical one of them, from whose order
+        of operators the initial weights are drawn.
+        """
+        body = canonical_body(self.body, self.setting)
+        changes: dict[str, Any] = {
+            "layers": tuple(layer.canonical() for layer in body.layers),
+            "combination": body.combination,
+            "include_input": body.include_input,
+            "patience": min(self.patience, self.epochs),
+        }
+        changes |= self._canonical_graph(body)
+        if not body.layers:
+            changes |= {"edge_dropout": 0.0, "contrast_weight": 0.0}
         if not self._attends:
             changes["heads"] = 1
         if self.scorer != "cosine" or self.loss == "alignment_uniformity":
@@ -212,9 +231,9 @@ class ArchitectureSpec:
                 changes |= dict(zip(names, (0.0, 0.1), strict=True))
         return replace(self, **changes)
 
-    def _canonical_graph(self) -> dict[str, Any]:
+    def _canonical_graph(self, body: Body) -> dict[str, Any]:
         graph, edges = self.graph.canonical(), self.edges
-        if not self.layers:  # what an SVD is of matters nevertheless
+        if not body.layers:  # what an SVD is of matters nevertheless
             if self.init != "svd":
                 return {"graph": PLAIN, "edges": "target"}
             graph = replace(graph, cooccurrence=0)
@@ -222,7 +241,7 @@ class ArchitectureSpec:
             edges = "target"
         if edges == "target":
             graph = replace(graph, event_weight=1.0)
-        if not any(operator in NORMALISING_OPERATORS for operator in self.operators):
+        if not any(operator in NORMALISING_OPERATORS for layer in body.layers for operator in layer.operators):
             graph = replace(graph, edge_weights="symmetric")
         return {"graph": graph, "edges": edges}
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_LEAST = 1e-9
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -38,7 +40,9 @@ class Scale:
             width = math.log(high / low) if high > low else 1.0
             factor = math.exp(width * margin)
             return cls(low / factor, high * factor, start, end, log=True)
-        width = (high - low) or abs(high) * 0.2 or 1.0
+        width = high - low
+        if width < _LEAST * max(1.0, abs(low), abs(high)):  # equal, as far as a scale can tell
+            width, margin = max(1.0, abs(low), abs(high)) * 0.02, 0.5
         return cls(low - width * margin, high + width * margin, start, end)
 
     def __call__(self, value: float) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
+from gnas_search.graph_spec import GRAPH_FIELDS
 from gnas_search.specs import BranchSpec
 
 Trait = str | int | float | bool
@@ -20,8 +20,7 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
 
     The layers of a network become ``num_layers``, the operators of each as ``layer 1``, ``layer 2``, ..., and what they
     have in common: ``activation`` and ``normalisation`` (all that occur), ``dropout`` (their mean) and ``residual``
-    (how many layers have it). How the graph is built stands among the others,
-    the weights of events in words.
+    (how many layers have it). Its graph is told setting by setting, the weights of events as one text.
 
     Parameters
     ----------
@@ -37,7 +36,11 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
         return raw
     layers = canonical.layer_specs
     del raw["layers"]
-    raw.pop("graph", None)  # there where it is not plain
+    raw.pop("graph", None)  # of which JSON leaves out what is as by default
+    graph = canonical.graph
+    raw |= {name: getattr(graph, name) for name in GRAPH_FIELDS} | {"features": canonical.features}
+    weights = graph.named_weights or (("", graph.weight_of("")),)
+    raw["event_weight"] = ", ".join(f"{event} {weight:g}".strip() for event, weight in weights)
     found: dict[str, Trait] = {"num_layers": len(layers)}
     for place in range(max(depth, len(layers))):
         found[f"layer {place + 1}"] = " + ".join(layers[place].operators) if place < len(layers) else ABSENT
@@ -45,14 +48,7 @@ def traits(spec: BranchSpec, *, depth: int = 0) -> dict[str, Trait]:
     found["normalisation"] = _all(layer.normalisation for layer in layers)
     found["dropout"] = round(sum(layer.dropout for layer in layers) / max(1, len(layers)), 6)
     found["residual"] = sum(layer.residual for layer in layers)
-    return found | raw | _of_graph(canonical.graph)
-
-
-def _of_graph(graph: GraphSpec) -> dict[str, Trait]:
-    # Text, also where it is one number: other models of the study may name events.
-    named = ", ".join(f"{event} {weight:g}" for event, weight in graph.named_weights)
-    weight: dict[str, Trait] = {"event_weight": named or f"{graph.weight_of(''):g}"}
-    return weight | {name: getattr(graph, name) for name in GRAPH_FIELDS if name != "event_weight"}
+    return found | raw
 
 
 def _all(names: Iterable[str]) -> str:
