@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 def search(
     data: flags.DataArgument,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            metavar="PATH", parser=output_path, help="Folder of the study: made, or gone on with.", show_default=False
+            metavar="PATH",
+            parser=output_path,
+            help="Folder of the study: made, or gone on with; not needed with --dry-run.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     strategy: StrategyOption = None,
     space: Annotated[
         str | None,
@@ -51,6 +54,9 @@ def search(
         typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
     slots: SlotsOption = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Forecast sizes, seconds and memory, and make nothing.")
+    ] = False,
     user_column: flags.UserColumnOption = None,
     item_column: flags.ItemColumnOption = None,
     event_column: flags.EventColumnOption = None,
@@ -74,11 +80,14 @@ def search(
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
     from gnas_search.study import LastRun, Limits, StudyHeader, begin
+    from gnas_serve.cli.search_plan import emit_plan
 
     limits = Limits.of(trials, budget_s)
     if strategy is not None:
         require_strategy(strategy)
-    trackers = followers(tensorboard, wandb, out)
+    if out is None and not dry_run:
+        raise ConfigError("--out is missing", hint="name the folder of the study, or ask for a --dry-run")
+    trackers = [] if dry_run or out is None else followers(tensorboard, wandb, out)
     chosen_space = None if space is None else SearchSpace.load(space)
     settings = flags.overrides(
         user_column=user_column,
@@ -92,7 +101,12 @@ def search(
         split=split,
         id_type=id_type,
     )
-    dataset = load_data(data, settings, StudyHeader.read(out) if out.exists() else None, out)
+    header = StudyHeader.read(out) if out is not None and out.exists() else None
+    dataset = load_data(data, settings, header, out if out is not None else data)
+    if dry_run or out is None:
+        chosen = (chosen_space, strategy, seed)
+        emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data)
+        return
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed)
     go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 

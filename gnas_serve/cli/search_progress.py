@@ -121,7 +121,7 @@ class SearchProgress(_Lines):
             return
         what = trial.spec.summary() if trial.spec is not None else ""
         measured = trial.measured
-        if measured is None:
+        if measured is None or trial.state == "infeasible":
             reason = f": {trial.reason}" if trial.reason else ""
             self.say(f"trial {trial.number} {trial.state}{reason} | {what}")
             return

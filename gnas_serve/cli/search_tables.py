@@ -48,6 +48,9 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     parts: list[Any] = [table, "", described, ""]
     if more:
         parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard`"))
+    for broken in board.get("infeasible", ()):
+        which = "" if broken["trial"] is None else f"trial {broken['trial']} is infeasible: "
+        parts.append(Text(f"{which}{broken['reason']}"))
     parts += [Text(f"trial {failed['trial']} failed: {failed['reason']}") for failed in board["failed"]]
     parts += [Text(note) for note in board["notes"]]
     verdict = board["verdict"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gnas_search.bodies import MAX_LAYERS, Body, Setting, canonical_body, canonical_graph
 from gnas_search.graph_spec import PLAIN, GraphSpec
 from gnas_search.layer_spec import ATTENTION_OPERATORS, MAX_DROPOUT, LayerSpec
+from gnas_search.typed_fields import read_field
 from gnas_serve.errors import ConfigError, unknown_name
 
-MAX_LAYERS = 4
 COMBINATIONS = ("attention", "concat", "last", "max", "mean", "sum")
 SCORERS = ("bilinear", "cosine", "dot", "mlp")
 LOSSES = ("alignment_uniformity", "bce", "bpr", "in_batch", "sampled_softmax", "softmax")
@@ -32,8 +32,6 @@ NAMED = {
 DRAWING_LOSSES = ("bce", "bpr", "sampled_softmax")
 _CONTRAST = ("contrast_weight", "contrast_noise")
 _ADVERSARIAL = ("adversarial_weight", "adversarial_radius")
-NORMALISING_OPERATORS = ("gcn", "lightgcn", "low_pass", "ngcf")
-"""Operators whose messages are weighed by degrees, as ``edge_weights`` says."""
 _REGULARISERS = ("weight_decay", "edge_dropout", "contrast_weight", "adversarial_weight")
 
 
@@ -179,24 +177,43 @@ class ArchitectureSpec:
         return self.embedding_dim * (self.parts if self.combination == "concat" else 1)
 
     @property
+    def body(self) -> Body:
+        """The layers, each canonical, and their combination."""
+        layers = tuple(LayerSpec.of(layer.canonical()) for layer in self.layer_specs)
+        return Body(layers, self.combination, self.include_input)
+
+    @property
+    def setting(self) -> Setting:
+        """What decides which other bodies make the same model."""
+        any_scale = self.scorer == "cosine" or self.loss == "alignment_uniformity"
+        return Setting(
+            any_scale=any_scale,
+            # The scorers with weights have more of them where vectors are wider.
+            repeats_idle=any_scale and self.scorer in ("cosine", "dot"),
+            noisy=bool(self.contrast_weight and self.contrast_noise),
+        )
+
+    @property
     def _attends(self) -> bool:
         return any(operator in ATTENTION_OPERATORS for operator in self.operators)
 
     def canonical(self) -> ArchitectureSpec:
-        """Set what has no effect to one fixed value, so that equal models are equal specs."""
-        changes: dict[str, Any] = {"layers": tuple(layer.canonical() for layer in self.layer_specs)}
-        changes |= self._canonical_graph()
-        if not self.layers:
-            changes |= {
-                "combination": "last",
-                "include_input": True,
-                "edge_dropout": 0.0,
-                "contrast_weight": 0.0,
-            }
-        elif self.parts == 1:
-            changes |= {"combination": "last", "include_input": False}
-        elif self.combination == "sum" and self.scorer == "cosine":
-            changes["combination"] = "mean"
+        """Set what has no effect to one fixed value, so that equal models are equal specs.
+
+        Equal models compute the same vectors of the same parameters, but for a scale where no loss and no order of
+        items depends on one; :class:`~gnas_search.trainer.Trainer` trains the canonical one of them, from whose order
+        of operators the initial weights are drawn.
+        """
+        body = canonical_body(self.body, self.setting)
+        changes: dict[str, Any] = {
+            "layers": tuple(layer.canonical() for layer in body.layers),
+            "combination": body.combination,
+            "include_input": body.include_input,
+            "patience": min(self.patience, self.epochs),
+        }
+        changes["graph"], changes["edges"] = canonical_graph(body, self.graph, self.edges, self.init)
+        if not body.layers:
+            changes |= {"edge_dropout": 0.0, "contrast_weight": 0.0}
         if not self._attends:
             changes["heads"] = 1
         if self.scorer != "cosine" or self.loss == "alignment_uniformity":
@@ -211,20 +228,6 @@ class ArchitectureSpec:
             if not all(changes.get(name, getattr(self, name)) for name in names):
                 changes |= dict(zip(names, (0.0, 0.1), strict=True))
         return replace(self, **changes)
-
-    def _canonical_graph(self) -> dict[str, Any]:
-        graph, edges = self.graph.canonical(), self.edges
-        if not self.layers:  # what an SVD is of matters nevertheless
-            if self.init != "svd":
-                return {"graph": PLAIN, "edges": "target"}
-            graph = replace(graph, cooccurrence=0)
-        if graph.event_weight == 0.0:
-            edges = "target"
-        if edges == "target":
-            graph = replace(graph, event_weight=1.0)
-        if not any(operator in NORMALISING_OPERATORS for operator in self.operators):
-            graph = replace(graph, edge_weights="symmetric")
-        return {"graph": graph, "edges": edges}
 
     def key(self) -> str:
         """Give a short name of the canonical spec, equal for equal models."""
@@ -273,24 +276,19 @@ class ArchitectureSpec:
         for name, value in raw.items():
             if name not in names:
                 raise unknown_name("spec field", name, names)
-            default = getattr(defaults, name)
             if name == "graph":
                 values[name] = GraphSpec.from_json(value)
-                continue
-            if isinstance(default, tuple):
-                accepted = isinstance(value, (list, tuple))
-            elif isinstance(default, float):
-                accepted = isinstance(value, (int, float)) and not isinstance(value, bool)
+            elif name == "layers":
+                values[name] = _read_layers(value)
             else:
-                accepted = type(value) is type(default)
-            if not accepted:
-                raise ConfigError(f"{name}: {value!r} is not a {type(default).__name__}", hint="mend the spec")
-            values[name] = _read_layers(value) if isinstance(default, tuple) else type(default)(value)
+                values[name] = read_field(name, value, type(getattr(defaults, name)))
         return cls(**values)
 
 
 _FIELDS = tuple(field.name for field in fields(ArchitectureSpec) if field.name not in ("features", "graph"))
 
 
-def _read_layers(raw: Sequence[object]) -> tuple[str | LayerSpec, ...]:
+def _read_layers(raw: object) -> tuple[str | LayerSpec, ...]:
+    if not isinstance(raw, (list, tuple)):
+        raise ConfigError(f"layers: {raw!r} is no list", hint='write ["lightgcn", "lightgcn"]')
     return tuple(layer if isinstance(layer, str) else LayerSpec.from_json(layer) for layer in raw)

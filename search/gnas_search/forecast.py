@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from torch import Tensor
 from torch.nn.functional import normalize
 
 from gnas_search.architecture import ArchitectureSpec
@@ -20,7 +19,7 @@ from gnas_search.footprint import network_bytes
 from gnas_search.memory import resident_bytes, reuse_freed_memory
 from gnas_search.model import is_polynomial
 from gnas_search.node_input import feature_bytes
-from gnas_search.objective import LOSSES, batches, users_per_batch, view_contrast
+from gnas_search.objective import LOSSES, Batch, batches, users_per_batch, view_contrast
 from gnas_search.operators import numba_products
 from gnas_search.operators.pattern import CsrPattern
 
@@ -29,6 +28,7 @@ _TIMED_USERS = 256  # whose losses are timed
 _TIMED_ITEMS = 1 << 14  # over which they are
 _TIMED_ROWS = 1 << 16  # of dense arithmetic
 _REPEATS = 5  # the median counts
+_FLOAT_BYTES = 4
 
 _SPARSE_PASSES = {
     "gat": {"multiply": 2, "entry_products": 2},
@@ -84,7 +84,38 @@ class Forecast:
     peak_bytes: int
 
 
-def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
+class Timings:
+    """Kernels timed on one graph, each once: the forecasts of many architectures share most of theirs.
+
+    Parameters
+    ----------
+    graph
+        What would be trained on.
+    repeats
+        How often each is timed, after a first time that counts for nothing; the median counts.
+    """
+
+    def __init__(self, graph: InteractionGraph, *, repeats: int = _REPEATS) -> None:
+        self.graph = graph
+        self._repeats = repeats
+        self._seconds: dict[tuple[object, ...], float] = {}
+        self._patterns: dict[str, tuple[CsrPattern, CsrPattern]] = {}
+
+    def timed(self, key: tuple[object, ...], prepare: Callable[[], Callable[[], object]]) -> float:
+        """Time what ``prepare`` gives, unless that was done under this key."""
+        if key not in self._seconds:
+            self._seconds[key] = _timed(prepare(), self._repeats)
+        return self._seconds[key]
+
+    def directions(self, edges: str) -> tuple[CsrPattern, CsrPattern]:
+        """Give a sample of the entries of ``"all"`` or the ``"target"`` edges, by users and by items."""
+        if edges not in self._patterns:
+            matrix = self.graph.edges if edges == "all" else self.graph.positives
+            self._patterns[edges] = _sampled_directions(matrix, np.random.default_rng(0))
+        return self._patterns[edges]
+
+
+def forecast(spec: ArchitectureSpec, graph: InteractionGraph, *, timings: Timings | None = None) -> Forecast:
     """Forecast a training on this machine's CPU, from counts and kernels timed for about a second.
 
     The kernels run over a sample of the graph's own entries and tables of their real size: a table that does not fit
@@ -96,7 +127,13 @@ def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
         What would be trained.
     graph
         What it would be trained on.
+    timings
+        Of the same graph, to share what was timed for other architectures.
     """
+    if timings is None:
+        timings = Timings(graph)
+    elif timings.graph is not graph:
+        raise ValueError("the timings are of another graph")
     spec = spec.canonical()
     reuse_freed_memory()
     needed = resident_bytes() + network_bytes(spec, graph)
@@ -105,33 +142,35 @@ def forecast(spec: ArchitectureSpec, graph: InteractionGraph) -> Forecast:
     num_users = int(np.count_nonzero(np.diff(positives.indptr)))
     size = users_per_batch(num_users, spec.batch_size)
     views = 3 if spec.contrast_weight else 1
-    step_s = views * _messages_s(spec, graph, rng) + _dense_s(spec, graph)
-    fixed_s, user_s = _loss_s(spec, positives, size, rng)
+    step_s = views * _messages_s(spec, timings) + _dense_s(spec, timings)
+    fixed_s, user_s = _loss_s(spec, positives, size, rng, timings)
     num_batches = -(-num_users // size)
     return Forecast(num_batches * (step_s + fixed_s) + num_users * user_s, needed)
 
 
-def _timed(run: Callable[[], object]) -> float:
+def _timed(run: Callable[[], object], repeats: int) -> float:
     seconds = []
     run()  # compiles, and touches fresh memory
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
     return float(np.median(seconds))
 
 
-def _messages_s(spec: ArchitectureSpec, graph: InteractionGraph, rng: np.random.Generator) -> float:
+def _messages_s(spec: ArchitectureSpec, timings: Timings) -> float:
     """Time the sparse products of one step: every edge in both directions, forward and backward."""
-    edges = graph.edges if spec.edges == "all" else graph.positives
+    edges = timings.graph.edges if spec.edges == "all" else timings.graph.positives
     passes = [_SPARSE_PASSES[name] for name in spec.operators]
     if edges.nnz == 0 or not any(passes):
         return 0.0
     kernels = {kernel for one in passes for kernel in one}
-    passed, links = edge_counts(spec, graph)
+    passed, links = edge_counts(spec, timings.graph)
     total = 0.0
-    for pattern, entries in zip(_sampled_directions(edges, rng), (passed, passed + links), strict=True):
-        seconds = _kernel_seconds(kernels, pattern, spec)
+    for side, (pattern, entries) in enumerate(
+        zip(timings.directions(spec.edges), (passed, passed + links), strict=True)
+    ):
+        seconds = {kernel: _kernel_s(kernel, side, pattern, spec, timings) for kernel in sorted(kernels)}
         share = entries / len(pattern.indices)
         total += share * sum(count * seconds[kernel] for one in passes for kernel, count in one.items())
     return total
@@ -153,40 +192,51 @@ def _rows_of(columns: npt.NDArray[np.int32], num_columns: int, length: float) ->
     return CsrPattern(np.append(ends, len(columns)), columns, num_columns)
 
 
-def _kernel_seconds(kernels: set[str], pattern: CsrPattern, spec: ArchitectureSpec) -> dict[str, float]:
-    dim = spec.embedding_dim
-    table, rows = torch.rand((pattern.num_columns, dim)), torch.rand((pattern.num_rows, dim))
-    values = torch.rand(len(pattern.indices))
-    if is_polynomial(spec):  # the rounding of the table is dense arithmetic, and timed there
-        rounded = table.bfloat16()
-        run: Callable[[], Tensor] = lambda: numba_products.accumulate(pattern, values, rounded, 1.0, rows, 1.0)  # noqa: E731
-    else:
-        run = lambda: numba_products.multiply(pattern, values, table)  # noqa: E731
-    runs: dict[str, Callable[[], object]] = {
-        "multiply": run,
-        "entry_products": lambda: numba_products.entry_products(pattern, rows, table),
-        "maximum": lambda: numba_products.maximum(pattern, table),
-    }
-    return {kernel: _timed(runs[kernel]) for kernel in sorted(kernels)}
+def _kernel_s(kernel: str, side: int, pattern: CsrPattern, spec: ArchitectureSpec, timings: Timings) -> float:
+    dim, rounded = spec.embedding_dim, is_polynomial(spec)
+
+    def prepare() -> Callable[[], object]:
+        table, rows = torch.rand((pattern.num_columns, dim)), torch.rand((pattern.num_rows, dim))
+        values = torch.rand(len(pattern.indices))
+        low = table.bfloat16()  # the rounding of the table is dense arithmetic, and timed there
+        runs: dict[str, Callable[[], object]] = {
+            "multiply": lambda: numba_products.multiply(pattern, values, table),
+            "accumulate": lambda: numba_products.accumulate(pattern, values, low, 1.0, rows, 1.0),
+            "entry_products": lambda: numba_products.entry_products(pattern, rows, table),
+            "maximum": lambda: numba_products.maximum(pattern, table),
+        }
+        return runs["accumulate" if rounded and kernel == "multiply" else kernel]
+
+    return timings.timed((kernel, side, spec.edges, dim, rounded), prepare)
 
 
-def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
+def _dense_s(spec: ArchitectureSpec, timings: Timings) -> float:
     """Time the arithmetic on every node's vector in one step: weights, activations, the optimiser."""
-    num_nodes, dim = graph.num_users + graph.num_items, spec.embedding_dim
+    num_nodes, dim = timings.graph.num_users + timings.graph.num_items, spec.embedding_dim
     rows = min(num_nodes, _TIMED_ROWS)
-    one, other = torch.rand((rows, dim)), torch.rand((rows, dim))
-    added = _timed(lambda: torch.add(one, other)) * num_nodes / rows
+
+    def adding() -> Callable[[], object]:
+        one, other = torch.rand((rows, dim)), torch.rand((rows, dim))
+        return lambda: torch.add(one, other)
+
+    def multiplying() -> Callable[[], object]:
+        one, weight = torch.rand((rows, dim)), torch.eye(dim)
+        return lambda: one @ weight
+
+    def stepping() -> Callable[[], object]:
+        parameter = torch.nn.Parameter(torch.rand((rows, dim)))
+        parameter.grad = torch.rand((rows, dim))
+        return torch.optim.AdamW([parameter], lr=1e-3, fused=True).step
+
+    added = timings.timed(("add", dim), adding) * num_nodes / rows
     weights = float(sum(_WEIGHTS[name] for name in spec.operators))
     weights += spec.parts * (spec.combination == "attention")
     # A scorer's matrices are of the width that is scored, one side's of half the nodes.
     weights += _SCORER_WEIGHTS[spec.scorer] * (spec.width / dim) ** 2
     if spec.features:
-        weights += feature_bytes(graph) / (one.element_size() * dim * num_nodes)
-    multiplied = _timed(lambda: one @ torch.eye(dim)) * num_nodes / rows if weights else 0.0
-    parameter = torch.nn.Parameter(one.clone())
-    parameter.grad = other
-    optimizer = torch.optim.AdamW([parameter], lr=1e-3, fused=True)
-    stepped = _timed(optimizer.step) * num_nodes / rows
+        weights += feature_bytes(timings.graph) / (_FLOAT_BYTES * dim * num_nodes)
+    multiplied = timings.timed(("multiply by weights", dim), multiplying) * num_nodes / rows if weights else 0.0
+    stepped = timings.timed(("step", dim), stepping) * num_nodes / rows
     # A linear layer rounds its messages, forward and backward; others add and activate several arrays each.
     per_layer = 1 if is_polynomial(spec) else 5
     arrays = per_layer * len(spec.operators)
@@ -199,33 +249,49 @@ def _dense_s(spec: ArchitectureSpec, graph: InteractionGraph) -> float:
 
 
 def _loss_s(
-    spec: ArchitectureSpec, positives: sp.csr_matrix, size: int, rng: np.random.Generator
+    spec: ArchitectureSpec, positives: sp.csr_matrix, size: int, rng: np.random.Generator, timings: Timings
 ) -> tuple[float, float]:
     """Time the loss and its gradient: seconds per batch, whatever its size, and seconds per user."""
-    num_items = positives.shape[1]
-    table = torch.rand((min(num_items, _TIMED_ROWS), spec.width)).requires_grad_()
-    item_s = _timed(lambda: normalize(table, dim=1).sum().backward()) * num_items / len(table)  # type: ignore[no-untyped-call]
+    num_items, width = positives.shape[1], spec.width
+    rows = min(num_items, _TIMED_ROWS)
+
+    def normalising() -> Callable[[], object]:
+        table = torch.rand((rows, width)).requires_grad_()
+        return lambda: normalize(table, dim=1).sum().backward()  # type: ignore[no-untyped-call]
+
+    item_s = timings.timed(("normalise", width), normalising) * num_items / rows
     # Per user: over as much of the catalogue as is quickly done. A full softmax grows with the rest of it.
     counted = size if spec.loss in _GROWING else _TIMED_USERS
-    some = positives[rng.integers(0, positives.shape[0], 4 * counted)]
-    timed = min(len(table), max(_TIMED_ITEMS, 2 * spec.num_negatives if spec.loss == "sampled_softmax" else 0))
-    folded = sp.csr_matrix((some.data, some.indices % timed, some.indptr), shape=(some.shape[0], timed))
-    batch = next(batches(folded, counted, rng), None)
+    timed = min(rows, max(_TIMED_ITEMS, 2 * spec.num_negatives if spec.loss == "sampled_softmax" else 0))
+    batch = _timed_batch(positives, counted, timed, rng)
     if batch is None:
         return item_s, 0.0
-    users = normalize(torch.rand((len(batch.users), table.shape[1])), dim=1).requires_grad_()
-    items = normalize(table.detach()[:timed], dim=1).requires_grad_()
 
-    def step() -> None:
-        users.grad = items.grad = None
-        LOSSES[spec.loss](users, items, batch, spec, rng).backward()  # type: ignore[no-untyped-call]
+    def stepping() -> Callable[[], object]:
+        users = normalize(torch.rand((len(batch.users), width)), dim=1).requires_grad_()
+        items = normalize(torch.rand((timed, width)), dim=1).requires_grad_()
 
-    def contrast() -> None:
-        view_contrast((rows, items), (rows.detach(), items.detach()), batch, rng).backward()  # type: ignore[no-untyped-call]
+        def step() -> None:
+            users.grad = items.grad = None
+            LOSSES[spec.loss](users, items, batch, spec, rng).backward()  # type: ignore[no-untyped-call]
+
+        return step
+
+    def contrasting() -> Callable[[], object]:
+        seen = torch.rand((min(size, positives.shape[0]), width)).requires_grad_()
+        items = normalize(torch.rand((timed, width)), dim=1).requires_grad_()
+        return lambda: view_contrast((seen, items), (seen.detach(), items.detach()), batch, rng).backward()  # type: ignore[no-untyped-call]
 
     growth = num_items / timed if spec.loss == "softmax" else 1.0
-    user_s = _timed(step) * growth / len(batch.users) * (2 if spec.adversarial_weight else 1)
+    key = ("loss", spec.loss, width, counted, timed, spec.num_negatives, spec.negatives)
+    user_s = timings.timed(key, stepping) * growth / len(batch.users) * (2 if spec.adversarial_weight else 1)
     if not spec.contrast_weight:
         return item_s, user_s
-    rows = torch.rand((min(size, positives.shape[0]), table.shape[1])).requires_grad_()
-    return item_s + 2 * _timed(contrast), user_s
+    return item_s + 2 * timings.timed(("contrast", width, counted, size), contrasting), user_s
+
+
+def _timed_batch(positives: sp.csr_matrix, counted: int, timed: int, rng: np.random.Generator) -> Batch | None:
+    """Draw a batch of users, their positives folded into as many items as are timed."""
+    some = positives[rng.integers(0, positives.shape[0], 4 * counted)]
+    folded = sp.csr_matrix((some.data, some.indices % timed, some.indptr), shape=(some.shape[0], timed))
+    return next(batches(folded, counted, rng), None)

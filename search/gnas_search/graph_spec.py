@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from gnas_search.typed_fields import read_field
 from gnas_serve.errors import ConfigError, unknown_name
 
 EDGE_WEIGHTS = ("symmetric", "uniform")
@@ -128,15 +129,11 @@ class GraphSpec:
             if name not in GRAPH_FIELDS:
                 raise unknown_name("field of a graph", name, GRAPH_FIELDS)
             if name == "event_weight" and isinstance(value, Mapping):
-                values[name] = tuple(sorted((str(event), _number(name, weight)) for event, weight in value.items()))
+                values[name] = tuple(
+                    sorted((str(event), read_field(name, weight, float)) for event, weight in value.items())
+                )
                 continue
-            kind = type(getattr(PLAIN, name))
-            if kind is float:
-                values[name] = _number(name, value)
-            elif type(value) is not kind:
-                raise ConfigError(f"{name}: {value!r} is not a {kind.__name__}", hint="mend the spec")
-            else:
-                values[name] = value
+            values[name] = read_field(name, value, type(getattr(PLAIN, name)))
         return cls(**values)
 
 
@@ -144,9 +141,3 @@ PLAIN = GraphSpec()
 """Every edge weighs the same."""
 
 GRAPH_FIELDS = tuple(field.name for field in fields(GraphSpec))
-
-
-def _number(name: str, value: object) -> float:
-    if type(value) not in (int, float):
-        raise ConfigError(f"{name}: {value!r} is not a float", hint="mend the spec")
-    return float(value)  # type: ignore[arg-type]  # a number, by its type

@@ -11,7 +11,7 @@ from torch.nn.functional import batch_norm, elu, gelu, layer_norm, leaky_relu, n
 
 from gnas_search.layer_spec import ATTENTION_OPERATORS, LayerSpec
 from gnas_search.operators import OPERATORS
-from gnas_search.operators.spmm import Adjacency
+from gnas_search.operators.adjacency import Adjacency
 
 _SLOPE = 0.2
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from gnas_search.cells import MAX_NODES, Node, Tree, canonical_cell, cell_polynomial, children, leaves_of
+from gnas_search.polynomials import ONE, Polynomial, added
+from gnas_search.typed_fields import read_field
 from gnas_serve.errors import ConfigError, unknown_name
 
-MAX_NODES = 3
+__all__ = ["MAX_NODES", "LayerSpec", "Node"]
+
 MAX_DROPOUT = 0.9
 OPERATOR_NAMES = (
     "gat",
@@ -23,12 +27,12 @@ OPERATOR_NAMES = (
     "skip",
 )
 ATTENTION_OPERATORS = ("gat", "gatv2")
+NORMALISING_OPERATORS = ("gcn", "lightgcn", "low_pass", "ngcf")
+"""Operators whose messages are weighed by degrees, as ``edge_weights`` says."""
 WEIGHTLESS_OPERATORS = ("lightgcn", "low_pass", "skip")
 AUTO = "auto"
 ACTIVATIONS = (AUTO, "elu", "gelu", "leaky_relu", "none", "relu", "tanh")
 NORMALISATIONS = ("batch", "layer", "none", "unit")
-
-Node = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,7 @@ class LayerSpec:
     @property
     def leaves(self) -> tuple[int, ...]:
         """Numbers, from 1, of the nodes that no other node reads."""
-        read = {source for _, source in self.nodes}
-        return tuple(number for number in range(1, len(self.nodes) + 1) if number not in read)
+        return leaves_of(self.nodes)
 
     @property
     def has_weights(self) -> bool:
@@ -114,9 +117,17 @@ class LayerSpec:
             return self.activation
         return "leaky_relu" if self.has_weights else "none"
 
+    @property
+    def polynomial(self) -> Polynomial | None:
+        """The polynomial of the adjacency that the layer is; None where it is more, in training or after it."""
+        found = cell_polynomial(self.nodes)
+        if found is None or self.resolved_activation != "none" or self.normalisation != "none" or self.dropout:
+            return None
+        return added([found, ONE]) if self.residual else found
+
     def canonical(self) -> str | LayerSpec:
         """Give the one form of all equal layers; the operator's name where nothing else is said."""
-        nodes = _flattened(_children(self.nodes))
+        nodes = canonical_cell(self.nodes)
         layer = LayerSpec(nodes, self.activation, self.normalisation, self.dropout, self.residual)
         plain = LayerSpec(nodes)
         if layer.resolved_activation == plain.resolved_activation:
@@ -125,7 +136,7 @@ class LayerSpec:
 
     def summary(self) -> str:
         """Describe the layer in a few words: ``gcn > (gat + skip), relu, layer norm, dropout .1, residual``."""
-        said = [_expression(_children(self.nodes))]
+        said = [_expression(children(self.nodes))]
         if self.resolved_activation != LayerSpec(self.nodes).resolved_activation:
             said.append(f"{self.activation}" if self.activation != "none" else "linear")
         if self.normalisation != "none":
@@ -163,38 +174,15 @@ class LayerSpec:
                 raise unknown_name("field of a layer", name, names)
         if ("cell" in raw) == ("operator" in raw):
             raise ConfigError("layers: a layer has either an operator or a cell", hint='write {"operator": "gcn"}')
-        extras = {name: _read(name, raw[name]) for name in _EXTRAS if name in raw}
+        extras = {name: read_field(name, raw[name], type(getattr(_PLAIN, name))) for name in _EXTRAS if name in raw}
         return cls(_read_nodes(raw["cell"]) if "cell" in raw else ((_text(raw["operator"]), 0),), **extras)
 
 
 _EXTRAS = tuple(field.name for field in fields(LayerSpec) if field.name != "nodes")
-_Tree = tuple[tuple[str, "_Tree"], ...]
+_PLAIN = LayerSpec.of("gcn")
 
 
-def _children(nodes: tuple[Node, ...], source: int = 0) -> _Tree:
-    """Give the nodes that read ``source``, each with those that read it: every node reads one, so cells are trees.
-
-    A ``skip`` that others read, or that alone reads another, is passed over; equal trees are in one order.
-    """
-    found: list[tuple[str, _Tree]] = []
-    for number, (operator, read) in enumerate(nodes, start=1):
-        if read == source:
-            below = _children(nodes, number)
-            if below == (("skip", ()),):
-                below = ()
-            found += below if operator == "skip" and below else [(operator, below)]
-    return tuple(sorted(found))
-
-
-def _flattened(tree: _Tree, source: int = 0, before: int = 0) -> tuple[Node, ...]:
-    nodes: list[Node] = []
-    for operator, below in tree:
-        nodes.append((operator, source))
-        nodes += _flattened(below, before + len(nodes), before + len(nodes))
-    return tuple(nodes)
-
-
-def _expression(tree: _Tree) -> str:
+def _expression(tree: Tree) -> str:
     parts = []
     for operator, below in tree:
         inner = _expression(below)
@@ -205,15 +193,6 @@ def _expression(tree: _Tree) -> str:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"operator: {value!r} is no name", hint="name one operator")
-    return value
-
-
-def _read(name: str, value: object) -> Any:
-    kind = {"activation": str, "normalisation": str, "dropout": float, "residual": bool}[name]
-    if kind is float and type(value) in (int, float):
-        return float(value)  # type: ignore[arg-type]  # a number, by its type
-    if type(value) is not kind:
-        raise ConfigError(f"{name}: {value!r} is not a {kind.__name__}", hint="mend the spec")
     return value
 
 

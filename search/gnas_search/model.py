@@ -18,13 +18,13 @@ from gnas_search.heads import HEADS
 from gnas_search.layer import Layer
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.node_input import FeatureInput, has_features
-from gnas_search.operators.low_pass import COEFFICIENTS as LOW_PASS
-from gnas_search.operators.spmm import Adjacency, normalised, polynomial
+from gnas_search.operators.adjacency import Adjacency, normalised
+from gnas_search.operators.spmm import polynomial
+from gnas_search.polynomials import POLYNOMIALS
 from gnas_search.spectral import truncated_svd
 
 _SCALE = 0.1  # standard deviation of an initial embedding's entries
-_POLYNOMIALS = {"lightgcn": (0.0, 1.0), "low_pass": LOW_PASS, "skip": (1.0,)}
-"""Operators without weights, as polynomials of the adjacency."""
+_POLYNOMIALS = {name: np.array(found, dtype=np.float64) for name, found in POLYNOMIALS.items()}
 
 
 class GraphRecommender(nn.Module):
@@ -169,6 +169,23 @@ class _Parts(torch.autograd.Function):
             out[:num_users] = 0.0
             out[ctx.chosen] = users
         return out, None, None
+
+
+def count_parameters(spec: ArchitectureSpec, num_nodes: int) -> int:
+    """Count the numbers that training adjusts, without making the embeddings.
+
+    Parameters
+    ----------
+    spec
+        The architecture.
+    num_nodes
+        Users and items.
+    """
+    generator = torch.Generator().manual_seed(0)
+    parts: list[nn.Module] = [Layer(layer, spec.embedding_dim, spec.heads, generator) for layer in spec.layer_specs]
+    parts.append(combination(spec.combination, spec.embedding_dim, generator))
+    parts.append(HEADS[spec.scorer](spec.width, generator))
+    return num_nodes * spec.embedding_dim + sum(weight.numel() for part in parts for weight in part.parameters())
 
 
 def is_polynomial(spec: ArchitectureSpec) -> bool:

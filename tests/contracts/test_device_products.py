@@ -13,7 +13,8 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.layer_spec import OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, numba_products, spmm, torch_products
-from gnas_search.operators.spmm import Adjacency, CsrPattern, entry_products, maximum, polynomial
+from gnas_search.operators.adjacency import Adjacency
+from gnas_search.operators.spmm import CsrPattern, entry_products, maximum, polynomial
 from gnas_search.trainer import Trainer
 
 NUM_USERS, NUM_ITEMS, DIM = 60, 50, 8

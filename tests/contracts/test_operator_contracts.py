@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from gnas_search.layer_spec import ATTENTION_OPERATORS, OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, kernels
-from gnas_search.operators.spmm import Adjacency, product
+from gnas_search.operators.adjacency import Adjacency
+from gnas_search.operators.spmm import product
 
 with warnings.catch_warnings():  # PyG scripts a class while it is imported, which torch deprecates
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -7,17 +7,9 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from gnas_search.operators.adjacency import Adjacency, normalised
 from gnas_search.operators.attention import attention
-from gnas_search.operators.spmm import (
-    Adjacency,
-    CsrMatrix,
-    CsrPattern,
-    entry_products,
-    maximum,
-    normalised,
-    polynomial,
-    product,
-)
+from gnas_search.operators.spmm import CsrMatrix, CsrPattern, entry_products, maximum, polynomial, product
 
 
 def _matrix(rows: int = 7, columns: int = 5, seed: int = 0) -> sp.csr_matrix:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-from gnas_search.architecture import NORMALISING_OPERATORS
-from gnas_search.layer_spec import ATTENTION_OPERATORS, OPERATOR_NAMES
+from gnas_search.layer_spec import ATTENTION_OPERATORS, NORMALISING_OPERATORS, OPERATOR_NAMES
 from gnas_search.operators import OPERATORS, spmm, torch_products
-from gnas_search.operators.spmm import Adjacency, normalised, polynomial
+from gnas_search.operators.adjacency import Adjacency, normalised
+from gnas_search.operators.spmm import polynomial
 
 with warnings.catch_warnings():  # PyG scripts a class while it is imported, which torch deprecates
     warnings.simplefilter("ignore", DeprecationWarning)

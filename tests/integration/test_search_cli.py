@@ -84,6 +84,31 @@ class TestSearch:
         assert (code, expected in said) == (2, True), said
         assert list(tmp_path.iterdir()) == []
 
+    def test_a_dry_run_forecasts_and_makes_nothing(
+        self, gnas: Gnas, shop: Path, space: Path, study: Path, tmp_path: Path
+    ) -> None:
+        code, output, _ = gnas("search", shop, "--dry-run", "--space", space, "--trials", 8, "--output", "json")
+        assert code == 0
+        plan = json.loads(output)
+        assert plan["trials"] == {"filter": 4, "two-hop": 2, "gnn": 2}
+        assert set(plan["families"]) == {"filter", "two-hop", "gnn"}
+        code, shown, _ = gnas(
+            "search", shop, "--dry-run", "--space", space, "--budget", "5m", "--out", tmp_path / "new"
+        )
+        assert code == 0
+        assert "the budget would hold about" in shown
+        assert "gnn, median" in shown
+        assert not (tmp_path / "new").exists()
+        before = sorted((path.name, path.stat().st_mtime_ns) for path in study.rglob("*"))
+        code, output, _ = gnas("search", shop, "--dry-run", "--out", study, "--output", "json")
+        assert code == 0
+        assert json.loads(output)["families"].keys() == plan["families"].keys()
+        assert sorted((path.name, path.stat().st_mtime_ns) for path in study.rglob("*")) == before
+        code, _, said = gnas("search", shop, "--dry-run", "--out", study, "--seed", "5")
+        assert (code, "seed = 0, not 5" in said) == (2, True)
+        code, _, said = gnas("search", shop, "--space", space)
+        assert (code, "--out is missing" in said) == (2, True)
+
     def test_a_folder_that_is_no_study(self, gnas: Gnas, shop: Path, tmp_path: Path) -> None:
         code, _, said = gnas("search", shop, "--out", tmp_path)
         assert code == 2

@@ -13,7 +13,7 @@ from gnas_search.closed_form import FilterSpec, Spectra, fit_closed_form, with_p
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
-from gnas_search.operators.spmm import normalised
+from gnas_search.operators.adjacency import normalised
 from gnas_search.spectral import truncated_svd
 from gnas_serve.errors import ConfigError
 

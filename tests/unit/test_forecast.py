@@ -52,7 +52,7 @@ def test_every_architecture_has_one(operator: str, combination: str, graph: Inte
 @pytest.fixture
 def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything that is timed take one second, so that a forecast counts what it multiplies by."""
-    monkeypatch.setattr("gnas_search.forecast._timed", lambda _: 1.0)
+    monkeypatch.setattr("gnas_search.forecast._timed", lambda *_: 1.0)
 
 
 @pytest.mark.usefixtures("a_second_each")

@@ -12,7 +12,7 @@ from gnas_search.combination import combination
 from gnas_search.heads import HEADS
 from gnas_search.layer import ACTIVATE, NORMALISE, Layer
 from gnas_search.layer_spec import ACTIVATIONS, AUTO, NORMALISATIONS, LayerSpec
-from gnas_search.operators.spmm import Adjacency
+from gnas_search.operators.adjacency import Adjacency
 
 DIM = 8
 ADJACENCY = Adjacency(sp.csr_matrix((np.random.default_rng(0).random((9, 7)) < 0.4).astype(np.float32)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from gnas_search.architecture import MAX_LAYERS
+from gnas_search.bodies import MAX_LAYERS
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
 from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import FamilySpace, NetworkSpace, SearchSpace, Value
+from gnas_search.space.genes import choices
 from gnas_search.space.layers import NAMES as LAYER_NAMES
 from gnas_search.specs import FAMILIES, GNN, kind_of, read_spec
 from gnas_serve.errors import ConfigError
@@ -85,11 +87,67 @@ def test_every_point_is_a_canonical_spec_that_survives_json(point: tuple[FamilyS
     assert spec.summary()
 
 
+@settings(deadline=None)
 @given(points())
 def test_encode_gives_a_point_that_reads_as_the_same_spec(point: tuple[FamilySpace, dict[str, Value]]) -> None:
     space, values = point
     spec = space.to_spec(values)
     assert space.to_spec(space.encode(spec)) == spec
+
+
+OF_LAYERS = ("num_layers", *LAYER_NAMES)
+ODD: list[dict[str, Any]] = [
+    {"num_layers": [1, 2], "operator": ["gcn", "lightgcn", "skip"], "combination": ["last", "sum"]},
+    {"num_layers": [2], "operator": ["lightgcn", "skip"], "combination": ["max", "concat", "attention"]},
+    {"num_layers": [3], "operator": ["gat", "lightgcn", "skip"], "combination": ["last"]},
+    {"num_layers": [1, 2], "operator": ["lightgcn", "low_pass", "skip"], "num_nodes": [2, 3]},
+    {"num_layers": [1], "operator": ["gcn"], "loss": ["sampled_softmax"], "negatives": ["hard"]},
+    {"num_layers": [1], "operator": ["gcn", "gat"], "heads": [2, 4], "contrast_weight": [0.1], "contrast_noise": [0.0]},
+    {"num_layers": [0, 2], "operator": ["skip", "gcn"], "contrast_weight": [0.0, 0.1], "edge_dropout": [0.2]},
+    {
+        "num_layers": [2],
+        "operator": ["lightgcn", "gcn"],
+        "activation": ["none", "leaky_relu"],
+        "residual": [False, True],
+    },
+    {"num_layers": [2, 3], "operator": ["lightgcn", "skip"], "dropout": [0.0, 0.5], "normalisation": ["none", "unit"]},
+    {"num_layers": [1, 2], "operator": ["gcn"], "epochs": [2, 3], "patience": [2, 3, 9], "adversarial_weight": [0.0]},
+    {"num_layers": [1], "operator": ["gcn"], "temperature": {"low": 0.15, "high": 0.5}, "uniformity_weight": [2.0]},
+]
+
+
+def odd_space(genes: dict[str, Any]) -> NetworkSpace:
+    """Give a space of some genes, both scorers and either input, with a start as its first choices read."""
+    both = {"scorer": ["cosine", "dot"], "include_input": [False, True], "loss": ["alignment_uniformity", "bpr"]}
+    whole = {**both, **genes}
+    said = {name: gene[0] for name, gene in whole.items() if isinstance(gene, list) and name not in OF_LAYERS}
+    count = genes.get("num_nodes", [1])[0]
+    cell = {"cell": [[genes["operator"][0], 0]] * count} if count > 1 else {"operator": genes["operator"][0]}
+    extras = {name: genes[name][0] for name in ("activation", "residual", "dropout", "normalisation") if name in genes}
+    start = {**said, "layers": [{**cell, **extras}] * genes["num_layers"][0]}
+    start |= {"temperature": genes["temperature"]["low"]} if "temperature" in genes else {}
+    space = SearchSpace.from_json({"genes": whole, "fixed": {"embedding_dim": 8}, "start": [start]}).families[GNN]
+    assert isinstance(space, NetworkSpace)
+    return space
+
+
+@pytest.mark.parametrize("genes", ODD, ids=lambda genes: "-".join(list(genes)[2:] or ["plain"]))
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_whatever_a_point_reads_as_is_encoded(genes: dict[str, Any], data: st.DataObject) -> None:
+    space = odd_space(genes)
+    spec = space.to_spec({name: data.draw(gene_values(gene)) for name, gene in space.genes.items()})
+    assert space.to_spec(space.encode(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    "genes", [genes for genes in ODD if not any(isinstance(gene, dict) for gene in genes.values())]
+)
+def test_size_of_odd_spaces(genes: dict[str, Any]) -> None:
+    space = odd_space(genes)
+    points = math.prod(len(choices(gene, None)) for gene in space.genes.values())
+    if points < 20_000:
+        assert space.size() == counted(space, 3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -518,3 +576,15 @@ def test_unknown_and_absent_and_broken_files(tmp_path: Path) -> None:
     broken.write_text("[genes")
     with pytest.raises(ConfigError, match=r"broken.toml: not TOML"):
         SearchSpace.load(broken)
+
+
+@pytest.mark.parametrize("genes", [{"event_weight": [0.0, 0.5]}, {"event_weight.cart": [0.0, 2.0], "half_life": [0.3]}])
+def test_the_target_alone_may_be_said_by_weights(genes: dict[str, Any]) -> None:
+    """Where ``edges`` says all, events that weigh nothing are none."""
+    raw = {"genes": {"num_layers": [1], "operator": ["gcn"], "edges": ["all"], **genes}}
+    start = {"layers": ["gcn"], "edges": "target", "graph": {"half_life": 0.3} if "half_life" in genes else {}}
+    space = SearchSpace.from_json({**raw, "start": [start]}).families[GNN]
+    spec = space.to_spec(space.encode(space.starts[0]))
+    assert spec == space.starts[0].canonical()
+    assert spec.edges == "target"
+    assert space.size() == counted(space) == 2

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from gnas_search.operators.spmm import CsrMatrix, CsrPattern, normalised
+from gnas_search.operators.adjacency import normalised
+from gnas_search.operators.spmm import CsrMatrix, CsrPattern
 from gnas_search.spectral import truncated_svd
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from gnas_search.operators.adjacency import Adjacency
 from gnas_search.operators.attention import dynamic_attention
-from gnas_search.operators.spmm import Adjacency
 from gnas_search.operators.weights import near_identity, transform
 
 _SLOPE = 0.2

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from gnas_search.operators.spmm import Adjacency, product
+from gnas_search.operators.adjacency import Adjacency
+from gnas_search.operators.spmm import product
 from gnas_search.operators.weights import near_identity, transform
 
 _SLOPE = 0.2

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gnas_search.operators.spmm import Adjacency, product
+from gnas_search.operators.adjacency import Adjacency
+from gnas_search.operators.spmm import product
+from gnas_search.polynomials import POLYNOMIALS
 
-COEFFICIENTS = (0.25, 0.5, 0.25)
+COEFFICIENTS = tuple(float(factor) for factor in POLYNOMIALS["low_pass"])
 """Of the powers of A: the binomial filter ``((1 + A) / 2)^2``."""
 
 

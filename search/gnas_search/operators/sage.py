@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gnas_search.operators.spmm import Adjacency, CsrMatrix, maximum, product
+from gnas_search.operators.adjacency import Adjacency
+from gnas_search.operators.spmm import CsrMatrix, maximum, product
 from gnas_search.operators.weights import near_identity, transform
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gnas_search.operators.spmm import Adjacency
+from gnas_search.operators.adjacency import Adjacency
 
 
 class Skip(nn.Module):

@@ -19,6 +19,12 @@ def failures(study: Study) -> list[object]:
     if study.blend_failure:
         parts.append(element("p", f"The blend failed: {study.blend_failure}"))
     parts += [element("p", f"Baseline {name} was left out: {reason}") for name, reason in study.left_out.items()]
+    # Of those that broke a rule or a size nothing was fitted: strategies alone hear of them.
+    slow = [trial for trial in study.trials if trial.state == "infeasible" and trial.measured is not None]
+    parts += [element("p", f"Trial {trial.number} is infeasible: {trial.reason}") for trial in slow]
+    parts += [
+        element("p", f"Blend {one.key} is infeasible: {one.infeasible}") for one in study.blends if one.infeasible
+    ]
     if not failed:
         return [*parts, element("p", "No trial failed.")]
     rows = (
@@ -79,6 +85,7 @@ def about(study: Study) -> list[object]:
         "strategy": header.strategy,
         "strategies that drew trials": ", ".join(strategies) or "none",
         "size of the space": f"{header.space.size():,} models, settings on a continuous scale aside",
+        **{f"constraint: {name}": str(value) for name, value in header.space.constraints.to_json().items()},
     }
     parts: list[object] = [_facts(facts), element("h3", "The space")]
     for family, space in header.space.families.items():

@@ -112,7 +112,7 @@ def contains(gene: Gene, value: Value) -> bool:
     """Tell whether a gene may have a value."""
     if isinstance(gene, CategoricalDistribution):
         return value in gene.choices
-    return not isinstance(value, (bool, str)) and gene.low <= value <= gene.high
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and gene.low <= value <= gene.high
 
 
 def any_value(gene: Gene) -> Any:

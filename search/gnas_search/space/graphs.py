@@ -10,11 +10,12 @@ from typing import Any
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
+from gnas_search.graph_spec import GRAPH_FIELDS, PLAIN, GraphSpec
 from gnas_search.space.genes import Gene
 from gnas_serve.errors import ConfigError
 
 EDGES, EVENT, FEATURES = "edges", "event_weight", "features"
+TARGET = "target"
 NAMES = GRAPH_FIELDS
 _OF_EVENT = f"{EVENT}."
 
@@ -27,6 +28,16 @@ def events_of(genes: Mapping[str, Any]) -> tuple[str, ...]:
 def of_event(event: str) -> str:
     """Give the name of an event's own gene."""
     return f"{_OF_EVENT}{event}"
+
+
+def event_of(name: str) -> str:
+    """Give the event whose own gene has a name; empty where it is no such name."""
+    return name.removeprefix(_OF_EVENT) if name.startswith(_OF_EVENT) else ""
+
+
+def default(name: str) -> Any:
+    """Give what a gene is where nothing is said."""
+    return getattr(PLAIN, EVENT if event_of(name) else name)
 
 
 def is_gene(name: str) -> bool:
@@ -66,12 +77,17 @@ def encode(spec: ArchitectureSpec, genes: Mapping[str, Gene]) -> dict[str, Any]:
     return point | {of_event(event): spec.graph.weight_of(event) for event in events_of(genes)}
 
 
+def of_nothing_but_target(genes: Mapping[str, Gene]) -> dict[str, Any]:
+    """Give the genes that read as the target's edges alone where ``edges`` says all: no other event has any weight."""
+    return {EDGES: "all", EVENT: 0.0, **{of_event(event): 0.0 for event in events_of(genes)}}
+
+
 def idle_on(graph: InteractionGraph) -> dict[str, Any]:
     """Give the genes that cannot differ on some data, with the value that they then have."""
     log = graph.log
     idle: dict[str, Any] = {}
     if graph.edges.nnz == graph.positives.nnz:
-        idle[EDGES] = "target"
+        idle[EDGES] = TARGET
     if EDGES in idle or log is None or not log.bringing():
         idle[EVENT] = 1.0
     if log is None or log.ages is None:

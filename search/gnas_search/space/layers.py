@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from gnas_search.cells import canonical_cell
 from gnas_search.layer_spec import AUTO, MAX_NODES, LayerSpec, Node
-from gnas_search.space.genes import Gene, Value, choices
+from gnas_search.polynomials import Polynomial
+from gnas_search.space.counting import Alphabet
+from gnas_search.space.genes import Gene, Value, choices, contains
 from gnas_serve.errors import ConfigError
 
 OPERATOR = "operator"
@@ -109,21 +113,84 @@ def encode(spec: LayerSpec, layer: int, genes: Mapping[str, Gene]) -> dict[str, 
     return point
 
 
-def count(genes: Mapping[str, Gene], fixed: Mapping[str, Value], *without: str) -> int:
-    """Count the distinct layers that have none of some operators."""
-    found: dict[tuple[Node, ...], LayerSpec] = {}
+def cells(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> dict[tuple[Node, ...], tuple[Node, ...]]:
+    """Give the different cells of a space, canonical, each with one that its genes can have."""
+    found: dict[tuple[Node, ...], tuple[Node, ...]] = {}
     for nodes in _cells(genes, fixed):
-        canonical = LayerSpec.of(LayerSpec(nodes).canonical())
-        found[canonical.nodes] = canonical
+        found.setdefault(canonical_cell(nodes), nodes)
+    return found
+
+
+def alphabet(
+    known: Iterable[tuple[Node, ...]], genes: Mapping[str, Gene], fixed: Mapping[str, Value], without: Collection[str]
+) -> Alphabet:
+    """Give the different layers of a space, of its :func:`cells`, that have none of some operators."""
     activations = _values(genes, fixed, "activation", AUTO)
     others = 1
     for name in ("normalisation", "dropout", "residual"):
-        others *= len(_values(genes, fixed, name, None))
-    total = 0
-    for nodes, cell in found.items():
-        if not set(cell.operators) & set(without):
-            total += others * len({LayerSpec(nodes, activation).resolved_activation for activation in activations})
-    return total
+        others *= len(_values(genes, fixed, name, _PLAIN[name]))
+    size = 0
+    polynomials: set[Polynomial] = set()
+    for nodes in known:
+        if any(operator in without for operator, _ in nodes):
+            continue
+        found = {LayerSpec(nodes, activation).resolved_activation: activation for activation in activations}
+        size += others * len(found)
+        settings = (_values(genes, fixed, name, _PLAIN[name]) for name in ("normalisation", "dropout", "residual"))
+        for activation, (normalisation, dropout, residual) in product(found.values(), product(*settings)):
+            if dropout is not None:
+                one = LayerSpec(nodes, activation, normalisation, dropout, residual).polynomial
+                polynomials |= {one} if one is not None else set()
+    return Alphabet(size, polynomials)
+
+
+_PLAIN: dict[str, Any] = {"activation": AUTO, "normalisation": "none", "dropout": 0.0, "residual": False}
+
+
+def available(
+    wanted: Iterable[LayerSpec],
+    genes: Mapping[str, Gene],
+    fixed: Mapping[str, Value],
+    known: Mapping[tuple[Node, ...], tuple[Node, ...]],
+) -> dict[LayerSpec, LayerSpec]:
+    """Give of some canonical layers those that a space has, each as its genes can say it.
+
+    Parameters
+    ----------
+    wanted
+        Canonical layers.
+    genes, fixed
+        Of the space.
+    known
+        From :func:`cells`.
+    """
+    found: dict[LayerSpec, LayerSpec] = {}
+    for layer in wanted:
+        said = {name: _said(genes, fixed, name, layer) for name in EXTRAS}
+        if layer.nodes in known and None not in said.values():
+            found[layer] = LayerSpec(known[layer.nodes], **said)
+    return found
+
+
+def _said(genes: Mapping[str, Gene], fixed: Mapping[str, Value], name: str, layer: LayerSpec) -> Any:
+    """Give a value of a gene that says of a layer what it is; None where none does."""
+    gene = genes.get(f"layer.0.{name}")
+    wanted = getattr(layer, name)
+    if name == "activation":
+        alike = [wanted, layer.resolved_activation, AUTO]
+        alike = [
+            one for one in alike if replace(layer, activation=one).resolved_activation == layer.resolved_activation
+        ]
+    else:
+        alike = [wanted]
+    had = fixed.get(name, _PLAIN[name])
+    return next((one for one in alike if (contains(gene, one) if gene is not None else one == had)), None)
+
+
+def polynomial_layers(nodes: Iterable[tuple[Node, ...]]) -> list[LayerSpec]:
+    """List the layers that are polynomials of the adjacency, of some canonical cells."""
+    every = (LayerSpec(some, residual=residual) for some in nodes for residual in (False, True))
+    return [layer for layer in every if layer.polynomial is not None]
 
 
 def _cells(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> Iterator[tuple[Node, ...]]:
@@ -135,4 +202,7 @@ def _cells(genes: Mapping[str, Gene], fixed: Mapping[str, Value]) -> Iterator[tu
 
 
 def _values(genes: Mapping[str, Gene], fixed: Mapping[str, Value], name: str, otherwise: object) -> tuple[Any, ...]:
-    return choices(genes.get(f"layer.0.{name}"), fixed.get(name, otherwise))
+    gene = genes.get(f"layer.0.{name}")
+    if isinstance(gene, FloatDistribution):
+        return (None,)  # a range counts as one value, which is none in particular
+    return choices(gene, fixed.get(name, otherwise))

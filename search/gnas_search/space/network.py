@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
 from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from gnas_search.architecture import MAX_LAYERS, NORMALISING_OPERATORS, ArchitectureSpec
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.bodies import MAX_LAYERS, Setting
 from gnas_search.data.dataset import Dataset
-from gnas_search.graph_spec import PLAIN
-from gnas_search.layer_spec import ATTENTION_OPERATORS
-from gnas_search.space import graphs, layers
+from gnas_search.layer_spec import ATTENTION_OPERATORS, NORMALISING_OPERATORS
+from gnas_search.space import counting, graphs, layers
+from gnas_search.space.encoder import ADVERSARIAL, CONTRAST, FIELDS, INDEPENDENT, NUM_LAYERS, Encoder, listed
 from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
 from gnas_serve.errors import ConfigError
 
-NUM_LAYERS = "num_layers"
-_FIELDS = tuple(f.name for f in fields(ArchitectureSpec) if f.name not in ("graph", "layers"))
-_CONDITIONAL = (
-    "adversarial_radius",
-    "adversarial_weight",
-    "combination",
-    "contrast_noise",
-    "contrast_weight",
-    "edge_dropout",
-    "edges",
-    "heads",
-    "include_input",
-    "init",
-    "loss",
-    "negatives",
-    "num_negatives",
-    "scorer",
-    "temperature",
-    "uniformity_weight",
-)
-_INDEPENDENT = tuple(name for name in _FIELDS if name not in _CONDITIONAL)
-GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *graphs.NAMES, *_FIELDS)
+_NONE = (0.0, 0.0)
+GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *graphs.NAMES, *FIELDS)
 
 
 @dataclass(frozen=True)
@@ -113,7 +97,7 @@ class NetworkSpace:
                     )
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
-        settled: dict[str, Any] = {name: value for name, value in self.fixed.items() if name in _FIELDS}
+        settled: dict[str, Any] = {name: value for name, value in self.fixed.items() if name in FIELDS}
         try:
             written = raw.get("layers", ArchitectureSpec().layers)
             if isinstance(written, (list, tuple)):
@@ -151,11 +135,11 @@ class NetworkSpace:
         point: dict[str, Any] = {**self.fixed, **{name: values[name] for name in self.genes}}
         count = point.pop(NUM_LAYERS)
         read = tuple(layers.decode(point, layer) for layer in range(count))
-        said = {name: point[name] for name in _FIELDS if name in point}
+        said = {name: point[name] for name in FIELDS if name in point}
         return ArchitectureSpec(layers=read, graph=graphs.decode(point), **said).canonical()
 
     def encode(self, spec: ArchitectureSpec) -> dict[str, Value]:
-        """Give the point that reads as ``spec``; genes without effect on it get any value.
+        """Give a point that reads as ``spec`` or its equal; genes without effect on it get any value.
 
         Raises
         ------
@@ -163,21 +147,21 @@ class NetworkSpace:
             If no point of the space does.
         """
         spec = spec.canonical()
-        point: dict[str, Value] = {name: getattr(spec, name) for name in _FIELDS}
-        point[NUM_LAYERS] = len(spec.layers)
-        point |= graphs.encode(spec, self.genes)
-        for layer, one in enumerate(spec.layer_specs):
-            point |= layers.encode(one, layer, self.genes)
+        point = self._encoder.point(spec)
         values: dict[str, Value] = {}
         for name, gene in self.genes.items():
             value = point.get(name)
             values[name] = value if value is not None and contains(gene, value) else any_value(gene)
-        read, wanted = self.to_spec(values).to_json(), spec.canonical().to_json()
+        read, wanted = self.to_spec(values).to_json(), spec.to_json()
         for name in {**wanted, **read}:  # what is as by default may be unsaid in either
             value = wanted.get(name)
             if read.get(name) != value:
                 raise ConfigError(f"{name}: {value!r} is outside the space", hint="choose a value of its genes")
         return values
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.genes, self.fixed)
 
     def restrict(self, dataset: Dataset) -> NetworkSpace:
         """Drop what cannot differ on this data, and give each event beside the target a weight of its own.
@@ -198,74 +182,77 @@ class NetworkSpace:
 
     def size(self) -> int:
         """Count the distinct architectures; a continuous gene counts once (see :attr:`is_finite`)."""
-        total = sum(
-            self._bodies(scorer, init) * self._losses(scorer)
-            for scorer in self._choices("scorer")
-            for init in self._choices("init")
-        )
+        return self._size
+
+    @cached_property
+    def _size(self) -> int:
+        losses: Counter[Setting] = Counter()
+        for scorer, loss in product(self._choices("scorer"), self._choices("loss")):
+            losses[ArchitectureSpec(scorer=scorer, loss=loss).setting] += self._losses(scorer, loss)
+        total = sum(self._bodies(setting) * count for setting, count in losses.items())
+        pairs = product(self._choices("epochs"), self._choices("patience"))
+        lengths = {(epochs, min(epochs, patience)) for epochs, patience in pairs}
         return (
             total
-            * self._weighed("adversarial_weight", "adversarial_radius")
-            * math.prod(self._count(name) for name in _INDEPENDENT)
+            * len(lengths)
+            * len(self._weights(*ADVERSARIAL))
+            * math.prod(self._count(name) for name in INDEPENDENT)
         )
 
-    def _bodies(self, scorer: str, init: str) -> int:
-        """Count the layers, their combinations and graphs, under one scorer and start."""
-        found: set[tuple[int, str, bool]] = set()
-        for number in self._choices(NUM_LAYERS):
-            for combination in self._choices("combination"):
-                for include_input in self._choices("include_input"):
-                    one = ArchitectureSpec(
-                        layers=("gcn",) * number,
-                        combination=combination,
-                        include_input=include_input,
-                        scorer=scorer,
-                    ).canonical()
-                    found.add((number, one.combination, one.include_input))
-        events = graphs.events_of({**self.genes, **self.fixed})
-        total = 0
-        for number, _, _ in found:
-            if number:
-                disturbed = self._count("edge_dropout") * self._weighed("contrast_weight", "contrast_noise")
-                total += self._stacks(number) * disturbed * graphs.count(self._choices, events, layers=True)
-            else:
-                total += graphs.count(self._choices, events, layers=False) if init == "svd" else 1
-        return total
+    def _bodies(self, setting: Setting) -> int:
+        """Count the layers, their combinations, starts and graphs, with what has an effect on layers alone."""
+        numbers, combinations, inputs = (self._choices(name) for name in (NUM_LAYERS, "combination", "include_input"))
+        shapes = counting.Shapes(numbers, combinations, inputs)
+        weights = self._weights(*CONTRAST)
+        noisy = [counting.count_noisy(shapes, letters.size, setting) for letters in self._alphabets]
+        total, without_layers = self._with_operators(noisy) * len(weights - {_NONE}), 0 in numbers
+        if _NONE in weights:
+            merged = [counting.count_polynomials(shapes, letters.polynomials, setting) for letters in self._alphabets]
+            plain = [counting.count_plain(shapes, letters, setting) for letters in self._alphabets]
+            total += self._with_operators([one + other for one, (other, _) in zip(plain, merged, strict=True)])
+            without_layers |= merged[0][1]
+        events, starts = graphs.events_of({**self.genes, **self.fixed}), self._choices("init")
+        total *= self._count("edge_dropout") * graphs.count(self._choices, events, layers=True) * len(starts)
+        if not without_layers:
+            return total
+        spectra = graphs.count(self._choices, events, layers=False)
+        return total + sum(spectra if start == "svd" else 1 for start in starts)
 
-    def _stacks(self, number: int) -> int:
-        """Count the ways to stack layers, with heads and the weights of edges where there are operators for them."""
-        kinds = (ATTENTION_OPERATORS, NORMALISING_OPERATORS)
-        without: tuple[tuple[str, ...], ...] = ((), *kinds, kinds[0] + kinds[1])
-        every, one, other, plain = (
-            math.prod([layers.count(self.genes, self.fixed, *kind)] * number) for kind in without
-        )
+    @cached_property
+    def _alphabets(self) -> tuple[counting.Alphabet, ...]:
+        """All layers, those without attention, those that weigh nothing by degrees, and those that do neither."""
+        kinds: tuple[tuple[str, ...], ...] = ((), ATTENTION_OPERATORS, NORMALISING_OPERATORS)
+        without = (*kinds, ATTENTION_OPERATORS + NORMALISING_OPERATORS)
+        return tuple(layers.alphabet(self._encoder.cells, self.genes, self.fixed, kind) for kind in without)
+
+    def _with_operators(self, counts: Sequence[int]) -> int:
+        """Count heads and the weights of edges where there are operators for them, of bodies of :attr:`_alphabets`."""
+        every, one, other, neither = counts
         heads, weights = self._count("heads"), self._count("edge_weights")
-        mixed = every - one - other + plain
-        return mixed * heads * weights + (other - plain) * heads + (one - plain) * weights + plain
+        mixed = every - one - other + neither
+        return mixed * heads * weights + (other - neither) * heads + (one - neither) * weights + neither
 
-    def _losses(self, scorer: str) -> int:
-        """Count the losses and what belongs to them, under one scorer."""
+    def _losses(self, scorer: str, loss: str) -> int:
+        """Count what belongs to a loss, under one scorer."""
         found: dict[ArchitectureSpec, int] = {}
-        for loss in self._choices("loss"):
-            for negatives in self._choices("negatives"):
-                one = ArchitectureSpec(loss=loss, negatives=negatives, scorer=scorer)
-                varied = {
-                    "temperature": replace(one, temperature=0.5),
-                    "num_negatives": replace(one, num_negatives=2),
-                    "uniformity_weight": replace(one, uniformity_weight=0.5),
-                }
-                active = [name for name, other in varied.items() if other.canonical() != one.canonical()]
-                found[one.canonical()] = math.prod(self._count(name) for name in active)
+        for negatives in self._choices("negatives"):
+            one = ArchitectureSpec(loss=loss, negatives=negatives, scorer=scorer)
+            varied = {
+                "temperature": replace(one, temperature=0.5),
+                "num_negatives": replace(one, num_negatives=2),
+                "uniformity_weight": replace(one, uniformity_weight=0.5),
+            }
+            active = [name for name, other in varied.items() if other.canonical() != one.canonical()]
+            found[one.canonical()] = math.prod(self._count(name) for name in active)
         return sum(found.values())
 
-    def _weighed(self, weight: str, setting: str) -> int:
-        """Count what a weight and its setting make, a weight of 0 being one whatever the setting."""
+    def _weights(self, weight: str, setting: str) -> set[tuple[float, float]]:
+        """List what a weight and its setting make, a weight of 0 being one whatever the setting."""
         # A range has no 0, and counts once whatever its values.
         ranges = [isinstance(self.genes.get(name), FloatDistribution) for name in (weight, setting)]
         weights = (1.0,) if ranges[0] else self._choices(weight)
         settings = (1.0,) if ranges[1] else self._choices(setting)
-        pairs = {(one, other) if one and other else (0.0, 0.0) for one in weights for other in settings}
-        return len(pairs)
+        return {(one, other) if one and other else _NONE for one in weights for other in settings}
 
     @property
     def is_finite(self) -> bool:
@@ -273,8 +260,7 @@ class NetworkSpace:
         return not any(isinstance(gene, FloatDistribution) for gene in self.genes.values())
 
     def _choices(self, name: str) -> tuple[Any, ...]:
-        default = getattr(PLAIN if graphs.is_gene(name) else ArchitectureSpec(), name, None)
-        return choices(self.genes.get(name), self.fixed.get(name, default))
+        return listed(self.genes, self.fixed, name)
 
     def _count(self, name: str) -> int:
         return len(self._choices(name))

@@ -57,9 +57,17 @@ class Strategy:
     space: FamilySpace
     seed: int
 
-    def propose(self, study: optuna.Study) -> Point:
-        """Choose the next point, with a value for every gene; the caller queues it."""
-        entropy = np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study)])
+    def propose(self, study: optuna.Study, attempt: int = 0) -> Point:
+        """Choose the next point, with a value for every gene; the caller queues it.
+
+        Parameters
+        ----------
+        study
+            What was tried.
+        attempt
+            Counts from 0 the points of this draw that were of no use: each has a seed of its own.
+        """
+        entropy = self._entropy(study, *([attempt] if attempt else []))
         interrupted = interrupted_numbers(study)
         finished = [
             trial
@@ -68,6 +76,13 @@ class Strategy:
         ]
         oriented = [_maximised(trial, study.directions) for trial in finished]
         return self.proposer(oriented, self.space.genes, int(entropy.generate_state(1)[0]))
+
+    def rng(self, study: optuna.Study) -> np.random.Generator:
+        """Give the generator of what is drawn in the place of a proposal."""
+        return np.random.default_rng(self._entropy(study, 0))
+
+    def _entropy(self, study: optuna.Study, *further: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study), *further])
 
     def drawn(self, study: optuna.Study) -> int:
         """Count the points drawn so far; those stopped from outside count once they are tried again."""

@@ -6,10 +6,17 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.space import SearchSpace
+from gnas_search.space.feasible import Count
 from gnas_search.strategies import make_strategy
+from gnas_search.strategies.encoding import Point, random_point
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.turns import Turns
+
+PROPOSALS = 20
+"""So often a strategy proposes for one draw where what it proposes breaks a constraint."""
+RANDOM_POINTS = 2000
+"""So many random points are then tried; where none is feasible, the family has nothing more."""
 
 
 class Draws:
@@ -37,6 +44,8 @@ class Draws:
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
         self._keys: dict[int, str] = {}
+        self._counts: dict[str, Count] = {}
+        self._barren: set[str] = set()
         self._turns = Turns(space.families, self._spent_s() if share_time else None)
 
     def _spent_s(self) -> dict[str, float]:
@@ -59,6 +68,8 @@ class Draws:
         known = {}
         for trial in finished:
             facts = trial.user_attrs
+            if _is_rejected(trial):
+                continue
             if records.SPEC in facts and records.DUPLICATE_OF not in facts and trial.number not in interrupted:
                 # A finished trial does not change: reading all of them anew would slow every draw a little more.
                 if trial.number not in self._keys:
@@ -67,12 +78,21 @@ class Draws:
         return known
 
     def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
-        """Tell whether every point of a family was tried, or is by one of so many running trials."""
-        space = self._space.families[family]
-        tried = running + sum(family_of(trial) == family for trial in known.values())
-        return bool(space.is_finite) and tried >= space.size()
+        """Tell whether every point of a family was tried, or is by one of so many running trials.
 
-    def draw(self, families: list[str]) -> tuple[optuna.trial.Trial, str]:
+        So it is, too, where no point was found that the constraints leave.
+        """
+        if family in self._barren:
+            return True
+        if not self._space.families[family].is_finite:
+            return False
+        if family not in self._counts:
+            self._counts[family] = self._space.count(family)
+        count = self._counts[family]
+        tried = running + sum(family_of(trial) == family for trial in known.values())
+        return count.is_exact and tried >= count.models
+
+    def draw(self, families: list[str]) -> tuple[optuna.trial.Trial, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
 
         Parameters
@@ -86,6 +106,8 @@ class Draws:
             Its spec is among its attributes.
         family
             What it was drawn from.
+
+        None where the constraints leave nothing to be found in the family whose turn it was: it is exhausted.
         """
         # One point at a time, and only where nothing waits for its second try: so the order of the starts is kept
         # and none is lost or doubled, wherever the run before was stopped.
@@ -94,17 +116,61 @@ class Draws:
             family = family_of(waiting[0])
         else:
             drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
-            family = self._turns.next(sum(drawn.values()), families)
+            trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
+            rejected = sum(_is_rejected(trial) and trial.number not in interrupted for trial in trials)
+            family = self._turns.next(sum(drawn.values()) - rejected, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
-            point = space.encode(starts[0]) if starts else self._strategies[family].propose(self._journal)
+            point = space.encode(starts[0]) if starts else self._feasible(family)
+            if point is None:
+                self._barren.add(family)
+                return None
             self._journal.enqueue_trial(point, user_attrs={FAMILY: family})
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, self._name)
+        reason = self._space.why_not(self._space.read(family, trial.params)) if waiting else ""
+        if reason:  # one that was rejected when the run before was stopped
+            trial.set_user_attr(records.INFEASIBLE, reason)
+            self._journal.tell(trial, records.WORST)
+            return self.draw(families)
         self._turns.begin(trial.number, family)
         return trial, family
 
     def ended(self, number: int) -> None:
         """Hear that a trial has ended: its family's turn is over."""
         self._turns.end(number)
+
+    def _feasible(self, family: str) -> Point | None:
+        """Let the strategy propose until a point meets the constraints; after some proposals, draw at random.
+
+        The first point of a draw that does not is written down as infeasible, so that the strategy learns of it, and
+        the others are proposed as if from further seeds: whatever share of a space is out, its journal grows by at
+        most two trials per draw.
+        """
+        strategy = self._strategies[family]
+        for attempt in range(PROPOSALS):
+            point = strategy.propose(self._journal, attempt)
+            reason = self._space.why_not(self._space.read(family, point))
+            if not reason:
+                return point
+            if attempt == 0:
+                self._reject(family, point, reason)
+        rng = strategy.rng(self._journal)
+        for _ in range(RANDOM_POINTS):
+            point = random_point(rng, self._space.families[family].genes)
+            if not self._space.why_not(self._space.read(family, point)):
+                return point
+        return None
+
+    def _reject(self, family: str, point: Point, reason: str) -> None:
+        self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.INFEASIBLE: reason})
+        trial = self._journal.ask(dict(self._space.families[family].genes))
+        trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
+        trial.set_user_attr(records.STRATEGY, self._name)
+        self._journal.tell(trial, records.WORST)
+
+
+def _is_rejected(trial: FrozenTrial) -> bool:
+    """Tell whether a trial broke a constraint before it was fitted."""
+    return records.INFEASIBLE in trial.user_attrs and records.MEASURED not in trial.user_attrs

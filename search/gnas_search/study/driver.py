@@ -16,7 +16,7 @@ from gnas_search.slots import Event, Failure, InlineSlot, Job, Outcome, ProcessS
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.draws import Draws
-from gnas_search.study.finale import blend_best
+from gnas_search.study.finale import blend_best, scan_us
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
@@ -174,7 +174,10 @@ class _Search:
             now = limits.reserving(self.reserve.seconds)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 break
-            trial, family = draws.draw(unfinished)
+            drawn = draws.draw(unfinished)
+            if drawn is None:
+                continue
+            trial, family = drawn
             spec = self._space.read(family, trial.params)
             twin = known.get(spec.key())
             if twin is None:
@@ -217,7 +220,23 @@ class _Search:
         self._watcher.trial_ended(self._scribe.read(number))
 
     def _end_measured(self, running: _Running, outcome: Outcome) -> None:
-        measured = self._scribe.measured(running.trial, running.spec, outcome)
+        try:
+            too_slow = self._too_slow(running.spec, outcome)
+        except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
+            self._scribe.failed(running.trial, f"{type(error).__name__}: {error}")
+            return
+        measured = self._scribe.measured(running.trial, running.spec, outcome, too_slow)
+        if too_slow:  # nothing that others are held against, or that will be blended
+            return
         if kind_of(running.spec) == GNN:
             self._rungs.hear(measured.epochs, [epoch.ndcg for epoch in outcome.history])
         self.reserve.hear(kind_of(running.spec), measured)
+
+    def _too_slow(self, spec: BranchSpec, outcome: Outcome) -> str:
+        """Say that scoring takes longer than the space allows; empty where it does not."""
+        constraints = self._space.constraints
+        if constraints.max_latency_us is None:
+            return ""
+        with self._shop.hold.released():
+            fit = outcome.fit if outcome.fit is not None else self._shop.slots.fit(Job(spec, self._shop.seed, None))
+            return constraints.too_slow(scan_us(fit, self._shop.graph.positives, self._shop.validation.users))

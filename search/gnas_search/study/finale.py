@@ -17,6 +17,8 @@ from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
 from gnas_search.slots import Job
+from gnas_search.space.constraints import UNCONSTRAINED
+from gnas_search.space.costs import artifact_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, kind_of
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import BlendRecord, Measurement
@@ -74,12 +76,22 @@ def blend_best(shop: Workshop, expected_s: float) -> None:
         shop.journal.set_user_attr(BLEND_FAILED, reason)
         shop.watcher.blend_failed(reason)
         return
+    found = [replace(one, record=_held_against(shop, one.record)) for one in found]
     for one in found:
         save_metrics(shop.folder, one.record.key, one.metrics)
     shop.journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
     shop.journal.set_user_attr(BLEND_FAILED, "")
     shop.journal.set_user_attr(BLENDED, parts)
     shop.watcher.blended(tuple(one.record for one in found))
+
+
+def _held_against(shop: Workshop, record: BlendRecord) -> BlendRecord:
+    """Say which limit of the space a blend is above: it may be chosen by name, but is no verdict."""
+    constraints = shop.header.space.constraints
+    if constraints == UNCONSTRAINED:
+        return record
+    too_large = constraints.too_large(0, artifact_bytes(record.spec, shop.graph))
+    return replace(record, infeasible=too_large or constraints.too_slow(record.scan_us))
 
 
 def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:

@@ -232,6 +232,7 @@ def begin(
             strategy=strategy if strategy is not None else "tpe",
             seed=seed if seed is not None else 0,
         )
+        new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
         new.write(folder)
         return new
     header = StudyHeader.read(folder)

@@ -22,7 +22,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
         ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``remark``), ``verdict``
-        (None where no model is usable), ``failed`` (trial numbers with reasons), ``notes`` (lines of
+        (None where no model is usable),
+        ``infeasible`` and ``failed`` (trial numbers, None of a blend, with reasons), ``notes`` (lines of
         :func:`gnas_search.study.notes.notes`) and ``objective``.
     """
     try:
@@ -36,7 +37,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
     ]
     for blend in study.blends:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
-        facts = [*loss, f"{blend.scan_us:.0f} us per scan"]
+        facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
         rows.append(_row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts, shipped))
     for trial, measured in study.ranking:
         remarks = []
@@ -50,6 +51,10 @@ def leaderboard(study: Study) -> dict[str, Any]:
         "objective": study.header.objective,
         "rows": rows,
         "verdict": None if verdict is None else verdict.to_json(),
+        "infeasible": [
+            {"trial": t.number, "reason": t.reason} for t in study.trials if t.state == "infeasible" and t.measured
+        ]
+        + [{"trial": None, "reason": f"{b.key}: {b.infeasible}"} for b in study.blends if b.infeasible],
         "failed": [{"trial": t.number, "reason": t.reason} for t in study.trials if t.state == "failed"],
         "notes": notes(study),
     }

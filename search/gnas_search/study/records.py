@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.evaluate import Interval, UserMetrics, interval
-from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec, kind_of, read_spec
+from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec, kind_of, read_spec
 
 SPEC = "spec"
 STRATEGY = "strategy"
@@ -19,9 +21,14 @@ MEASURED = "measured"
 DUPLICATE_OF = "duplicate_of"
 REASON = "reason"
 RETRY_OF = "retry_of"
+INFEASIBLE = "infeasible"
+"""Which constraint a trial's model breaks."""
+WORST = 0.0
+"""What strategies are told of such a model: the lowest ndcg that there is."""
 
-STATES = ("complete", "cut", "duplicate", "failed", "interrupted", "running", "stopped", "waiting")
+STATES = ("complete", "cut", "duplicate", "failed", "infeasible", "interrupted", "running", "stopped", "waiting")
 MEASURED_STATES = ("complete", "cut", "stopped")
+"""Of trials that a study ranks: what was measured of an infeasible one is told with it alone."""
 
 LEAST_SHARE = 0.25
 """Of its epochs: a trial that time stopped earlier is ``cut``, and strategies do not learn from it."""
@@ -122,12 +129,18 @@ class BlendRecord:
         itself.
     scan_us
         Median time in which one thread scores every item for one user.
+    infeasible
+        Which constraint of the space it breaks; empty where none.
+    stored_as
+        As of a :class:`Trial`.
     """
 
     spec: BlendSpec
     measured: Measurement
     loss: float
     scan_us: float
+    infeasible: str = ""
+    stored_as: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -141,13 +154,21 @@ class BlendRecord:
             "measured": self.measured.to_json(),
             "loss": self.loss,
             "scan_us": self.scan_us,
+            "infeasible": self.infeasible,
         }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> BlendRecord:
         """Read the JSON form."""
         spec = BlendSpec.from_json(raw["spec"])
-        return cls(spec, Measurement.from_json(raw["measured"]), raw["loss"], raw["scan_us"])
+        return cls(
+            spec,
+            Measurement.from_json(raw["measured"]),
+            raw["loss"],
+            raw["scan_us"],
+            raw.get("infeasible", ""),
+            (stored_key(raw["spec"]),),
+        )
 
 
 @dataclass(frozen=True)
@@ -169,7 +190,9 @@ class Trial:
     duplicate_of
         Number of the trial that already measured this model.
     reason
-        Why it failed.
+        Why it failed, or which constraint its model breaks.
+    stored_as
+        The names under which its metrics may be kept beside its key: an earlier version may have had another one.
     """
 
     number: int
@@ -180,11 +203,18 @@ class Trial:
     strategy: str
     duplicate_of: int | None
     reason: str
+    stored_as: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
         """The kind of the model; empty where it is not known."""
         return "" if self.spec is None else kind_of(self.spec)
+
+
+def stored_key(raw: Mapping[str, Any]) -> str:
+    """Give the key that a model had when its canonical spec was written down, whatever is canonical now."""
+    content = json.dumps(raw, sort_keys=True)
+    return f"{raw.get('kind', GNN)}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
 def branch_spec(raw: dict[str, Any]) -> BranchSpec:
@@ -224,7 +254,8 @@ def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) ->
         measured=measured,
         strategy=attributes.get(STRATEGY, ""),
         duplicate_of=attributes.get(DUPLICATE_OF),
-        reason=attributes.get(REASON, ""),
+        reason=attributes.get(INFEASIBLE, attributes.get(REASON, "")),
+        stored_as=() if SPEC not in attributes else (stored_key(attributes[SPEC]),),
     )
 
 
@@ -235,8 +266,9 @@ def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str
         return "interrupted"
     if frozen.state == TrialState.RUNNING:
         return "running"
-    if DUPLICATE_OF in frozen.user_attrs:
-        return "duplicate"
+    for attribute, state in ((DUPLICATE_OF, "duplicate"), (INFEASIBLE, "infeasible")):
+        if attribute in frozen.user_attrs:
+            return state
     if frozen.state == TrialState.COMPLETE:
         return "stopped" if frozen.user_attrs.get(MEASURED, {}).get("stopped") == "rung" else "complete"
     return "cut" if MEASURED in frozen.user_attrs else "failed"

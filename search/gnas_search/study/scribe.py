@@ -55,8 +55,20 @@ class Scribe:
         trial.set_user_attr(records.REASON, reason)
         self._journal.tell(trial, state=TrialState.FAIL)
 
-    def measured(self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome) -> Measurement:
-        """End a trial with what its slot found."""
+    def measured(
+        self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome, too_slow: str = ""
+    ) -> Measurement:
+        """End a trial with what its slot found.
+
+        Parameters
+        ----------
+        trial, spec
+            As it was drawn.
+        outcome
+            Of its slot; not empty.
+        too_slow
+            Why the model is infeasible, now that it was timed; empty where it is not.
+        """
         measured = Measurement.of(
             outcome.users,
             seed=self._shop.seed,
@@ -68,7 +80,9 @@ class Scribe:
             history=tuple(asdict(epoch) for epoch in outcome.history),
             peak_bytes=outcome.peak_bytes,
         )
-        if kind_of(spec) == GNN and outcome.fit is not None:
+        if too_slow:
+            trial.set_user_attr(records.INFEASIBLE, too_slow)
+        elif kind_of(spec) == GNN and outcome.fit is not None:
             best = self._shop.study().best_of(GNN)
             if best is None or best.measured is None or measured.ndcg.value > best.measured.ndcg.value:
                 self._shop.kept.keep(spec.key(), outcome.fit)
@@ -78,7 +92,9 @@ class Scribe:
         return measured
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
-        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
+        if records.INFEASIBLE in self.frozen(number).user_attrs:
+            self._journal.tell(number, records.WORST)
+        elif measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
             self._journal.tell(number, state=TrialState.FAIL)
         else:
             self._journal.tell(number, measured.ndcg.value)

@@ -16,6 +16,7 @@ from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.records import (
+    MEASURED_STATES,
     Baseline,
     BlendRecord,
     Measurement,
@@ -139,9 +140,7 @@ class Study:
     @cached_property
     def ranking(self) -> tuple[tuple[Trial, Measurement], ...]:
         """The complete, stopped and cut trials with what was measured, best first; duplicates left out."""
-        measured = [
-            (t, t.measured) for t in self.trials if t.state in {"complete", "cut", "stopped"} and t.measured is not None
-        ]
+        measured = [(t, t.measured) for t in self.trials if t.state in MEASURED_STATES and t.measured is not None]
         return tuple(sorted(measured, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
 
     def per_user(self, name: str) -> UserMetrics:
@@ -152,7 +151,7 @@ class Study:
         IntegrityError
             If their file is missing or damaged, or disagrees with the journal.
         """
-        path = metrics_path(self.folder, name)
+        path = self._metrics_path(name)
         try:
             recall, ndcg = read_array(path, (np.float32,), (2, None)).astype(np.float64)
         except IntegrityError as error:
@@ -171,12 +170,22 @@ class Study:
                     )
         return UserMetrics(recall=recall, ndcg=ndcg)
 
+    def _metrics_path(self, name: str) -> Path:
+        """Say where the metrics of a model lie; those of an earlier version under the key that it had then."""
+        path = metrics_path(self.folder, name)
+        if path.exists():
+            return path
+        models: list[Trial | BlendRecord] = [*self.blends, *(trial for trial, _ in self.ranking)]
+        earlier = (metrics_path(self.folder, key) for model in models if model.key == name for key in model.stored_as)
+        return next((other for other in earlier if other.exists()), path)
+
     @cached_property
     def _measured(self) -> dict[str, Measurement]:
         """What was measured, by the name under which its metrics are kept."""
         measured = {baseline.key: baseline.measured for baseline in self.baselines}
         measured |= {blend.key: blend.measured for blend in self.blends}
-        return measured | {trial.key: found for trial, found in self.ranking}
+        # Two trials of an earlier version may be equal by now: the better one speaks for both.
+        return measured | {trial.key: found for trial, found in reversed(self.ranking)}
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -191,7 +200,7 @@ class Study:
         models: list[tuple[Trial | Baseline | BlendRecord, str]] = [
             *((baseline, BASELINE) for baseline in self.baselines[:1]),
             *found,
-            *((blend, BLEND) for blend in self.blends[:1]),
+            *((blend, BLEND) for blend in [one for one in self.blends if not one.infeasible][:1]),
         ]
         contenders = [Contender(model.key, kind, self.per_user(model.key).ndcg, _cut(model)) for model, kind in models]
         if len({len(contender.ndcg) for contender in contenders}) > 1:
@@ -242,7 +251,7 @@ class Study:
         if selector in known:
             return known[selector]
         for trial in self.trials:
-            if selector in (str(trial.number), trial.key) and trial.spec is not None:
+            if selector in (str(trial.number), trial.key, *trial.stored_as) and trial.spec is not None:
                 if trial.key in {measured.key for measured, _ in self.ranking}:
                     return trial.spec
                 if selector == str(trial.number):

@@ -24,7 +24,7 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Marku
     baselines
         The best first.
     """
-    values = {one.number: one.measured.ndcg.value for one in trials if one.measured is not None}
+    values = {one.number: value for one in trials if (value := _value(one)) is not None}
     simple = [one.measured.ndcg.value for one in baselines[:1]]
     y = Scale.over([*values.values(), *simple], _HEIGHT - 60, 14.0, margin=0.09)
     x = Scale.over([float(trial.number) for trial in trials], 66.0, WIDTH - 76, margin=0.02)
@@ -44,8 +44,9 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Marku
     states = {trial.state for trial in trials}
     if states & _EARLY:
         entries.append((mark("gnn", 0, 0, class_="hollow"), "stopped at a rung, or cut by time"))
-    if "failed" in states:
-        entries.append((_cross(0, 0, None), "failed"))
+    infeasible = any(trial.state == "infeasible" and trial.measured is not None for trial in trials)
+    if "failed" in states or infeasible:
+        entries.append((_cross(0, 0, None), "failed or infeasible" if infeasible else "failed"))
     if states & {"interrupted", "running"}:
         entries.append((line(0, -6, 0, 6, "unmeasured"), "running or interrupted"))
     count = len(values)
@@ -54,30 +55,38 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Marku
     )
     caption = (
         "Each mark is a trial: ndcg@20 over validation users. Trials that repeat an earlier model are left out"
-        + ("; along the bottom stand those without a measurement." if states & set(_UNMEASURED) else ".")
+        + ("; along the bottom stand those without a measurement." if infeasible or states & set(_UNMEASURED) else ".")
     )
     return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)), key=legend(entries))
+
+
+def _value(trial: Trial) -> float | None:
+    """Give what a trial has found; None where nothing was measured, or nothing that counts."""
+    return trial.measured.ndcg.value if trial.measured is not None and trial.state in MEASURED_STATES else None
 
 
 def _best_so_far(trials: tuple[Trial, ...], plot: Plot) -> list[tuple[float, float]]:
     points, best = [], float("-inf")
     for trial in trials:
-        if trial.measured is not None and trial.measured.ndcg.value > best:
-            best = trial.measured.ndcg.value
+        value = _value(trial)
+        if value is not None and value > best:
+            best = value
             points.append((plot.x(trial.number), plot.y(best)))
     return [*points, (plot.x(trials[-1].number), points[-1][1])] if points else []
 
 
 def _marked(trial: Trial, plot: Plot) -> list[Markup]:
     place = plot.x(trial.number)
-    if trial.measured is not None and trial.state in MEASURED_STATES:
-        value = trial.measured.ndcg.value
+    value = _value(trial)
+    if value is not None:
         summary = trial.spec.summary() if trial.spec is not None else ""
         title = f"trial {trial.number}, {trial.state}: ndcg@20 {value:.4f}\n{trial.key}: {summary}"
         return [mark(trial.kind, place, plot.y(value), title, "hollow" if trial.state in _EARLY else "")]
     bottom = plot.y.start - 8
     if trial.state == "failed":
         return [_cross(place, bottom, f"trial {trial.number} failed: {trial.reason}")]
+    if trial.state == "infeasible" and trial.measured is not None:
+        return [_cross(place, bottom, f"trial {trial.number} is infeasible: {trial.reason}")]
     if trial.state in ("interrupted", "running"):
         return [line(place, bottom - 5, place, bottom + 5, "unmeasured")]
     return []

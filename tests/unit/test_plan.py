@@ -1,0 +1,99 @@
+"""A plan: what a search would try and take, told before it runs; what it times it times once."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from random_graph import random_graph
+from toy_study import SMALL, make_dataset, small_space
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.evaluate import validation_of
+from gnas_search.fit_forecast import TrialForecast
+from gnas_search.forecast import Timings, forecast
+from gnas_search.space import SearchSpace
+from gnas_search.study import Limits
+from gnas_search.study.plan import SAMPLED, plan
+
+
+def test_the_plan_of_every_family() -> None:
+    space = SearchSpace.load("quick")
+    found = plan(make_dataset(), space, strategy="random", seed=3, limits=Limits.of(12, None))
+    assert json.loads(json.dumps(found)) == found
+    assert (found["users"], found["items"], found["strategy"]) == (60, 40, "random")
+    assert found["trials"] == {"filter": 6, "two-hop": 3, "gnn": 3}
+    restricted = space.restrict(make_dataset())
+    for family, facts in found["families"].items():
+        assert facts["size"] == facts["feasible"]["models"] == restricted.families[family].size()
+        assert [start["key"] for start in facts["starts"]] == [one.key() for one in restricted.families[family].starts]
+        sample = facts["sample"]
+        assert (sample["points"], sample["drawn"], sample["refused"]) == (SAMPLED, SAMPLED, [])
+        assert (sample["epoch_s"] is not None) == (family == "gnn")
+        for name in ("trial_s", "peak_bytes"):
+            assert 0 < sample[name]["least"] <= sample[name]["median"] <= sample[name]["most"]
+        for start in facts["starts"]:
+            assert start["epoch_s"] is None or start["trial_s"] >= 12 * start["epoch_s"]
+
+
+def test_a_budget_holds_fewer_trials_of_what_takes_longer() -> None:
+    found = plan(make_dataset(), SearchSpace.load("quick"), strategy="tpe", seed=0, limits=Limits.of(None, 60.0))
+    per_trial = {family: found["seconds"][family] / count for family, count in found["trials"].items()}
+    assert 20.0 < sum(found["seconds"].values()) <= 40.0  # a third is left for the blend
+    assert all(0 < seconds <= 20.0 for seconds in per_trial.values())
+    assert found["budget_s"] == 60.0
+
+
+def test_a_finite_family_holds_no_more_than_it_has_and_constraints_are_counted() -> None:
+    found = plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=Limits.of(500, None))
+    assert found["trials"] == {"gnn": 12}
+    space = SearchSpace.from_json({**SMALL, "forbid": [{"operator": "gcn"}]})
+    found = plan(make_dataset(), space, strategy="tpe", seed=0, limits=Limits.of(500, None))
+    assert found["families"]["gnn"]["feasible"] == {"models": 4, "is_exact": True}
+    assert found["families"]["gnn"]["sample"]["drawn"] > SAMPLED
+    assert found["trials"] == {"gnn": 4}
+
+
+def test_what_memory_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gnas_search.footprint.available_bytes", lambda *_: 1)
+    found = plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=Limits.of(5, None))
+    facts = found["families"]["gnn"]
+    assert len(facts["sample"]["refused"]) == SAMPLED
+    assert "training needs about" in facts["starts"][0]["refused"]
+
+
+def test_trials_of_more_work_are_forecast_to_take_longer() -> None:
+    dataset = make_dataset()
+    graph = random_graph(3000, 2000)
+    trials = TrialForecast(graph, validation_of(dataset))
+    monotone = [
+        (FilterSpec(rank=16), FilterSpec(rank=1024)),
+        (ArchitectureSpec(init="random", epochs=2), ArchitectureSpec(init="random", epochs=12)),
+        (ArchitectureSpec(init="random"), ArchitectureSpec(init="svd", embedding_dim=64)),
+    ]
+    for less, more in monotone:
+        assert 0 < trials.trial_s(less) < trials.trial_s(more)
+    for spec in (TwoHopSpec(neighbours=20), PopularitySpec()):
+        assert trials.trial_s(spec) > 0
+        assert trials.trial_s(spec) == trials.trial_s(spec)  # what was timed once counts
+        assert trials.peak_bytes(spec) > 0
+
+
+def test_timings_are_shared_and_of_one_graph() -> None:
+    graph = random_graph(300, 200)
+    timings = Timings(graph, repeats=1)
+    spec = ArchitectureSpec(init="random", embedding_dim=16)
+    first = forecast(spec, graph, timings=timings).epoch_s
+    assert forecast(spec, graph, timings=timings).epoch_s == first
+    assert forecast(replace(spec, learning_rate=0.01, combination="sum"), graph, timings=timings).epoch_s == first
+    with pytest.raises(ValueError, match="another graph"):
+        forecast(spec, random_graph(300, 200), timings=timings)
+
+
+def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=Limits.of(5, None))
+    assert list(tmp_path.iterdir()) == []
