@@ -19,7 +19,7 @@ from gnas_search.selection import EpochResult
 from gnas_search.slots import Event, Failure, Job, Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec, kind_of
-from gnas_search.study import Limits, Study, begin, run
+from gnas_search.study import CostMeter, Limits, Study, begin, run
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.vocabulary import Vocabulary
 
@@ -196,14 +196,29 @@ def small_space() -> SearchSpace:
     return SearchSpace.from_json(SMALL)
 
 
-def go(folder: Path, *, trials: int | None = 3, slots: Any = None, watcher: Any = None, **begun: Any) -> Study:
+def toy_meter(fit: Fit) -> dict[str, float]:
+    """Let a model cost what its vectors are wide."""
+    width = float(fit.item_vectors.shape[1])
+    return {"artifact_bytes": 400.0 * width, "latency_us": 10.0 + width}
+
+
+def go(
+    folder: Path,
+    *,
+    trials: int | None = 3,
+    slots: Any = None,
+    watcher: Any = None,
+    meter: CostMeter | None = toy_meter,
+    **begun: Any,
+) -> Study:
     """Begin or go on with a study on the quick space."""
     dataset = make_dataset()
     begun.setdefault("space", None if folder.exists() else SearchSpace.load("quick"))
     strategy = begun.pop("strategy", None)
     begin(folder, dataset, strategy=strategy, seed=begun.pop("seed", None), **begun)
     limits = Limits(trials, None)
-    return run(folder, dataset, watcher or Ledger(), limits=limits, strategy=strategy, slots=slots or ToySlot())
+    given = slots or ToySlot()
+    return run(folder, dataset, watcher or Ledger(), limits=limits, strategy=strategy, slots=given, meter=meter)
 
 
 def keys(study: Study) -> list[str]:

@@ -15,6 +15,7 @@ from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.search_run import (
     BudgetOption,
+    ObjectiveOption,
     SlotsOption,
     StrategyOption,
     TensorboardOption,
@@ -47,6 +48,7 @@ def search(
         str | None,
         typer.Option(help="quick, standard, full or a TOML file (standard, or the study's).", show_default=False),
     ] = None,
+    objective: ObjectiveOption = None,
     trials: TrialsOption = None,
     budget: BudgetOption = None,
     seed: Annotated[
@@ -79,12 +81,13 @@ def search(
     budget_s = None if budget is None else seconds(budget)
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import LastRun, Limits, StudyHeader, begin
+    from gnas_search.study import LastRun, Limits, Objectives, StudyHeader, begin
     from gnas_serve.cli.search_plan import emit_plan
 
     limits = Limits.of(trials, budget_s)
     if strategy is not None:
         require_strategy(strategy)
+    objectives = Objectives.of(objective) if objective else None
     if out is None and not dry_run:
         raise ConfigError("--out is missing", hint="name the folder of the study, or ask for a --dry-run")
     trackers = [] if dry_run or out is None else followers(tensorboard, wandb, out)
@@ -107,7 +110,7 @@ def search(
         chosen = (chosen_space, strategy, seed)
         emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data)
         return
-    begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed)
+    begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives)
     go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 
 

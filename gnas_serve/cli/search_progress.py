@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gnas_search.forecast import Forecast
     from gnas_search.selection import EpochResult
     from gnas_search.specs import BranchSpec, ModelSpec
-    from gnas_search.study import Baseline, BlendRecord, Limits, Trial
+    from gnas_search.study import Baseline, BlendRecord, Limits, Measurement, Objectives, Trial
 
 
 _BLEND = -1
@@ -75,11 +75,16 @@ class SearchProgress(_Lines):
     limits
         Of the run, for the time left until trials end.
     best
-        The highest ndcg@20 that earlier runs of the study found; None where there is none.
+        The best of what models are chosen by that earlier runs of the study found, the higher the better; None where
+        there is none.
+    objectives
+        Of the study.
     """
 
-    def __init__(self, console: Console, limits: Limits, *, best: float | None) -> None:
+    def __init__(self, console: Console, limits: Limits, *, best: float | None, objectives: Objectives) -> None:
         super().__init__(console)
+        self._objectives = objectives
+        self._metric, self._sign = objectives.first, objectives.sign(objectives.first)
         self._trials = limits.trials
         self._deadline = limits.deadline
         self._best = -math.inf if best is None else best
@@ -89,8 +94,8 @@ class SearchProgress(_Lines):
     def baseline_measured(self, baseline: Baseline) -> None:
         """Say how good a simple model is."""
         measured = baseline.measured
-        self._best = max(self._best, measured.ndcg.value)
-        self.say(f"{baseline.name}: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s")
+        self._best = max(self._best, measured.quality.value)
+        self.say(f"{baseline.name}: {self._found(measured)}, {measured.seconds:.1f} s")
 
     def baseline_left_out(self, name: str, reason: str) -> None:
         """Say why a simple model is missing."""
@@ -109,8 +114,9 @@ class SearchProgress(_Lines):
     def epoch_ended(self, number: int, epoch: EpochResult) -> None:
         """Move the trial's bar."""
         left = self._time_left()
-        best = f", best {self._best:.4f}" if self._best > -math.inf else ""
-        state = f"epoch {epoch.epoch}, ndcg@20 {epoch.ndcg:.4f}{best}{', ' if left else ''}{left}"
+        best = f", best {self._sign * self._best:.4f}" if self._best > -math.inf else ""
+        value = f"{self._metric} {self._sign * epoch.worth:.4f}"
+        state = f"epoch {epoch.epoch}, {value}{best}{', ' if left else ''}{left}"
         self.move_bar(number, epoch.epoch, state)
 
     def trial_ended(self, trial: Trial) -> None:
@@ -125,13 +131,13 @@ class SearchProgress(_Lines):
             reason = f": {trial.reason}" if trial.reason else ""
             self.say(f"trial {trial.number} {trial.state}{reason} | {what}")
             return
-        self._best = max(self._best, measured.ndcg.value)
+        self._best = max(self._best, measured.quality.value)
         self._seconds.append(measured.seconds)
         epoch = f" at epoch {measured.best_epoch}" if measured.epochs else ""
-        found = f"ndcg@20 {measured.ndcg.value:.4f}{epoch}, {measured.seconds:.1f} s"
+        found = f"{self._found(measured, epoch)}, {measured.seconds:.1f} s"
         if trial.state in {"cut", "stopped"}:
             found += f", {trial.state} after {len(measured.history)} of {measured.epochs} epochs"
-        line = f"trial {trial.number}: {found} | {what} | best {self._best:.4f}"
+        line = f"trial {trial.number}: {found} | {what} | best {self._sign * self._best:.4f}"
         self._finished += 1
         left = self._time_left()
         self.say(f"{line}{' | ' if left else ''}{left}")
@@ -153,8 +159,14 @@ class SearchProgress(_Lines):
             self.say("blend: none is better than its best part")
         for record in found:
             measured = record.measured
-            self._best = max(self._best, measured.ndcg.value)
-            self.say(f"blend: ndcg@20 {measured.ndcg.value:.4f}, {measured.seconds:.1f} s | {record.spec.summary()}")
+            self._best = max(self._best, measured.quality.value)
+            self.say(f"blend: {self._found(measured)}, {measured.seconds:.1f} s | {record.spec.summary()}")
+
+    def _found(self, measured: Measurement, epoch: str = "") -> str:
+        """Say the value of every objective, the first with the epoch that it is of."""
+        values = [(name, measured.value_of(name)) for name in self._objectives.names]
+        said = [f"{name} {value:.{4 if abs(value) < 10 else 0}f}" for name, value in values if value is not None]
+        return ", ".join([f"{said[0]}{epoch}", *said[1:]])
 
     def _time_left(self) -> str:
         estimates = []

@@ -12,11 +12,11 @@ import typer
 from gnas_serve.cli.arguments import output_path
 from gnas_serve.cli.console import Output, diagnostics, emit, warn
 from gnas_serve.cli.extras import need
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from gnas_search.data.dataset import Dataset
-    from gnas_search.study import LastRun, Limits, StudyHeader
+    from gnas_search.study import CostMeter, LastRun, Limits, StudyHeader
     from gnas_search.tracking import Tracker
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])\Z")
@@ -29,6 +29,15 @@ StrategyOption = Annotated[
     typer.Option(
         help="cma-es, evolution, genetic, gp, grid, nsga-ii, particle-swarm, random, reinforce or tpe (tpe, or the "
         "study's).",
+        show_default=False,
+    ),
+]
+ObjectiveOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="What to make better, again for each further one: a metric such as recall@50, map@10 or auc first; then "
+        "also coverage@20, latency_us, artifact_bytes, parameters (ndcg@20, or the study's).",
         show_default=False,
     ),
 ]
@@ -174,11 +183,14 @@ def go_on(
     ended = False
     try:
         with ExitStack() as stack:
-            progress = stack.enter_context(SearchProgress(console, limits, best=Study.load(folder).best))
+            before = Study.load(folder)
+            objectives = before.header.objectives
+            progress = stack.enter_context(SearchProgress(console, limits, best=before.best, objectives=objectives))
             watchers = stack.enter_context(FanOut(progress, trackers, on_lost=warn))
-            study = run(folder, dataset, watchers, limits=limits, order=order)
+            meter = _meter(dataset, before.header)
+            study = run(folder, dataset, watchers, limits=limits, order=order, meter=meter)
         ended = True
-    except ConfigError:  # refused before anything ran
+    except (ConfigError, MissingExtraError):  # refused before anything ran
         ended = True
         raise
     finally:
@@ -190,3 +202,15 @@ def go_on(
     study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
     board = leaderboard(study)
     emit({"study": str(folder), **board}, leaderboard_table(board, most_trials=BEST_SHOWN), output)
+
+
+def _meter(dataset: Dataset, header: StudyHeader) -> CostMeter | None:
+    """Make what measures the costs of serving, where the study asks for any: by an export of each model."""
+    from gnas_search.study import needs_meter
+
+    if not needs_meter(header):
+        return None
+    need("export")
+    from gnas_export.trial_costs import ExportedCosts
+
+    return ExportedCosts(dataset, seed=header.seed)

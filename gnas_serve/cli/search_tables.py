@@ -27,18 +27,20 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     more = len(board["rows"]) - len(rows)
     # The box divides by one blank each: all figures and the longest remark are 80 columns wide.
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for column in ("model", "trial", "ndcg@20", "95 % interval", "recall@20", "s", "remark"):
+    first, *others = board["objectives"]
+    for column in ("model", "trial", first, "95 % interval", *(others or ["recall@20"]), "s", "remark"):
         text = column in ("model", "remark")
         table.add_column(column, justify="left" if text else "right", no_wrap=column != "remark")
     described = Table.grid(padding=(0, 2))
     for row in rows:
-        low, high = row["intervals"]["ndcg@20"]
+        low, high = row["intervals"][first]
+        further = [row["values"][name] for name in others] if others else [row["recall@20"]]
         table.add_row(
             row["name"],
             "" if row["trial"] is None else str(row["trial"]),
-            f"{row['ndcg@20']:.4f}",
+            _figure(row["values"][first]),
             f"{low:.4f}-{high:.4f}",
-            f"{row['recall@20']:.4f}",
+            *(_figure(value) for value in further),
             f"{row['seconds']:.{0 if row['seconds'] >= 1000 else 1}f}",
             row["remark"],
         )
@@ -53,12 +55,18 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
         parts.append(Text(f"{which}{broken['reason']}"))
     parts += [Text(f"trial {failed['trial']} failed: {failed['reason']}") for failed in board["failed"]]
     parts += [Text(note) for note in board["notes"]]
+    if len(board["front"]) > 1 and others:
+        parts.append(Text(f"no model is better in everything than those on the front: {', '.join(board['front'])}"))
     verdict = board["verdict"]
     parts.append(Text(verdict["reason"] if verdict is not None else "no verdict: no model is usable yet", style="bold"))
     if verdict is not None and any(row["kind"] != "baseline" for row in board["rows"]):
         least = f"{verdict['margin']:.0%}"
         parts.append(Text(f"(a richer model must gain at least {least} and be clear of the noise)", style="dim"))
     return Group(*parts)
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def _shortened(rows: list[dict[str, Any]], most_trials: int | None) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,12 @@ VALIDATION_USERS = 4096
 """Most users validated on while models are compared: about one second per ranking at 40,000 items."""
 
 FRESH_USERS = (2048, 8192)
-"""Least and most users beside those: fewer are too noisy to decide by, more cost more than they tell."""
+"""Least and most users beside those, the most where items are many: fewer are too noisy to decide by."""
+
+FRESH_SCORES = 1 << 30
+"""So many scores of one model allow more of them: what each costs is to rank all items. Of 8,192 users of Gowalla the
+gain of a blend's branch has a standard error of .7 %, of the 25,762 that there are one of .4 %: a network that brings
+1.3 % was dropped by the former."""
 
 _BLOCK_SCORES = 1 << 24  # scores held at a time (64 MB): large enough for BLAS, small beside the model
 
@@ -36,14 +42,42 @@ class UserMetrics:
     Attributes
     ----------
     recall, ndcg : (n,) float64
+    judged : (n,) float64, optional
+        What a :class:`Judge` says of each user, the higher the better; NaN where it has nothing to say. None where ndcg
+        says it.
+    values
+        Means of whatever the judge measured, by name.
     """
 
     recall: npt.NDArray[np.float64]
     ndcg: npt.NDArray[np.float64]
+    judged: npt.NDArray[np.float64] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def quality(self) -> npt.NDArray[np.float64]:
+        """What models are chosen by: a value per user of whom there is one, the higher the better; (m,)."""
+        return self.ndcg if self.judged is None else self.judged[np.isfinite(self.judged)]
 
     def mean(self) -> tuple[float, float]:
         """Average over the users: ``(recall, ndcg)``."""
         return float(self.recall.mean()), float(self.ndcg.mean())
+
+
+def merged(parts: Sequence[tuple[Rows, UserMetrics]]) -> UserMetrics:
+    """Put metrics of parts of the users together, each under the places of its users; all of them are covered."""
+    order = np.argsort(np.concatenate([places for places, _ in parts]))
+
+    def joined(of: Callable[[UserMetrics], npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+        return np.concatenate([of(part) for _, part in parts])[order]
+
+    first = parts[0][1]
+    return UserMetrics(
+        recall=joined(lambda part: part.recall),
+        ndcg=joined(lambda part: part.ndcg),
+        judged=None if first.judged is None else joined(lambda part: np.asarray(part.judged)),
+        values={name: float(np.mean([part.values[name] for _, part in parts])) for name in first.values},
+    )
 
 
 @dataclass(frozen=True)
@@ -122,6 +156,13 @@ def rank_metrics(
     return UserMetrics(recall=recall(found), ndcg=ndcg(found))
 
 
+class Judge(Protocol):
+    """Measures by something else than recall and ndcg too."""
+
+    def __call__(self, validation: Validation, score_rows: ScoreRows) -> UserMetrics:
+        """Measure a model that scores all items for blocks of user rows."""
+
+
 class Validation:
     """Full ranking on the users with at least one relevant item, or on a seeded sample of them.
 
@@ -163,6 +204,7 @@ class Validation:
             users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
         self.users: Rows = users
         self.k = k
+        self._judge: Judge | None = None
         self.masked: sp.csr_matrix = masked[users]
         self.relevant: sp.csr_matrix = relevant[users]
 
@@ -173,6 +215,8 @@ class Validation:
 
     def score_with(self, score_rows: ScoreRows) -> UserMetrics:
         """Measure a model that scores all items for blocks of user rows."""
+        if self._judge is not None:
+            return self._judge(self, score_rows)
         top: list[Rows] = []
         for scores in self.score_blocks(score_rows):
             top.extend(top_k(row, self.k) for row in scores)
@@ -191,6 +235,12 @@ class Validation:
             scores = score_rows(rows)
             mask_scores(scores, masked)
             yield scores
+
+    def judged_by(self, judge: Judge | None) -> Validation:
+        """Give the same users, models being measured by a judge; None for recall and ndcg alone."""
+        other = copy.copy(self)
+        other._judge = judge
+        return other
 
     def subset(self, places: Rows) -> Validation:
         """Give the validation on some of the users, by their places in :attr:`users`."""
@@ -233,6 +283,7 @@ def fresh_validation(dataset: Dataset, used: Validation) -> Validation | None:
     every = validation_of(dataset, max_users=None)
     places = np.flatnonzero(~np.isin(every.users, used.users))
     least, most = FRESH_USERS
+    most = max(most, FRESH_SCORES // every.relevant.shape[1])
     if len(places) < least:
         return None
     if len(places) > most:

@@ -35,6 +35,8 @@ class EpochResult:
         Mean training loss per user.
     ndcg
         Mean validation ndcg.
+    quality
+        What the validation's judge says, the higher the better; None where it has none, and ndcg says it.
     seconds
         Training and validation.
     train_s
@@ -46,6 +48,12 @@ class EpochResult:
     ndcg: float
     seconds: float
     train_s: float = math.nan
+    quality: float | None = None
+
+    @property
+    def worth(self) -> float:
+        """What epochs are chosen by, the higher the better."""
+        return self.ndcg if self.quality is None else self.quality
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def fit_selected(
     deadline: float | None = None,
     limit_s: float | None = None,
 ) -> Selected:
-    """Fit a model; train a network with early stopping on validation ndcg and keep its best epoch.
+    """Fit a model; train a network with early stopping on validation and keep its best epoch.
 
     Parameters
     ----------
@@ -183,7 +191,7 @@ def _train_network(
     stopped: Stopped = "epochs"
     best_epoch, best_vectors = 0, trainer.vectors()
     best_metrics: UserMetrics | None = None
-    best_ndcg = -math.inf
+    best = -math.inf
     while trainer.epoch < spec.epochs:
         start = time.monotonic()
         if trainer.epoch == 1:
@@ -193,10 +201,11 @@ def _train_network(
             break
         vectors = trainer.vectors()
         metrics = validation.score(*vectors)
-        ndcg = metrics.mean()[1]
-        if ndcg > best_ndcg:
-            best_epoch, best_vectors, best_metrics, best_ndcg = trainer.epoch, vectors, metrics, ndcg
-        history.append(EpochResult(trainer.epoch, trainer.loss, ndcg, time.monotonic() - start, trainer.epoch_s))
+        judged = None if metrics.judged is None else float(metrics.quality.mean())
+        seconds = time.monotonic() - start
+        history.append(EpochResult(trainer.epoch, trainer.loss, metrics.mean()[1], seconds, trainer.epoch_s, judged))
+        if history[-1].worth > best:
+            best_epoch, best_vectors, best_metrics, best = trainer.epoch, vectors, metrics, history[-1].worth
         goes_on = yield history[-1]
         if trainer.epoch - best_epoch >= spec.patience:
             stopped = "patience"

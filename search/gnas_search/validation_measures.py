@@ -1,24 +1,73 @@
-"""Any objective of any model on the validation users, in one pass over its scores."""
+"""Any objective of any model on the validation users, in one pass over its scores; and a search's judge by them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from gnas_search.data.dataset import Dataset
-from gnas_search.evaluate import ScoreRows, Validation
+from gnas_search.evaluate import ScoreRows, UserMetrics, Validation
 from gnas_search.evidence import Catalogue, Evidence
 from gnas_search.labels import LabelledPairs, rated_low, sampled
 from gnas_search.observation import observe
 from gnas_search.pointwise import calibrate
-from gnas_search.search_objective import Objective
+from gnas_search.search_objective import Objective, objective
 from gnas_serve.errors import ConfigError, DataError
 
 Values = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+
+
+_USUAL = ("recall@20", "ndcg@20")
+
+
+@dataclass(frozen=True)
+class ObjectiveJudge:
+    """Judges models by objectives.
+
+    Attributes
+    ----------
+    names
+        Of the objectives, at least one; by the first, a value per user, epochs and models are chosen.
+    catalogue, seed, negatives
+        As for :func:`measure_validation`.
+    """
+
+    names: tuple[str, ...]  # not what they name: functions do not go from process to process
+    catalogue: Catalogue
+    seed: int
+    negatives: sp.csr_matrix | None = None
+
+    def __call__(self, validation: Validation, score_rows: ScoreRows) -> UserMetrics:
+        """Measure a model that scores all items for blocks of user rows.
+
+        Raises
+        ------
+        DataError
+            If the first objective has nothing to say of any validation user.
+        """
+        objectives = {name: objective(name) for name in (*_USUAL, *self.names)}
+        found = measure_validation(
+            list(objectives.values()),
+            validation,
+            score_rows,
+            self.catalogue,
+            seed=self.seed,
+            negatives=self.negatives,
+        )
+        first = objectives[self.names[0]]
+        judged = found[first.name] if first.larger_is_better else -found[first.name]
+        if not np.isfinite(judged).any():
+            raise DataError(
+                f"{first.name} has nothing to say of any validation user", hint="search by another objective first"
+            )
+        recall, ndcg = (found[name] for name in _USUAL)
+        values = {name: objectives[name].mean(found[name]) for name in self.names}
+        return UserMetrics(recall, ndcg, judged, values)
 
 
 def catalogue_of(dataset: Dataset, positives: sp.csr_matrix) -> Catalogue:

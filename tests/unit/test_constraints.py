@@ -17,6 +17,7 @@ from toy_study import SMALL, ToySlot, go, make_dataset, toy_fit
 from gnas_export.tables import branch_bytes, compress, links
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.fit import Fit
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.report import render
 from gnas_search.slots import Outcome
@@ -29,7 +30,7 @@ from gnas_search.study import Study, begin, leaderboard, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.trainer import Trainer
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, ExportError
 
 FILTERS = {"genes": {"rank": [4, 8, 16], "user_power": [0.0, 0.5]}, "start": [{"rank": 4, "user_power": 0.0}]}
 NET = ArchitectureSpec(layers=("gat", "lightgcn"), scorer="dot", loss="softmax", learning_rate=0.01)
@@ -252,10 +253,11 @@ def test_a_closed_form_is_fitted_again_to_be_timed(limit_us: float, state: str, 
     slot = FitlessSlot()
     study = go(tmp_path / "study", trials=2, space=space, slots=slot)
     assert [trial.state for trial in study.trials] == [state] * 2
-    assert slot.fitted[:2] == [trial.key for trial in study.trials]
+    simple = len(study.baselines)  # fitted again to be timed, too
+    assert slot.fitted[simple : simple + 2] == [trial.key for trial in study.trials]
     page = render(study)
     for number in (0, 1):
-        assert (f"Trial {number} is infeasible: scoring takes" in page) == (state == "infeasible")
+        assert (f"Trial {number} is infeasible: a request takes" in page) == (state == "infeasible")
     assert "max_latency_us" in page
     # Without a limit there is nothing to time.
     unlimited = FitlessSlot(refuses=RuntimeError("no fit is needed"))
@@ -265,8 +267,13 @@ def test_a_closed_form_is_fitted_again_to_be_timed(limit_us: float, state: str, 
 
 def test_a_model_that_cannot_be_timed_has_failed(tmp_path: Path) -> None:
     space = SearchSpace.from_json({"filter": FILTERS, "constraints": {"max_latency_us": 1e6}})
-    study = go(tmp_path / "study", trials=2, space=space, slots=FitlessSlot(refuses=MemoryError("no room")))
-    assert [(trial.state, trial.reason) for trial in study.trials] == [("failed", "MemoryError: no room")] * 2
+
+    def broken(fit: Fit) -> dict[str, float]:
+        raise ExportError("no room")
+
+    study = go(tmp_path / "study", trials=2, space=space, slots=FitlessSlot(), meter=broken)
+    assert [(trial.state, trial.reason) for trial in study.trials] == [("failed", "ExportError: no room")] * 2
+    assert study.baselines
 
 
 def test_a_large_space_is_estimated_and_says_so() -> None:

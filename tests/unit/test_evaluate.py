@@ -145,18 +145,19 @@ def test_fresh_users_are_those_that_selected_nothing(monkeypatch: pytest.MonkeyP
     dataset = replace(make_dataset(), selection=graph, valid=valid)
     used, every = validation_of(dataset, max_users=100), validation_of(dataset, max_users=None)
     assert fresh_validation(dataset, used) is None  # some 200 are left
-    for most in (50, 1000):
+    for most, scores, expected in ((50, 0, 50), (1000, 0, 1000), (50, 20 * 80 + 19, 80)):
         monkeypatch.setattr("gnas_search.evaluate.FRESH_USERS", (40, most))
+        monkeypatch.setattr("gnas_search.evaluate.FRESH_SCORES", scores)
         fresh = fresh_validation(dataset, used)
         assert fresh is not None
         assert not set(fresh.users) & set(used.users)
         assert set(fresh.users) <= set(every.users)
-        assert len(fresh.users) == min(most, len(every.users) - 100)
+        assert len(fresh.users) == min(expected, len(every.users) - 100)
         again = fresh_validation(dataset, used)
         assert again is not None
         np.testing.assert_array_equal(again.users, fresh.users)
         # They are measured by their own held-out items.
         items = np.eye(20, dtype=np.float32)
         places = np.flatnonzero(np.isin(every.users, fresh.users))
-        expected = every.score(positives.toarray(), items).ndcg[places]
-        np.testing.assert_array_equal(fresh.score(positives.toarray(), items).ndcg, expected)
+        theirs = every.score(positives.toarray(), items).ndcg[places]
+        np.testing.assert_array_equal(fresh.score(positives.toarray(), items).ndcg, theirs)

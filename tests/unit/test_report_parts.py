@@ -20,7 +20,7 @@ from gnas_search.report.charts.parallel import MOST_AXES, parallel
 from gnas_search.report.drawing import draw
 from gnas_search.report.importance import LEAST_MODELS, importances
 from gnas_search.report.markup import element
-from gnas_search.report.models import pareto_front
+from gnas_search.report.models import Yardstick, pareto_front
 from gnas_search.report.scale import Scale, duration, figure
 from gnas_search.specs import BlendSpec, ModelSpec, Share
 from gnas_search.study.traits import ABSENT, traits
@@ -156,20 +156,20 @@ class TestImportance:
 class TestParallel:
     def test_one_line_per_model_over_what_varies(self) -> None:
         found = [{"a": place % 2, "b": 0.1 * place, "c": "x"} for place in range(8)]
-        drawn = parallel(found, [0.01 * place for place in range(8)], ["a", "b", "c"])
+        drawn = parallel(found, [0.01 * place for place in range(8)], ["a", "b", "c"], Yardstick())
         assert drawn is not None
         assert drawn.count('class="model ') == 8
         assert ">c<" not in drawn
 
     def test_more_settings_than_have_room(self) -> None:
         found = [{f"s{place}": model + place for place in range(MOST_AXES + 3)} for model in range(4)]
-        drawn = parallel(found, [0.1, 0.2, 0.3, 0.4], list(found[0]))
+        drawn = parallel(found, [0.1, 0.2, 0.3, 0.4], list(found[0]), Yardstick())
         assert drawn is not None
         assert "3 settings more vary" in drawn
 
     def test_nothing_to_compare(self) -> None:
-        assert parallel([{"a": 1}], [0.5], ["a"]) is None
-        assert parallel([{"a": 1}, {"a": 1}], [0.5, 0.6], ["a"]) is None
+        assert parallel([{"a": 1}], [0.5], ["a"], Yardstick()) is None
+        assert parallel([{"a": 1}, {"a": 1}], [0.5, 0.6], ["a"], Yardstick()) is None
 
 
 MODELS: dict[str, ModelSpec] = {

@@ -12,7 +12,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec
 from gnas_search.evaluate import Interval
 from gnas_search.specs import BranchSpec
-from gnas_search.study import Limits, Measurement, Trial
+from gnas_search.study import NDCG, Limits, Measurement, Trial
 from gnas_serve.cli.search_progress import SearchProgress
 
 ONE = Interval(0.1, 0.09, 0.11)
@@ -29,7 +29,7 @@ def said() -> io.StringIO:
 
 @pytest.fixture
 def progress(said: io.StringIO) -> SearchProgress:
-    return SearchProgress(Console(file=said, width=200), Limits.of(None, 80.0), best=None)
+    return SearchProgress(Console(file=said, width=200), Limits.of(None, 80.0), best=None, objectives=NDCG)
 
 
 def test_the_time_left_is_that_until_trials_end(progress: SearchProgress, said: io.StringIO) -> None:
@@ -41,7 +41,7 @@ def test_the_time_left_is_that_until_trials_end(progress: SearchProgress, said: 
 
 
 def test_the_time_left_is_of_the_trials_left_where_their_number_alone_is_limited(said: io.StringIO) -> None:
-    progress = SearchProgress(Console(file=said, width=200), Limits.of(5, None), best=None)
+    progress = SearchProgress(Console(file=said, width=200), Limits.of(5, None), best=None, objectives=NDCG)
     progress.trial_started(0, FilterSpec(), 0, None)
     progress.trial_ended(ended(FilterSpec()))
     assert "| about 8 s left" in said.getvalue()  # four trials of 2 s

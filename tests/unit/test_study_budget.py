@@ -73,11 +73,13 @@ def measured(ndcg: float, seconds: float, *epochs: tuple[float, float]) -> Measu
 
 def test_the_blend_is_expected_to_take_as_long_as_the_best_of_each_kind(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=1, space=small_space())
-    reserve = Reserve(study)
+    reserve = Reserve(study, 60)
     parts = {kind_of(one.spec): one.measured.seconds for one in study.baselines}
     quickest = min(parts.values())
     validation_s = 0.005  # of the toy network: the rest of its epochs is training, which is not done again
     assert reserve.seconds == pytest.approx(2 * (sum(parts.values()) + validation_s) + 30 * quickest)
+    # Where more users decide than those that the estimate was made of, it grows with them.
+    assert Reserve(study, 16384).seconds == pytest.approx(reserve.seconds + 30 * quickest)
     before = reserve.seconds
     reserve.hear("filter", measured(0.0001, 50.0))  # worse than the one before: no part of the blend
     assert reserve.seconds == before
@@ -107,7 +109,7 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
     simple = [one.measured.seconds for one in study.baselines]
     assert given.deadline - first == pytest.approx(min(20.0, 2 * sum(simple) + 30 * min(simple)), abs=0.01)
     assert 7.0 < first - second < 8.1
-    assert watcher.expected_s == [pytest.approx(Reserve(study).seconds)]
+    assert watcher.expected_s == [pytest.approx(Reserve(study, 60).seconds)]
     assert watcher.expected_s[0] > 8.0
 
 

@@ -27,7 +27,7 @@ def gained(mean: float, noise: float = 0.02) -> npt.NDArray[np.float64]:
 
 
 def of(kind: str, ndcg: npt.NDArray[np.float64], remark: str = "") -> Contender:
-    return Contender({"baseline": "svd"}.get(kind, f"{kind}-0"), kind, ndcg, remark)
+    return Contender({"baseline": "svd"}.get(kind, f"{kind}-0"), kind, ndcg, remark, is_usable=bool(ndcg.any()))
 
 
 SIMPLE = of("baseline", BASE)

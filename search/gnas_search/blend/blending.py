@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gnas_search.blend.assembly import assemble
 from gnas_search.blend.candidates import CandidateScores
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.evaluate import UserMetrics, Validation
+from gnas_search.evaluate import UserMetrics, Validation, merged
 from gnas_search.fit import Branch, Fit
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 
@@ -96,12 +96,12 @@ def blend(
     if fresh is not None:
         metrics = validation.score_with(fit.score_rows(graph.positives))
         return Blended(BlendSpec(tuple(final)), fit, metrics, time.monotonic() - start)
-    recall, ndcg = np.empty(len(validation.users)), np.empty(len(validation.users))
+    found: list[tuple[npt.NDArray[np.int64], UserMetrics]] = []
     for fitted_on, measured_on in (halves, halves[::-1]):
         halfway = assemble(_weighted(chosen, candidates.fit_weights(kept, fitted_on)), parts, graph)
-        found = validation.subset(measured_on).score_with(halfway.score_rows(graph.positives))
-        recall[measured_on], ndcg[measured_on] = found.recall, found.ndcg
-    return Blended(BlendSpec(tuple(final)), fit, UserMetrics(recall, ndcg), time.monotonic() - start)
+        measured = validation.subset(measured_on).score_with(halfway.score_rows(graph.positives))
+        found.append((measured_on, measured))
+    return Blended(BlendSpec(tuple(final)), fit, merged(found), time.monotonic() - start)
 
 
 def _halves(count: int, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -80,7 +80,7 @@ def about(study: Study) -> list[object]:
         "fingerprint of the data": header.fingerprint,
         "split": header.policy,
         **{f"read with {name}": value for name, value in header.config.to_json().items() if value is not None},
-        "objective": header.objective,
+        "objectives" if header.objectives.are_several else "objective": ", ".join(header.objectives.names),
         "seed": header.seed,
         "strategy": header.strategy,
         "strategies that drew trials": ", ".join(strategies) or "none",

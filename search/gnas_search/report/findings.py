@@ -8,7 +8,7 @@ from gnas_search.report.charts.forest import Row
 from gnas_search.report.drawing import draw
 from gnas_search.report.importance import LEAST_MODELS, Importance, importances
 from gnas_search.report.markup import Markup, element
-from gnas_search.report.models import COSTS, KIND_NAMES, Model, best_of_kinds
+from gnas_search.report.models import COSTS, KIND_NAMES, Model, Yardstick, best_of_kinds
 from gnas_search.report.scale import figure
 from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec
 from gnas_search.study import Study, Verdict
@@ -26,26 +26,31 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
     best += [model for model in models if model.kind == "blend" and model not in best]
     baselines = [model for model in models if model.kind == BASELINE]
     chosen = verdict.name if verdict is not None else ""
-    rows = [_row(model, model.measured.ndcg, chosen) for model in [*baselines, *best]]
-    users = len(study.per_user(models[0].name).ndcg)
+    by = Yardstick.of(study)
+    rows = [_row(model, by.turned(model.measured.quality), chosen) for model in [*baselines, *best]]
+    users = len(study.per_user(models[0].name).quality)
     parts: list[object] = [
         forest(
             rows,
-            "ndcg@20",
+            by.name,
             f"Means over {users:,} validation users with 95 % bootstrap intervals; the baselines, and the best of "
             "every other kind. The verdict is in bold.",
         )
     ]
     if baselines and best:
-        simple = study.per_user(baselines[0].name).ndcg
+        simple = study.per_user(baselines[0].name).quality
         gains = [
-            _row(model, paired_interval(study.per_user(model.name).ndcg, simple, study.header.seed), chosen)
+            _row(
+                model,
+                by.turned(paired_interval(study.per_user(model.name).quality, simple, study.header.seed)),
+                chosen,
+            )
             for model in best
         ]
         parts.append(
             forest(
                 gains,
-                f"gain in ndcg@20 over {baselines[0].name}",
+                f"{'gain' if by.sign > 0 else 'change'} in {by.name} over {baselines[0].name}",
                 "The same, user by user, against the best baseline: the narrower intervals say more than whether two "
                 "of those above overlap. The best of many trials looks a little better here than it is.",
                 zero=True,
@@ -62,7 +67,7 @@ def progress(study: Study) -> list[object]:
     """Show the trials in order, and how networks learned."""
     if not study.trials:
         return [element("p", "No trial was started yet.")]
-    return [history(study.trials, study.baselines)]
+    return [history(study.trials, study.baselines, Yardstick.of(study))]
 
 
 def learning(models: tuple[Model, ...]) -> list[object]:
@@ -72,30 +77,31 @@ def learning(models: tuple[Model, ...]) -> list[object]:
 
 
 def settings(models: tuple[Model, ...], seed: int) -> list[object]:
-    """Say for each family which settings go with ndcg, and draw its models over them."""
+    """Say for each family which settings go with what models are worth, and draw its models over them."""
     parts: list[object] = []
     for family in FAMILIES:
         ours = [model for model in models if model.kind == family and not model.measured.is_cut]
         if not ours:
             continue
-        found, values = _traits(ours), [model.measured.ndcg.value for model in ours]
+        found, values = _traits(ours), [model.value for model in ours]
+        by = ours[0].yardstick
         ranked = importances(found, values, seed=seed)
         name = PLURALS[family]
         parts.append(element("h3", f"{name[0].upper()}{name[1:]}"))
-        parts.append(_influence(ranked, name, values))
+        parts.append(_influence(ranked, name, values, by))
         first = [one.name for one in ranked] + [key for key in found[0] if key not in {one.name for one in ranked}]
-        drawn = parallel(found, values, first)
+        drawn = parallel(found, values, first, by)
         parts.append(drawn if drawn is not None else element("p", f"Too few {name} to compare their settings."))
     return parts or [element("p", "No trial is measured yet.")]
 
 
-def _influence(ranked: tuple[Importance, ...], family: str, values: list[float]) -> Markup:
+def _influence(ranked: tuple[Importance, ...], family: str, values: list[float], by: Yardstick) -> Markup:
     if len(values) < LEAST_MODELS:
         said = f"What mattered: {len(values)} measured {family} are too few to say; it takes {LEAST_MODELS} at least."
         return element("p", said)
     if not ranked:
         return element("p", f"What mattered: the {family} do not differ in what could be compared.")
-    return influence(ranked, family, len(values))
+    return influence(ranked, family, len(values), by.name)
 
 
 def _traits(models: list[Model]) -> list[dict[str, Trait]]:
@@ -105,7 +111,7 @@ def _traits(models: list[Model]) -> list[dict[str, Trait]]:
 
 
 def fronts(models: tuple[Model, ...]) -> list[object]:
-    """Hold ndcg against every cost."""
+    """Hold what models are worth against every cost."""
     drawn = [(cost, pareto(models, cost)) for cost in COSTS]
     missing = [cost.title for cost, one in drawn if one is None]
     parts: list[object] = [one for _, one in drawn if one is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gnas_search.evaluate import Interval
 from gnas_search.specs import BLEND, ModelSpec
 from gnas_search.study import Measurement, Study
 from gnas_search.study.verdict import BASELINE, RICHNESS
@@ -16,6 +17,37 @@ KIND_NAMES = {
     "gnn": "network",
     BLEND: "blend",
 }
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What the models of a study are chosen by.
+
+    Attributes
+    ----------
+    name
+        Of the metric.
+    sign
+        1 where more is better, else -1.
+    """
+
+    name: str = "ndcg@20"
+    sign: int = 1
+
+    @classmethod
+    def of(cls, study: Study) -> Yardstick:
+        """Give that of a study: its first objective."""
+        objectives = study.header.objectives
+        return cls(objectives.first, objectives.sign(objectives.first))
+
+    def value(self, measured: Measurement) -> float:
+        """Give a model's value."""
+        return self.sign * measured.quality.value
+
+    def turned(self, interval: Interval) -> Interval:
+        """Give an interval of what is the better the higher, as one of the metric."""
+        low, high = sorted((self.sign * interval.low, self.sign * interval.high))
+        return Interval(self.sign * interval.value, low, high)
 
 
 @dataclass(frozen=True)
@@ -40,6 +72,8 @@ class Model:
         Time of scoring every item for one user; None where it was not measured.
     parts
         Of a blend: what its branches took and, of its compressed form, what the blend itself took.
+    yardstick
+        Of the study.
     """
 
     name: str
@@ -50,6 +84,12 @@ class Model:
     measured: Measurement
     scan_us: float | None = None
     parts: tuple[Measurement, ...] = ()
+    yardstick: Yardstick = Yardstick()
+
+    @property
+    def value(self) -> float:
+        """By the study's yardstick."""
+        return self.yardstick.value(self.measured)
 
     @property
     def seconds(self) -> float:
@@ -69,7 +109,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Cost:
-    """Something that a model costs: an axis to hold ndcg against.
+    """Something that a model costs: an axis to hold its value against.
 
     Attributes
     ----------
@@ -88,6 +128,8 @@ COSTS: tuple[Cost, ...] = (
     Cost("time of training", "s", lambda model: model.seconds or None),
     Cost("trained parameters", "", lambda model: model.parameters or None),
     Cost("time of scoring all items for one user", "µs", lambda model: model.scan_us or None),
+    Cost("median request to the exported scorer", "µs", lambda model: model.measured.values.get("latency_us")),
+    Cost("what would be served", "bytes", lambda model: model.measured.values.get("artifact_bytes")),
 )
 """Every axis of the Pareto fronts. The peak of memory is none: it is the most that the process has held until then,
 whichever model it was for."""
@@ -95,9 +137,13 @@ whichever model it was for."""
 
 def models_of(study: Study) -> tuple[Model, ...]:
     """List the measured models: baselines, blends, then trials, each group best first."""
-    found = [Model(one.name, BASELINE, None, one.spec, one.spec.summary(), one.measured) for one in study.baselines]
+    by = Yardstick.of(study)
+    found = [
+        Model(one.name, BASELINE, None, one.spec, one.spec.summary(), one.measured, yardstick=by)
+        for one in study.baselines
+    ]
     trials = [
-        Model(trial.key, trial.kind, trial.number, trial.spec, trial.spec.summary(), measured)
+        Model(trial.key, trial.kind, trial.number, trial.spec, trial.spec.summary(), measured, yardstick=by)
         for trial, measured in study.ranking
         if trial.spec is not None
     ]
@@ -107,7 +153,7 @@ def models_of(study: Study) -> tuple[Model, ...]:
         if one.spec.dims is not None:
             parts += [whole.measured for whole in study.blends if whole.spec.dims is None]
         summary = study.describe(one.spec)
-        found.append(Model(one.key, BLEND, None, one.spec, summary, one.measured, one.scan_us, tuple(parts)))
+        found.append(Model(one.key, BLEND, None, one.spec, summary, one.measured, one.scan_us, tuple(parts), by))
     return (*found, *trials)
 
 
@@ -116,7 +162,7 @@ def best_of_kinds(models: tuple[Model, ...]) -> tuple[Model, ...]:
     best: dict[str, Model] = {}
     for model in models:
         held = best.get(model.kind)
-        if held is None or model.measured.ndcg.value > held.measured.ndcg.value:
+        if held is None or model.measured.quality.value > held.measured.quality.value:
             best[model.kind] = model
     return tuple(best[kind] for kind in RICHNESS if kind in best)
 

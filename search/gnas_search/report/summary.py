@@ -48,16 +48,18 @@ def _in_words(verdict: Verdict, models: tuple[Model, ...]) -> str:
         if len({model.kind for model in models}) < 2:
             return "Nothing richer was measured yet."
         return "Nothing richer that was tried is clearly better on the validation users: ship the simple model."
-    gain, value = verdict.gain, simple.measured.ndcg.value
+    by = simple.yardstick
+    gain, value = by.turned(verdict.gain), simple.value
     relative = f" ({gain.value / value:+.1%})" if value > 0 else ""
     sure = (
         "more than chance would make of it"
-        if gain.low > 0
+        if verdict.gain.low > 0
         else "clear of chance by the verdict's 80 % interval, if not by the 95 % interval shown"
     )
+    verb = "gains" if by.sign > 0 else "changes by"
     return (
-        f"On the same validation users it gains {gain.value:+.4f} ndcg@20{relative} over the best baseline, "
-        f"{simple.name}; with 95 % confidence the gain is between {gain.low:+.4f} and {gain.high:+.4f}: {sure}."
+        f"On the same validation users it {verb} {gain.value:+.4f} {by.name}{relative} over the best baseline, "
+        f"{simple.name}; with 95 % confidence it is between {gain.low:+.4f} and {gain.high:+.4f}: {sure}."
     )
 
 
@@ -66,7 +68,7 @@ def _tiles(state: dict[str, Any], chosen: Model | None) -> Markup:
     other = ", ".join(f"{count} {name}" for name, count in counts.items() if count and name != "complete")
     found: list[tuple[str, str]] = []
     if chosen is not None:
-        found.append(("ndcg@20 of the verdict", f"{chosen.measured.ndcg.value:.4f}"))
+        found.append((f"{chosen.yardstick.name} of the verdict", f"{chosen.value:.4f}"))
         found.append(("its recall@20", f"{chosen.measured.recall.value:.4f}"))
     found.append(("complete trials", str(counts["complete"])))
     if other:
@@ -77,28 +79,27 @@ def _tiles(state: dict[str, Any], chosen: Model | None) -> Markup:
     )
 
 
-_COLUMNS = (
-    ("model", ""),
-    ("kind", ""),
-    ("trial", "number"),
-    ("ndcg@20", "number"),
-    ("95 % interval", "number"),
-    ("recall@20", "number"),
-    ("time, s", "number"),
-    ("parameters", "number"),
-    ("remark", ""),
-    ("what it is", ""),
-)
+def _columns(objectives: list[str]) -> tuple[tuple[str, str], ...]:
+    """Head the columns, each with the kind of its cells."""
+    first, *others = objectives
+    figures = (first, "95 % interval", *(others or ["recall@20"]), "time, s", "parameters")
+    named = dict.fromkeys(("trial", *figures))  # parameters may be an objective, too
+    return (("model", ""), ("kind", ""), *((name, "number") for name in named), ("remark", ""), ("what it is", ""))
 
 
 def board(study: Study) -> list[object]:
     """Give the leaderboard as a table; a few lines of script make its headings sort it."""
-    rows = leaderboard(study)["rows"]
+    found = leaderboard(study)
+    rows, columns = found["rows"], _columns(found["objectives"])
     if not rows:
         return [element("p", "No model is measured yet.")]
-    head = element("tr", (element("th", name, scope="col", class_=kind or None) for name, kind in _COLUMNS))
+    head = element("tr", (element("th", name, scope="col", class_=kind or None) for name, kind in columns))
     table = element(
-        "table", element("thead", head), element("tbody", (_row(row) for row in rows)), id="board", class_="sortable"
+        "table",
+        element("thead", head),
+        element("tbody", (_row(row, found["objective"], columns) for row in rows)),
+        id="board",
+        class_="sortable",
     )
     said = f"{len(rows)} models: baselines, blends, then trials, each group from best to worst."
     return [
@@ -107,26 +108,29 @@ def board(study: Study) -> list[object]:
     ]
 
 
-def _row(row: dict[str, Any]) -> Markup:
-    low, high = row["intervals"]["ndcg@20"]
-    cells: list[tuple[str, float | None]] = [
-        (row["name"], None),
-        (KIND_NAMES[row["kind"]], None),
-        ("" if row["trial"] is None else str(row["trial"]), -1 if row["trial"] is None else row["trial"]),
-        (f"{row['ndcg@20']:.4f}", row["ndcg@20"]),
-        (f"{low:.4f}–{high:.4f}", low),
-        (f"{row['recall@20']:.4f}", row["recall@20"]),
-        (f"{row['seconds']:.1f}", row["seconds"]),
-        (figure(row["parameters"]) if row["parameters"] else "", row["parameters"]),
-        (row["remark"], None),
-        (row["model"], None),
-    ]
+def _row(row: dict[str, Any], first: str, columns: tuple[tuple[str, str], ...]) -> Markup:
+    low, high = row["intervals"][first]
+    known: dict[str, tuple[str, float | None]] = {
+        "model": (row["name"], None),
+        "kind": (KIND_NAMES[row["kind"]], None),
+        "trial": ("" if row["trial"] is None else str(row["trial"]), -1 if row["trial"] is None else row["trial"]),
+        "95 % interval": (f"{low:.4f}–{high:.4f}", low),
+        "recall@20": (f"{row['recall@20']:.4f}", row["recall@20"]),
+        "time, s": (f"{row['seconds']:.1f}", row["seconds"]),
+        "parameters": (figure(row["parameters"]) if row["parameters"] else "", row["parameters"]),
+        "remark": (row["remark"], None),
+        "what it is": (row["model"], None),
+    }
+    for name, value in row["values"].items():
+        said = "" if value is None else f"{value:.4f}" if abs(value) < 10 else figure(value)
+        known.setdefault(name, (said, value))
+    cells = [known[name] for name, _ in columns]
     drawn = [
         element(
             "th" if place == 0 else "td",
             said,
             scope="row" if place == 0 else None,
-            class_=_COLUMNS[place][1] or None,
+            class_=columns[place][1] or None,
             data_value=None if value is None else repr(float(value)),
         )
         for place, (said, value) in enumerate(cells)

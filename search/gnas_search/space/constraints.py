@@ -99,11 +99,11 @@ class Constraints:
             return f"{size_bytes:,} bytes of tables, more than max_artifact_bytes = {self.max_artifact_bytes:,}"
         return ""
 
-    def too_slow(self, scan_us: float) -> str:
-        """Say that scoring takes too long; empty where it does not."""
-        if self.max_latency_us is None or scan_us <= self.max_latency_us:
+    def too_slow(self, latency_us: float) -> str:
+        """Say that a request to an exported scorer takes too long; empty where it does not."""
+        if self.max_latency_us is None or latency_us <= self.max_latency_us:
             return ""
-        return f"scoring takes {scan_us:.0f} us, more than max_latency_us = {self.max_latency_us:g}"
+        return f"a request takes {latency_us:.0f} us, more than max_latency_us = {self.max_latency_us:g}"
 
 
 UNCONSTRAINED = Constraints()

@@ -1,11 +1,14 @@
 """Study: a resumable search over architectures, its leaderboard and its verdict."""
 
-from gnas_search.study.driver import run
+from gnas_search.study.driver import needs_meter, run
 from gnas_search.study.header import StudyHeader, begin
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.leaderboard import leaderboard, status
 from gnas_search.study.limits import DEFAULT_TRIALS, Limits
-from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial
+from gnas_search.study.measurement import Measurement
+from gnas_search.study.meter import CostMeter
+from gnas_search.study.objectives import NDCG, Objectives
+from gnas_search.study.records import Baseline, BlendRecord, Trial
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import MARGIN, Verdict
 from gnas_search.study.watcher import Watcher
@@ -13,11 +16,14 @@ from gnas_search.study.watcher import Watcher
 __all__ = [
     "DEFAULT_TRIALS",
     "MARGIN",
+    "NDCG",
     "Baseline",
     "BlendRecord",
+    "CostMeter",
     "LastRun",
     "Limits",
     "Measurement",
+    "Objectives",
     "Study",
     "StudyHeader",
     "Trial",
@@ -25,6 +31,7 @@ __all__ = [
     "Watcher",
     "begin",
     "leaderboard",
+    "needs_meter",
     "run",
     "status",
 ]

@@ -132,7 +132,7 @@ class Draws:
         reason = self._space.why_not(self._space.read(family, trial.params)) if waiting else ""
         if reason:  # one that was rejected when the run before was stopped
             trial.set_user_attr(records.INFEASIBLE, reason)
-            self._journal.tell(trial, records.WORST)
+            records.tell_infeasible(self._journal, trial)
             return self.draw(families)
         self._turns.begin(trial.number, family)
         return trial, family
@@ -168,7 +168,7 @@ class Draws:
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, self._name)
-        self._journal.tell(trial, records.WORST)
+        records.tell_infeasible(self._journal, trial)
 
 
 def _is_rejected(trial: FrozenTrial) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,14 @@ from gnas_search.slots import Event, Failure, InlineSlot, Job, Outcome, ProcessS
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.draws import Draws
-from gnas_search.study.finale import blend_best, scan_us
+from gnas_search.study.finale import blend_best
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
 from gnas_search.study.kept import KeptModel
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
+from gnas_search.study.meter import CostMeter
 from gnas_search.study.opening import forecast_network, measure_baselines
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
@@ -45,6 +46,7 @@ def run(
     strategy: str | None = None,
     slots: Slots | int = 1,
     order: LastRun | None = None,
+    meter: CostMeter | None = None,
 ) -> Study:
     """Go on with a study until a limit is reached or nothing new is left to try.
 
@@ -67,6 +69,8 @@ def run(
     order
         What the run was told: its strategy and slots are taken from it, and it is kept for the next run once this
         one is the study's writer.
+    meter
+        Measures what models cost to serve, where :func:`needs_meter` says so of the study.
 
     Returns
     -------
@@ -85,18 +89,21 @@ def run(
         If the disk is full.
     """
     header = StudyHeader.read(folder)
-    validation = validation_of(dataset)
+    needed = meter if needs_meter(header) else None
+    if needed is None and needs_meter(header):
+        raise ValueError("the study needs a meter")
+    validation = validation_of(dataset).judged_by(header.objectives.judge(dataset, header.seed))
     fresh = fresh_validation(dataset, validation)
     graph = dataset.selection
     if order is not None:
         strategy, slots = order.strategy, order.slots
     if isinstance(slots, int):
         slots = InlineSlot(graph, validation) if slots == 1 else ProcessSlots(graph, validation, slots)
-    with storage_errors(folder), closing(slots), _writing(folder) as journal, SignalHold() as hold:
+    with storage_errors(folder), closing(slots), _writing(folder, header) as journal, SignalHold() as hold:
         if order is not None:
             order.write(folder)
         kept = KeptModel(folder)
-        shop = Workshop(folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept)
+        shop = Workshop(folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept, needed)
         measure_baselines(shop)
         search = _Search(shop, header.space.restrict(dataset))
         search.run(strategy if strategy is not None else header.strategy, limits)
@@ -104,12 +111,17 @@ def run(
     return Study.load(folder)
 
 
+def needs_meter(header: StudyHeader) -> bool:
+    """Tell whether a study has an objective or a limit that is measured on an exported scorer."""
+    return header.objectives.needs_export or header.space.constraints.max_latency_us is not None
+
+
 @contextmanager
-def _writing(folder: Path) -> Iterator[optuna.Study]:
+def _writing(folder: Path, header: StudyHeader) -> Iterator[optuna.Study]:
     lock = WriterLock(folder)
     try:
         mend_journal(folder)
-        yield open_journal(folder, create=True)
+        yield open_journal(folder, create=True, directions=header.objectives.directions)
     finally:
         lock.release()
 
@@ -134,11 +146,11 @@ class _Search:
         self._scribe = Scribe(shop, space)
         self._scribe.recover()
         study = shop.study()
-        self.reserve = Reserve(study)
+        self.reserve = Reserve(study, len(shop.judges.users))
         self._rungs = Rungs()
         for trial, measured in study.ranking:
             if trial.kind == GNN:
-                self._rungs.hear(measured.epochs, [epoch["ndcg"] for epoch in measured.history])
+                self._rungs.hear(measured.epochs, measured.worths)
         self._running: dict[int, _Running] = {}  # by place
         self._out_of_time = False
 
@@ -204,7 +216,7 @@ class _Search:
             running.epochs.append(event)
             self._watcher.epoch_ended(running.trial.number, event)
             epochs = getattr(running.spec, "epochs", 0)
-            go_on = self._rungs.goes_on(epochs, [epoch.ndcg for epoch in running.epochs])
+            go_on = self._rungs.goes_on(epochs, [epoch.worth for epoch in running.epochs])
             self._shop.slots.reply(place, go_on=go_on)
             return
         running = self._running.pop(place)  # what goes wrong while its end is written leaves it to the next run
@@ -221,22 +233,19 @@ class _Search:
 
     def _end_measured(self, running: _Running, outcome: Outcome) -> None:
         try:
-            too_slow = self._too_slow(running.spec, outcome)
+            costs = self._costs_of(running.spec, outcome)
         except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
             self._scribe.failed(running.trial, f"{type(error).__name__}: {error}")
             return
-        measured = self._scribe.measured(running.trial, running.spec, outcome, too_slow)
+        too_slow = self._space.constraints.too_slow(costs["latency_us"]) if "latency_us" in costs else ""
+        measured = self._scribe.measured(running.trial, running.spec, outcome, costs, too_slow)
         if too_slow:  # nothing that others are held against, or that will be blended
             return
         if kind_of(running.spec) == GNN:
-            self._rungs.hear(measured.epochs, [epoch.ndcg for epoch in outcome.history])
+            self._rungs.hear(measured.epochs, [epoch.worth for epoch in outcome.history])
         self.reserve.hear(kind_of(running.spec), measured)
 
-    def _too_slow(self, spec: BranchSpec, outcome: Outcome) -> str:
-        """Say that scoring takes longer than the space allows; empty where it does not."""
-        constraints = self._space.constraints
-        if constraints.max_latency_us is None:
-            return ""
+    def _costs_of(self, spec: BranchSpec, outcome: Outcome) -> Mapping[str, float]:
+        job, fit = Job(spec, self._shop.seed, None), outcome.fit
         with self._shop.hold.released():
-            fit = outcome.fit if outcome.fit is not None else self._shop.slots.fit(Job(spec, self._shop.seed, None))
-            return constraints.too_slow(scan_us(fit, self._shop.graph.positives, self._shop.validation.users))
+            return self._shop.costs_of(lambda: fit if fit is not None else self._shop.slots.fit(job))

@@ -20,23 +20,25 @@ from gnas_search.slots import Job
 from gnas_search.space.constraints import UNCONSTRAINED
 from gnas_search.space.costs import artifact_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, kind_of
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
-from gnas_search.study.records import BlendRecord, Measurement
+from gnas_search.study.records import BlendRecord
 from gnas_search.study.study import BLEND_FAILED, BLENDS, Study
 from gnas_search.study.workshop import Workshop
 
 COMPRESSED_DIMS = 128
 BLENDED = "blended"
-"""Attribute of a study: what its blend was made of."""
+"""Attribute of a study: what its blend was made of, and by how many users."""
 _SCANS = 15
 
 
 @dataclass(frozen=True)
 class Found:
-    """A blend for the study's records, and its metrics per validation user."""
+    """A blend for the study's records, its metrics per validation user, and itself."""
 
     record: BlendRecord
     metrics: UserMetrics
+    fit: Fit
 
 
 def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
@@ -45,8 +47,8 @@ def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
     found += [(trial.spec, measured) for trial, measured in study.ranking]
     best: dict[str, tuple[float, BranchSpec]] = {}
     for spec, measured in found:
-        if spec is not None and measured.ndcg.value > best.get(kind_of(spec), (0.0,))[0]:
-            best[kind_of(spec)] = (measured.ndcg.value, spec)
+        if spec is not None and measured.quality.value > best.get(kind_of(spec), (-np.inf,))[0]:
+            best[kind_of(spec)] = (measured.quality.value, spec)
     return {kind: spec for kind, (_, spec) in sorted(best.items())}
 
 
@@ -64,25 +66,27 @@ def blend_best(shop: Workshop, expected_s: float) -> None:
     """
     best = best_of_each_kind(shop.study())
     parts = sorted(spec.key() for spec in best.values())
-    if parts == shop.journal.user_attrs.get(BLENDED) or len(best) < 2:
+    made_of = [*parts, f"by {len(shop.judges.users)} users"]
+    if made_of == shop.journal.user_attrs.get(BLENDED) or len(best) < 2:
         return
     shop.watcher.blending(expected_s)
     try:
         with shop.hold.released():
             fits = {kind: _fitted(shop, spec) for kind, spec in best.items()}
             found = blend_models(best, fits, shop.graph, shop.validation, seed=shop.seed, fresh=shop.fresh)
+            measured = [_with_costs(one, shop.costs_of(lambda one=one: one.fit)) for one in found]  # type: ignore[misc]
     except Exception as error:  # noqa: BLE001  # like that of a trial: whatever a blend does, the study goes on
         reason = f"{type(error).__name__}: {error}"
         shop.journal.set_user_attr(BLEND_FAILED, reason)
         shop.watcher.blend_failed(reason)
         return
-    found = [replace(one, record=_held_against(shop, one.record)) for one in found]
-    for one in found:
+    records = [_held_against(shop, one.record) for one in measured]
+    for one in measured:
         save_metrics(shop.folder, one.record.key, one.metrics)
-    shop.journal.set_user_attr(BLENDS, [one.record.to_json() for one in found])
+    shop.journal.set_user_attr(BLENDS, [record.to_json() for record in records])
     shop.journal.set_user_attr(BLEND_FAILED, "")
-    shop.journal.set_user_attr(BLENDED, parts)
-    shop.watcher.blended(tuple(one.record for one in found))
+    shop.journal.set_user_attr(BLENDED, made_of)
+    shop.watcher.blended(tuple(records))
 
 
 def _held_against(shop: Workshop, record: BlendRecord) -> BlendRecord:
@@ -91,7 +95,13 @@ def _held_against(shop: Workshop, record: BlendRecord) -> BlendRecord:
     if constraints == UNCONSTRAINED:
         return record
     too_large = constraints.too_large(0, artifact_bytes(record.spec, shop.graph))
-    return replace(record, infeasible=too_large or constraints.too_slow(record.scan_us))
+    latency_us = record.measured.values.get("latency_us")
+    return replace(record, infeasible=too_large or ("" if latency_us is None else constraints.too_slow(latency_us)))
+
+
+def _with_costs(found: Found, costs: Mapping[str, float]) -> Found:
+    measured = replace(found.record.measured, values={**found.record.measured.values, **costs})
+    return replace(found, record=replace(found.record, measured=measured))
 
 
 def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:
@@ -134,7 +144,7 @@ def blend_models(
         return []
     whole = _record(blended.spec, blended.metrics, seed, blended.seconds)
     whole = replace(whole, scan_us=scan_us(blended.fit, graph.positives, validation.users))
-    found = [Found(whole, blended.metrics)]
+    found = [Found(whole, blended.metrics, blended.fit)]
     if blended.fit.item_vectors.shape[1] <= COMPRESSED_DIMS and blended.fit.two_hop is None:
         return found
     start = time.monotonic()
@@ -147,7 +157,7 @@ def blend_models(
     exact = weighed.mean()[1]
     loss = compressed.measured.ndcg.value / max(exact, 1e-12) - 1.0
     timed = scan_us(short, graph.positives, validation.users)
-    return [*found, Found(replace(compressed, loss=loss, scan_us=timed), metrics)]
+    return [*found, Found(replace(compressed, loss=loss, scan_us=timed), metrics, short)]
 
 
 def scan_us(fit: Fit, histories: sp.csr_matrix, users: npt.NDArray[np.int64]) -> float:

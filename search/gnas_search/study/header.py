@@ -13,13 +13,14 @@ from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.splits import check_same_data
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import require_strategy
+from gnas_search.study.objectives import NDCG, Objectives
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError
 
 HEADER = "study.json"
 KIND = "study"
-FORMAT_VERSION = 1
-OBJECTIVE = "ndcg@20"
+FORMAT_VERSION = 2
+_PLAIN_VERSION = 1  # of headers that an earlier version can read: with the one objective that it knew
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class StudyHeader:
     seed
         Of the strategy, the training runs and the bootstrap; the validation users are drawn by the data's
         ``split_seed``.
-    objective
-        What the trials are compared by, on validation users.
+    objectives
+        What its strategy makes better, on validation users.
     """
 
     fingerprint: str
@@ -51,7 +52,7 @@ class StudyHeader:
     space: SearchSpace
     strategy: str
     seed: int
-    objective: str = OBJECTIVE
+    objectives: Objectives = NDCG
 
     def write(self, folder: Path) -> None:
         """Make the study's folder, whole or not at all.
@@ -65,12 +66,12 @@ class StudyHeader:
         """
         body: dict[str, Any] = {
             "kind": KIND,
-            "format_version": FORMAT_VERSION,
+            "format_version": _PLAIN_VERSION if self.objectives == NDCG else FORMAT_VERSION,
             "data": {"fingerprint": self.fingerprint, "policy": self.policy, "config": self.config.to_json()},
             "space": self.space.to_json(),
             "strategy": self.strategy,
             "seed": self.seed,
-            "objective": self.objective,
+            "objective": list(self.objectives.names) if self.objectives.are_several else self.objectives.first,
         }
         body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
         with atomic_folder(folder) as temporary:
@@ -113,7 +114,7 @@ class StudyHeader:
                 space=SearchSpace.from_json(body["space"], source=str(path)),
                 strategy=body["strategy"],
                 seed=body["seed"],
-                objective=body["objective"],
+                objectives=Objectives.of(_listed(body["objective"])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise IntegrityError(f"{path} is unreadable: {error}", hint="restore it, or search again") from error
@@ -143,6 +144,17 @@ class StudyHeader:
         """
         if seed != self.seed:
             self._refuse(folder, "seed", self.seed, seed)
+
+    def require_objectives(self, objectives: Objectives, folder: Path) -> None:
+        """Refuse to go on with other objectives.
+
+        Raises
+        ------
+        ConfigError
+            If they are not the study's.
+        """
+        if objectives != self.objectives:
+            self._refuse(folder, "objective", ", ".join(self.objectives.names), ", ".join(objectives.names))
 
     def require_config(self, given: dict[str, Any], folder: Path) -> None:
         """Refuse to read the data differently.
@@ -184,8 +196,17 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return named
 
 
+def _listed(objective: object) -> list[Any]:
+    return objective if isinstance(objective, list) else [objective]
+
+
 def _has_types(body: dict[str, Any]) -> bool:
-    texts = (body["data"]["fingerprint"], body["data"]["policy"], body["strategy"], body["objective"])
+    texts = (
+        body["data"]["fingerprint"],
+        body["data"]["policy"],
+        body["strategy"],
+        *_listed(body["objective"]),
+    )
     config, defaults = body["data"]["config"], DatasetConfig().to_json()
     settings = (
         isinstance(config[name], (str, type(None)))
@@ -199,7 +220,13 @@ def _has_types(body: dict[str, Any]) -> bool:
 
 
 def begin(
-    folder: Path, dataset: Dataset, *, space: SearchSpace | None, strategy: str | None, seed: int | None
+    folder: Path,
+    dataset: Dataset,
+    *,
+    space: SearchSpace | None,
+    strategy: str | None,
+    seed: int | None,
+    objectives: Objectives | None = None,
 ) -> StudyHeader:
     """Make a study, or make sure that an existing one is about the same.
 
@@ -209,15 +236,15 @@ def begin(
         Of the study; made when absent.
     dataset
         The data.
-    space, strategy, seed
-        None takes the existing study's, and for a new one ``"standard"``, ``"tpe"`` and 0. Another strategy than
-        before is welcome.
+    space, strategy, seed, objectives
+        None takes the existing study's, and for a new one ``"standard"``, ``"tpe"``, 0 and ndcg@20. Another strategy
+        than before is welcome.
 
     Raises
     ------
     ConfigError
-        If ``folder`` is something else, the study has another space, seed or way to read the data, or the strategy
-        is unknown.
+        If ``folder`` is something else, the study has another space, seed, objective or way to read the data, the
+        strategy is unknown, or an objective cannot be measured on this data.
     DataMismatchError
         If the study is about other data.
     """
@@ -231,7 +258,9 @@ def begin(
             space=space if space is not None else SearchSpace.load("standard"),
             strategy=strategy if strategy is not None else "tpe",
             seed=seed if seed is not None else 0,
+            objectives=objectives if objectives is not None else NDCG,
         )
+        new.objectives.judge(dataset, new.seed)  # refused before anything is made
         new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
         new.write(folder)
         return new
@@ -242,4 +271,6 @@ def begin(
         header.require_space(space, folder)
     if seed is not None:
         header.require_seed(seed, folder)
+    if objectives is not None:
+        header.require_objectives(objectives, folder)
     return header

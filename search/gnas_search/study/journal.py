@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import optuna
 from optuna.storages import JournalStorage
@@ -14,6 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from gnas_serve.errors import ConfigError, IntegrityError
 
+Direction = Literal["maximize", "minimize"]
 JOURNAL = "journal.log"
 _APPEND_LOCK = f"{JOURNAL}.lock"
 _WRITER_LOCK = "writer.lock"
@@ -99,7 +101,7 @@ def mend_journal(folder: Path) -> None:
             stream.truncate(kept)
 
 
-def open_journal(folder: Path, *, create: bool) -> optuna.Study:
+def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] = ("maximize",)) -> optuna.Study:
     """Open the Optuna study behind a study.
 
     Parameters
@@ -109,6 +111,8 @@ def open_journal(folder: Path, *, create: bool) -> optuna.Study:
     create
         Begin the journal where it is absent (by the holder of the writer lock alone); otherwise an absent journal
         reads as an empty one.
+    directions
+        Of the objectives of a journal that is begun.
 
     Raises
     ------
@@ -119,7 +123,7 @@ def open_journal(folder: Path, *, create: bool) -> optuna.Study:
     if path.is_dir():
         raise IntegrityError(f"{path} is a folder", hint="restore the file, or search again")
     if not path.exists() and not create:
-        return optuna.create_study(direction="maximize")
+        return optuna.create_study(directions=list(directions))
     try:
         # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
         storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
@@ -127,4 +131,4 @@ def open_journal(folder: Path, *, create: bool) -> optuna.Study:
             return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
-    return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, direction="maximize")
+    return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, directions=list(directions))

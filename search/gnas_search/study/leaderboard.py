@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from gnas_search.specs import BLEND
+from gnas_search.study.front import front
 from gnas_search.study.journal import is_locked
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.notes import notes
-from gnas_search.study.records import STATES, Measurement
+from gnas_search.study.objectives import Objectives
+from gnas_search.study.records import STATES
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
 from gnas_serve.errors import NoViableTrialError
@@ -21,24 +25,25 @@ def leaderboard(study: Study) -> dict[str, Any]:
     -------
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
+        ``values`` of the objectives by name, None where one was not measured, whether it stands on the ``front``,
         ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``remark``), ``verdict``
-        (None where no model is usable),
+        (None where no model is usable), ``front`` (names, where there are several objectives),
         ``infeasible`` and ``failed`` (trial numbers, None of a blend, with reasons), ``notes`` (lines of
-        :func:`gnas_search.study.notes.notes`) and ``objective``.
+        :func:`gnas_search.study.notes.notes`), ``objective`` (the first) and ``objectives``.
     """
     try:
         verdict = study.verdict
     except NoViableTrialError:
         verdict = None
-    shipped = verdict.name if verdict is not None else ""
+    told = _Told(study.header.objectives, verdict.name if verdict is not None else "", front(study))
     rows = [
-        _row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [], shipped)
+        told.row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [])
         for baseline in study.baselines
     ]
     for blend in study.blends:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
         facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
-        rows.append(_row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts, shipped))
+        rows.append(told.row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts))
     for trial, measured in study.ranking:
         remarks = []
         if measured.stopped == "deadline":
@@ -46,10 +51,12 @@ def leaderboard(study: Study) -> dict[str, Any]:
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
         model = trial.spec.summary() if trial.spec is not None else ""
-        rows.append(_row(trial.key, trial.kind, trial.number, model, measured, remarks, shipped))
+        rows.append(told.row(trial.key, trial.kind, trial.number, model, measured, remarks))
     return {
-        "objective": study.header.objective,
+        "objective": told.objectives.first,
+        "objectives": list(told.objectives.names),
         "rows": rows,
+        "front": list(told.front),
         "verdict": None if verdict is None else verdict.to_json(),
         "infeasible": [
             {"trial": t.number, "reason": t.reason} for t in study.trials if t.state == "infeasible" and t.measured
@@ -60,26 +67,40 @@ def leaderboard(study: Study) -> dict[str, Any]:
     }
 
 
-def _row(
-    name: str, kind: str, number: int | None, model: str, measured: Measurement, remarks: list[str], shipped: str
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": kind,
-        "trial": number,
-        "model": model,
-        "ndcg@20": measured.ndcg.value,
-        "recall@20": measured.recall.value,
-        "intervals": {
-            "ndcg@20": [measured.ndcg.low, measured.ndcg.high],
-            "recall@20": [measured.recall.low, measured.recall.high],
-        },
-        "best_epoch": measured.best_epoch,
-        "seconds": round(measured.seconds, 3),
-        "parameters": measured.parameters,
-        "peak_bytes": measured.peak_bytes,
-        "remark": ", ".join((["verdict"] if name == shipped else []) + remarks),
-    }
+@dataclass(frozen=True)
+class _Told:
+    """What the rows of a leaderboard are told by."""
+
+    objectives: Objectives
+    shipped: str
+    front: tuple[str, ...]
+
+    def row(
+        self, name: str, kind: str, number: int | None, model: str, measured: Measurement, remarks: list[str]
+    ) -> dict[str, Any]:
+        marks = ["verdict"] if name == self.shipped else []
+        marks += ["front"] if self.objectives.are_several and name in self.front else []
+        quality, sign = measured.quality, self.objectives.sign(self.objectives.first)
+        return {
+            "name": name,
+            "kind": kind,
+            "trial": number,
+            "model": model,
+            "ndcg@20": measured.ndcg.value,
+            "recall@20": measured.recall.value,
+            "values": {one: measured.value_of(one) for one in self.objectives.names},
+            "intervals": {
+                "ndcg@20": [measured.ndcg.low, measured.ndcg.high],
+                "recall@20": [measured.recall.low, measured.recall.high],
+                self.objectives.first: sorted((sign * quality.low, sign * quality.high)),
+            },
+            "front": name in self.front,
+            "best_epoch": measured.best_epoch,
+            "seconds": round(measured.seconds, 3),
+            "parameters": measured.parameters,
+            "peak_bytes": measured.peak_bytes,
+            "remark": ", ".join(marks + remarks),
+        }
 
 
 def status(study: Study) -> dict[str, Any]:
@@ -89,21 +110,23 @@ def status(study: Study) -> dict[str, Any]:
     -------
     dict
         ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
-        ``objective``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
-        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`).
+        ``objective`` (the first), ``objectives``, ``space_size`` (continuous genes count once), ``data`` (fingerprint,
+        policy, config), ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`).
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
     models = simple + [(t.key, m) for t, m in study.ranking]
-    best = max(models, key=lambda model: model[1].ndcg.value, default=None)
+    best = max(models, key=lambda model: model[1].quality.value, default=None)
     header = study.header
+    first = header.objectives.first
     return {
         "running": is_locked(study.folder),
         "trials": {state: counts[state] for state in STATES if state != "waiting"},
-        "best": None if best is None else {"name": best[0], "value": best[1].ndcg.value},
+        "best": None if best is None else {"name": best[0], "value": best[1].value_of(first)},
         "strategy": header.strategy,
         "seed": header.seed,
-        "objective": header.objective,
+        "objective": first,
+        "objectives": list(header.objectives.names),
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
         "seconds": round(sum(measured.seconds for _, measured in models), 3),

@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from gnas_search.evaluate import UserMetrics
-from gnas_search.study.records import per_user
+from gnas_search.study.measurement import Measurement, per_user
+from gnas_serve.artifact.arrays import read_array
+from gnas_serve.errors import IntegrityError
 
 _FOLDER = "metrics"
+_TOLERANCE = 1e-5  # of the mean of float32 values
+_HINT = "restore it, or search again"
 
 
 def metrics_path(folder: Path, name: str) -> Path:
@@ -38,3 +42,36 @@ def save_metrics(folder: Path, name: str, users: UserMetrics) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_metrics(path: Path, *, judged: bool) -> UserMetrics:
+    """Read the metrics per user of a model, those that a study's judge gave among them where it had one.
+
+    Raises
+    ------
+    IntegrityError
+        If their file is missing or damaged.
+    """
+    try:
+        recall, ndcg, *rest = read_array(path, (np.float32,), (3 if judged else 2, None)).astype(np.float64)
+    except IntegrityError as error:
+        reason = error.message.removeprefix(f"{path} ")
+        raise IntegrityError(f"{path} is missing or damaged: it {reason}", hint=_HINT) from error
+    if not all(bool(((part >= 0.0) & (part <= 1.0)).all()) for part in (recall, ndcg)):  # NaN is neither
+        raise IntegrityError(f"{path} holds a value outside 0..1", hint=_HINT)
+    return UserMetrics(recall, ndcg, rest[0] if rest else None)
+
+
+def check_means(path: Path, users: UserMetrics, measured: Measurement) -> None:
+    """Make sure that metrics per user are those of which the journal has the means.
+
+    Raises
+    ------
+    IntegrityError
+        If they are not.
+    """
+    told = ((users.recall, measured.recall), (users.ndcg, measured.ndcg), (users.quality, measured.quality))
+    for part, stated in told:
+        tolerance = _TOLERANCE * max(1.0, abs(stated.value))
+        if not len(part) or not abs(float(part.mean()) - stated.value) <= tolerance:
+            raise IntegrityError(f"{path} does not have the mean that the journal states", hint=_HINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 from gnas_search.architecture import ArchitectureSpec
@@ -9,12 +10,15 @@ from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.footprint import TOO_LARGE
 from gnas_search.forecast import forecast
 from gnas_search.memory import peak_bytes
+from gnas_search.slots import Job
+from gnas_search.specs import BranchSpec
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
-from gnas_search.study.records import Baseline, Measurement
+from gnas_search.study.records import Baseline
 from gnas_search.study.study import BASELINE_PREFIX, BASELINES_LEFT_OUT, FORECAST
 from gnas_search.study.workshop import Workshop
 from gnas_search.trainer import default_device
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, GnasError
 
 
 def measure_baselines(shop: Workshop) -> None:
@@ -36,14 +40,24 @@ def measure_baselines(shop: Workshop) -> None:
             too_large[name] = error.message
             shop.watcher.baseline_left_out(name, error.message)
             continue
+        costs = _costs_of(shop, found.spec)
         measured = Measurement.of(
-            found.metrics, seed=shop.seed, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
+            found.metrics, seed=shop.seed, costs=costs, seconds=found.seconds, parameters=0, peak_bytes=peak_bytes()
         )
         save_metrics(shop.folder, name, found.metrics)
         shop.journal.set_user_attr(attribute, {"spec": found.spec.to_json(), "measured": measured.to_json()})
         shop.watcher.baseline_measured(Baseline(name, found.spec, measured))
     if too_large != shop.journal.user_attrs.get(BASELINES_LEFT_OUT, {}):
         shop.journal.set_user_attr(BASELINES_LEFT_OUT, too_large)
+
+
+def _costs_of(shop: Workshop, spec: BranchSpec) -> Mapping[str, float]:
+    """Measure what a simple model costs to serve; nothing where it cannot be exported: it stays to compare with."""
+    try:
+        with shop.hold.released():
+            return shop.costs_of(lambda: shop.slots.fit(Job(spec, shop.seed, None)))
+    except GnasError:
+        return {}
 
 
 def forecast_network(shop: Workshop, start: ArchitectureSpec) -> None:

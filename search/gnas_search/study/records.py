@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.evaluate import Interval, UserMetrics, interval
 from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec, kind_of, read_spec
+from gnas_search.study.measurement import Measurement
 
 SPEC = "spec"
 STRATEGY = "strategy"
@@ -23,70 +23,11 @@ REASON = "reason"
 RETRY_OF = "retry_of"
 INFEASIBLE = "infeasible"
 """Which constraint a trial's model breaks."""
-WORST = 0.0
-"""What strategies are told of such a model: the lowest ndcg that there is."""
+_WORST = 0.0  # of a metric that is the better the higher
 
 STATES = ("complete", "cut", "duplicate", "failed", "infeasible", "interrupted", "running", "stopped", "waiting")
 MEASURED_STATES = ("complete", "cut", "stopped")
 """Of trials that a study ranks: what was measured of an infeasible one is told with it alone."""
-
-LEAST_SHARE = 0.25
-"""Of its epochs: a trial that time stopped earlier is ``cut``, and strategies do not learn from it."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """How good a model is on the validation users, and what it cost.
-
-    Attributes
-    ----------
-    ndcg, recall
-        ndcg@20 and recall@20 with their 95 % bootstrap intervals over users.
-    seconds
-        From start to finish, validation included.
-    parameters
-        Numbers that training adjusts; 0 for closed forms.
-    best_epoch
-        The epoch whose model is meant; 0 for closed forms.
-    epochs
-        How many training may last; 0 for closed forms.
-    stopped
-        Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``, ``"rung"``; empty for closed forms.
-    history
-        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``, ``train_s`` (of these, training alone).
-    peak_bytes
-        The most memory that the process had held when it was done.
-    """
-
-    ndcg: Interval
-    recall: Interval
-    seconds: float
-    parameters: int
-    best_epoch: int = 0
-    epochs: int = 0
-    stopped: str = ""
-    history: tuple[Mapping[str, float], ...] = ()
-    peak_bytes: int = 0
-
-    @classmethod
-    def of(cls, users: UserMetrics, *, seed: int, **facts: Any) -> Measurement:
-        """Summarise per-user metrics; ``facts`` are the other attributes."""
-        return cls(ndcg=interval(users.ndcg, seed), recall=interval(users.recall, seed), **facts)
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether time stopped training before it could show what the architecture is worth."""
-        return self.stopped == "deadline" and len(self.history) < LEAST_SHARE * self.epochs
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the JSON form."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Measurement:
-        """Read the JSON form."""
-        intervals = {name: Interval(**raw[name]) for name in ("ndcg", "recall")}
-        return cls(**{**raw, **intervals, "history": tuple(raw["history"])})
 
 
 @dataclass(frozen=True)
@@ -217,6 +158,14 @@ def stored_key(raw: Mapping[str, Any]) -> str:
     return f"{raw.get('kind', GNN)}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
+def tell_infeasible(journal: optuna.Study, trial: optuna.trial.Trial | int) -> None:
+    """End a trial whose model breaks a constraint: strategies hear of the lowest value, where there is one."""
+    if list(journal.directions) == [StudyDirection.MAXIMIZE]:
+        journal.tell(trial, _WORST)
+    else:
+        journal.tell(trial, state=TrialState.FAIL)
+
+
 def branch_spec(raw: dict[str, Any]) -> BranchSpec:
     """Read the spec of a model that is no blend.
 
@@ -272,8 +221,3 @@ def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str
     if frozen.state == TrialState.COMPLETE:
         return "stopped" if frozen.user_attrs.get(MEASURED, {}).get("stopped") == "rung" else "complete"
     return "cut" if MEASURED in frozen.user_attrs else "failed"
-
-
-def per_user(users: UserMetrics) -> npt.NDArray[np.float32]:
-    """Pack per-user metrics as ``(2, n)``: recall, ndcg."""
-    return np.stack([users.recall, users.ndcg]).astype(np.float32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from gnas_search.specs import kind_of
-from gnas_search.study.records import Measurement
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.study import Study
 
 _FITS = 2.0
@@ -13,6 +15,9 @@ _VALIDATIONS = 30.0
 middle."""
 
 
+_USERS = 8192  # so many decided these blends, where there were enough
+
+
 class Reserve:
     """Estimates the seconds of a blend of the best model of each kind.
 
@@ -20,9 +25,12 @@ class Reserve:
     ----------
     study
         As it was when the run began, baselines included.
+    users
+        By how many the blend is decided.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, users: int) -> None:
+        self._scale = max(1.0, users / _USERS)
         self._best: dict[str, tuple[float, float]] = {}
         self._quickest_s = min((one.measured.seconds for one in study.baselines), default=0.0)
         for baseline in study.baselines:
@@ -32,13 +40,14 @@ class Reserve:
 
     def hear(self, kind: str, measured: Measurement) -> None:
         """Take a measured model into account."""
-        if measured.ndcg.value > self._best.get(kind, (0.0, 0.0))[0]:
-            self._best[kind] = measured.ndcg.value, _again_s(measured)
+        if measured.quality.value > self._best.get(kind, (-math.inf, 0.0))[0]:
+            self._best[kind] = measured.quality.value, _again_s(measured)
 
     @property
     def seconds(self) -> float:
         """What a blend of the models heard of so far will take."""
-        return _FITS * sum(seconds for _, seconds in self._best.values()) + _VALIDATIONS * self._quickest_s
+        fits_s = _FITS * sum(seconds for _, seconds in self._best.values())
+        return fits_s + self._scale * _VALIDATIONS * self._quickest_s
 
 
 def _again_s(measured: Measurement) -> float:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
-from gnas_search.study.records import Measurement, Trial
+from gnas_search.study.records import Trial
 from gnas_search.study.workshop import Workshop
 from gnas_serve.errors import IntegrityError
 
@@ -46,7 +50,7 @@ class Scribe:
         """End a trial whose model another one measured, or is about to."""
         trial.set_user_attr(records.DUPLICATE_OF, twin.number)
         if twin.state == TrialState.COMPLETE:
-            self._journal.tell(trial, twin.value)
+            self._journal.tell(trial, twin.values)
         else:
             self._journal.tell(trial, state=TrialState.FAIL)
 
@@ -56,7 +60,12 @@ class Scribe:
         self._journal.tell(trial, state=TrialState.FAIL)
 
     def measured(
-        self, trial: optuna.trial.Trial, spec: BranchSpec, outcome: Outcome, too_slow: str = ""
+        self,
+        trial: optuna.trial.Trial,
+        spec: BranchSpec,
+        outcome: Outcome,
+        costs: Mapping[str, float] | None = None,
+        too_slow: str = "",
     ) -> Measurement:
         """End a trial with what its slot found.
 
@@ -66,25 +75,28 @@ class Scribe:
             As it was drawn.
         outcome
             Of its slot; not empty.
+        costs
+            Of serving it, where they were measured.
         too_slow
             Why the model is infeasible, now that it was timed; empty where it is not.
         """
         measured = Measurement.of(
             outcome.users,
             seed=self._shop.seed,
+            costs=costs,
             seconds=outcome.seconds,
             parameters=outcome.num_parameters,
             best_epoch=outcome.best_epoch,
             epochs=getattr(spec, "epochs", 0),
             stopped=outcome.stopped,
-            history=tuple(asdict(epoch) for epoch in outcome.history),
+            history=tuple(_facts(epoch) for epoch in outcome.history),
             peak_bytes=outcome.peak_bytes,
         )
         if too_slow:
             trial.set_user_attr(records.INFEASIBLE, too_slow)
         elif kind_of(spec) == GNN and outcome.fit is not None:
             best = self._shop.study().best_of(GNN)
-            if best is None or best.measured is None or measured.ndcg.value > best.measured.ndcg.value:
+            if best is None or best.measured is None or measured.quality.value > best.measured.quality.value:
                 self._shop.kept.keep(spec.key(), outcome.fit)
         save_metrics(self._shop.folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
@@ -93,11 +105,15 @@ class Scribe:
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if records.INFEASIBLE in self.frozen(number).user_attrs:
-            self._journal.tell(number, records.WORST)
+            records.tell_infeasible(self._journal, number)
         elif measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
             self._journal.tell(number, state=TrialState.FAIL)
         else:
-            self._journal.tell(number, measured.ndcg.value)
+            values = [measured.value_of(name) for name in self._shop.header.objectives.names]
+            if None in values or not np.isfinite([float(value or 0.0) for value in values]).all():
+                self._journal.tell(number, state=TrialState.FAIL)  # it is on the leaderboard; no strategy can use it
+            else:
+                self._journal.tell(number, [float(value or 0.0) for value in values])
 
     def interrupted(self, number: int) -> None:
         """Close a trial that did not come to its end, and queue its point again."""
@@ -131,3 +147,7 @@ class Scribe:
             if trial.number == number:
                 return trial
         raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
+
+
+def _facts(epoch: EpochResult) -> dict[str, float]:
+    return {name: value for name, value in asdict(epoch).items() if value is not None}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import optuna
 
 from gnas_search.evaluate import UserMetrics
@@ -14,18 +13,11 @@ from gnas_search.specs import BLEND, FAMILIES, BlendSpec, ModelSpec
 from gnas_search.strategies.strategy import interrupted_numbers
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
-from gnas_search.study.metrics import metrics_path
-from gnas_search.study.records import (
-    MEASURED_STATES,
-    Baseline,
-    BlendRecord,
-    Measurement,
-    Trial,
-    branch_spec,
-    read_trial,
-)
+from gnas_search.study.measurement import Measurement
+from gnas_search.study.metrics import check_means, metrics_path, read_metrics
+from gnas_search.study.objectives import NDCG
+from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
 from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
-from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
 BASELINE_PREFIX = "baseline."
@@ -34,7 +26,6 @@ VERDICT = "verdict"
 BLENDS = "blends"
 BLEND_FAILED = "blend_failed"
 FORECAST = "forecast"
-_TOLERANCE = 1e-5  # of the mean of float32 values
 _BEST = {f"best-{family}": family for family in FAMILIES}
 
 
@@ -96,7 +87,7 @@ class Study:
             ]
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a baseline is unreadable: {error}", hint="search again") from error
-        return tuple(sorted(read, key=lambda baseline: (-baseline.measured.ndcg.value, baseline.name)))
+        return tuple(sorted(read, key=lambda baseline: (-baseline.measured.quality.value, baseline.name)))
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -141,7 +132,7 @@ class Study:
     def ranking(self) -> tuple[tuple[Trial, Measurement], ...]:
         """The complete, stopped and cut trials with what was measured, best first; duplicates left out."""
         measured = [(t, t.measured) for t in self.trials if t.state in MEASURED_STATES and t.measured is not None]
-        return tuple(sorted(measured, key=lambda pair: (-pair[1].ndcg.value, pair[0].number)))
+        return tuple(sorted(measured, key=lambda pair: (-pair[1].quality.value, pair[0].number)))
 
     def per_user(self, name: str) -> UserMetrics:
         """Read the validation metrics per user of a baseline (its name), trial or blend (its key).
@@ -152,23 +143,11 @@ class Study:
             If their file is missing or damaged, or disagrees with the journal.
         """
         path = self._metrics_path(name)
-        try:
-            recall, ndcg = read_array(path, (np.float32,), (2, None)).astype(np.float64)
-        except IntegrityError as error:
-            reason = error.message.removeprefix(f"{path} ")
-            raise IntegrityError(
-                f"{path} is missing or damaged: it {reason}", hint="restore it, or search again"
-            ) from error
-        if not all(bool(((part >= 0.0) & (part <= 1.0)).all()) for part in (recall, ndcg)):  # NaN is neither
-            raise IntegrityError(f"{path} holds a value outside 0..1", hint="restore it, or search again")
+        users = read_metrics(path, judged=self.header.objectives.first != NDCG.first)
         measured = self._measured.get(name)
         if measured is not None:
-            for part, stated in ((recall, measured.recall.value), (ndcg, measured.ndcg.value)):
-                if not len(part) or not abs(float(part.mean()) - stated) <= _TOLERANCE:
-                    raise IntegrityError(
-                        f"{path} does not have the mean that the journal states", hint="restore it, or search again"
-                    )
-        return UserMetrics(recall=recall, ndcg=ndcg)
+            check_means(path, users, measured)
+        return users
 
     def _metrics_path(self, name: str) -> Path:
         """Say where the metrics of a model lie; those of an earlier version under the key that it had then."""
@@ -202,19 +181,23 @@ class Study:
             *found,
             *((blend, BLEND) for blend in [one for one in self.blends if not one.infeasible][:1]),
         ]
-        contenders = [Contender(model.key, kind, self.per_user(model.key).ndcg, _cut(model)) for model, kind in models]
-        if len({len(contender.ndcg) for contender in contenders}) > 1:
+        contenders = []
+        for model, kind in models:
+            users = self.per_user(model.key)
+            contenders.append(Contender(model.key, kind, users.quality, _cut(model), is_usable=bool(users.ndcg.any())))
+        if len({len(contender.values) for contender in contenders}) > 1:
             raise IntegrityError(
                 f"{self.folder}: the models were measured on different numbers of users",
                 hint="restore the files, or search again",
             )
-        return decide(contenders, seed=self.header.seed)
+        first = self.header.objectives.first
+        return decide(contenders, seed=self.header.seed, metric=first, sign=self.header.objectives.sign(first))
 
     @property
     def best(self) -> float | None:
-        """The highest ndcg@20 so far; None where nothing is measured."""
+        """The best value of what models are chosen by so far, the higher the better; None where nothing is measured."""
         measured = [baseline.measured for baseline in self.baselines] + [blend.measured for blend in self.blends]
-        return max((m.ndcg.value for m in (*measured, *(m for _, m in self.ranking))), default=None)
+        return max((m.quality.value for m in (*measured, *(m for _, m in self.ranking))), default=None)
 
     def pick(self, selector: str) -> ModelSpec:
         """Choose a model of the study to train.

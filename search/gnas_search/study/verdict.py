@@ -15,13 +15,13 @@ from gnas_serve.errors import NoViableTrialError
 CONFIDENCE = 0.8
 """Of the interval that must lie above 0: nine to one that the richer model is the better."""
 MARGIN = 0.01
-"""Least gain in ndcg@20, relative to the simpler model: two seeds of one network differ by about as much."""
+"""Least gain, relative to the simpler model: two seeds of one network differ by about as much in ndcg@20."""
 
 BASELINE = "baseline"
 RICHNESS = (BASELINE, "two-hop", "filter", "gnn", "blend")
 """Kinds of models from simple to rich: what each asks of training and serving."""
 
-NdcgPerUser = npt.NDArray[np.floating]
+ValuePerUser = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,19 @@ class Contender:
         A baseline's name, or the key of a spec.
     kind
         One of :data:`RICHNESS`.
-    ndcg : (n,)
-        Per validation user, in the same order for all.
+    values : (n,)
+        What models are chosen by, per validation user in the same order for all, the higher the better.
     remark
         What to know of it, e.g. that time cut it short; empty where nothing is.
+    is_usable
+        Whether it puts any held-out item into anybody's best 20.
     """
 
     name: str
     kind: str
-    ndcg: NdcgPerUser
+    values: ValuePerUser
     remark: str = ""
+    is_usable: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Verdict:
     kind
         One of :data:`RICHNESS`.
     gain
-        Mean difference in ndcg@20 to the best baseline, on the same validation users, with its 95 % interval; None
-        where the model is that baseline, or there is none.
+        Mean difference to the best baseline in what models are chosen by, as a rule ndcg@20, the higher the better, on
+        the same validation users, with its 95 % interval; None where the model is that baseline, or there is none.
     margin
         :data:`MARGIN`.
     reason
@@ -77,11 +80,11 @@ class Verdict:
         return asdict(self)
 
 
-def decide(contenders: Sequence[Contender], *, seed: int) -> Verdict:
+def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20", sign: int = 1) -> Verdict:
     """Go from simple to rich, and change to the richer model where it is clearly better than the one held so far.
 
     It is where the :data:`CONFIDENCE` interval of its mean gain lies above 0, and the mean is at least
-    :data:`MARGIN` of the other's ndcg. The margin also stands against the optimism of having picked the best of many
+    :data:`MARGIN` of the other's value. The margin also stands against the optimism of having picked the best of many
     trials on these very users.
 
     Parameters
@@ -90,13 +93,15 @@ def decide(contenders: Sequence[Contender], *, seed: int) -> Verdict:
         The best of each kind.
     seed
         Of the bootstrap.
+    metric, sign
+        What the values are of, and -1 where they are its negatives, so that more is better.
 
     Raises
     ------
     NoViableTrialError
         If none is usable: nothing put one held-out item into anybody's best 20.
     """
-    usable = sorted((one for one in contenders if one.ndcg.any()), key=lambda one: RICHNESS.index(one.kind))
+    usable = sorted((one for one in contenders if one.is_usable), key=lambda one: RICHNESS.index(one.kind))
     if not usable:
         raise NoViableTrialError(
             "no model of the study is usable: none finds a held-out item of any validation user",
@@ -105,29 +110,30 @@ def decide(contenders: Sequence[Contender], *, seed: int) -> Verdict:
     held, refused = usable[0], ""
     beaten = held
     for richer in usable[1:]:
-        gain = paired_interval(richer.ndcg, held.ndcg, seed, confidence=CONFIDENCE)
-        if gain.low > 0 and gain.value >= MARGIN * float(held.ndcg.mean()):
+        gain = paired_interval(richer.values, held.values, seed, confidence=CONFIDENCE)
+        if gain.low > 0 and gain.value >= MARGIN * abs(float(held.values.mean())):
             beaten, held, refused = held, richer, ""
         elif gain.value > 0:
             short = "within the noise" if gain.low <= 0 else f"below the margin of {MARGIN:.0%}"
-            refused = f"; the best {richer.kind}, {richer.name}, gains {gain.value:+.4f}, {short}{_said(richer)}"
+            refused = f"; the best {richer.kind}, {richer.name}, gains {sign * gain.value:+.4f}, {short}{_said(richer)}"
     simple = usable[0]
     if held is simple:
         whole = (
             f"ship {held.name}: nothing richer is clearly better{refused}" if len(usable) > 1 else f"ship {held.name}"
         )
         return Verdict(held.name, held.kind, None, MARGIN, whole)
-    shown = paired_interval(held.ndcg, simple.ndcg, seed)
-    figures = f"{_figures(shown, ' ndcg@20')} against {simple.name}"
+    shown = paired_interval(held.values, simple.values, seed)
+    figures = f"{_figures(shown, sign, f' {metric}')} against {simple.name}"
     if beaten is not simple:  # the step that was decided last
-        figures += f"; {_figures(paired_interval(held.ndcg, beaten.ndcg, seed))} against {beaten.name}"
+        figures += f"; {_figures(paired_interval(held.values, beaten.values, seed), sign)} against {beaten.name}"
     return Verdict(
         held.name, held.kind, shown, MARGIN, f"ship the {held.kind} {held.name}: {figures}{_said(held)}{refused}"
     )
 
 
-def _figures(gain: Interval, unit: str = "") -> str:
-    return f"{gain.value:+.4f}{unit} [{gain.low:+.4f}, {gain.high:+.4f}]"
+def _figures(gain: Interval, sign: int, unit: str = "") -> str:
+    low, high = sorted((sign * gain.low, sign * gain.high))
+    return f"{sign * gain.value:+.4f}{unit} [{low:+.4f}, {high:+.4f}]"
 
 
 def _said(contender: Contender) -> str:

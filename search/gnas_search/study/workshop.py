@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import optuna
 
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
+from gnas_search.fit import Fit
 from gnas_search.slots import Slots
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.kept import KeptModel
+from gnas_search.study.meter import CostMeter
 from gnas_search.study.study import Study
 from gnas_search.study.watcher import Watcher
 
@@ -39,6 +42,8 @@ class Workshop:
         Is released for whatever takes long.
     kept
         The best network so far.
+    meter
+        Of what models cost to serve, where that matters to the study.
     """
 
     folder: Path
@@ -51,11 +56,27 @@ class Workshop:
     watcher: Watcher
     hold: SignalHold
     kept: KeptModel
+    meter: CostMeter | None = None
+
+    @property
+    def judges(self) -> Validation:
+        """The users by whom a blend is decided."""
+        return self.validation if self.fresh is None else self.fresh
 
     @property
     def seed(self) -> int:
         """Of the study."""
         return self.header.seed
+
+    def costs_of(self, fit: Callable[[], Fit]) -> Mapping[str, float]:
+        """Measure what a model costs to serve, where that matters.
+
+        Parameters
+        ----------
+        fit
+            Makes it, where it is needed.
+        """
+        return {} if self.meter is None else self.meter(fit())
 
     def study(self) -> Study:
         """Read the study as it is now."""

@@ -104,6 +104,8 @@ class Tracker:
     def epoch_ended(self, number: int, epoch: EpochResult) -> None:
         """Log an epoch."""
         values = {"loss": epoch.loss, "ndcg@20": epoch.ndcg, "seconds": epoch.seconds}
+        if epoch.quality is not None:
+            values["quality"] = epoch.quality
         self._open[number].log(values, epoch.epoch)
 
     def trial_ended(self, trial: Trial) -> None:
@@ -142,4 +144,5 @@ def _results(measured: Measurement) -> dict[str, float]:
         "final/seconds": measured.seconds,
         "final/parameters": float(measured.parameters),
         "final/best_epoch": float(measured.best_epoch),
+        **{f"final/{name}": value for name, value in measured.values.items()},
     }

@@ -1,4 +1,4 @@
-"""Learning curves: ndcg of the networks after every epoch."""
+"""Learning curves: what the networks were worth after every epoch."""
 
 from __future__ import annotations
 
@@ -19,39 +19,45 @@ def learning_curves(networks: list[Model]) -> Markup | None:
     if not trained:
         return None
     epochs = [epoch["epoch"] for one in trained for epoch in one.measured.history]
-    found = [epoch["ndcg"] for one in trained for epoch in one.measured.history]
+    found = [value for one in trained for value in _values(one)]
+    metric = trained[0].yardstick.name
     y = Scale.over(found, _HEIGHT - 60, 14.0)
     x = Scale.over([1.0, *epochs], 66.0, WIDTH - 80, margin=0.02)
-    plot = Plot(x, y, "epoch", "ndcg@20")
+    plot = Plot(x, y, "epoch", metric)
     parts: list[Markup] = [plot.axes(whole_x=True)]
     parts += [_curve(model, plot, "curve") for model in reversed(trained[_NAMED:])]
     named = trained[:_NAMED]
     for place, model in reversed(list(enumerate(named))):
         parts.append(_curve(model, plot, f"curve named c{place}"))
-        best = next((one for one in model.measured.history if one["epoch"] == model.measured.best_epoch), None)
-        if best is not None:
-            parts.append(mark("gnn", x(best["epoch"]), y(best["ndcg"]), None, f"c{place}"))
+        for epoch, value in zip(model.measured.history, _values(model), strict=True):
+            if epoch["epoch"] == model.measured.best_epoch:
+                parts.append(mark("gnn", x(epoch["epoch"]), y(value), None, f"c{place}"))
     parts += _labels(named, plot)
     caption = (
-        f"Validation ndcg@20 after every epoch of {len(trained)} {'network' if len(trained) == 1 else 'networks'}"
+        f"Validation {metric} after every epoch of {len(trained)} {'network' if len(trained) == 1 else 'networks'}"
         + (f"; the best {len(named)} are named by their trial." if len(trained) > len(named) else ", named by trial.")
         + " The dot is the epoch whose model is kept."
     )
-    label = f"learning curves of {len(trained)} networks; the best reaches {max(found):.4f}"
+    label = f"learning curves of {len(trained)} networks; the best reaches {trained[0].value:.4f}"
     return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)))
 
 
 def _curve(model: Model, plot: Plot, class_: str) -> Markup:
-    history = model.measured.history
-    points = [(plot.x(one["epoch"]), plot.y(one["ndcg"])) for one in history]
+    epochs = zip(model.measured.history, _values(model), strict=True)
+    points = [(plot.x(one["epoch"]), plot.y(value)) for one, value in epochs]
     if len(points) == 1:  # a line of one point is not to be seen
         points.append((points[0][0] + 4, points[0][1]))
     return path(points, class_, f"trial {model.trial}: {model.summary}")
 
 
+def _values(model: Model) -> list[float]:
+    """Give what the model was worth after each epoch, as its metric has it."""
+    return [model.yardstick.sign * worth for worth in model.measured.worths]
+
+
 def _labels(named: list[Model], plot: Plot) -> list[Markup]:
     """Name the curves at their ends, one below the other where they end together."""
-    ends = [(plot.y(one.measured.history[-1]["ndcg"]), place, one) for place, one in enumerate(named)]
+    ends = [(plot.y(_values(one)[-1]), place, one) for place, one in enumerate(named)]
     labels, last = [], float("-inf")
     for height, place, model in sorted(ends, key=lambda end: end[:2]):
         at = max(height + 4, last + _APART)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gnas_search.report.charts.plot import WIDTH, Plot, legend, line, mark, path, shown, svg, text
 from gnas_search.report.markup import Markup, joined
-from gnas_search.report.models import KIND_NAMES
+from gnas_search.report.models import KIND_NAMES, Yardstick
 from gnas_search.report.scale import Scale
 from gnas_search.study import Baseline, Trial
 from gnas_search.study.records import MEASURED_STATES
@@ -14,7 +14,7 @@ _EARLY = {"cut", "stopped"}
 _UNMEASURED = ("failed", "interrupted", "running")
 
 
-def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Markup:
+def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...], by: Yardstick) -> Markup:
     """Draw the value of every trial, the best so far, and the best simple model.
 
     Parameters
@@ -23,19 +23,21 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Marku
         Of the study, at least one.
     baselines
         The best first.
+    by
+        What they are chosen by.
     """
-    values = {one.number: value for one in trials if (value := _value(one)) is not None}
-    simple = [one.measured.ndcg.value for one in baselines[:1]]
+    values = {one.number: value for one in trials if (value := _value(one, by)) is not None}
+    simple = [by.value(one.measured) for one in baselines[:1]]
     y = Scale.over([*values.values(), *simple], _HEIGHT - 60, 14.0, margin=0.09)
     x = Scale.over([float(trial.number) for trial in trials], 66.0, WIDTH - 76, margin=0.02)
-    plot = Plot(x, y, "trial", "ndcg@20")
+    plot = Plot(x, y, "trial", by.name)
     parts: list[Markup] = [plot.axes(whole_x=True)]
     if simple:
         parts.append(line(x.start, y(simple[0]), x.end, y(simple[0]), "reference"))
         parts.append(text(x.end + 6, y(simple[0]) + 4, baselines[0].name, "note"))
-    parts.append(path(_best_so_far(trials, plot), "best", "best trial so far", steps=True))
+    parts.append(path(_best_so_far(trials, plot, by), "best", "best trial so far", steps=True))
     for trial in trials:
-        parts += _marked(trial, plot)
+        parts += _marked(trial, plot, by)
     kinds = [kind for kind in KIND_NAMES if any(trial.kind == kind for trial in trials)]
     entries = [(mark(kind, 0, 0), KIND_NAMES[kind]) for kind in kinds]
     entries.append((path([(-8, 0), (8, 0)], "best"), "best trial so far"))
@@ -50,37 +52,37 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...]) -> Marku
     if states & {"interrupted", "running"}:
         entries.append((line(0, -6, 0, 6, "unmeasured"), "running or interrupted"))
     count = len(values)
-    label = f"ndcg@20 of {count} measured trials in order" + (
+    label = f"{by.name} of {count} measured trials in order" + (
         f", from {min(values.values()):.4f} to {max(values.values()):.4f}" if values else ""
     )
     caption = (
-        "Each mark is a trial: ndcg@20 over validation users. Trials that repeat an earlier model are left out"
+        f"Each mark is a trial: {by.name} over validation users. Trials that repeat an earlier model are left out"
         + ("; along the bottom stand those without a measurement." if infeasible or states & set(_UNMEASURED) else ".")
     )
     return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)), key=legend(entries))
 
 
-def _value(trial: Trial) -> float | None:
+def _value(trial: Trial, by: Yardstick) -> float | None:
     """Give what a trial has found; None where nothing was measured, or nothing that counts."""
-    return trial.measured.ndcg.value if trial.measured is not None and trial.state in MEASURED_STATES else None
+    return by.value(trial.measured) if trial.measured is not None and trial.state in MEASURED_STATES else None
 
 
-def _best_so_far(trials: tuple[Trial, ...], plot: Plot) -> list[tuple[float, float]]:
+def _best_so_far(trials: tuple[Trial, ...], plot: Plot, by: Yardstick) -> list[tuple[float, float]]:
     points, best = [], float("-inf")
     for trial in trials:
-        value = _value(trial)
-        if value is not None and value > best:
-            best = value
-            points.append((plot.x(trial.number), plot.y(best)))
+        value = _value(trial, by)
+        if value is not None and by.sign * value > best:
+            best = by.sign * value
+            points.append((plot.x(trial.number), plot.y(value)))
     return [*points, (plot.x(trials[-1].number), points[-1][1])] if points else []
 
 
-def _marked(trial: Trial, plot: Plot) -> list[Markup]:
+def _marked(trial: Trial, plot: Plot, by: Yardstick) -> list[Markup]:
     place = plot.x(trial.number)
-    value = _value(trial)
+    value = _value(trial, by)
     if value is not None:
         summary = trial.spec.summary() if trial.spec is not None else ""
-        title = f"trial {trial.number}, {trial.state}: ndcg@20 {value:.4f}\n{trial.key}: {summary}"
+        title = f"trial {trial.number}, {trial.state}: {by.name} {value:.4f}\n{trial.key}: {summary}"
         return [mark(trial.kind, place, plot.y(value), title, "hollow" if trial.state in _EARLY else "")]
     bottom = plot.y.start - 8
     if trial.state == "failed":

@@ -12,7 +12,7 @@ _LEFT, _RIGHT = 190.0, 150.0
 SHOWN = 12
 
 
-def influence(found: tuple[Importance, ...], family: str, models: int) -> Markup:
+def influence(found: tuple[Importance, ...], family: str, models: int, metric: str) -> Markup:
     """Draw a bar per setting, at least one, the largest first.
 
     Parameters
@@ -23,6 +23,8 @@ def influence(found: tuple[Importance, ...], family: str, models: int) -> Markup
         Its name in the plural.
     models
         How many they rest on.
+    metric
+        What they are chosen by.
     """
     rows = found[:SHOWN]
     bottom = 8 + _ROW * len(rows)
@@ -31,7 +33,7 @@ def influence(found: tuple[Importance, ...], family: str, models: int) -> Markup
     for tick in range(0, 101, 20):
         parts.append(line(x(tick / 100), 8, x(tick / 100), bottom, "grid"))
         parts.append(text(x(tick / 100), bottom + 18, f"{tick} %", "tick middle"))
-    parts.append(text((x.start + x.end) / 2, bottom + 38, "share of the variance of ndcg@20 (ε²)", "title middle"))
+    parts.append(text((x.start + x.end) / 2, bottom + 38, f"share of the variance of {metric} (ε²)", "title middle"))
     for place, row in enumerate(rows):
         top = 8 + _ROW * place
         width = max(1.5, x(row.share) - x.start)
@@ -44,7 +46,7 @@ def influence(found: tuple[Importance, ...], family: str, models: int) -> Markup
         parts.append(text(x.start + width + 8, top + _ROW / 2 + 4, said, "label" if row.is_clear else "note"))
     more = len(found) - len(rows)
     caption = (
-        f"Over {models} {family}: how much of the differences in ndcg@20 goes with a setting alone. Pale bars are no "
+        f"Over {models} {family}: how much of the differences in {metric} goes with a setting alone. Pale bars are no "
         "larger than shuffled values reach by chance." + (f" {more} more settings have less." if more else "")
     )
     label = f"what mattered among {family}: " + ", ".join(f"{row.name} {row.share:.0%}" for row in rows)

@@ -1,4 +1,4 @@
-"""Parallel coordinates: every model of a family as a line through its settings to its ndcg."""
+"""Parallel coordinates: every model of a family as a line through its settings to what it is worth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from gnas_search.report.charts.plot import WIDTH, line, path, shown, svg
 from gnas_search.report.markup import Markup, element, joined, number
+from gnas_search.report.models import Yardstick
 from gnas_search.report.scale import Scale, figure
 from gnas_search.study.traits import Trait
 
@@ -34,7 +35,9 @@ class _Axis:
     labels: tuple[tuple[float, str], ...]
 
 
-def parallel(traits: Sequence[dict[str, Trait]], values: Sequence[float], first: Sequence[str]) -> Markup | None:
+def parallel(
+    traits: Sequence[dict[str, Trait]], values: Sequence[float], first: Sequence[str], by: Yardstick
+) -> Markup | None:
     """Draw one line per model.
 
     Parameters
@@ -42,10 +45,12 @@ def parallel(traits: Sequence[dict[str, Trait]], values: Sequence[float], first:
     traits
         Of each model; the same names for all.
     values
-        ndcg of each.
+        What each is worth.
     first
         Settings in the order in which they are drawn; those that do not vary are left out, and those beyond
         :data:`MOST_AXES`.
+    by
+        What the values are of.
 
     Returns
     -------
@@ -58,20 +63,20 @@ def parallel(traits: Sequence[dict[str, Trait]], values: Sequence[float], first:
     axes = [_axis(name, [one[name] for one in traits]) for name in varying[:MOST_AXES]]
     scale = Scale.over(values, _BOTTOM, _TOP, margin=0.0)
     ticks = tuple((scale(value), figure(value)) for value in scale.ticks(5))
-    axes.append(_Axis("ndcg@20", tuple(scale(value) for value in values), ticks))
+    axes.append(_Axis(by.name, tuple(scale(value) for value in values), ticks))
     places = np.linspace(_LEFT, _RIGHT, len(axes))
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    ranks = np.argsort(np.argsort(by.sign * np.asarray(values), kind="stable"), kind="stable")
     parts, dense = [], " dense" if len(values) > _DENSE else ""
     for model in np.argsort(ranks):  # the best on top
         points = [(float(x), axis.places[model]) for x, axis in zip(places, axes, strict=True)]
         said = ", ".join(f"{name} {_written(traits[model][name])}" for name in varying)
         fifth = int(ranks[model] * _CLASSES // len(values))
-        parts.append(path(points, f"model q{fifth}{dense}", f"ndcg@20 {values[model]:.4f}: {said}"))
+        parts.append(path(points, f"model q{fifth}{dense}", f"{by.name} {values[model]:.4f}: {said}"))
     for x, axis in zip(places, axes, strict=True):
         parts += _drawn(axis, float(x))
     more = len(varying) - MOST_AXES
     caption = (
-        f"{len(traits)} models, a line each, from their settings to ndcg@20 on the right; the best fifth in the "
+        f"{len(traits)} models, a line each, from their settings to {by.name} on the right; the best fifth in the "
         "strongest colour. Point at a line to read it."
         + (f" {more} settings more vary: the {MOST_AXES} that matter most are shown." if more > 0 else "")
     )

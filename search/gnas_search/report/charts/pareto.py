@@ -1,4 +1,4 @@
-"""Pareto fronts: ndcg against what a model costs."""
+"""Pareto fronts: what a model is worth against what it costs."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ def pareto(models: tuple[Model, ...], cost: Cost) -> Markup | None:
         return None
     paid = [one for _, one in known]
     x = Scale.over(paid, 66.0, WIDTH - 24, log=max(paid) > _WIDEST * min(paid))
-    y = Scale.over([model.measured.ndcg.value for model, _ in known], _HEIGHT - 60, 22.0)
+    by = models[0].yardstick
+    y = Scale.over([model.value for model, _ in known], _HEIGHT - 60, 22.0)
     title = f"{cost.title}{f', {cost.unit}' if cost.unit else ''}{' (logarithmic)' if x.log else ''}"
-    plot = Plot(x, y, title, "ndcg@20")
-    front = pareto_front([(model.measured.ndcg.value, one) for model, one in known])
-    corners = [(x(known[place][1]), y(known[place][0].measured.ndcg.value)) for place in front]
+    plot = Plot(x, y, title, by.name)
+    front = pareto_front([(by.sign * model.value, one) for model, one in known])
+    corners = [(x(known[place][1]), y(known[place][0].value)) for place in front]
     parts = [plot.axes(), path([*corners, (x.end, corners[-1][1])], "front", "Pareto front", steps=True)]
     for place, (model, one) in enumerate(known):
-        said = f"{model.said}: ndcg@20 {model.measured.ndcg.value:.4f}, {figure(one)} {cost.unit}\n{model.summary}"
-        where = x(one), y(model.measured.ndcg.value)
+        said = f"{model.said}: {by.name} {model.value:.4f}, {figure(one)} {cost.unit}\n{model.summary}"
+        where = x(one), y(model.value)
         parts.append(mark(model.kind, *where, said, "" if place in front else "behind"))
     parts += _names([known[place][0] for place in front], corners, x.end)
     kinds = [kind for kind in KIND_NAMES if any(model.kind == kind for model, _ in known)]
     entries = [(mark(kind, 0, 0), KIND_NAMES[kind]) for kind in kinds]
     entries.append((path([(-8, 0), (8, 0)], "front"), "Pareto front"))
+    side = "above" if by.sign > 0 else "below"
     caption = (
-        f"ndcg@20 against {cost.title}, {len(known)} models. No model left of and above the line was found: those "
+        f"{by.name} against {cost.title}, {len(known)} models. No model left of and {side} the line was found: those "
         "on it are the best for what they cost."
     )
-    label = f"ndcg@20 against {cost.title}; on the front: " + ", ".join(known[place][0].said for place in front)
+    label = f"{by.name} against {cost.title}; on the front: " + ", ".join(known[place][0].said for place in front)
     return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)), key=legend(entries))
 
 

@@ -1,0 +1,21 @@
+"""Meter: what a model costs to serve, measured on what an export would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gnas_search.fit import Fit
+
+
+class CostMeter(Protocol):
+    """Exports a model and measures what it costs; made by whoever starts a search, as export stands above search."""
+
+    def __call__(self, fit: Fit) -> Mapping[str, float]:
+        """Give :data:`gnas_search.study.objectives.EXPORTED` by name: ``artifact_bytes`` and ``latency_us``.
+
+        Parameters
+        ----------
+        fit
+            To the selection graph.
+        """

@@ -1,0 +1,282 @@
+"""Objectives of a study: what they are called, how a study is led by them, and the front that it answers with."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_study import Ledger, ToySlot, go, make_dataset, small_space
+
+from gnas_search.data.interactions import FeatureTable
+from gnas_search.evaluate import UserMetrics, merged, validation_of
+from gnas_search.report.page import render
+from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.slots import InlineSlot, Outcome
+from gnas_search.space import SearchSpace
+from gnas_search.study import NDCG, Limits, Objectives, Study, StudyHeader, begin, leaderboard, run, status
+from gnas_search.study.front import front, undominated
+from gnas_search.validation_measures import ObjectiveJudge, catalogue_of
+from gnas_serve.errors import ConfigError, IntegrityError
+
+COSTLY = Objectives.of(["ndcg@20", "latency_us", "artifact_bytes"])
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("names", "directions"),
+        [
+            (["ndcg@20"], ("maximize",)),
+            (["log_loss", "auc"], ("minimize", "maximize")),
+            (["recall@5", "latency_us", "gini@20"], ("maximize", "minimize", "minimize")),
+        ],
+    )
+    def test_which_way_is_better(self, names: list[str], directions: tuple[str, ...]) -> None:
+        objectives = Objectives.of(names)
+        assert objectives.directions == directions
+        assert objectives.first == names[0]
+        assert objectives.are_several == (len(names) > 1)
+        assert objectives.needs_export == ("latency_us" in names)
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            ([], "no objective is given"),
+            (["ndcg"], "the length of the lists is missing"),
+            (["nDCG@20"], "unknown objective 'nDCG@20'"),
+            (["ndcg@20", "latency"], "did you mean 'latency_us'"),
+            (["ndcg@20", "recall@20", "ndcg@20"], "'ndcg@20' is given twice"),
+            (["latency_us"], "'latency_us' cannot be the first: models are chosen by a metric with a value per user"),
+            (["coverage@20", "ndcg@20"], "'coverage@20' cannot be the first"),
+        ],
+    )
+    def test_what_is_no_objective(self, names: list[str], message: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            Objectives.of(names)
+        assert message in str(caught.value)
+
+    def test_diversity_is_refused_before_a_study_is_made(self, tmp_path: Path) -> None:
+        objectives = Objectives.of(["ndcg@20", "diversity@10"])
+        with pytest.raises(ConfigError, match="needs attributes of the items"):
+            begin(tmp_path / "study", make_dataset(), space=None, strategy=None, seed=None, objectives=objectives)
+        assert not (tmp_path / "study").exists()
+
+
+class TestHeader:
+    def test_a_study_of_ndcg_is_as_earlier_versions_wrote_it(self, tmp_path: Path) -> None:
+        go(tmp_path / "study", trials=1)
+        text = (tmp_path / "study" / "study.json").read_text()
+        assert '"objective":"ndcg@20"' in text.replace(" ", "")
+        assert '"format_version":1' in text.replace(" ", "")
+        assert StudyHeader.read(tmp_path / "study").objectives == NDCG
+
+    def test_several_are_kept_and_others_refused(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        go(folder, trials=1, objectives=COSTLY)
+        assert StudyHeader.read(folder).objectives == COSTLY
+        go(folder, trials=2)  # unsaid, they are the study's
+        with pytest.raises(ConfigError, match="was made with objective = 'ndcg@20, latency_us, artifact_bytes'"):
+            go(folder, trials=3, objectives=NDCG)
+
+
+class TestUndominated:
+    def test_by_hand(self) -> None:
+        points = [(3.0, 1.0), (1.0, 3.0), (2.0, 2.0), (1.0, 2.0), (3.0, 1.0)]
+        assert undominated(points).tolist() == [True, True, True, False, True]
+
+    @pytest.mark.parametrize("width", [1, 2, 4])
+    def test_nothing_left_out_is_better_in_everything(self, width: int) -> None:
+        points = np.random.default_rng(width).integers(0, 6, (60, width)).astype(float)
+        best = undominated(points)
+        for place, point in enumerate(points):
+            better = ((points >= point).all(axis=1) & (points > point).any(axis=1)).any()
+            assert best[place] == (not better)
+
+
+class WideSlot(ToySlot):
+    """Gives networks vectors as wide as they say, so that the toy meter tells them apart."""
+
+    def result(self) -> Outcome:
+        found = super().result()
+        spec = self.jobs[-1].spec
+        if found.fit is None or not hasattr(spec, "embedding_dim"):
+            return found
+        branch = found.fit.branches[0]
+        width = spec.embedding_dim
+        vectors = (np.resize(branch.user_vectors, (len(branch.user_vectors), width)), np.ones((40, width), np.float32))
+        facts = replace(branch.facts, width=width)
+        return replace(found, fit=replace(found.fit, branches=(type(branch)(facts, *vectors),)))
+
+
+class TestSeveral:
+    @pytest.mark.parametrize("strategy", ["tpe", "nsga-ii", "random"])
+    def test_a_front_of_quality_and_costs(self, strategy: str, tmp_path: Path) -> None:
+        study = go(
+            tmp_path / "study",
+            trials=8,
+            slots=WideSlot(),
+            space=small_space(),
+            objectives=COSTLY,
+            strategy=strategy,
+        )
+        board = leaderboard(study)
+        assert board["objectives"] == list(COSTLY.names)
+        for row in board["rows"]:
+            assert set(row["values"]) == set(COSTLY.names)
+            assert all(value is not None for value in row["values"].values())
+        journal = study._journal
+        told = {trial.number: trial.values for trial in journal.get_trials() if trial.values}
+        measured = {trial.number: found for trial, found in study.ranking}
+        assert [one.name for one in journal.directions] == ["MAXIMIZE", "MINIMIZE", "MINIMIZE"]
+        for number, found in measured.items():
+            assert told[number] == [found.value_of(name) for name in COSTLY.names]
+        chosen = front(study)
+        assert board["front"] == list(chosen)
+        assert {row["name"] for row in board["rows"] if "front" in row["remark"].split(", ")} == set(chosen)
+        values = {row["name"]: row["values"] for row in board["rows"]}
+        for name, one in values.items():
+            beaten = any(
+                other["ndcg@20"] >= one["ndcg@20"]
+                and other["latency_us"] <= one["latency_us"]
+                and other["artifact_bytes"] <= one["artifact_bytes"]
+                and other != one
+                for other in values.values()
+            )
+            assert (name in chosen) == (not beaten)
+        assert status(study)["objectives"] == list(COSTLY.names)
+        assert study.verdict.kind == "gnn"  # the first objective alone decides what is shipped
+        page = render(study)
+        assert "median request to the exported scorer" in page
+        assert "latency_us" in page
+
+    def test_a_study_without_a_meter_is_a_mistake_of_the_caller(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="needs a meter"):
+            go(tmp_path / "study", objectives=COSTLY, meter=None)
+        assert go(tmp_path / "plain", trials=1, meter=None).trials
+
+    def test_a_result_that_was_written_but_not_told_is_told_by_the_next_run(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        study = go(folder, trials=2, objectives=COSTLY)
+        journal = folder / "journal.log"
+        lines = journal.read_text().splitlines(keepends=True)
+        last = max(place for place, line in enumerate(lines) if '"op_code": 6' in line or '"op_code":6' in line)
+        journal.write_text("".join(lines[:last]))
+        again = go(folder, trials=2)
+        assert [trial.state for trial in again.trials] == [trial.state for trial in study.trials]
+        assert again._journal.get_trials()[1].values == study._journal.get_trials()[1].values
+
+
+class TestOtherFirst:
+    @pytest.mark.parametrize("first", ["recall@5", "auc", "log_loss", "map@10"])
+    def test_a_search_is_led_by_it(self, first: str, tmp_path: Path) -> None:
+        dataset = make_dataset()
+        raw = SearchSpace.load("quick").to_json()
+        for section in (raw["fixed"], *raw["start"]):
+            section["epochs"] = 2
+        objectives = Objectives.of([first, "coverage@20"])
+        folder = tmp_path / "study"
+        begin(
+            folder,
+            dataset,
+            space=SearchSpace.from_json(raw),
+            strategy="random",
+            seed=0,
+            objectives=objectives,
+        )
+        study = run(folder, dataset, Ledger(), limits=Limits(4, None), slots=1)
+        sign = objectives.sign(first)
+        board = leaderboard(study)
+        assert board["objective"] == first
+        best = [sign * row["values"][first] for row in board["rows"] if row["trial"] is not None]
+        assert best == sorted(best, reverse=True)
+        for row in board["rows"]:
+            low, high = row["intervals"][first]
+            assert low <= row["values"][first] <= high
+        assert first in study.verdict.reason or study.verdict.kind == "baseline"
+        for name in [one.key for one in study.baselines]:
+            users = study.per_user(name)
+            assert users.judged is not None
+            assert len(users.quality) == int(np.isfinite(users.judged).sum())
+        assert first in render(study)
+        # Read again from its folder, it is the same.
+        assert leaderboard(Study.load(folder)) == board
+
+    def test_a_file_of_another_shape_is_damage(self, tmp_path: Path) -> None:
+        study = go(tmp_path / "study", trials=1, objectives=Objectives.of(["ndcg@20", "recall@20"]))
+        name = study.baselines[0].key
+        path = tmp_path / "study" / "metrics" / f"{name}.npy"
+        both = np.load(path)
+        np.save(path, np.vstack([both, both[:1]]))
+        with pytest.raises(IntegrityError, match="missing or damaged"):
+            study.per_user(name)
+
+
+class TestJudge:
+    def test_recall_and_ndcg_are_those_of_a_validation_without_one(self) -> None:
+        dataset = make_dataset()
+        plain = validation_of(dataset)
+        judge = ObjectiveJudge(("auc", "gini@20"), catalogue_of(dataset, dataset.selection.positives), 0)
+        scores = np.random.default_rng(0).standard_normal(dataset.valid.shape).astype(np.float32)
+        found = plain.judged_by(judge).score_with(lambda rows: scores[rows].copy())
+        usual = plain.score_with(lambda rows: scores[rows].copy())
+        assert (found.recall == usual.recall).all()
+        assert (found.ndcg == usual.ndcg).all()
+        assert usual.judged is None
+        assert usual.quality is usual.ndcg
+        assert found.judged is not None
+        assert found.values["auc"] == pytest.approx(found.quality.mean())
+        assert set(found.values) == {"auc", "gini@20"}
+
+    def test_the_best_epoch_is_that_of_the_judge(self) -> None:
+        """A judge that likes each epoch less than the one before keeps the first, whatever ndcg says."""
+        dataset = make_dataset()
+        asked: list[float] = []
+
+        def grumpy(validation: object, score_rows: object) -> UserMetrics:
+            asked.append(-float(len(asked)))
+            rising = np.full(3, 0.1 * len(asked))
+            return UserMetrics(rising, rising, np.full(3, asked[-1]), {})
+
+        start = SearchSpace.load("quick").families["gnn"].starts[0]
+        spec = replace(start, epochs=4, patience=2, embedding_dim=8)
+        seen: list[EpochResult] = []
+        found = fit_selected(
+            spec, dataset.selection, validation_of(dataset).judged_by(grumpy), seed=0, on_epoch=seen.append
+        )
+        assert found.best_epoch == 1
+        assert found.stopped == "patience"
+        assert [epoch.quality for epoch in seen] == [0.0, -1.0, -2.0]
+        assert [epoch.worth for epoch in seen] == [epoch.quality for epoch in seen]
+
+    def test_it_goes_to_other_processes(self) -> None:
+        dataset = make_dataset()
+        judge = Objectives.of(["auc", "log_loss"]).judge(dataset, 0)
+        validation = pickle.loads(pickle.dumps(validation_of(dataset).judged_by(judge)))  # noqa: S301  # our own
+        assert InlineSlot(dataset.selection, validation).count == 1
+        scores = np.random.default_rng(0).standard_normal(dataset.valid.shape).astype(np.float32)
+        assert set(validation.score_with(lambda rows: scores[rows].copy()).values) == {"auc", "log_loss"}
+
+    def test_parts_of_the_users_put_together(self) -> None:
+        parts = [
+            (
+                np.array([2, 0]),
+                UserMetrics(np.array([0.2, 0.0]), np.array([0.3, 0.1]), np.array([5.0, 4.0]), {"a": 1.0}),
+            ),
+            (np.array([1]), UserMetrics(np.array([0.1]), np.array([0.2]), np.array([np.nan]), {"a": 3.0})),
+        ]
+        whole = merged(parts)
+        assert whole.recall.tolist() == [0.0, 0.1, 0.2]
+        assert whole.ndcg.tolist() == [0.1, 0.2, 0.3]
+        assert whole.quality.tolist() == [4.0, 5.0]
+        assert whole.values == {"a": 2.0}
+
+
+def test_features_make_diversity_an_objective() -> None:
+    dataset = make_dataset()
+    features = np.random.default_rng(1).normal(size=(len(dataset.items), 3)).astype(np.float32)
+    dataset = replace(dataset, item_features=FeatureTable(("a", "b", "c"), features))
+    judge = Objectives.of(["ndcg@20", "diversity@10"]).judge(dataset, 0)
+    assert judge is not None
+    assert Objectives.of(["ndcg@20", "recall@20", "latency_us"]).judge(dataset, 0) is None
