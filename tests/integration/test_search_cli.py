@@ -74,6 +74,8 @@ class TestSearch:
             (["--budget", "10"], "--budget '10' is no time"),
             (["--budget", "0m"], "--budget '0m' is no time"),
             (["--trials", "0"], "'--trials'"),
+            (["--objective", "ndgc@20"], "unknown objective 'ndgc@20' hint: did you mean 'ndcg@20'?"),
+            (["--objective", "latency_us"], "'latency_us' cannot be the first"),
             (["--target-event", "purchse"], "unknown event 'purchse' hint: did you mean 'purchase'?"),
         ],
     )
@@ -108,6 +110,44 @@ class TestSearch:
         assert (code, "seed = 0, not 5" in said) == (2, True)
         code, _, said = gnas("search", shop, "--space", space)
         assert (code, "--out is missing" in said) == (2, True)
+
+    def test_several_objectives_are_answered_by_a_front(
+        self, gnas: Gnas, shop: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every model is really exported and timed: what is said of its bytes is what an export of it writes."""
+        out, given = tmp_path / "study", ["--objective", "ndcg@20", "--objective", "artifact_bytes"]
+        monkeypatch.setenv("COLUMNS", "120")
+        code, shown, said = gnas("search", shop, "--out", out, "--space", space, "--trials", 3, *given)
+        assert code == 0, said
+        assert "artifact_bytes" in shown
+        assert "no model is better in everything than those on the front: " in shown
+        assert ", artifact_bytes " in said
+        _, output, _ = gnas("study", "leaderboard", out, "--output", "json")
+        board = json.loads(output)
+        assert board["objectives"] == ["ndcg@20", "artifact_bytes"]
+        assert 1 <= len(board["front"]) < len(board["rows"])
+        bytes_of = {row["name"]: row["values"]["artifact_bytes"] for row in board["rows"]}
+        assert bytes_of["popularity"] == min(bytes_of.values())
+        code, _, said = gnas("train", shop, "--study", out, "--trial", "svd", "--out", tmp_path / "checkpoint")
+        assert code == 0, said
+        options = ["--ranker", "never", "--output", "json"]
+        code, _, said = gnas("export", tmp_path / "checkpoint", "--out", tmp_path / "artifact", *options)
+        assert code in (0, 6), said  # what it is worth is no matter here
+        if code == 0:
+            size = sum(path.stat().st_size for path in (tmp_path / "artifact").iterdir())
+            assert 0.5 < bytes_of["svd"] / size < 1.1  # without its report
+        code, _, said = gnas("search", shop, "--out", out, "--trials", 4, "--objective", "recall@20")
+        assert code == 2
+        assert "was made with objective = 'ndcg@20, artifact_bytes', not 'recall@20'" in said
+
+    def test_another_metric_leads_a_search(self, gnas: Gnas, shop: Path, space: Path, tmp_path: Path) -> None:
+        options = ["--space", space, "--trials", 4, "--objective", "mrr@10", "--output", "json"]
+        code, output, said = gnas("search", shop, "--out", tmp_path / "study", *options)
+        assert code == 0, said
+        assert "popularity: mrr@10 " in said
+        found = [row["values"]["mrr@10"] for row in trials(output)]
+        assert found == sorted(found, reverse=True)
+        assert json.loads(output)["objective"] == "mrr@10"
 
     def test_a_folder_that_is_no_study(self, gnas: Gnas, shop: Path, tmp_path: Path) -> None:
         code, _, said = gnas("search", shop, "--out", tmp_path)

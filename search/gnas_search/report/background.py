@@ -9,6 +9,7 @@ from gnas_search.report.findings import PLURALS
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import duration, figure
 from gnas_search.study import LastRun, Study
+from gnas_search.study.phases import HYPERPARAMETERS, TUNED
 from gnas_search.study.records import STATES
 
 
@@ -44,8 +45,10 @@ def time_spent(study: Study) -> list[object]:
             duration(sum(one.measured.seconds for one in study.baselines)),
         )
     ]
-    for family, name in PLURALS.items():
-        ours = [trial for trial in study.trials if trial.kind == family]
+    groups = [(name, [one for one in study.trials if one.kind == family]) for family, name in PLURALS.items()]
+    tuned = [trial for trial in study.trials if trial.phase == HYPERPARAMETERS]
+    groups.append((f"of which for the hyperparameters of the best {TUNED} networks", tuned))
+    for name, ours in groups:
         if ours:
             states = [trial.state for trial in ours]
             spent = sum(trial.measured.seconds for trial in ours if trial.measured is not None)

@@ -50,7 +50,8 @@ def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
         generation = [
             (_solution(one.point, free, continuous, stepped, chosen), -one.value) for one in told[start : start + size]
         ]
-        optimizer.tell(generation)
+        if _tells_apart([value for _, value in generation]):
+            optimizer.tell(generation)
     drawn = optimizer.ask()
     point: dict[str, Any] = {name: values_of(gene, 1)[0] for name, gene in genes.items() if gene.single()}
     for names, units in ((continuous, drawn.x), (stepped, drawn.z)):
@@ -59,6 +60,12 @@ def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     if drawn.c is not None:
         point |= {name: values_of(free[name])[int(row.argmax())] for name, row in zip(chosen, drawn.c, strict=True)}
     return {name: point[name] for name in genes}
+
+
+def _tells_apart(values: list[float]) -> bool:
+    """Tell whether a generation has a spread, by which the library scales what it does at the bounds."""
+    ordered = sorted(values)
+    return ordered[3 * len(ordered) // 4] > ordered[len(ordered) // 4]
 
 
 def _solution(

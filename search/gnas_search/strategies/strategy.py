@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,9 @@ class Strategy:
     space: FamilySpace
     seed: int
 
-    def propose(self, study: optuna.Study, attempt: int = 0) -> Point:
+    def propose(
+        self, study: optuna.Study, attempt: int = 0, *, base: Point | None = None, free: Sequence[str] = ()
+    ) -> Point:
         """Choose the next point, with a value for every gene; the caller queues it.
 
         Parameters
@@ -66,6 +69,9 @@ class Strategy:
             What was tried.
         attempt
             Counts from 0 the points of this draw that were of no use: each has a seed of its own.
+        base, free
+            Where ``base`` is given, the free genes alone are chosen, and the others are as there; the strategy sees the
+            free genes of all trials.
         """
         entropy = self._entropy(study, *([attempt] if attempt else []))
         interrupted = interrupted_numbers(study)
@@ -74,8 +80,14 @@ class Strategy:
             for trial in study.get_trials(deepcopy=False, states=_FINISHED)
             if family_of(trial) == self.family and trial.number not in interrupted
         ]
-        oriented = [_maximised(trial, study.directions) for trial in finished]
-        return self.proposer(oriented, self.space.genes, int(entropy.generate_state(1)[0]))
+        seed = int(entropy.generate_state(1)[0])
+        if base is None:
+            oriented = [_maximised(trial, study.directions) for trial in finished]
+            return self.proposer(oriented, self.space.genes, seed)
+        genes = {name: self.space.genes[name] for name in free}
+        # Of all architectures: a rate that went well with others is a better guess than none.
+        oriented = [_of_genes(_maximised(trial, study.directions), free) for trial in finished]
+        return {**base, **self.proposer(oriented, genes, seed)}
 
     def rng(self, study: optuna.Study) -> np.random.Generator:
         """Give the generator of what is drawn in the place of a proposal."""
@@ -89,6 +101,18 @@ class Strategy:
         trials = study.get_trials(deepcopy=False, states=_DRAWN)
         numbers = {trial.number for trial in trials if family_of(trial) == self.family}
         return len(numbers - interrupted_numbers(study))
+
+
+def _of_genes(trial: FrozenTrial, names: Sequence[str]) -> FrozenTrial:
+    """Give a trial as one of some genes alone."""
+    known = [name for name in names if name in trial.params]
+    return create_trial(
+        state=trial.state,
+        values=trial.values,
+        params={name: trial.params[name] for name in known},
+        distributions={name: trial.distributions[name] for name in known},
+        user_attrs=trial.user_attrs,
+    )
 
 
 def _maximised(trial: FrozenTrial, directions: list[StudyDirection]) -> FrozenTrial:

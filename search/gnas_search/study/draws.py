@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -11,12 +14,15 @@ from gnas_search.strategies import make_strategy
 from gnas_search.strategies.encoding import Point, random_point
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, Phases, Tuning
 from gnas_search.study.turns import Turns
 
 PROPOSALS = 20
 """So often a strategy proposes for one draw where what it proposes breaks a constraint."""
 RANDOM_POINTS = 2000
 """So many random points are then tried; where none is feasible, the family has nothing more."""
+_SYSTEMATIC = ("grid",)  # strategies with an order of their own, which phases would break
+_STALE = 5
 
 
 class Draws:
@@ -46,6 +52,7 @@ class Draws:
         self._keys: dict[int, str] = {}
         self._counts: dict[str, Count] = {}
         self._barren: set[str] = set()
+        self._phases = Phases(journal, space)
         self._turns = Turns(space.families, self._spent_s() if share_time else None)
 
     def _spent_s(self) -> dict[str, float]:
@@ -92,13 +99,20 @@ class Draws:
         tried = running + sum(family_of(trial) == family for trial in known.values())
         return count.is_exact and tried >= count.models
 
-    def draw(self, families: list[str]) -> tuple[optuna.trial.Trial, str] | None:
+    def draw(
+        self, families: list[str], progress: float = 0.0, repeats: Mapping[str, int] | None = None
+    ) -> tuple[optuna.trial.Trial, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
 
         Parameters
         ----------
         families
             Those that have anything left to draw.
+        progress
+            How much of the search is over, 0 to 1: what decides the phase.
+        repeats
+            How many draws of each family in a row repeated a known model: where the second phase has nothing new, the
+            whole space has.
 
         Returns
         -------
@@ -121,11 +135,14 @@ class Draws:
             family = self._turns.next(sum(drawn.values()) - rejected, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
-            point = space.encode(starts[0]) if starts else self._feasible(family)
+            whole = starts or self._name in _SYSTEMATIC or (repeats or {}).get(family, 0) >= _STALE
+            tuned = None if whole else self._phases.tuning(family, progress)
+            point = space.encode(starts[0]) if starts else self._feasible(family, tuned)
             if point is None:
                 self._barren.add(family)
                 return None
-            self._journal.enqueue_trial(point, user_attrs={FAMILY: family})
+            phase = ARCHITECTURE if tuned is None else HYPERPARAMETERS
+            self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.PHASE: phase})
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, self._name)
@@ -133,7 +150,7 @@ class Draws:
         if reason:  # one that was rejected when the run before was stopped
             trial.set_user_attr(records.INFEASIBLE, reason)
             records.tell_infeasible(self._journal, trial)
-            return self.draw(families)
+            return self.draw(families, progress, repeats)
         self._turns.begin(trial.number, family)
         return trial, family
 
@@ -141,7 +158,7 @@ class Draws:
         """Hear that a trial has ended: its family's turn is over."""
         self._turns.end(number)
 
-    def _feasible(self, family: str) -> Point | None:
+    def _feasible(self, family: str, tuned: Tuning | None) -> Point | None:
         """Let the strategy propose until a point meets the constraints; after some proposals, draw at random.
 
         The first point of a draw that does not is written down as infeasible, so that the strategy learns of it, and
@@ -149,8 +166,9 @@ class Draws:
         most two trials per draw.
         """
         strategy = self._strategies[family]
+        given: dict[str, Any] = {} if tuned is None else {"base": tuned.base, "free": tuned.free}
         for attempt in range(PROPOSALS):
-            point = strategy.propose(self._journal, attempt)
+            point = strategy.propose(self._journal, attempt, **given)
             reason = self._space.why_not(self._space.read(family, point))
             if not reason:
                 return point
@@ -159,6 +177,8 @@ class Draws:
         rng = strategy.rng(self._journal)
         for _ in range(RANDOM_POINTS):
             point = random_point(rng, self._space.families[family].genes)
+            if tuned is not None:
+                point = {**tuned.base, **{name: point[name] for name in tuned.free}}
             if not self._space.why_not(self._space.read(family, point)):
                 return point
         return None

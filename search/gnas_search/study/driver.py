@@ -186,7 +186,7 @@ class _Search:
             now = limits.reserving(self.reserve.seconds)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 break
-            drawn = draws.draw(unfinished)
+            drawn = draws.draw(unfinished, now.progress(len(known) + len(running)), repeats)
             if drawn is None:
                 continue
             trial, family = drawn

@@ -12,6 +12,7 @@ from gnas_search.study.journal import is_locked
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.notes import notes
 from gnas_search.study.objectives import Objectives
+from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.records import STATES
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
@@ -51,6 +52,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
         model = trial.spec.summary() if trial.spec is not None else ""
+        remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
         rows.append(told.row(trial.key, trial.kind, trial.number, model, measured, remarks))
     return {
         "objective": told.objectives.first,

@@ -48,6 +48,13 @@ class Limits:
         late = self.deadline is not None and time.monotonic() >= self.deadline
         return late or (self.trials is not None and finished >= self.trials)
 
+    def progress(self, finished: int) -> float:
+        """Say how much of the run is over, by trials or by time, whichever is further: 0 to 1."""
+        found = 0.0 if self.trials is None else finished / self.trials
+        if self.deadline is not None and self.budget_s is not None:
+            found = max(found, 1.0 - (self.deadline - time.monotonic()) / self.budget_s)
+        return min(1.0, max(0.0, found))
+
     def reserving(self, seconds: float) -> Limits:
         """End the trials earlier, by at most :data:`MOST_RESERVED` of the budget, for what comes after."""
         if self.deadline is None or self.budget_s is None:

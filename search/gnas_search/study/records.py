@@ -21,6 +21,8 @@ MEASURED = "measured"
 DUPLICATE_OF = "duplicate_of"
 REASON = "reason"
 RETRY_OF = "retry_of"
+PHASE = "phase"
+"""Which phase of the search a trial was drawn in: see :mod:`gnas_search.study.phases`."""
 INFEASIBLE = "infeasible"
 """Which constraint a trial's model breaks."""
 _WORST = 0.0  # of a metric that is the better the higher
@@ -134,6 +136,8 @@ class Trial:
         Why it failed, or which constraint its model breaks.
     stored_as
         The names under which its metrics may be kept beside its key: an earlier version may have had another one.
+    phase
+        That it was drawn in; empty in studies of earlier versions.
     """
 
     number: int
@@ -145,6 +149,7 @@ class Trial:
     duplicate_of: int | None
     reason: str
     stored_as: tuple[str, ...] = ()
+    phase: str = ""
 
     @property
     def kind(self) -> str:
@@ -205,6 +210,7 @@ def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) ->
         duplicate_of=attributes.get(DUPLICATE_OF),
         reason=attributes.get(INFEASIBLE, attributes.get(REASON, "")),
         stored_as=() if SPEC not in attributes else (stored_key(attributes[SPEC]),),
+        phase=attributes.get(PHASE, ""),
     )
 
 

@@ -126,7 +126,8 @@ class Scribe:
         # Stopped right here by an earlier run, it is queued already.
         again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
         if queued is not None and number not in again:
-            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family})
+            kept = {name: value for name, value in trial.user_attrs.items() if name == records.PHASE}
+            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
         self._journal.tell(number, state=TrialState.FAIL)
 
     def read(self, number: int) -> Trial:

@@ -7,6 +7,7 @@ from gnas_search.report.markup import Markup, joined
 from gnas_search.report.models import KIND_NAMES, Yardstick
 from gnas_search.report.scale import Scale
 from gnas_search.study import Baseline, Trial
+from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.records import MEASURED_STATES
 
 _HEIGHT = 340.0
@@ -35,6 +36,11 @@ def history(trials: tuple[Trial, ...], baselines: tuple[Baseline, ...], by: Yard
     if simple:
         parts.append(line(x.start, y(simple[0]), x.end, y(simple[0]), "reference"))
         parts.append(text(x.end + 6, y(simple[0]) + 4, baselines[0].name, "note"))
+    tuned = [trial.number for trial in trials if trial.phase == HYPERPARAMETERS]
+    if tuned:
+        since = x(float(min(tuned)))
+        parts.append(line(since, y.end, since, y.start, "reference"))
+        parts.append(text(since - 6, y.end + 8, "second phase: the best networks are tuned", "note end halo"))
     parts.append(path(_best_so_far(trials, plot, by), "best", "best trial so far", steps=True))
     for trial in trials:
         parts += _marked(trial, plot, by)
@@ -82,7 +88,8 @@ def _marked(trial: Trial, plot: Plot, by: Yardstick) -> list[Markup]:
     value = _value(trial, by)
     if value is not None:
         summary = trial.spec.summary() if trial.spec is not None else ""
-        title = f"trial {trial.number}, {trial.state}: {by.name} {value:.4f}\n{trial.key}: {summary}"
+        tuned = ", tuned" if trial.phase == HYPERPARAMETERS else ""
+        title = f"trial {trial.number}, {trial.state}{tuned}: {by.name} {value:.4f}\n{trial.key}: {summary}"
         return [mark(trial.kind, place, plot.y(value), title, "hollow" if trial.state in _EARLY else "")]
     bottom = plot.y.start - 8
     if trial.state == "failed":

@@ -1,0 +1,132 @@
+"""Phases: networks are first searched for their architecture, then for the hyperparameters of the best few."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from gnas_search.space import Gene, SearchSpace, Value
+from gnas_search.specs import GNN
+from gnas_search.strategies.encoding import Point
+from gnas_search.strategies.strategy import family_of, interrupted_numbers
+from gnas_search.study import records
+from gnas_search.study.records import PHASE
+
+ARCHITECTURE, HYPERPARAMETERS = "architecture", "hyperparameters"
+FIRST_SHARE = 0.6
+"""Of a search goes to architectures."""
+TUNED = 3
+"""So many architectures are tuned, in turn."""
+TUNABLE = (
+    "adversarial_radius",
+    "adversarial_weight",
+    "batch_size",
+    "contrast_noise",
+    "contrast_weight",
+    "dropout",
+    "edge_dropout",
+    "epochs",
+    "learning_rate",
+    "num_negatives",
+    "patience",
+    "temperature",
+    "uniformity_weight",
+    "weight_decay",
+)
+"""Settings of how a network is trained and regularised: the same architecture whatever they are."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What the second phase leaves to a strategy.
+
+    Attributes
+    ----------
+    base
+        The point of the architecture's best trial: what is not free stays as it is there.
+    free
+        The genes that the strategy proposes values for.
+    """
+
+    base: Point
+    free: tuple[str, ...]
+
+
+def free_genes(genes: Mapping[str, Gene]) -> tuple[str, ...]:
+    """List the genes that tell trainings of one architecture apart; those of a layer stand as ``layer.0.dropout``."""
+    return tuple(name for name, gene in genes.items() if name.split(".")[-1] in TUNABLE and not gene.single())
+
+
+class Phases:
+    """Says of each draw which phase it is in.
+
+    Parameters
+    ----------
+    journal
+        The Optuna study.
+    space
+        Restricted to its data.
+    """
+
+    def __init__(self, journal: optuna.Study, space: SearchSpace) -> None:
+        self._journal = journal
+        self._space = space
+        self._architectures: dict[int, str] = {}
+
+    def tuning(self, family: str, progress: float) -> Tuning | None:
+        """Say what a draw is to tune; None in the first phase, and where a family has no phases.
+
+        Parameters
+        ----------
+        family
+            Whose turn it is.
+        progress
+            How much of the search is over, 0 to 1.
+        """
+        if family != GNN or progress < FIRST_SHARE:
+            return None
+        genes = self._space.families[family].genes
+        free = free_genes(genes)
+        if not free or len(free) == sum(not gene.single() for gene in genes.values()):
+            return None
+        best: dict[str, FrozenTrial] = {}
+        drawn: Counter[str] = Counter()
+        for trial in _by_value(self._journal, family):
+            if set(trial.params) != set(genes):
+                continue
+            key = self._architecture(trial, free)
+            drawn[key] += trial.user_attrs.get(PHASE) == HYPERPARAMETERS
+            if trial.state == TrialState.COMPLETE and records.INFEASIBLE not in trial.user_attrs:
+                best.setdefault(key, trial)
+        if not best:
+            return None
+        chosen = min(list(best)[:TUNED], key=lambda key: drawn[key])  # of equals the best
+        return Tuning(dict(best[chosen].params), free)
+
+    def _architecture(self, trial: FrozenTrial, free: tuple[str, ...]) -> str:
+        """Name the architecture of a trial: the key that it has with every free gene at one value."""
+        if trial.number not in self._architectures:
+            genes = self._space.families[GNN].genes
+            spec = self._space.read(GNN, {**trial.params, **{name: _first(genes[name]) for name in free}})
+            self._architectures[trial.number] = spec.key()
+        return self._architectures[trial.number]
+
+
+def _first(gene: Gene) -> Value:
+    return cast(Value, gene.choices[0] if isinstance(gene, CategoricalDistribution) else gene.low)
+
+
+def _by_value(journal: optuna.Study, family: str) -> list[FrozenTrial]:
+    """List the trials of a family, those with a value first, from the best by the first objective on."""
+    interrupted = interrupted_numbers(journal)  # which others repeat
+    every = journal.get_trials(deepcopy=False)
+    trials = [trial for trial in every if family_of(trial) == family and trial.number not in interrupted]
+    sign = 1 if journal.directions[0] == StudyDirection.MAXIMIZE else -1
+    return sorted(trials, key=lambda one: (one.values is None, -sign * one.values[0] if one.values else 0, one.number))

@@ -1,0 +1,127 @@
+"""Phases of a search: architectures first, then the hyperparameters of the best of them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_study import ToySlot, go, interrupt, make_dataset
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.report import render
+from gnas_search.space import SearchSpace
+from gnas_search.strategies import STRATEGIES
+from gnas_search.study import Limits, Study, leaderboard
+from gnas_search.study.phases import ARCHITECTURE, FIRST_SHARE, HYPERPARAMETERS, TUNED, free_genes
+
+RATES = {"low": 0.001, "high": 0.1, "log": True}
+SPACE: dict[str, Any] = {
+    "genes": {
+        "num_layers": [1, 2, 3],
+        "operator": ["gcn", "lightgcn"],
+        "embedding_dim": [8, 16, 32],
+        "learning_rate": RATES,
+        "dropout": [0.0, 0.2],
+    },
+    "start": [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16, "learning_rate": 0.03}],
+}
+TRIALS = 20
+
+
+def space(**changes: Any) -> SearchSpace:
+    return SearchSpace.from_json({**SPACE, **changes})
+
+
+def body(spec: ArchitectureSpec) -> tuple[Any, ...]:
+    """What is left of a network without what the second phase varies."""
+    return tuple(layer.operators for layer in spec.layer_specs), spec.embedding_dim
+
+
+def networks(study: Study) -> list[tuple[str, ArchitectureSpec]]:
+    found = []
+    for trial in study.trials:
+        assert isinstance(trial.spec, ArchitectureSpec)
+        found.append((trial.phase, trial.spec))
+    return found
+
+
+def test_what_is_free_is_how_a_network_is_trained() -> None:
+    genes = space().restrict(make_dataset()).families["gnn"].genes
+    assert set(free_genes(genes)) == {"learning_rate", "layer.0.dropout", "layer.1.dropout", "layer.2.dropout"}
+
+
+@pytest.mark.parametrize("strategy", sorted(set(STRATEGIES) - {"grid"}))
+def test_the_last_part_tunes_the_best_architectures(strategy: str, tmp_path: Path) -> None:
+    study = go(tmp_path / "study", trials=TRIALS, space=space(), strategy=strategy)
+    found = networks(study)
+    first = [spec for phase, spec in found if phase == ARCHITECTURE]
+    second = [spec for phase, spec in found if phase == HYPERPARAMETERS]
+    assert [phase for phase, _ in found] == [ARCHITECTURE] * len(first) + [HYPERPARAMETERS] * len(second)
+    assert len(second) >= TRIALS - FIRST_SHARE * TRIALS - 1
+    # The toy slot likes few layers and many dims; what is tuned are the best three bodies of the first phase.
+    best: list[tuple[Any, ...]] = []
+    for trial, _ in study.ranking:
+        assert isinstance(trial.spec, ArchitectureSpec)
+        if trial.phase == ARCHITECTURE and body(trial.spec) not in best:
+            best.append(body(trial.spec))
+    assert {body(spec) for spec in second} == set(best[:TUNED])
+    counts = [sum(body(spec) == one for spec in second) for one in best[:TUNED]]
+    assert max(counts) - min(counts) <= 1  # in turn
+    assert len({spec.learning_rate for spec in second}) > TUNED
+    board = leaderboard(study)
+    tuned = {row["trial"] for row in board["rows"] if "tuned" in row["remark"]}
+    assert tuned == {trial.number for trial, _ in study.ranking if trial.phase == HYPERPARAMETERS}
+    page = render(study)
+    assert "second phase: the best networks are tuned" in page
+    assert f"of which for the hyperparameters of the best {TUNED} networks" in page
+
+
+def test_killed_in_either_phase_a_study_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = networks(go(tmp_path / "whole", trials=TRIALS, space=space()))
+    folder = tmp_path / "part"
+    for at in (4, 7, 4):  # jobs of each run
+        with pytest.raises(KeyboardInterrupt):
+            go(folder, trials=TRIALS, space=space(), slots=ToySlot({at: interrupt}))
+    study = go(folder, trials=TRIALS)
+    done = [(trial.phase, trial.spec) for trial in study.trials if trial.state in ("complete", "duplicate")]
+    assert done == whole
+
+
+def test_a_space_of_one_kind_of_gene_has_one_phase(tmp_path: Path) -> None:
+    genes = {"num_layers": [2], "operator": ["lightgcn"], "learning_rate": RATES}
+    only_rates = space(genes=genes, start=[{"layers": ["lightgcn", "lightgcn"]}])
+    assert {phase for phase, _ in networks(go(tmp_path / "rates", trials=6, space=only_rates))} == {ARCHITECTURE}
+    genes = {name: gene for name, gene in SPACE["genes"].items() if name not in ("learning_rate", "dropout")}
+    bodies = space(genes=genes, start=[{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}])
+    assert {phase for phase, _ in networks(go(tmp_path / "bodies", trials=6, space=bodies))} == {ARCHITECTURE}
+
+
+def test_grid_goes_through_its_points_in_order(tmp_path: Path) -> None:
+    study = go(tmp_path / "study", trials=TRIALS, space=space(), strategy="grid")
+    assert {phase for phase, _ in networks(study)} == {ARCHITECTURE}
+
+
+def test_where_tuning_has_nothing_new_the_whole_space_goes_on(tmp_path: Path) -> None:
+    genes = {**SPACE["genes"], "learning_rate": [0.01, 0.03]}
+    del genes["dropout"]
+    small = space(genes=genes)  # 28 bodies of 3 dims at most, two rates: six trainings are all there is to tune
+    study = go(tmp_path / "study", trials=30, space=small, strategy="random")
+    measured = [trial for trial in study.trials if trial.state == "complete"]
+    assert len(measured) == 30
+    assert sum(trial.phase == HYPERPARAMETERS for trial in measured) <= 2 * TUNED
+    last = max(trial.number for trial in study.trials if trial.phase == HYPERPARAMETERS)
+    assert any(trial.phase == ARCHITECTURE for trial in study.trials if trial.number > last) or last == 29
+
+
+def test_progress_is_by_trials_or_time_whichever_is_further() -> None:
+    now = time.monotonic()
+    assert Limits(10, None).progress(4) == 0.4
+    assert Limits(10, None).progress(12) == 1.0
+    assert Limits(None, None).progress(5) == 0.0
+    half = Limits(None, now + 30.0, 20.0, 60.0)
+    assert half.progress(0) == pytest.approx(0.5, abs=0.01)
+    assert Limits(10, now + 30.0, 20.0, 60.0).progress(9) == 0.9
+    # What the blend will take is over before the trials begin.
+    assert half.reserving(12.0).progress(0) == pytest.approx(0.7, abs=0.01)
