@@ -8,6 +8,7 @@ from gnas_search.study.limits import DEFAULT_TRIALS, Limits
 from gnas_search.study.records import Baseline, BlendRecord, Measurement, Trial
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import MARGIN, Verdict
+from gnas_search.study.warm_source import WarmSource
 from gnas_search.study.watcher import Watcher
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "StudyHeader",
     "Trial",
     "Verdict",
+    "WarmSource",
     "Watcher",
     "begin",
     "leaderboard",

@@ -16,7 +16,6 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
-from gnas_search.slots import Job
 from gnas_search.space.constraints import UNCONSTRAINED
 from gnas_search.space.costs import artifact_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, kind_of
@@ -97,7 +96,7 @@ def _held_against(shop: Workshop, record: BlendRecord) -> BlendRecord:
 def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:
     """Give the fit of a measured model: kept, or made again."""
     kept = shop.kept.find(spec.key())
-    return kept if kept is not None else shop.slots.fit(Job(spec, shop.seed, None))
+    return kept if kept is not None else shop.slots.fit(shop.job(spec))
 
 
 def blend_models(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.splits import check_same_data
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import require_strategy
+from gnas_search.study.transfer import Transfer
+from gnas_search.study.warm_source import WarmSource
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError
 
@@ -43,6 +46,10 @@ class StudyHeader:
         ``split_seed``.
     objective
         What the trials are compared by, on validation users.
+    warm_start
+        Digest of what it took over from another study; empty where it was started from none.
+    digest
+        SHA-256 of all this, as it was read; empty before.
     """
 
     fingerprint: str
@@ -52,9 +59,11 @@ class StudyHeader:
     strategy: str
     seed: int
     objective: str = OBJECTIVE
+    warm_start: str = ""
+    digest: str = field(default="", compare=False)
 
-    def write(self, folder: Path) -> None:
-        """Make the study's folder, whole or not at all.
+    def write(self, folder: Path, transfer: Transfer | None = None) -> None:
+        """Make the study's folder, whole or not at all, with what it takes over from another one.
 
         Raises
         ------
@@ -71,10 +80,13 @@ class StudyHeader:
             "strategy": self.strategy,
             "seed": self.seed,
             "objective": self.objective,
+            **({"warm_start": self.warm_start} if self.warm_start else {}),
         }
         body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
         with atomic_folder(folder) as temporary:
             (temporary / HEADER).write_bytes(canonical_json(body))
+            if transfer is not None:
+                transfer.warm.write(temporary, transfer.weights)
 
     @classmethod
     def read(cls, folder: Path) -> StudyHeader:
@@ -114,6 +126,8 @@ class StudyHeader:
                 strategy=body["strategy"],
                 seed=body["seed"],
                 objective=body["objective"],
+                warm_start=body.get("warm_start", ""),
+                digest=digest,
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise IntegrityError(f"{path} is unreadable: {error}", hint="restore it, or search again") from error
@@ -164,6 +178,21 @@ class StudyHeader:
             if value is not None and ours[name] != value:
                 self._refuse(folder, name, ours[name], value)
 
+    def require_source(self, source: WarmSource, folder: Path) -> None:
+        """Refuse to go on as if from another study than it was started from.
+
+        Raises
+        ------
+        ConfigError
+            If ``source`` is not that one.
+        IntegrityError
+            If what is known of it is missing or altered.
+        """
+        had = WarmStart.read(folder, self.warm_start)
+        if had.source != source.fingerprint:
+            ours = f"{had.study} {had.source[:12]}" if had.source else None
+            self._refuse(folder, "warm_start", ours, f"{source.study} {source.fingerprint[:12]}")
+
     @staticmethod
     def _refuse(folder: Path, what: str, had: object, given: object) -> None:
         raise ConfigError(
@@ -186,6 +215,7 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _has_types(body: dict[str, Any]) -> bool:
     texts = (body["data"]["fingerprint"], body["data"]["policy"], body["strategy"], body["objective"])
+    texts += (body.get("warm_start", ""),)
     config, defaults = body["data"]["config"], DatasetConfig().to_json()
     settings = (
         isinstance(config[name], (str, type(None)))
@@ -199,7 +229,13 @@ def _has_types(body: dict[str, Any]) -> bool:
 
 
 def begin(
-    folder: Path, dataset: Dataset, *, space: SearchSpace | None, strategy: str | None, seed: int | None
+    folder: Path,
+    dataset: Dataset,
+    *,
+    space: SearchSpace | None,
+    strategy: str | None,
+    seed: int | None,
+    source: WarmSource | None = None,
 ) -> StudyHeader:
     """Make a study, or make sure that an existing one is about the same.
 
@@ -212,12 +248,14 @@ def begin(
     space, strategy, seed
         None takes the existing study's, and for a new one ``"standard"``, ``"tpe"`` and 0. Another strategy than
         before is welcome.
+    source
+        Another study to start from; None for none, and for an existing study whichever it was.
 
     Raises
     ------
     ConfigError
-        If ``folder`` is something else, the study has another space, seed or way to read the data, or the strategy
-        is unknown.
+        If ``folder`` is something else, the study has another space, seed, source or way to read the data, or the
+        strategy is unknown.
     DataMismatchError
         If the study is about other data.
     """
@@ -233,7 +271,9 @@ def begin(
             seed=seed if seed is not None else 0,
         )
         new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
-        new.write(folder)
+        transfer = None if source is None else Transfer.of(source, new.space, dataset)
+        new = replace(new, warm_start="" if transfer is None else transfer.warm.digest)
+        new.write(folder, transfer)
         return new
     header = StudyHeader.read(folder)
     check_same_data(dataset, header.fingerprint, f"the study {folder}")
@@ -242,4 +282,6 @@ def begin(
         header.require_space(space, folder)
     if seed is not None:
         header.require_seed(seed, folder)
+    if source is not None:
+        header.require_source(source, folder)
     return header

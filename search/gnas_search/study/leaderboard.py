@@ -11,6 +11,7 @@ from gnas_search.study.notes import notes
 from gnas_search.study.records import STATES, Measurement
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.errors import NoViableTrialError
 
 
@@ -45,6 +46,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
+        remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
         model = trial.spec.summary() if trial.spec is not None else ""
         rows.append(_row(trial.key, trial.kind, trial.number, model, measured, remarks, shipped))
     return {
@@ -90,7 +92,9 @@ def status(study: Study) -> dict[str, Any]:
     dict
         ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
         ``objective``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
-        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`).
+        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`), ``warm_start`` (of the
+        study that it was started from the name, ``study``, the fingerprint of its ``data``, and how many ``models`` and
+        ``weights`` were taken over; None where it was started from none).
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
@@ -108,4 +112,12 @@ def status(study: Study) -> dict[str, Any]:
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
         "seconds": round(sum(measured.seconds for _, measured in models), 3),
         "notes": notes(study),
+        "warm_start": _warm_start(study.warm_start),
     }
+
+
+def _warm_start(warm: WarmStart) -> dict[str, Any] | None:
+    if not warm.source:
+        return None
+    carried = sum(bool(model.digest) for model in warm.models)
+    return {"study": warm.study, "data": warm.data, "models": len(warm.models), "weights": carried}

@@ -25,6 +25,7 @@ from gnas_search.study.records import (
     read_trial,
 )
 from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.artifact.arrays import read_array
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
@@ -67,6 +68,11 @@ class Study:
         """
         header = StudyHeader.read(folder)
         return cls(folder, header, open_journal(folder, create=False))
+
+    @cached_property
+    def warm_start(self) -> WarmStart:
+        """Which study it was started from, and what it took over."""
+        return WarmStart.read(self.folder, self.header.warm_start)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:

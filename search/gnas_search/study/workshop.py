@@ -9,11 +9,14 @@ import optuna
 
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
-from gnas_search.slots import Slots
+from gnas_search.slots import Job, Slots
+from gnas_search.specs import BranchSpec
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.study import Study
+from gnas_search.study.warm_start import WarmStart
 from gnas_search.study.watcher import Watcher
 
 
@@ -39,6 +42,10 @@ class Workshop:
         Is released for whatever takes long.
     kept
         The best network so far.
+    weights
+        Of the best networks so far.
+    warm
+        What the study was started from.
     """
 
     folder: Path
@@ -51,11 +58,17 @@ class Workshop:
     watcher: Watcher
     hold: SignalHold
     kept: KeptModel
+    weights: KeptWeights
+    warm: WarmStart
 
     @property
     def seed(self) -> int:
         """Of the study."""
         return self.header.seed
+
+    def job(self, spec: BranchSpec, deadline: float | None = None, limit_s: float | None = None) -> Job:
+        """Say what a slot is to train: a model of the study, always from the same beginning."""
+        return Job(spec, self.seed, deadline, limit_s, self.warm.initial_file(spec))
 
     def study(self) -> Study:
         """Read the study as it is now."""
