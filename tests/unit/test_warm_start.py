@@ -123,10 +123,14 @@ class TestModels:
     def test_what_the_data_does_not_have_is_dropped(self, learned: Path) -> None:
         graph = GraphSpec(event_weight=(("cart", 0.3), ("view", 0.5)), half_life=0.3)
         spec = replace(NET, edges="all", graph=graph, features=True)
-        genes = {"num_layers": [1], "operator": ["gcn"], "embedding_dim": [8], "edges": ["target", "all"]}
-        space = SearchSpace.from_json(
-            {"genes": {**genes, "event_weight": [0.5, 1.0], "half_life": [0.0, 0.3], "features": [False, True]}}
-        )
+        genes: dict[str, Any] = {
+            "num_layers": [1],
+            "operator": ["gcn"],
+            "embedding_dim": [8],
+            "edges": ["target", "all"],
+        }
+        genes |= {"event_weight": [0.5, 1.0], "half_life": [0.0, 0.3], "features": [False, True]}
+        space = SearchSpace.from_json({"genes": genes, "start": [{"layers": ["gcn"], "embedding_dim": 8}]})
         source = replace(source_of(learned), models={"gnn": (spec,)})
         (plain,) = Transfer.of(source, space, make_dataset()).warm.models
         assert plain.spec == NET.canonical()
@@ -303,9 +307,8 @@ class TestWeights:
         KeptWeights(folder, replace(make_dataset(), item_features=table)).keep(spec, 0.5, weights)
         other = FeatureTable(("b", "c"), np.ones((NUM_ITEMS, 2), np.float32))
         graph = replace(make_dataset().selection, item_features=other)
-        space = SearchSpace.from_json(
-            {"genes": {"operator": ["gcn"], "features": [False, True]}, "fixed": {"num_layers": 1, "embedding_dim": 8}}
-        )
+        genes, fixed = {"operator": ["gcn"], "features": [False, True]}, {"num_layers": 1, "embedding_dim": 8}
+        space = SearchSpace.from_json({"genes": genes, "fixed": fixed, "start": [{"layers": ["gcn"]}]})
         source = replace(source_of(folder), models={"gnn": (spec,)})
         found = Transfer.of(source, space, replace(make_dataset(), selection=graph, item_features=other))
         carried = loaded(found).weights
@@ -327,7 +330,7 @@ def loaded(found: Transfer) -> InitialWeights:
     from tempfile import NamedTemporaryFile
 
     with NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(found.weights[found.warm.models[0].key])
+        Path(file.name).write_bytes(found.weights[found.warm.models[0].file])
         return InitialWeights.load(Path(file.name))
 
 

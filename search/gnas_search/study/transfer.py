@@ -36,7 +36,7 @@ class Transfer:
     warm
         The record of it.
     weights
-        Content of the files of weights, by key of the model.
+        Content of the files of weights, by name.
     """
 
     warm: WarmStart
@@ -80,10 +80,11 @@ class Transfer:
                     carried = carrier.carried(spec) if isinstance(spec, ArchitectureSpec) else None
                     if carried is not None:
                         content = carried.to_bytes()
-                        weights[ours.key()] = content
+                        file, digest = f"{ours.key()}.safetensors", hashlib.sha256(content).hexdigest()
+                        weights[file] = content
                         users = int((carried.rows < len(dataset.users)).sum())
-                        digest = hashlib.sha256(content).hexdigest()
-                        models[ours.key()] = WarmModel(ours, spec.key(), digest, users, len(carried.rows) - users)
+                        counts = (users, len(carried.rows) - users)
+                        models[ours.key()] = WarmModel(ours, spec.key(), file, digest, *counts)
         remarks += carrier.remarks
         taken = WarmStart(source.study, source.fingerprint, source.data, tuple(models.values()), tuple(remarks))
         return cls(taken, weights)

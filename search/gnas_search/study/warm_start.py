@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ class WarmModel:
         As it applies to the data of the study that took it.
     origin
         Its key in the other study.
-    digest
-        SHA-256 of the file of its weights; empty where it starts cold.
+    file, digest
+        Name of the file of its weights, and the SHA-256 of it; empty where it starts cold.
     users, items
         How many of them have an embedding there.
     """
 
     spec: BranchSpec
     origin: str
+    file: str = ""
     digest: str = ""
     users: int = 0
     items: int = 0
@@ -51,8 +52,7 @@ class WarmModel:
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
-        facts = {"origin": self.origin, "digest": self.digest, "users": self.users, "items": self.items}
-        return {"spec": self.spec.to_json(), **facts}
+        return {**{one.name: getattr(self, one.name) for one in fields(self)}, "spec": self.spec.to_json()}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> WarmModel:
@@ -85,12 +85,12 @@ class WarmStart:
     folder: Path = field(default=Path(), compare=False)
 
     def write(self, folder: Path, weights: Mapping[str, bytes]) -> None:
-        """Write it and the weights, by key of their model, into a study's folder that is being made."""
+        """Write it and the weights, by name of their file, into a study's folder that is being made."""
         (folder / WARM_START).write_bytes(self._content)
         if weights:
             (folder / _FOLDER).mkdir()
-        for key, content in weights.items():
-            _file(folder, key).write_bytes(content)
+        for name, content in weights.items():
+            (folder / _FOLDER / name).write_bytes(content)
 
     @property
     def digest(self) -> str:
@@ -162,7 +162,7 @@ class WarmStart:
     def initial_file(self, spec: BranchSpec) -> Path | None:
         """Give the file of what a model begins with; None for what its seed draws."""
         key = spec.key()
-        return _file(self.folder, key) if self.begins_trained(key) else None
+        return self._path(key) if self.begins_trained(key) else None
 
     def initial(self, spec: ModelSpec) -> dict[str, InitialWeights]:
         """Read what the networks of a model begin with, by key.
@@ -175,7 +175,7 @@ class WarmStart:
         parts = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
         keys = [part.key() for part in parts if self.begins_trained(part.key())]
         self._verify(keys)
-        return {key: InitialWeights.load(_file(self.folder, key)) for key in keys}
+        return {key: InitialWeights.load(self._path(key)) for key in keys}
 
     def verify(self) -> None:
         """Make sure that all weights are what they were.
@@ -189,13 +189,16 @@ class WarmStart:
 
     def _verify(self, keys: list[str]) -> None:
         for key in keys:
-            path = _file(self.folder, key)
+            path = self._path(key)
             try:
                 found = hashlib.sha256(path.read_bytes()).hexdigest()
             except OSError as error:
                 raise IntegrityError(f"{path} is missing or unreadable: {error}", hint=_HINT) from error
             if found != self._by_key[key].digest:
                 raise IntegrityError(f"{path} is damaged: it is not what the study was begun with", hint=_HINT)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / _FOLDER / self._by_key[key].file
 
     @cached_property
     def _by_key(self) -> dict[str, WarmModel]:
@@ -204,7 +207,3 @@ class WarmStart:
 
 COLD = WarmStart()
 """That of a study which was started from no other."""
-
-
-def _file(folder: Path, key: str) -> Path:
-    return folder / _FOLDER / f"{key}.safetensors"
