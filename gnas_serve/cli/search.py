@@ -29,6 +29,9 @@ from gnas_serve.cli.search_run import (
 from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gnas_search.initial_weights import InitialWeights
     from gnas_search.specs import ModelSpec
 
 
@@ -56,6 +59,14 @@ def search(
         typer.Option(min=0, max=MAX_SEED, help="Seed of everything drawn (0, or the study's).", show_default=False),
     ] = None,
     slots: SlotsOption = 1,
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STUDY",
+            help="Begin a new study with the best models of this one, of these or other data, and their weights.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Forecast sizes, seconds and memory, and make nothing.")
     ] = False,
@@ -81,7 +92,7 @@ def search(
     budget_s = None if budget is None else seconds(budget)
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import LastRun, Limits, Objectives, StudyHeader, begin
+    from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, WarmSource, begin
     from gnas_serve.cli.search_plan import emit_plan
 
     limits = Limits.of(trials, budget_s)
@@ -105,12 +116,13 @@ def search(
         id_type=id_type,
     )
     header = StudyHeader.read(out) if out is not None and out.exists() else None
+    source = None if warm_start is None else WarmSource.of(Study.load(warm_start))
     dataset = load_data(data, settings, header, out if out is not None else data)
     if dry_run or out is None:
         chosen = (chosen_space, strategy, seed)
-        emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data)
+        emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data, source=source)
         return
-    begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives)
+    begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives, source=source)
     go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 
 
@@ -173,18 +185,20 @@ def train(
     from gnas_serve.cli.search_tables import checkpoint_table
 
     model: ModelSpec
+    initial: Mapping[str, InitialWeights] = {}
     if study is not None:
         found = Study.load(study)
         model = found.pick(trial if trial is not None else "verdict")
         seed = seed if seed is not None else found.header.seed
         dataset = load_data(data, settings, found.header, study)
+        initial = found.warm_start.initial(model)
     elif spec is not None:
         model = _read_spec(spec)
         dataset = load_data(data, settings, None, out)
     else:
         raise _one_of_two()
     with TrainingProgress(diagnostics(), model) as progress:
-        checkpoint = train_checkpoint(dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended)
+        checkpoint = train_checkpoint(dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended, initial=initial)
     checkpoint.save(out)
     result = {
         "checkpoint": str(out),

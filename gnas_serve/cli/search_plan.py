@@ -15,7 +15,7 @@ from gnas_serve.cli.console import Output, emit
 if TYPE_CHECKING:
     from gnas_search.data.dataset import Dataset
     from gnas_search.space import SearchSpace
-    from gnas_search.study import Limits, StudyHeader
+    from gnas_search.study import Limits, StudyHeader, WarmSource
 
 
 def emit_plan(
@@ -26,6 +26,7 @@ def emit_plan(
     output: Output,
     *,
     folder: Path,
+    source: WarmSource | None = None,
 ) -> None:
     """Tell what a search would take.
 
@@ -43,14 +44,18 @@ def emit_plan(
         Form of the result.
     folder
         Of the study, for messages.
+    source
+        Another study that it would be started from.
 
     Raises
     ------
     ConfigError
-        If the study has another space or seed, or the constraints leave nothing.
+        If the study has another space, seed or source, or the constraints leave nothing.
     """
     from gnas_search.space import SearchSpace
     from gnas_search.study.plan import plan
+    from gnas_search.study.transfer import Transfer
+    from gnas_search.study.warm_start import COLD, WarmStart
 
     space, strategy, seed = chosen
     if header is not None:
@@ -58,9 +63,16 @@ def emit_plan(
             header.require_space(space, folder)
         if seed is not None:
             header.require_seed(seed, folder)
+        if source is not None:
+            header.require_source(source, folder)
         space, strategy, seed = header.space, strategy or header.strategy, header.seed
     whole = space if space is not None else SearchSpace.load("standard")
-    found = plan(dataset, whole, strategy=strategy or "tpe", seed=seed or 0, limits=limits)
+    warm = COLD
+    if header is not None:
+        warm = WarmStart.read(folder, header.warm_start)
+    elif source is not None:
+        warm = Transfer.of(source, whole, dataset).warm
+    found = plan(dataset, whole, strategy=strategy or "tpe", seed=seed or 0, limits=limits, warm=warm)
     emit(found, plan_table(found), output)
 
 

@@ -97,6 +97,10 @@ def status_table(state: dict[str, Any]) -> Table:
         "data": f"{state['data']['fingerprint'][:12]}, split {state['data']['policy']}",
         "spent": f"{state['seconds']:.0f} s",
     }
+    if state["warm_start"] is not None:
+        warm = state["warm_start"]
+        taken = f"{warm['models']} models, {warm['weights']} of them with weights"
+        facts["warm start"] = f"{warm['study']} (data {warm['data'][:12]}): {taken}"
     if state["notes"]:
         facts["notes"] = "\n".join(state["notes"])
     return _facts(facts)

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save
 
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
 from gnas_search.fit import Fit, Stored, branches_from, is_finite, stored, stored_csr, to_arrays
+from gnas_search.stored_vocabulary import stored_vocabulary, vocabulary_arrays
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError, NoViableTrialError
@@ -105,9 +106,7 @@ class Checkpoint:
     def _tables(self) -> dict[str, Stored]:
         tables: dict[str, Stored] = {}
         for name, vocabulary in (("users", self.users), ("items", self.items)):
-            tables[f"{name}.ids"] = np.ascontiguousarray(vocabulary.values)
-            if vocabulary.offsets is not None:
-                tables[f"{name}.offsets"] = np.ascontiguousarray(vocabulary.offsets)
+            tables |= vocabulary_arrays(name, vocabulary)
         for name, matrix in (("train", self.train), ("valid", self.valid)):
             tables[f"{name}.indptr"] = matrix.indptr.astype(np.int64)
             tables[f"{name}.indices"] = matrix.indices.astype(np.int32)
@@ -184,7 +183,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """Read everything but the fits: vocabularies first, which say how long the others are."""
-    tables: dict[str, Any] = {name: _read_vocabulary(arrays, name) for name in ("users", "items")}
+    tables: dict[str, Any] = {name: stored_vocabulary(arrays, name) for name in ("users", "items")}
     shape = (len(tables["users"]), len(tables["items"]))
     tables |= {name: stored_csr(arrays, name, shape, None) for name in ("train", "valid")}
     for side, length in zip(("user", "item"), shape, strict=True):
@@ -195,23 +194,6 @@ def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, 
     has_recency = "items.recency" in arrays
     tables["item_recency"] = stored(arrays, "items.recency", np.float32, shape[1:]) if has_recency else None
     return tables
-
-
-def _read_vocabulary(arrays: dict[str, Stored], name: str) -> Vocabulary:
-    ids, offsets = f"{name}.ids", f"{name}.offsets"
-    if offsets not in arrays:
-        vocabulary = Vocabulary(stored(arrays, ids, np.int64, (None,)))
-    else:
-        texts = stored(arrays, ids, np.uint8, (None,))
-        starts: Any = stored(arrays, offsets, np.int64, (None,))
-        if not len(starts) or starts[0] != 0 or starts[-1] != len(texts) or (np.diff(starts) < 0).any():
-            raise ValueError(f"{offsets} does not span {ids}")
-        vocabulary = Vocabulary(texts, starts)
-    try:
-        vocabulary.validate()
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    return vocabulary
 
 
 def _check_finite(name: str, fit: Fit, arrays: dict[str, Stored]) -> None:

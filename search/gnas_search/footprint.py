@@ -173,7 +173,7 @@ def _on_device(spec: BranchSpec) -> bool:
     return isinstance(spec, ArchitectureSpec) and default_device().type == "cuda"
 
 
-def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | None = None) -> None:
+def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | None = None, held: int = 0) -> None:
     """Refuse a fit that would not go into memory, before anything is allocated for it.
 
     Parameters
@@ -183,6 +183,9 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
     available
         Bytes that may be taken; by default :func:`~gnas_search.memory.available_bytes` of where it is fitted, limits
         included. Nothing is refused where the system does not say.
+    held
+        Arrays as large as a network's embeddings that are held beside its training, in the machine's memory: what it
+        begins with, or the best so far.
 
     Raises
     ------
@@ -191,7 +194,10 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
     """
     if available is None:
         available = available_bytes(default_device() if isinstance(spec, ArchitectureSpec) else "cpu")
-    _refuse_above(available, needed_bytes(spec, graph), spec, graph)
+    needed = needed_bytes(spec, graph)
+    if isinstance(spec, ArchitectureSpec) and not _on_device(spec):
+        needed += held * (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
+    _refuse_above(available, needed, spec, graph)
 
 
 def check_checkpoint_memory(spec: ModelSpec, graph: InteractionGraph, *, available: int | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Branch, Fit
 from gnas_search.footprint import check_memory, within_memory
+from gnas_search.initial_weights import InitialWeights
 from gnas_search.memory import peak_bytes
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.trainer import Floats, Trainer
@@ -77,6 +78,8 @@ class Selected:
         How many numbers were learned.
     peak_bytes
         The most memory held so far, by this process or on its CUDA device.
+    weights
+        Of a network, where they were asked for: the parameters of its best epoch, by name.
     """
 
     fit: Fit
@@ -86,6 +89,7 @@ class Selected:
     stopped: Stopped
     num_parameters: int
     peak_bytes: int
+    weights: Mapping[str, Floats] | None = None
 
 
 Selecting = Generator[EpochResult, bool, Selected]
@@ -101,15 +105,22 @@ def selecting(
     spectra: Spectra | None = None,
     deadline: float | None = None,
     limit_s: float | None = None,
+    initial: InitialWeights | None = None,
+    keep_weights: bool = False,
 ) -> Selecting:
     """Fit a model epoch by epoch, for whoever decides after each whether it goes on.
 
-    The parameters are those of :func:`fit_selected`. A closed form has no epochs: it returns at once.
+    The parameters are those of :func:`fit_selected`, and ``keep_weights``: whether the parameters of a network's best
+    epoch are given too. A closed form has no epochs: it returns at once.
     """
-    check_memory(spec, graph)
+    check_memory(spec, graph, held=keep_weights + (initial is not None))
     with within_memory(spec, graph):
         if isinstance(spec, ArchitectureSpec):
-            return (yield from _train_network(spec, graph, validation, seed, deadline, limit_s))
+            return (
+                yield from _train_network(
+                    spec, graph, validation, seed, deadline, limit_s, initial, keep_weights=keep_weights
+                )
+            )
         fit = Fit(fit_closed(spec, graph, seed, spectra), 0)
         metrics = validation.score_with(fit.score_rows(graph.positives))
     return Selected(fit, 0, metrics, (), "", 0, peak_bytes())
@@ -125,6 +136,7 @@ def fit_selected(
     on_epoch: Callable[[EpochResult], None] | None = None,
     deadline: float | None = None,
     limit_s: float | None = None,
+    initial: InitialWeights | None = None,
 ) -> Selected:
     """Fit a model; train a network with early stopping on validation and keep its best epoch.
 
@@ -145,13 +157,17 @@ def fit_selected(
         A ``time.monotonic()`` after which no batch is begun.
     limit_s
         Seconds after which no batch is begun either, but for those of the first epoch.
+    initial
+        What a network begins with, as :class:`Trainer`.
 
     Raises
     ------
     ConfigError
         With code ``"too_large"``, if the fit would not go into memory.
     """
-    steps = selecting(spec, graph, validation, seed=seed, spectra=spectra, deadline=deadline, limit_s=limit_s)
+    steps = selecting(
+        spec, graph, validation, seed=seed, spectra=spectra, deadline=deadline, limit_s=limit_s, initial=initial
+    )
     try:
         epoch = next(steps)
         while True:
@@ -184,13 +200,17 @@ def _train_network(
     seed: int,
     deadline: float | None,
     limit_s: float | None,
+    initial: InitialWeights | None,
+    *,
+    keep_weights: bool,
 ) -> Selecting:
     limit = math.inf if limit_s is None else time.monotonic() + limit_s
-    trainer = Trainer(spec, graph, seed=seed)
+    trainer = Trainer(spec, graph, seed=seed, initial=initial)
     history: list[EpochResult] = []
     stopped: Stopped = "epochs"
     best_epoch, best_vectors = 0, trainer.vectors()
     best_metrics: UserMetrics | None = None
+    best_weights: Mapping[str, Floats] | None = None
     best = -math.inf
     while trainer.epoch < spec.epochs:
         start = time.monotonic()
@@ -206,6 +226,7 @@ def _train_network(
         history.append(EpochResult(trainer.epoch, trainer.loss, metrics.mean()[1], seconds, trainer.epoch_s, judged))
         if history[-1].worth > best:
             best_epoch, best_vectors, best_metrics, best = trainer.epoch, vectors, metrics, history[-1].worth
+            best_weights = trainer.weights() if keep_weights else None
         goes_on = yield history[-1]
         if trainer.epoch - best_epoch >= spec.patience:
             stopped = "patience"
@@ -221,4 +242,5 @@ def _train_network(
         stopped,
         trainer.num_parameters,
         trainer.peak_bytes,
+        best_weights,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.blend import assemble, compress
@@ -11,19 +11,20 @@ from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import validation_of
 from gnas_search.fit import Fit
 from gnas_search.footprint import check_checkpoint_memory, check_memory, within_memory
+from gnas_search.initial_weights import InitialWeights
 from gnas_search.selection import EpochResult, fit_closed, fit_selected, network_branch
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec
 from gnas_search.trainer import Trainer
 
 
-def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int) -> Fit:
+def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int, initial: InitialWeights | None) -> Fit:
     """Fit a selected model to another graph: a network for as many epochs as were selected."""
-    check_memory(spec, graph)
+    check_memory(spec, graph, held=int(initial is not None))
     with within_memory(spec, graph):
         if not isinstance(spec, ArchitectureSpec):
             return Fit(fit_closed(spec, graph, seed, None), 0)
         # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
-        trainer = Trainer(spec, graph, seed=seed)
+        trainer = Trainer(spec, graph, seed=seed, initial=initial)
         trainer.advance(epochs)
         return Fit((network_branch(trainer, *trainer.vectors()),), epochs)
 
@@ -34,6 +35,7 @@ def train_checkpoint(
     *,
     seed: int,
     on_epoch: Callable[[EpochResult], None] | None = None,
+    initial: Mapping[str, InitialWeights] | None = None,
 ) -> Checkpoint:
     """Make both fits of a checkpoint: one selected on validation, one on train + validation with the same settings.
 
@@ -47,6 +49,8 @@ def train_checkpoint(
         Of both fits.
     on_epoch
         Called after every validation of the selection fit.
+    initial
+        What networks begin with, in both fits, by the key of their spec: those that a study started warm.
 
     Raises
     ------
@@ -57,9 +61,14 @@ def train_checkpoint(
     check_checkpoint_memory(spec, dataset.final)
     validation = validation_of(dataset)
     parts: Sequence[BranchSpec] = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
-    selected = [fit_selected(part, dataset.selection, validation, seed=seed, on_epoch=on_epoch) for part in parts]
+    begun = [(initial or {}).get(part.key()) for part in parts]
+    selected = [
+        fit_selected(part, dataset.selection, validation, seed=seed, on_epoch=on_epoch, initial=begins)
+        for part, begins in zip(parts, begun, strict=True)
+    ]
     refitted = [
-        _refit(part, dataset.final, seed, found.best_epoch) for part, found in zip(parts, selected, strict=True)
+        _refit(part, dataset.final, seed, found.best_epoch, begins)
+        for part, found, begins in zip(parts, selected, begun, strict=True)
     ]
     with within_memory(spec, dataset.final):
         selection = _joined(spec, [found.fit for found in selected], dataset.selection, seed)

@@ -12,6 +12,7 @@ import torch
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.initial_weights import InitialWeights
 from gnas_search.memory import peak_bytes, reuse_freed_memory
 from gnas_search.model import GraphRecommender
 from gnas_search.objective import LOSSES, Batch, adversarial, batches, view_contrast
@@ -45,6 +46,8 @@ class Trainer:
         Of initial values, shuffling and sampling.
     device
         Where to train; by default :func:`default_device`.
+    initial
+        What to begin with in the place of what the seed draws; that is drawn all the same, so that the rest is as ever.
 
     Attributes
     ----------
@@ -63,7 +66,13 @@ class Trainer:
     """
 
     def __init__(
-        self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int, device: torch.device | str | None = None
+        self,
+        spec: ArchitectureSpec,
+        graph: InteractionGraph,
+        *,
+        seed: int,
+        device: torch.device | str | None = None,
+        initial: InitialWeights | None = None,
     ) -> None:
         reuse_freed_memory()
         spec = spec.canonical()  # specs of one key are one model, whatever their idle settings say
@@ -75,7 +84,10 @@ class Trainer:
         self._positives = graph.positives
         self._num_users = int(np.count_nonzero(np.diff(graph.positives.indptr)))
         self._rng = np.random.default_rng(seed)
-        self._model = GraphRecommender(spec, graph, seed=seed).to(self.device)
+        model = GraphRecommender(spec, graph, seed=seed)
+        if initial is not None:
+            initial.write_into(model)
+        self._model = model.to(self.device)
         weights = [weight for name, weight in self._model.named_parameters() if name != "embeddings"]
         groups = [
             {"params": [self._model.embeddings], "weight_decay": spec.weight_decay},
@@ -132,6 +144,11 @@ class Trainer:
         with torch.no_grad():
             users, items = self._model()
         return users.cpu().numpy(), items.cpu().numpy()
+
+    def weights(self) -> dict[str, Floats]:
+        """Give a copy of every parameter by its name."""
+        named = self._model.named_parameters()
+        return {name: parameter.detach().cpu().numpy().copy() for name, parameter in named}
 
     def _run_epoch(self, deadline: float | None, on_batch: Callable[[], None] | None) -> bool:
         self._model.thin(self._rng)

@@ -79,7 +79,8 @@ def main(data: Path, folder: Path, models: list[str]) -> dict[str, Any]:
             continue
         if spec.key() not in by_key:
             start = time.perf_counter()
-            checkpoint = train_checkpoint(dataset, spec, seed=study.header.seed)
+            initial = study.warm_start.initial(spec)
+            checkpoint = train_checkpoint(dataset, spec, seed=study.header.seed, initial=initial)
             train_s = time.perf_counter() - start
             metrics = evaluate_checkpoint(checkpoint, dataset, test).known_metrics
             by_key[spec.key()] = {

@@ -93,10 +93,14 @@ def test_what_could_not_be_found_out_is_said() -> None:
     note = "no network was tried: one epoch takes about 23 s; give a longer --budget"
     assert note in shown(leaderboard_table({**board(3), "notes": [note]}), 120)
     state: dict[str, Any] = {"running": False, "trials": {}, "best": None, "strategy": "tpe", "seed": 0}
+    state["warm_start"] = None
     state |= {"objective": "ndcg@20", "space_size": 1, "data": {"fingerprint": "a", "policy": "random"}, "seconds": 1}
     assert note in shown(status_table({**state, "notes": [note, "no blend: a reason"]}), 120)
     assert "no blend: a reason" in shown(status_table({**state, "notes": [note, "no blend: a reason"]}))
     assert "notes" not in shown(status_table({**state, "notes": []}))
+    warm = {"study": "spring", "data": "d" * 64, "models": 7, "weights": 2}
+    said = shown(status_table({**state, "notes": [], "warm_start": warm}), 120)
+    assert f"spring (data {'d' * 12}): 7 models, 2 of them with weights" in said
 
 
 def test_a_whole_leaderboard_says_nothing_of_more() -> None:

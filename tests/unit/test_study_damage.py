@@ -49,10 +49,10 @@ class TestDamage:
     def test_a_newer_format(self, folder: Path) -> None:
         body = json.loads((folder / HEADER).read_bytes())
         del body["digest"]
-        body["format_version"] = 2
+        body["format_version"] = 3
         body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
         (folder / HEADER).write_bytes(canonical_json(body))
-        with pytest.raises(FormatVersionError, match="newer than 1"):
+        with pytest.raises(FormatVersionError, match="newer than 2"):
             Study.load(folder)
 
     def test_a_journal_damaged_in_the_middle(self, folder: Path) -> None:

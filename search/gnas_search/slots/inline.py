@@ -9,6 +9,7 @@ from gnas_search.closed_form import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
+from gnas_search.initial_weights import InitialWeights
 from gnas_search.selection import Selected, Selecting, fit_selected, selecting
 from gnas_search.slots.slot import Event, Failure, Job, Outcome
 from gnas_search.specs import GNN, kind_of
@@ -55,16 +56,23 @@ class InlineSlot:
         """
         if place != 0 or self._now is not None:
             raise ValueError(f"place {place} is not free")
-        steps = selecting(
-            job.spec,
-            self._graph,
-            self._validation,
-            seed=job.seed,
-            spectra=self._spectra_of(job.seed),
-            deadline=job.deadline,
-            limit_s=job.limit_s,
+        self._now = _UnderWay(job, self._selecting(job), time.monotonic())
+
+    def _selecting(self, job: Job) -> Selecting:
+        """Fit a job's model; a damaged file of initial weights is the job's failure, like all that comes after."""
+        return (
+            yield from selecting(
+                job.spec,
+                self._graph,
+                self._validation,
+                seed=job.seed,
+                spectra=self._spectra_of(job.seed),
+                deadline=job.deadline,
+                limit_s=job.limit_s,
+                initial=_initial(job),
+                keep_weights=True,
+            )
         )
-        self._now = _UnderWay(job, steps, time.monotonic())
 
     def wait(self) -> tuple[int, Event]:
         """Train the job's next epoch, or a closed form to its end.
@@ -109,7 +117,12 @@ class InlineSlot:
     def fit(self, job: Job) -> Fit:
         """Make the fit of a job that was measured before, again."""
         return fit_selected(
-            job.spec, self._graph, self._validation, seed=job.seed, spectra=self._spectra_of(job.seed)
+            job.spec,
+            self._graph,
+            self._validation,
+            seed=job.seed,
+            spectra=self._spectra_of(job.seed),
+            initial=_initial(job),
         ).fit
 
     def close(self) -> None:
@@ -124,6 +137,10 @@ class InlineSlot:
         return self._spectra
 
 
+def _initial(job: Job) -> InitialWeights | None:
+    return None if job.initial is None else InitialWeights.load(job.initial)
+
+
 def _outcome(found: Selected, under_way: _UnderWay) -> Outcome:
     return Outcome(
         users=found.metrics,
@@ -134,4 +151,5 @@ def _outcome(found: Selected, under_way: _UnderWay) -> Outcome:
         seconds=time.monotonic() - under_way.started,
         peak_bytes=found.peak_bytes,
         fit=found.fit if kind_of(under_way.job.spec) == GNN else None,
+        weights=found.weights,
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from gnas_search.evaluate import UserMetrics
 from gnas_search.fit import Fit
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
+from gnas_search.trainer import Floats
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,16 @@ class Job:
         A ``time.monotonic()`` at which training stops; None never.
     limit_s
         Seconds after which training stops too, once its first epoch is done; None never.
+    initial
+        File of the :class:`~gnas_search.initial_weights.InitialWeights` that the network begins with; None for none. A
+        path is sent to another process in no time.
     """
 
     spec: BranchSpec
     seed: int
     deadline: float | None
     limit_s: float | None = None
+    initial: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ class Outcome:
         The most memory that the process, or its CUDA device, has held until its end: trials before it count.
     fit
         Of a network: the model itself, for a blend. A closed form is fitted again in less time than it takes to keep.
+    weights
+        Of a network: the parameters of its best epoch by name, for a warm start; None where there are none.
     """
 
     users: UserMetrics
@@ -65,6 +74,7 @@ class Outcome:
     seconds: float
     peak_bytes: int
     fit: Fit | None
+    weights: Mapping[str, Floats] | None = None
 
     @property
     def is_empty(self) -> bool:

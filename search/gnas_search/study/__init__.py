@@ -1,7 +1,8 @@
 """Study: a resumable search over architectures, its leaderboard and its verdict."""
 
+from gnas_search.study.beginning import begin
 from gnas_search.study.driver import needs_meter, run
-from gnas_search.study.header import StudyHeader, begin
+from gnas_search.study.header import StudyHeader
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.leaderboard import leaderboard, status
 from gnas_search.study.limits import DEFAULT_TRIALS, Limits
@@ -11,6 +12,7 @@ from gnas_search.study.objectives import NDCG, Objectives
 from gnas_search.study.records import Baseline, BlendRecord, Trial
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import MARGIN, Verdict
+from gnas_search.study.warm_source import WarmSource
 from gnas_search.study.watcher import Watcher
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "StudyHeader",
     "Trial",
     "Verdict",
+    "WarmSource",
     "Watcher",
     "begin",
     "leaderboard",

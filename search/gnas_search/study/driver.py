@@ -12,7 +12,7 @@ import optuna
 from gnas_search.data.dataset import Dataset
 from gnas_search.evaluate import fresh_validation, validation_of
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Event, Failure, InlineSlot, Job, Outcome, ProcessSlots, Slots
+from gnas_search.slots import Event, Failure, InlineSlot, Outcome, ProcessSlots, Slots
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.draws import Draws
@@ -21,6 +21,7 @@ from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
 from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
 from gnas_search.study.meter import CostMeter
@@ -29,6 +30,7 @@ from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
 from gnas_search.study.scribe import Scribe
 from gnas_search.study.study import Study
+from gnas_search.study.warm_start import WarmStart
 from gnas_search.study.watcher import Watcher
 from gnas_search.study.workshop import Workshop
 from gnas_serve.artifact.store import storage_errors
@@ -84,7 +86,7 @@ def run(
     DataError
         If the data has no validation user.
     IntegrityError
-        If the study is damaged.
+        If the study is damaged, or weights that it was started from are.
     StorageError
         If the disk is full.
     """
@@ -102,10 +104,14 @@ def run(
     with storage_errors(folder), closing(slots), _writing(folder, header) as journal, SignalHold() as hold:
         if order is not None:
             order.write(folder)
-        kept = KeptModel(folder)
-        shop = Workshop(folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept, needed)
+        kept, weights = KeptModel(folder), KeptWeights(folder, dataset)
+        warm = WarmStart.read(folder, header.warm_start)
+        warm.verify()
+        shop = Workshop(
+            folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept, weights, warm, needed
+        )
         measure_baselines(shop)
-        search = _Search(shop, header.space.restrict(dataset))
+        search = _Search(shop, warm.extended(header.space.restrict(dataset)))
         search.run(strategy if strategy is not None else header.strategy, limits)
         blend_best(shop, search.reserve.seconds)
     return Study.load(folder)
@@ -149,7 +155,7 @@ class _Search:
         self.reserve = Reserve(study, len(shop.judges.users))
         self._rungs = Rungs()
         for trial, measured in study.ranking:
-            if trial.kind == GNN:
+            if trial.kind == GNN and not shop.warm.begins_trained(trial.key):
                 self._rungs.hear(measured.epochs, measured.worths)
         self._running: dict[int, _Running] = {}  # by place
         self._out_of_time = False
@@ -203,7 +209,7 @@ class _Search:
             repeats[family] = 0
             self._running[place] = _Running(trial, spec, family)
             self._watcher.trial_started(trial.number, spec, len(known), now.deadline)
-            self._shop.slots.start(place, Job(spec, self._shop.seed, now.deadline, now.trial_s))
+            self._shop.slots.start(place, self._shop.job(spec, now.deadline, now.trial_s))
         return bool(self._running)
 
     def _free_place(self) -> int | None:
@@ -241,11 +247,12 @@ class _Search:
         measured = self._scribe.measured(running.trial, running.spec, outcome, costs, too_slow)
         if too_slow:  # nothing that others are held against, or that will be blended
             return
-        if kind_of(running.spec) == GNN:
+        # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
+        if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):
             self._rungs.hear(measured.epochs, [epoch.worth for epoch in outcome.history])
         self.reserve.hear(kind_of(running.spec), measured)
 
     def _costs_of(self, spec: BranchSpec, outcome: Outcome) -> Mapping[str, float]:
-        job, fit = Job(spec, self._shop.seed, None), outcome.fit
+        job, fit = self._shop.job(spec), outcome.fit
         with self._shop.hold.released():
             return self._shop.costs_of(lambda: fit if fit is not None else self._shop.slots.fit(job))

@@ -16,7 +16,6 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
-from gnas_search.slots import Job
 from gnas_search.space.constraints import UNCONSTRAINED
 from gnas_search.space.costs import artifact_bytes
 from gnas_search.specs import BlendSpec, BranchSpec, kind_of
@@ -47,7 +46,9 @@ def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
     found += [(trial.spec, measured) for trial, measured in study.ranking]
     best: dict[str, tuple[float, BranchSpec]] = {}
     for spec, measured in found:
-        if spec is not None and measured.quality.value > best.get(kind_of(spec), (-np.inf,))[0]:
+        if spec is None or measured.ndcg.value <= 0.0:  # it finds nothing that anybody wants
+            continue
+        if measured.quality.value > best.get(kind_of(spec), (-np.inf,))[0]:
             best[kind_of(spec)] = (measured.quality.value, spec)
     return {kind: spec for kind, (_, spec) in sorted(best.items())}
 
@@ -107,7 +108,7 @@ def _with_costs(found: Found, costs: Mapping[str, float]) -> Found:
 def _fitted(shop: Workshop, spec: BranchSpec) -> Fit:
     """Give the fit of a measured model: kept, or made again."""
     kept = shop.kept.find(spec.key())
-    return kept if kept is not None else shop.slots.fit(Job(spec, shop.seed, None))
+    return kept if kept is not None else shop.slots.fit(shop.job(spec))
 
 
 def blend_models(

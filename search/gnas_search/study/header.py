@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gnas_search.data.dataset import Dataset
 from gnas_search.data.interactions import DatasetConfig
-from gnas_search.data.splits import check_same_data
 from gnas_search.space import SearchSpace
-from gnas_search.strategies import require_strategy
 from gnas_search.study.objectives import NDCG, Objectives
+from gnas_search.study.transfer import Transfer
+from gnas_search.study.warm_source import WarmSource
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError
 
@@ -44,6 +44,10 @@ class StudyHeader:
         ``split_seed``.
     objectives
         What its strategy makes better, on validation users.
+    warm_start
+        Digest of what it took over from another study; empty where it was started from none.
+    digest
+        SHA-256 of all this, as it was read; empty before.
     """
 
     fingerprint: str
@@ -53,9 +57,11 @@ class StudyHeader:
     strategy: str
     seed: int
     objectives: Objectives = NDCG
+    warm_start: str = ""
+    digest: str = field(default="", compare=False)
 
-    def write(self, folder: Path) -> None:
-        """Make the study's folder, whole or not at all.
+    def write(self, folder: Path, transfer: Transfer | None = None) -> None:
+        """Make the study's folder, whole or not at all, with what it takes over from another one.
 
         Raises
         ------
@@ -72,10 +78,13 @@ class StudyHeader:
             "strategy": self.strategy,
             "seed": self.seed,
             "objective": list(self.objectives.names) if self.objectives.are_several else self.objectives.first,
+            **({"warm_start": self.warm_start} if self.warm_start else {}),
         }
         body["digest"] = hashlib.sha256(canonical_json(body)).hexdigest()
         with atomic_folder(folder) as temporary:
             (temporary / HEADER).write_bytes(canonical_json(body))
+            if transfer is not None:
+                transfer.warm.write(temporary, transfer.weights)
 
     @classmethod
     def read(cls, folder: Path) -> StudyHeader:
@@ -115,6 +124,8 @@ class StudyHeader:
                 strategy=body["strategy"],
                 seed=body["seed"],
                 objectives=Objectives.of(_listed(body["objective"])),
+                warm_start=body.get("warm_start", ""),
+                digest=digest,
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ConfigError) as error:
             raise IntegrityError(f"{path} is unreadable: {error}", hint="restore it, or search again") from error
@@ -176,6 +187,21 @@ class StudyHeader:
             if value is not None and ours[name] != value:
                 self._refuse(folder, name, ours[name], value)
 
+    def require_source(self, source: WarmSource, folder: Path) -> None:
+        """Refuse to go on as if from another study than it was started from.
+
+        Raises
+        ------
+        ConfigError
+            If ``source`` is not that one.
+        IntegrityError
+            If what is known of it is missing or altered.
+        """
+        had = WarmStart.read(folder, self.warm_start)
+        if had.source != source.fingerprint:
+            ours = f"{had.study} {had.source[:12]}" if had.source else None
+            self._refuse(folder, "warm_start", ours, f"{source.study} {source.fingerprint[:12]}")
+
     @staticmethod
     def _refuse(folder: Path, what: str, had: object, given: object) -> None:
         raise ConfigError(
@@ -205,6 +231,7 @@ def _has_types(body: dict[str, Any]) -> bool:
         body["data"]["fingerprint"],
         body["data"]["policy"],
         body["strategy"],
+        body.get("warm_start", ""),
         *_listed(body["objective"]),
     )
     config, defaults = body["data"]["config"], DatasetConfig().to_json()
@@ -216,61 +243,4 @@ def _has_types(body: dict[str, Any]) -> bool:
         else type(config[name]) is type(default)
         for name, default in defaults.items()
     )
-    return all(isinstance(text, str) for text in texts) and type(body["seed"]) is int and all(settings)
-
-
-def begin(
-    folder: Path,
-    dataset: Dataset,
-    *,
-    space: SearchSpace | None,
-    strategy: str | None,
-    seed: int | None,
-    objectives: Objectives | None = None,
-) -> StudyHeader:
-    """Make a study, or make sure that an existing one is about the same.
-
-    Parameters
-    ----------
-    folder
-        Of the study; made when absent.
-    dataset
-        The data.
-    space, strategy, seed, objectives
-        None takes the existing study's, and for a new one ``"standard"``, ``"tpe"``, 0 and ndcg@20. Another strategy
-        than before is welcome.
-
-    Raises
-    ------
-    ConfigError
-        If ``folder`` is something else, the study has another space, seed, objective or way to read the data, the
-        strategy is unknown, or an objective cannot be measured on this data.
-    DataMismatchError
-        If the study is about other data.
-    """
-    if strategy is not None:
-        require_strategy(strategy)
-    if not folder.exists():
-        new = StudyHeader(
-            fingerprint=dataset.fingerprint,
-            policy=dataset.policy,
-            config=dataset.config,
-            space=space if space is not None else SearchSpace.load("standard"),
-            strategy=strategy if strategy is not None else "tpe",
-            seed=seed if seed is not None else 0,
-            objectives=objectives if objectives is not None else NDCG,
-        )
-        new.objectives.judge(dataset, new.seed)  # refused before anything is made
-        new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
-        new.write(folder)
-        return new
-    header = StudyHeader.read(folder)
-    check_same_data(dataset, header.fingerprint, f"the study {folder}")
-    header.require_config(dataset.config.to_json(), folder)
-    if space is not None:
-        header.require_space(space, folder)
-    if seed is not None:
-        header.require_seed(seed, folder)
-    if objectives is not None:
-        header.require_objectives(objectives, folder)
-    return header
+    return all(isinstance(text, str) for text in texts) and type(body["seed"]) is type(body["format_version"]) is int and all(settings)

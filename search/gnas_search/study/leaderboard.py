@@ -16,6 +16,7 @@ from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.records import STATES
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.errors import NoViableTrialError
 
 
@@ -51,6 +52,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
+        remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
         model = trial.spec.summary() if trial.spec is not None else ""
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
         rows.append(told.row(trial.key, trial.kind, trial.number, model, measured, remarks))
@@ -113,7 +115,9 @@ def status(study: Study) -> dict[str, Any]:
     dict
         ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
         ``objective`` (the first), ``objectives``, ``space_size`` (continuous genes count once), ``data`` (fingerprint,
-        policy, config), ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`).
+        policy, config), ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`), ``warm_start``
+        (of the study that it was started from the name, ``study``, the fingerprint of its ``data``, and how many
+        ``models`` and ``weights`` were taken over; None where it was started from none).
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
@@ -133,4 +137,12 @@ def status(study: Study) -> dict[str, Any]:
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
         "seconds": round(sum(measured.seconds for _, measured in models), 3),
         "notes": notes(study),
+        "warm_start": _warm_start(study.warm_start),
     }
+
+
+def _warm_start(warm: WarmStart) -> dict[str, Any] | None:
+    if not warm.source:
+        return None
+    carried = sum(bool(model.digest) for model in warm.models)
+    return {"study": warm.study, "data": warm.data, "models": len(warm.models), "weights": carried}

@@ -9,7 +9,7 @@ _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
 
 
 def notes(study: Study) -> list[str]:
-    """Say in a line each which baselines and families have no measured model, and why there is no blend.
+    """Say in a line each what was not measured, not blended, or not taken over from another study.
 
     A study that no run has worked on yet has nothing to be noted.
     """
@@ -20,7 +20,7 @@ def notes(study: Study) -> list[str]:
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
-    return said
+    return said + [f"warm start: {remark}" for remark in study.warm_start.remarks]
 
 
 def _untried(study: Study, family: str) -> str:

@@ -10,7 +10,6 @@ from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.footprint import TOO_LARGE
 from gnas_search.forecast import forecast
 from gnas_search.memory import peak_bytes
-from gnas_search.slots import Job
 from gnas_search.specs import BranchSpec
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
@@ -55,7 +54,7 @@ def _costs_of(shop: Workshop, spec: BranchSpec) -> Mapping[str, float]:
     """Measure what a simple model costs to serve; nothing where it cannot be exported: it stays to compare with."""
     try:
         with shop.hold.released():
-            return shop.costs_of(lambda: shop.slots.fit(Job(spec, shop.seed, None)))
+            return shop.costs_of(lambda: shop.slots.fit(shop.job(spec)))
     except GnasError:
         return {}
 

@@ -18,6 +18,7 @@ from gnas_search.space.feasible import random_point
 from gnas_search.specs import BranchSpec
 from gnas_search.study.limits import MOST_RESERVED, Limits
 from gnas_search.study.turns import ROUND, TIME_SHARES
+from gnas_search.study.warm_start import COLD, WarmStart
 from gnas_serve.errors import ConfigError
 
 SAMPLED = 20
@@ -28,7 +29,9 @@ _DRAWS = 50
 Facts = dict[str, Any]
 
 
-def plan(dataset: Dataset, space: SearchSpace, *, strategy: str, seed: int, limits: Limits) -> Facts:
+def plan(
+    dataset: Dataset, space: SearchSpace, *, strategy: str, seed: int, limits: Limits, warm: WarmStart = COLD
+) -> Facts:
     """Forecast a search.
 
     Parameters
@@ -43,6 +46,8 @@ def plan(dataset: Dataset, space: SearchSpace, *, strategy: str, seed: int, limi
         Of the random points.
     limits
         When it would end.
+    warm
+        What it would be started from: its models are told among the starts.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def plan(dataset: Dataset, space: SearchSpace, *, strategy: str, seed: int, limi
     ConfigError
         If the constraints of the space leave nothing.
     """
-    restricted = space.restrict(dataset)
+    restricted = warm.extended(space.restrict(dataset))
     trials = TrialForecast(dataset.selection, validation_of(dataset))
     families = {family: _family(restricted, family, trials, dataset, seed) for family in restricted.families}
     return {

@@ -40,7 +40,7 @@ class Reserve:
 
     def hear(self, kind: str, measured: Measurement) -> None:
         """Take a measured model into account."""
-        if measured.quality.value > self._best.get(kind, (-math.inf, 0.0))[0]:
+        if measured.ndcg.value > 0.0 and measured.quality.value > self._best.get(kind, (-math.inf, 0.0))[0]:
             self._best[kind] = measured.quality.value, _again_s(measured)
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
@@ -98,6 +99,8 @@ class Scribe:
             best = self._shop.study().best_of(GNN)
             if best is None or best.measured is None or measured.quality.value > best.measured.quality.value:
                 self._shop.kept.keep(spec.key(), outcome.fit)
+        if not too_slow and isinstance(spec, ArchitectureSpec) and outcome.weights is not None:
+            self._shop.weights.keep(spec, measured.quality.value, outcome.weights)
         save_metrics(self._shop.folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)

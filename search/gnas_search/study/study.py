@@ -18,6 +18,7 @@ from gnas_search.study.metrics import check_means, metrics_path, read_metrics
 from gnas_search.study.objectives import NDCG
 from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
 from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
 
 BASELINE_PREFIX = "baseline."
@@ -58,6 +59,11 @@ class Study:
         """
         header = StudyHeader.read(folder)
         return cls(folder, header, open_journal(folder, create=False))
+
+    @cached_property
+    def warm_start(self) -> WarmStart:
+        """Which study it was started from, and what it took over."""
+        return WarmStart.read(self.folder, self.header.warm_start)
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:

@@ -11,12 +11,15 @@ import optuna
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
-from gnas_search.slots import Slots
+from gnas_search.slots import Job, Slots
+from gnas_search.specs import BranchSpec
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.study import Study
+from gnas_search.study.warm_start import WarmStart
 from gnas_search.study.watcher import Watcher
 
 
@@ -42,6 +45,10 @@ class Workshop:
         Is released for whatever takes long.
     kept
         The best network so far.
+    weights
+        Of the best networks so far.
+    warm
+        What the study was started from.
     meter
         Of what models cost to serve, where that matters to the study.
     """
@@ -56,6 +63,8 @@ class Workshop:
     watcher: Watcher
     hold: SignalHold
     kept: KeptModel
+    weights: KeptWeights
+    warm: WarmStart
     meter: CostMeter | None = None
 
     @property
@@ -77,6 +86,10 @@ class Workshop:
             Makes it, where it is needed.
         """
         return {} if self.meter is None else self.meter(fit())
+
+    def job(self, spec: BranchSpec, deadline: float | None = None, limit_s: float | None = None) -> Job:
+        """Say what a slot is to train: a model of the study, always from the same beginning."""
+        return Job(spec, self.seed, deadline, limit_s, self.warm.initial_file(spec))
 
     def study(self) -> Study:
         """Read the study as it is now."""

@@ -1,0 +1,133 @@
+"""KeptWeights: the parameters of a study's best networks on disk, so that another study can go on from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.data.dataset import Dataset
+from gnas_search.fit import stored
+from gnas_search.study.trained_on import TrainedOn
+from gnas_search.trainer import Floats
+from gnas_serve.errors import IntegrityError
+
+MOST = 3
+"""Of a family, that another study tries first: so many networks are kept, and no more."""
+_FOLDER = "weights"
+_DATA = "data.safetensors"
+_SPEC, _WORTH = "spec", "worth"
+
+
+class KeptWeights:
+    """The parameters of up to :data:`MOST` networks, each in a file of its own, and what they were trained on.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    dataset
+        Its data; not needed to read.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset | None = None) -> None:
+        self._folder = folder / _FOLDER
+        self._dataset = dataset
+
+    def keep(self, spec: ArchitectureSpec, worth: float, weights: Mapping[str, Floats]) -> None:
+        """Keep the parameters of a network if it is among the best; forget those of the one that it drives out.
+
+        Parameters
+        ----------
+        spec, worth
+            The network, and what models are chosen by, the higher the better.
+        weights
+            By name, as :meth:`gnas_search.trainer.Trainer.weights` gives them.
+
+        Raises
+        ------
+        ValueError
+            Without a dataset.
+        """
+        if self._dataset is None:
+            raise ValueError("what the weights were trained on is not known")
+        path = self._path(spec.key())
+        held = {other: _worth_of(other) for other in self._folder.glob("gnn-*.safetensors") if other != path}
+        best = sorted(held, key=lambda other: (-held[other], other.name))
+        if len(best) >= MOST and worth <= held[best[MOST - 1]]:
+            return
+        self._folder.mkdir(exist_ok=True)
+        if not (self._folder / _DATA).exists():
+            _write(self._folder / _DATA, TrainedOn.of(self._dataset).to_bytes())
+        facts = {_SPEC: _written(spec), _WORTH: repr(worth)}
+        _write(path, save({name: np.ascontiguousarray(one) for name, one in weights.items()}, metadata=facts))
+        for other in best[MOST - 1 :]:
+            other.unlink()
+
+    def find(self, spec: ArchitectureSpec) -> dict[str, Floats] | None:
+        """Give the parameters of a network by name; None where they are not kept, or mean another network by now.
+
+        Raises
+        ------
+        IntegrityError
+            If their file is damaged. Names it.
+        """
+        path = self._path(spec.key())
+        if not path.is_file():
+            return None
+        try:
+            arrays = load_file(path)
+            with safe_open(path, framework="np") as opened:
+                written = opened.metadata()[_SPEC]
+            weights: dict[str, Any] = {
+                name: stored(arrays, name, np.float32, (None,) * array.ndim) for name, array in arrays.items()
+            }
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise IntegrityError(
+                f"{path} is damaged: {error}", hint="restore it, or remove it to start that network cold"
+            ) from error
+        # Names count layers and operators: where another version orders these otherwise, they mean something else.
+        return weights if written == _written(spec) else None
+
+    def trained_on(self) -> TrainedOn:
+        """Give what the kept networks were trained on.
+
+        Raises
+        ------
+        IntegrityError
+            If its file is missing or damaged.
+        """
+        return TrainedOn.load(self._folder / _DATA)
+
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.safetensors"
+
+
+def _written(spec: ArchitectureSpec) -> str:
+    return json.dumps(spec.canonical().to_json(), sort_keys=True)
+
+
+def _worth_of(path: Path) -> float:
+    try:
+        with safe_open(path, framework="np") as opened:
+            return float(opened.metadata()[_WORTH])
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError):
+        return -math.inf  # damaged: the first to go
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Renamed into place: an interrupted write leaves nothing under that name.
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
