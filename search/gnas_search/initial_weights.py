@@ -47,7 +47,8 @@ class InitialWeights:
         """Give the content of a file that :meth:`load` reads."""
         arrays: dict[str, Stored] = {name: np.ascontiguousarray(one) for name, one in self.weights.items()}
         arrays |= {EMBEDDINGS: np.ascontiguousarray(self.embeddings), _ROWS: np.ascontiguousarray(self.rows)}
-        return save(arrays)
+        content: bytes = save(arrays)
+        return content
 
     @classmethod
     def load(cls, path: Path) -> InitialWeights:

@@ -214,8 +214,8 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _has_types(body: dict[str, Any]) -> bool:
-    texts = (body["data"]["fingerprint"], body["data"]["policy"], body["strategy"], body["objective"])
-    texts += (body.get("warm_start", ""),)
+    texts = [body["data"]["fingerprint"], body["data"]["policy"], body["strategy"], body["objective"]]
+    texts.append(body.get("warm_start", ""))
     config, defaults = body["data"]["config"], DatasetConfig().to_json()
     settings = (
         isinstance(config[name], (str, type(None)))

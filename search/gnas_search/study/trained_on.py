@@ -58,7 +58,8 @@ class TrainedOn:
             arrays |= vocabulary_arrays(side, getattr(self, side))
         arrays["positives.indptr"] = self.positives.indptr.astype(np.int64)
         arrays["positives.indices"] = self.positives.indices.astype(np.int32)
-        return save(arrays, metadata={_NAMES: json.dumps(self.features)})
+        content: bytes = save(arrays, metadata={_NAMES: json.dumps(self.features)})
+        return content
 
     @classmethod
     def load(cls, path: Path) -> TrainedOn:
@@ -74,9 +75,9 @@ class TrainedOn:
             with safe_open(path, framework="np") as opened:
                 raw: Any = json.loads(opened.metadata()[_NAMES])
             users, items = (tuple(str(name) for name in names) for names in raw)
-            vocabularies = [stored_vocabulary(arrays, side) for side in _SIDES]
-            shape = (len(vocabularies[0]), len(vocabularies[1]))
-            return cls(*vocabularies, stored_csr(arrays, "positives", shape, None), (users, items))
+            of_users, of_items = (stored_vocabulary(arrays, side) for side in _SIDES)
+            positives = stored_csr(arrays, "positives", (len(of_users), len(of_items)), None)
+            return cls(of_users, of_items, positives, (users, items))
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged: {error}"
             raise IntegrityError(f"{path} {reason}", hint="restore it, or warm-start from another study") from error
@@ -94,7 +95,7 @@ class TrainedOn:
         of_users, of_items = matched(self.users, users), matched(self.items, items)
         learned = sp.csr_matrix(self.positives[of_users.theirs][:, of_items.theirs])
         asked = sp.csr_matrix(held_out[of_users.ours][:, of_items.ours])
-        return learned.multiply(asked).nnz / max(1, held_out.nnz)
+        return int(learned.multiply(asked).nnz) / max(1, int(held_out.nnz))
 
 
 def _names(features: FeatureTable | None) -> tuple[str, ...]:
