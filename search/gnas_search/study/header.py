@@ -243,4 +243,5 @@ def _has_types(body: dict[str, Any]) -> bool:
         else type(config[name]) is type(default)
         for name, default in defaults.items()
     )
-    return all(isinstance(text, str) for text in texts) and type(body["seed"]) is type(body["format_version"]) is int and all(settings)
+    numbers = all(type(body[name]) is int for name in ("format_version", "seed"))
+    return all(isinstance(text, str) for text in texts) and numbers and all(settings)

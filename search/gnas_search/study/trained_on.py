@@ -75,9 +75,9 @@ class TrainedOn:
             with safe_open(path, framework="np") as opened:
                 raw: Any = json.loads(opened.metadata()[_NAMES])
             users, items = (tuple(str(name) for name in names) for names in raw)
-            known_users, known_items = (stored_vocabulary(arrays, side) for side in _SIDES)
-            positives = stored_csr(arrays, "positives", (len(known_users), len(known_items)), None)
-            return cls(known_users, known_items, positives, (users, items))
+            of_users, of_items = (stored_vocabulary(arrays, side) for side in _SIDES)
+            positives = stored_csr(arrays, "positives", (len(of_users), len(of_items)), None)
+            return cls(of_users, of_items, positives, (users, items))
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
             reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged: {error}"
             raise IntegrityError(f"{path} {reason}", hint="restore it, or warm-start from another study") from error
@@ -95,7 +95,7 @@ class TrainedOn:
         of_users, of_items = matched(self.users, users), matched(self.items, items)
         learned = sp.csr_matrix(self.positives[of_users.theirs][:, of_items.theirs])
         asked = sp.csr_matrix(held_out[of_users.ours][:, of_items.ours])
-        return float(learned.multiply(asked).nnz / max(1, held_out.nnz))
+        return int(learned.multiply(asked).nnz) / max(1, int(held_out.nnz))
 
 
 def _names(features: FeatureTable | None) -> tuple[str, ...]:
