@@ -9,7 +9,7 @@ _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
 
 
 def notes(study: Study) -> list[str]:
-    """Say in a line each which baselines and families have no measured model, and why there is no blend.
+    """Say in a line each which baselines and families have no measured model, and why there is no supernet or blend.
 
     A study that no run has worked on yet has nothing to be noted.
     """
@@ -18,6 +18,7 @@ def notes(study: Study) -> list[str]:
     measured = {trial.kind for trial, _ in study.ranking}
     said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
+    said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
     return said
