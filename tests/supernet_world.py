@@ -44,6 +44,9 @@ def small(**genes: Any) -> NetworkSpace:
     """Give the space of everything with other genes; of None, a gene has its default."""
     content = {**EVERYTHING, "genes": {**EVERYTHING["genes"], **genes}}
     content["genes"] = {name: gene for name, gene in content["genes"].items() if gene is not None}
+    operators, scorers = content["genes"]["operator"], content["genes"]["scorer"]
+    scorer = "cosine" if "cosine" in scorers else scorers[0]
+    content["start"] = [{**EVERYTHING["start"][0], "layers": operators[:1], "scorer": scorer}]
     return space_of(content)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 
+import torch
+
 from gnas_search.footprint import TOO_LARGE
 from gnas_search.space import NetworkSpace, SearchSpace
 from gnas_search.specs import GNN
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study.draws import Draws
-from gnas_search.study.limits import Limits
+from gnas_search.study.limits import SUPERNET_SHARE, Limits
 from gnas_search.study.workshop import Workshop
 from gnas_search.supernet import SUPERNETS, Step, Survey
-from gnas_search.supernet.choices import NOTHING_SHARED
+from gnas_search.supernet.choices import NOTHING_SHARED, everything
 from gnas_search.supernet.survey import TRAINING_SHARE
 from gnas_serve.errors import ConfigError, NoViableTrialError
-
-SUPERNET_SHARE = 0.25
-"""Of a run's budget; the networks' share of the time is charged with it."""
 
 
 def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits: Limits, draws: Draws) -> None:
@@ -34,7 +33,7 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     strategy
         Nothing is done for one without a supernet.
     limits
-        Of the run: the supernet gets :data:`SUPERNET_SHARE` of its time.
+        Of the run: the supernet gets :data:`~gnas_search.study.limits.SUPERNET_SHARE` of its time.
     draws
         Charged with what supernets took, in this run and before.
     """
@@ -64,7 +63,7 @@ def _found(
         shop.seed,
         training_ends=None if seconds is None else began + TRAINING_SHARE * seconds,
         ends=None if seconds is None else began + seconds,
-        allowed=lambda spec: not space.why_not(spec),
+        allowed=everything if space.constraints.are_none else lambda spec: not space.why_not(spec),
         known=known,
         heard=lambda step: _tell(shop, strategy, step),
     )
@@ -77,6 +76,8 @@ def _found(
         return Shortlist(reason=error.message)
     except NoViableTrialError as error:
         return Shortlist(reason=error.message, seconds=time.monotonic() - began)
+    finally:
+        torch.cuda.empty_cache()  # slots that are processes of their own need it; without a device nothing is done
     took = time.monotonic() - began
     if not answer.listed:
         short = "time ended before its first epoch: give a longer --budget"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from gnas_search.supernet.course import Course, Step
 from gnas_search.supernet.mixture import MixedNetwork, Mixture
 from gnas_search.supernet.one_shot import loss_spec
 from gnas_search.supernet.ranking import Ranked, shared_ndcg
-from gnas_search.supernet.requirement import mixed_bytes, refuse_above
+from gnas_search.supernet.requirement import SCORES, mixed_bytes, refuse_above
 from gnas_search.supernet.survey import Answer, Survey
 from gnas_search.trainer import batch_loss, default_device, learning_rate, optimizer_of
 
@@ -32,7 +33,6 @@ TRAVEL = 5.0
 _FASTEST = 0.1
 """Of one step."""
 _BETAS, _DECAY = (0.5, 0.999), 1e-3
-_SCORES = 1 << 23
 _TRIED = 2000
 """Points that are looked at, next-best by next-best, for new and feasible networks."""
 
@@ -113,13 +113,13 @@ def held_out_loss(
     network
         Computes the vectors, exactly, without what training drops and adds.
     validation
-        Of some of its users, as many as scores of :data:`_SCORES` numbers hold.
+        Of some of its users, as many as :data:`~gnas_search.supernet.requirement.SCORES` allow.
     rng
         Draws them.
     temperature
         Divides cosine scores.
     """
-    count = min(len(validation.users), max(1, _SCORES // validation.relevant.shape[1]))
+    count = min(len(validation.users), max(1, SCORES // validation.relevant.shape[1]))
     places = np.sort(rng.choice(len(validation.users), count, replace=False)).astype(np.int64)
     part = validation.subset(places)
     users, items = network()
@@ -168,18 +168,26 @@ def likeliest(mixture: Mixture) -> Iterator[Path]:
     choices = mixture.choices
     costs = {name: sorted(one.items(), key=lambda pair: pair[1]) for name, one in mixture.costs().items()}
     names = list(costs)
-    first = (0,) * len(names)
-    waiting: list[tuple[float, tuple[int, ...]]] = [(0.0, first)]
-    seen = {first}
+    depths = range(len(costs[NUM_LAYERS]) if NUM_LAYERS in costs else 1)
+    waiting: list[tuple[float, tuple[int, ...]]] = []
+    for depth in depths:  # a number of layers stays what it is: which other choices count depends on it
+        _push(waiting, costs, tuple(depth if name == NUM_LAYERS else 0 for name in names))
+    seen = {places for _, places in waiting}
     while waiting:
         _, places = heapq.heappop(waiting)
         chosen = {name: costs[name][place][0] for name, place in zip(names, places, strict=True)}
         yield choices.path(chosen)
-        depth = chosen.get(NUM_LAYERS, choices.depth)
+        layers = chosen.get(NUM_LAYERS, choices.depth)
         for number, name in enumerate(names):
             following = (*places[:number], places[number] + 1, *places[number + 1 :])
-            idle = name.startswith("layer.") and int(name.split(".")[1]) >= depth
-            if places[number] + 1 < len(costs[name]) and following not in seen and not idle:
+            idle = name == NUM_LAYERS or (name.startswith("layer.") and int(name.split(".")[1]) >= layers)
+            if not idle and following[number] < len(costs[name]) and following not in seen:
                 seen.add(following)
-                total = sum(costs[one][place][1] for one, place in zip(names, following, strict=True))
-                heapq.heappush(waiting, (total, following))
+                _push(waiting, costs, following)
+
+
+def _push(
+    waiting: list[tuple[float, tuple[int, ...]]], costs: dict[str, list[tuple[Any, float]]], places: tuple[int, ...]
+) -> None:
+    total = sum(one[place][1] for one, place in zip(costs.values(), places, strict=True))
+    heapq.heappush(waiting, (total, places))

@@ -17,6 +17,8 @@ from gnas_serve.errors import ConfigError
 
 _KEPT_WEIGHTS = 4 * 4
 """Bytes of each weight: itself, its gradient and both moments."""
+SCORES = 1 << 23
+"""Scores of held-out items that a step of a mixture's shares is made of, at most."""
 _LARGEST = 4
 """Square matrices of the operator, combination or scorer that has most."""
 
@@ -39,7 +41,7 @@ def mixed_bytes(choices: Choices, graph: InteractionGraph) -> int:
     A layer without weights is no polynomial there: it is counted under a combination that makes it none.
     """
     plain = network_bytes(replace(choices.any_path.spec, layers=()), graph)
-    total = plain + _weight_bytes(choices)
+    total = plain + _weight_bytes(choices) + 4 * 4 * min(SCORES, graph.num_users * graph.num_items)
     depths, combinations = choices.options(NUM_LAYERS), choices.options(COMBINATION)
     deepest = {name: replace(_uniform(choices, name), combination="max") for name in _operators(choices)}
     total += sum(network_bytes(spec, graph) - plain for spec in deepest.values())
