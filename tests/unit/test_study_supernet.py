@@ -15,8 +15,7 @@ from gnas_search.study import Limits, Study, begin, leaderboard, run, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.turns import Turns
-from gnas_search.supernet import SUPERNETS, Answer, Survey, requirement
-from gnas_search.supernet.course import Step
+from gnas_search.supernet import SUPERNETS, Answer, Step, Survey, course, ranking, requirement
 from gnas_serve.errors import IntegrityError, NoViableTrialError
 
 SPACE = SearchSpace.from_json(
@@ -29,6 +28,13 @@ SPACE = SearchSpace.from_json(
 WIDTHS = [
     {"num_layers": 1, "layer.0": "gcn", "layer.1": "gcn", "layer.2": "gcn", "embedding_dim": dim} for dim in (8, 16)
 ]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and rank a little: what is found is not what these tests are about."""
+    monkeypatch.setattr(course, "LEAST_BATCHES", 8)
+    monkeypatch.setattr(ranking, "RANKED", 16)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[Survey]:

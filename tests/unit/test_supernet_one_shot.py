@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from communities import make_communities
-from supernet_world import graph_and_validation, small, space_of
+from scipy.stats import kendalltau
+from supernet_world import EVERYTHING, graph_and_validation, small, space_of
 
 from gnas_search import footprint
 from gnas_search.evaluate import validation_of
 from gnas_search.footprint import network_bytes
-from gnas_search.supernet import SUPERNETS, Survey, requirement
+from gnas_search.selection import fit_selected
+from gnas_search.supernet import SUPERNETS, Step, Survey, course, requirement
+from gnas_search.supernet import ranking as supernet_ranking
 from gnas_search.supernet.choices import mixed_choices, path_choices
 from gnas_search.supernet.course import Course
 from gnas_search.supernet.one_shot import loss_spec, one_shot, train_paths
@@ -22,12 +25,22 @@ from gnas_search.supernet.requirement import mixed_bytes, path_bytes
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 COMMUNITIES = {
-    "genes": {"num_layers": [2], "operator": ["gat", "gin", "lightgcn"], "combination": ["last", "mean"]},
-    "fixed": {
-        "init": "random", "embedding_dim": 8, "batch_size": 64, "loss": "softmax", "epochs": 4, "temperature": 0.2,
+    "genes": {
+        "num_layers": [2],
+        "operator": ["lightgcn", "skip"],
+        "combination": ["last", "max", "mean"],
+        "include_input": [False, True],
     },
-    "start": [{"layers": ["gin", "gin"]}],
-}  # fmt: skip
+    "fixed": {
+        "init": "random",
+        "embedding_dim": 8,
+        "batch_size": 64,
+        "loss": "softmax",
+        "epochs": 4,
+        "temperature": 0.2,
+    },
+    "start": [{"layers": ["lightgcn", "lightgcn"]}],
+}
 GRAPH, VALIDATION = graph_and_validation()
 SPACE = small(num_nodes=None)
 
@@ -43,16 +56,24 @@ def communities(seed: int) -> Survey:
 
 
 def test_the_better_operator_is_listed_first_more_often_than_chance() -> None:
-    """Few steps from random embeddings: smoothing finds the three communities, the sums of a ``gin`` do not."""
-    found = []
+    """Few steps from random embeddings: smoothing finds the three communities, and what skips it does not."""
+    found: list[str] = []
     for seed in range(3):
         asked = communities(seed)
         answer = one_shot(asked)
-        assert answer.ranked > 10
-        layers = [asked.space.as_written(one.point).operators for one in answer.listed[:3]]
-        found += [operator for operators in layers for operator in operators]
-    assert found.count("lightgcn") / len(found) > 0.5  # chance is a third
-    assert found.count("gin") / len(found) < 0.2
+        assert answer.ranked >= len(answer.listed) >= 8
+        for one in answer.listed[:3]:
+            found += asked.space.as_written(one.point).operators
+    assert found.count("lightgcn") / len(found) > 0.75  # chance is a half
+
+
+def test_shared_weights_rank_networks_as_their_own_trainings_do() -> None:
+    asked = communities(0)
+    choices = path_choices(asked.space)
+    network, _ = train_paths(choices, asked)
+    found = ranking(network, choices, asked)
+    worth = [fit_selected(one.path.spec, asked.graph, asked.validation, seed=0).metrics.mean()[1] for one in found]
+    assert kendalltau([one.ndcg for one in found], worth).statistic > 0.3
 
 
 def test_equal_seeds_give_equal_lists() -> None:
@@ -94,19 +115,19 @@ def test_it_ends_in_time() -> None:
     assert (answer.epochs, answer.listed) == (0, ())
     assert [step.done for step in heard] == [0]
     now = time.monotonic()
-    course = Course(10, 100, now + 10.0, print)
-    course.trained(50, 1.0)
-    assert course.share == pytest.approx(0.05, abs=0.02)
-    assert course.share_after(150) == pytest.approx(0.2)
+    early = Course(10, 100, now + 10.0, print)
+    early.trained(50, 1.0)
+    assert early.share == pytest.approx(0.05, abs=0.02)
+    assert early.share_after(150) == pytest.approx(0.2)
     late = Course(10, 100, now - 1.0, lambda _: None)
     assert (late.share, late.is_over, list(late.each())) == (1.0, True, [])
 
 
 def test_a_training_that_diverges_says_so() -> None:
-    course = Course(10, 100, None, lambda _: None)
-    epochs = course.each()
+    diverging = Course(10, 100, None, lambda _: None)
+    epochs = diverging.each()
     next(epochs)
-    course.trained(100, float("nan"))
+    diverging.trained(100, float("nan"))
     with pytest.raises(NoViableTrialError, match="the supernet diverged in epoch 1") as caught:
         next(epochs)
     assert caught.value.code == "diverged"
@@ -120,6 +141,27 @@ def test_losses_see_the_settings_of_the_canonical_network() -> None:
         ours, wanted = loss_spec(spec), spec.canonical()
         for name in ("loss", "negatives", "num_negatives", "scorer", "temperature", "uniformity_weight"):
             assert getattr(ours, name) == getattr(wanted, name)
+
+
+@pytest.mark.parametrize("name", sorted(SUPERNETS))
+def test_whatever_else_a_network_is_trained_with_its_supernet_is_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "LEAST_BATCHES", 1)
+    monkeypatch.setattr(supernet_ranking, "RANKED", 3)
+    disturbed = {"contrast_weight": 0.1, "edge_dropout": 0.2, "adversarial_weight": 0.5, "dropout": 0.1, "epochs": 1}
+    content = {**EVERYTHING, "fixed": {**EVERYTHING["fixed"], **disturbed}}
+    content["genes"] = {**content["genes"], "operator": ["gcn", "lightgcn"], "num_layers": [1, 2]}
+    space = space_of(content)
+    plain = space_of({**content, "fixed": {**content["fixed"], "contrast_weight": 0.0}})
+    losses: list[list[float]] = []
+    for one in (space, plain):
+        heard: list[Step] = []
+        answer = SUPERNETS[name](survey(space=one, heard=heard.append))
+        losses.append([step.value for step in heard if step.stage == "epoch" and step.done])
+        assert answer.listed
+        assert all(one.to_spec(found.point).edge_dropout == 0.2 for found in answer.listed)
+    assert losses[0][0] > losses[1][0] + 0.05  # what the contrast adds
 
 
 class TestMemory:
