@@ -157,6 +157,8 @@ class Ledger:
         self.expected_s: list[float] = []
         self.deadlines: list[float | None] = []
         self.epochs = 0
+        self.supernet: list[tuple[str, int, int]] = []
+        self.shortlists: list[Any] = []
 
     def baseline_measured(self, baseline: Any) -> None:
         self.baselines.append(baseline.name)
@@ -168,6 +170,12 @@ class Ledger:
         assert forecast.epoch_s > 0
         assert forecast.peak_bytes > 0
         self.forecasts.append(spec.key())
+
+    def supernet_moved(self, strategy: str, step: Any) -> None:
+        self.supernet.append((step.stage, step.done, step.total))
+
+    def supernet_ended(self, strategy: str, found: Any) -> None:
+        self.shortlists.append(found)
 
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         assert finished <= number

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from gnas_search.forecast import Forecast
     from gnas_search.selection import EpochResult
     from gnas_search.specs import BranchSpec, ModelSpec
+    from gnas_search.strategies.shortlist import Shortlist
     from gnas_search.study import Baseline, BlendRecord, Limits, Measurement, Objectives, Trial
+    from gnas_search.supernet import Step
 
 
 _BLEND = -1
-"""Number of the blend's bar: of no trial."""
+_SUPERNET = -2
+"""Numbers of the blend's bar and the supernet's: of no trial."""
 
 
 class _Lines:
@@ -105,6 +108,29 @@ class SearchProgress(_Lines):
         """Say what a network will cost."""
         gib = forecast.peak_bytes / (1 << 30)
         self.say(f"forecast: {forecast.epoch_s:.1f} s per epoch, {gib:.1f} GiB | {spec.summary()}")
+
+    def supernet_moved(self, strategy: str, step: Step) -> None:
+        """Move the supernet's bar; its beginning is a line."""
+        if step.done == 0:
+            self.say(f"{strategy} supernet: up to {step.total} epochs")
+        if step.done == 0 or (step.stage == "network" and step.done == 1):
+            self.end_bar(_SUPERNET)
+            self.begin_bar(_SUPERNET, f"{strategy} supernet", step.total)
+        if step.stage == "epoch":
+            state = f"epoch {step.done} of {step.total}" + (f", loss {step.value:.4f}" if step.done else "")
+        else:
+            state = f"network {step.done} of {step.total}, best {self._metric} {self._sign * step.value:.4f} by shared weights"
+        self.move_bar(_SUPERNET, step.done, state)
+
+    def supernet_ended(self, strategy: str, found: Shortlist) -> None:
+        """Say what the supernet found."""
+        self.end_bar(_SUPERNET)
+        if found.reason:
+            self.say(f"{strategy} supernet: none: {found.reason}")
+            return
+        done = f"{found.epochs} epochs, {found.ranked} networks ranked, {found.seconds:.1f} s"
+        best = f"{self._metric} {self._sign * found.listed[0].worth:.4f} by shared weights"
+        self.say(f"{strategy} supernet: {done} | {len(found.listed)} listed, the first {best}")
 
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         """Show a bar for the trial."""

@@ -27,8 +27,8 @@ _PANEL = "Where to follow the trials"
 StrategyOption = Annotated[
     str | None,
     typer.Option(
-        help="cma-es, evolution, genetic, gp, grid, nsga-ii, particle-swarm, random, reinforce or tpe (tpe, or the "
-        "study's).",
+        help="cma-es, darts, evolution, genetic, gp, grid, nsga-ii, one-shot, particle-swarm, random, reinforce or tpe "
+        "(tpe, or the study's).",
         show_default=False,
     ),
 ]

@@ -88,12 +88,7 @@ class Trainer:
         if initial is not None:
             initial.write_into(model)
         self._model = model.to(self.device)
-        weights = [weight for name, weight in self._model.named_parameters() if name != "embeddings"]
-        groups = [
-            {"params": [self._model.embeddings], "weight_decay": spec.weight_decay},
-            {"params": weights, "weight_decay": 0.0},
-        ]
-        self._optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, betas=_BETAS, fused=True)
+        self._optimizer = optimizer_of(self._model, spec)
 
     @property
     def num_parameters(self) -> int:
@@ -178,21 +173,51 @@ class Trainer:
         return True
 
     def _loss(self, batch: Batch) -> torch.Tensor:
-        spec, loss_of = self.spec, LOSSES[self.spec.loss]
-        users, items = self._model(batch.users)
-        if spec.adversarial_weight:
-            loss, hurt = adversarial(loss_of, users, items, batch, spec, self._rng)
-            loss = loss + spec.adversarial_weight * hurt
-        else:
-            loss = loss_of(users, items, batch, spec, self._rng)
-        if spec.contrast_weight:
-            one, other = (self._model(batch.users, noise=spec.contrast_noise) for _ in range(2))
-            loss = loss + spec.contrast_weight * view_contrast(one, other, batch, self._rng)
-        return loss
+        return batch_loss(self._model, batch, self.spec, self._rng)
 
     def _set_learning_rate(self, progress: float) -> None:
-        # Warm-up over half an epoch, then half a cosine that ends at spec.epochs wherever training really stops.
-        cosine = 0.5 * (1.0 + math.cos(math.pi * min(progress / self.spec.epochs, 1.0)))
-        rate = self.spec.learning_rate * min(1.0, progress / _WARM_UP_EPOCHS) * (_FLOOR + (1.0 - _FLOOR) * cosine)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = learning_rate(self.spec, progress)
+
+
+def optimizer_of(model: GraphRecommender, spec: ArchitectureSpec) -> torch.optim.AdamW:
+    """Make the optimiser of a model's parameters; weights that a batch does not reach stay as they are."""
+    weights = [weight for name, weight in model.named_parameters() if name != "embeddings"]
+    groups = [
+        {"params": [model.embeddings], "weight_decay": spec.weight_decay},
+        {"params": weights, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=_BETAS, fused=True)
+
+
+def batch_loss(model: GraphRecommender, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator) -> torch.Tensor:
+    """Compute what a step minimises: the loss that a spec names, and its regularisers.
+
+    Parameters
+    ----------
+    model
+        Computes the vectors.
+    batch
+        Of users.
+    spec
+        Canonical in what losses read of it.
+    rng
+        Draws items.
+    """
+    loss_of = LOSSES[spec.loss]
+    users, items = model(batch.users)
+    if spec.adversarial_weight:
+        loss, hurt = adversarial(loss_of, users, items, batch, spec, rng)
+        loss = loss + spec.adversarial_weight * hurt
+    else:
+        loss = loss_of(users, items, batch, spec, rng)
+    if spec.contrast_weight:
+        one, other = (model(batch.users, noise=spec.contrast_noise) for _ in range(2))
+        loss = loss + spec.contrast_weight * view_contrast(one, other, batch, rng)
+    return loss
+
+
+def learning_rate(spec: ArchitectureSpec, progress: float) -> float:
+    """Give the rate after so many epochs: a warm-up over half of one, then half a cosine until ``spec.epochs``."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(progress / spec.epochs, 1.0)))
+    return spec.learning_rate * min(1.0, progress / _WARM_UP_EPOCHS) * (_FLOOR + (1.0 - _FLOOR) * cosine)

@@ -176,6 +176,14 @@ class TestCmaEs(LearningContract):
     name = "cma-es"
 
 
+class TestDarts(LearningContract):
+    """Without a list, which tests/unit/test_shortlist.py is about. TPE draws the closed forms, and is slow."""
+
+    name = "darts"
+    seeds = 3
+    draws = 30
+
+
 class TestEvolution(LearningContract):
     name = "evolution"
 
@@ -215,6 +223,10 @@ class TestGrid(StrategyContract):
 
 class TestNsga2(LearningContract):
     name = "nsga-ii"
+
+
+class TestOneShot(TestDarts):
+    name = "one-shot"
 
 
 class TestParticleSwarm(LearningContract):

@@ -7,12 +7,14 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from search_world import SPACE, TRIALS, Gnas, rows, trials
 
 from gnas_search.data.sample import write_sample
+from gnas_search.supernet import SUPERNETS, Answer, Step, Survey
 
 
 class TestSearch:
@@ -203,6 +205,31 @@ class TestSearch:
         code_after, output, said = gnas(*arguments[:-1], done + 1, "--output", "json")
         assert code_after == 0, said
         assert len(trials(output)) == done + 1
+
+    def test_interrupted_while_its_supernet_is_trained(
+        self, gnas: Gnas, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        space = tmp_path / "networks.toml"
+        space.write_text(SPACE[: SPACE.index("[filter")])
+        arguments = ["search", shop, "--out", tmp_path / "study", "--space", space, "--strategy", "one-shot"]
+        train = SUPERNETS["one-shot"]
+
+        def signalled(survey: Survey) -> Answer:
+            def heard(step: Step) -> None:
+                survey.heard(step)
+                if step.done == 2:
+                    os.kill(os.getpid(), signal.SIGINT)
+
+            return train(replace(survey, heard=heard))
+
+        with monkeypatch.context() as patched:
+            patched.setitem(SUPERNETS, "one-shot", signalled)
+            ended, _, said = gnas(*arguments, "--trials", 2)
+        assert (ended, "run the same command to go on" in said) == (130, True), said
+        assert "one-shot supernet: up to" in said
+        code, output, said = gnas(*arguments, "--trials", 2, "--output", "json")
+        assert (code, len(trials(output))) == (0, 2)
+        assert "networks ranked" in said
 
 
 class TestStudy:

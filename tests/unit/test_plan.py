@@ -97,3 +97,14 @@ def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=Limits.of(5, None))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_supernet_takes_a_quarter_of_the_budget_from_the_networks() -> None:
+    limits = Limits.of(None, 60.0)
+    plain, shared = (
+        plan(make_dataset(), SearchSpace.load("quick"), strategy=strategy, seed=0, limits=limits)
+        for strategy in ("tpe", "one-shot")
+    )
+    assert shared["trials"]["filter"] > 0
+    assert shared["seconds"]["gnn"] < plain["seconds"]["gnn"]
+    assert shared["seconds"]["gnn"] < 60.0 * (2 / 3 / 2 - 1 / 4) + 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import time
 
 import pytest
@@ -12,7 +13,9 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec
 from gnas_search.evaluate import Interval
 from gnas_search.specs import BranchSpec
+from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.study import NDCG, Limits, Measurement, Trial
+from gnas_search.supernet import Step
 from gnas_serve.cli.search_progress import SearchProgress
 
 ONE = Interval(0.1, 0.09, 0.11)
@@ -57,3 +60,28 @@ def test_a_blend_is_announced_with_what_it_will_take(progress: SearchProgress, s
     assert "blending: about 20 s" in said.getvalue()
     progress.blend_failed("LinAlgError: singular")
     assert "blend: failed: LinAlgError: singular" in said.getvalue()
+
+
+def test_a_supernet_says_that_it_begins_and_what_it_found(progress: SearchProgress, said: io.StringIO) -> None:
+    for step in (Step("epoch", 0, 8, math.nan), Step("epoch", 1, 8, 5.4), Step("network", 1, 100, 0.2)):
+        progress.supernet_moved("one-shot", step)
+    progress.supernet_ended("one-shot", Shortlist((Listed({}, 0.2031),), "", 8, 4, 2.3))
+    assert said.getvalue().splitlines() == [
+        "one-shot supernet: up to 8 epochs",
+        "one-shot supernet: 8 epochs, 4 networks ranked, 2.3 s | 1 listed, the first ndcg@20 0.2031 by shared weights",
+    ]
+    progress.supernet_ended("darts", Shortlist(reason="no time"))
+    assert said.getvalue().endswith("darts supernet: none: no time\n")
+
+
+def test_on_a_terminal_a_supernet_shows_where_it_is() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=200, force_terminal=True)
+    with SearchProgress(console, Limits.of(3, None), best=None) as progress:
+        progress.supernet_moved("one-shot", Step("epoch", 0, 8, math.nan))
+        progress.supernet_moved("one-shot", Step("epoch", 3, 8, 5.4))
+        progress._progress.refresh()
+        assert "epoch 3 of 8, loss 5.4000" in shown.getvalue()
+        progress.supernet_moved("one-shot", Step("network", 1, 100, 0.2))
+        progress._progress.refresh()
+        assert "network 1 of 100, best ndcg@20 0.2000 by shared weights" in shown.getvalue()

@@ -13,6 +13,8 @@ from toy_study import Ledger, ToySlot, go, interrupt
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
+from gnas_search.strategies.shortlist import Listed, Shortlist
+from gnas_search.supernet import Step
 from gnas_search.tracking import FanOut, RunLog, Tracker
 from gnas_search.tracking.tracker import Run
 from gnas_serve.cli import extras
@@ -98,6 +100,20 @@ class TestTracker:
         tracker.baseline_left_out("svd", "too large")
         tracker.blend_failed("singular")
         assert book.ended == {"baseline-svd": ({}, "failed", "too large"), "blend": ({}, "failed", "singular")}
+
+    def test_a_supernet_is_a_run_of_its_own(self) -> None:
+        book = Book()
+        lost: list[str] = []
+        with FanOut(Ledger(), [Tracker("the book", book)], on_lost=lost.append) as watchers:
+            watchers.supernet_moved("darts", Step("epoch", 1, 8, 0.5))
+            watchers.supernet_ended("darts", Shortlist(reason="no time"))
+            watchers.supernet_ended("one-shot", Shortlist((Listed({}, 0.2),), "", 8, 40, 12.0))
+        assert lost == []
+        assert [run.kind for run in book.runs] == ["supernet", "supernet"]
+        assert book.ended == {
+            "supernet-darts": ({}, "failed", "no time"),
+            "supernet-one-shot": ({"final/ndcg@20": 0.2, "final/seconds": 12.0}, "complete", ""),
+        }
 
 
 class TestFanOut:

@@ -132,11 +132,15 @@ class NetworkSpace:
         ArchitectureSpec
             Canonical: genes without effect are at fixed values.
         """
+        return self.as_written(values).canonical()
+
+    def as_written(self, values: Mapping[str, Value]) -> ArchitectureSpec:
+        """Read one point, layer by layer as its genes say, which may be another form of the same model."""
         point: dict[str, Any] = {**self.fixed, **{name: values[name] for name in self.genes}}
         count = point.pop(NUM_LAYERS)
         read = tuple(layers.decode(point, layer) for layer in range(count))
         said = {name: point[name] for name in FIELDS if name in point}
-        return ArchitectureSpec(layers=read, graph=graphs.decode(point), **said).canonical()
+        return ArchitectureSpec(layers=read, graph=graphs.decode(point), **said)
 
     def encode(self, spec: ArchitectureSpec) -> dict[str, Value]:
         """Give a point that reads as ``spec`` or its equal; genes without effect on it get any value.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from optuna.samplers import RandomSampler
 
 from gnas_search.space import FamilySpace
+from gnas_search.specs import GNN
 from gnas_search.strategies.cma_es import cma_es
 from gnas_search.strategies.evolution import evolution
 from gnas_search.strategies.gaussian_process import gp_sampler
@@ -14,26 +15,32 @@ from gnas_search.strategies.nsga2 import nsga2
 from gnas_search.strategies.proposer import Proposer, sampled
 from gnas_search.strategies.reinforce import reinforce
 from gnas_search.strategies.scalarisation import scalarised
+from gnas_search.strategies.shortlist import ShortlistStrategy, mutation
 from gnas_search.strategies.strategy import Strategy
 from gnas_search.strategies.swarm import particle_swarm
 from gnas_search.strategies.tpe import tpe_sampler
 from gnas_serve.errors import unknown_name
 
-__all__ = ["STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
+__all__ = ["SHARING_STRATEGIES", "STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
 
 STRATEGIES: dict[str, Proposer] = {
     "cma-es": scalarised(cma_es),
+    "darts": scalarised(mutation),
     "evolution": scalarised(evolution),
     "genetic": scalarised(genetic),
     "gp": scalarised(sampled(gp_sampler)),
     "grid": grid,
     "nsga-ii": nsga2,
+    "one-shot": scalarised(mutation),
     "particle-swarm": scalarised(particle_swarm),
     "random": scalarised(sampled(RandomSampler)),
     "reinforce": scalarised(reinforce),
     "tpe": scalarised(sampled(tpe_sampler)),
 }
 """By name; those for one objective search for several along a direction of each draw's own."""
+
+SHARING_STRATEGIES = ("darts", "one-shot")
+"""Those that propose what a supernet found, of networks, before they go on by themselves; of other families as TPE."""
 
 
 def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Strategy:
@@ -45,6 +52,10 @@ def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Stra
         If there is no such strategy.
     """
     require_strategy(name)
+    if name in SHARING_STRATEGIES:
+        if family == GNN:
+            return ShortlistStrategy(STRATEGIES[name], family, space, seed, name)
+        name = "tpe"
     return Strategy(STRATEGIES[name], family, space, seed)
 
 

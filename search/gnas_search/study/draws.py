@@ -154,6 +154,10 @@ class Draws:
         self._turns.begin(trial.number, family)
         return trial, family
 
+    def charge(self, family: str, seconds: float) -> None:
+        """Count what was done for a family, beside its trials, as its share of the time."""
+        self._turns.charge(family, seconds)
+
     def ended(self, number: int) -> None:
         """Hear that a trial has ended: its family's turn is over."""
         self._turns.end(number)

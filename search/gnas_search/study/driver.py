@@ -30,6 +30,7 @@ from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
 from gnas_search.study.scribe import Scribe
 from gnas_search.study.study import Study
+from gnas_search.study.supernet_phase import shortlist_networks
 from gnas_search.study.warm_start import WarmStart
 from gnas_search.study.watcher import Watcher
 from gnas_search.study.workshop import Workshop
@@ -166,6 +167,7 @@ class _Search:
         draws = Draws(self._shop.journal, self._space, strategy_name, self._shop.seed, share_time=share_time)
         if GNN in draws.families and self._space.families[GNN].starts:
             forecast_network(self._shop, self._space.families[GNN].starts[0])
+        shortlist_networks(self._shop, self._space, strategy_name, limits, draws)
         repeats = dict.fromkeys(draws.families, 0)
         try:
             while self._fill(draws, repeats, limits):

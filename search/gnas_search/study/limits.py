@@ -12,6 +12,9 @@ TRIAL_SHARE = 1 / 3
 MOST_RESERVED = 1 / 3
 """Of a run's budget, for the blend at its end."""
 
+SUPERNET_SHARE = 1 / 4
+"""Of a run's budget, for the supernet of a strategy that has one; it is charged to the networks' share of the time."""
+
 
 @dataclass(frozen=True)
 class Limits:

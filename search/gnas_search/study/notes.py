@@ -9,7 +9,7 @@ _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
 
 
 def notes(study: Study) -> list[str]:
-    """Say in a line each what was not measured, not blended, or not taken over from another study.
+    """Say in a line each what was not measured, not blended, not taken over from another study, and why no supernet.
 
     A study that no run has worked on yet has nothing to be noted.
     """
@@ -18,6 +18,7 @@ def notes(study: Study) -> list[str]:
     measured = {trial.kind for trial, _ in study.ranking}
     said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
+    said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
     return said + [f"warm start: {remark}" for remark in study.warm_start.remarks]

@@ -15,8 +15,9 @@ from gnas_search.footprint import TOO_LARGE, check_memory
 from gnas_search.memory import available_bytes
 from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import random_point
-from gnas_search.specs import BranchSpec
-from gnas_search.study.limits import MOST_RESERVED, Limits
+from gnas_search.specs import GNN, BranchSpec
+from gnas_search.strategies import SHARING_STRATEGIES
+from gnas_search.study.limits import MOST_RESERVED, SUPERNET_SHARE, Limits
 from gnas_search.study.turns import ROUND, TIME_SHARES
 from gnas_search.study.warm_start import COLD, WarmStart
 from gnas_serve.errors import ConfigError
@@ -73,7 +74,7 @@ def plan(
         "seed": seed,
         "constraints": restricted.constraints.to_json(),
         "families": families,
-        **_expected(families, limits),
+        **_expected(families, limits, strategy),
     }
 
 
@@ -128,12 +129,13 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
     return {"least": known[0], "median": known[len(known) // 2], "most": known[-1]}
 
 
-def _expected(families: dict[str, Facts], limits: Limits) -> Facts:
+def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Facts:
     """Say how many trials a budget holds, or how long so many take: the simple models and the blend left aside.
 
     A trial takes the mean of the forecasts that memory allows; the first are the starts. No trial takes more than its
-    share of a budget.
+    share of a budget. A supernet takes its share out of that of the networks.
     """
+    supernet = {GNN: SUPERNET_SHARE if strategy in SHARING_STRATEGIES else 0.0}
     budget_s = None if limits.budget_s is None else limits.budget_s * (1.0 - MOST_RESERVED)
     mean: dict[str, float] = {}
     for family, facts in families.items():
@@ -149,7 +151,11 @@ def _expected(families: dict[str, Facts], limits: Limits) -> Facts:
         found = {family: asked.count(family) for family in families}
     else:
         shares = sum(TIME_SHARES[family] for family in families)
-        found = {family: int(budget_s * TIME_SHARES[family] / shares / max(s, 1e-3)) for family, s in mean.items()}
+        left = {
+            family: budget_s * TIME_SHARES[family] / shares - supernet.get(family, 0.0) * (limits.budget_s or 0.0)
+            for family in families
+        }
+        found = {family: int(max(0.0, left[family]) / max(s, 1e-3)) for family, s in mean.items()}
     found = {
         family: min(count, families[family]["feasible"]["models"]) if families[family]["is_finite"] else count
         for family, count in found.items()

@@ -10,6 +10,7 @@ import optuna
 from gnas_search.evaluate import UserMetrics
 from gnas_search.forecast import Forecast
 from gnas_search.specs import BLEND, FAMILIES, BlendSpec, ModelSpec
+from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.strategies.strategy import interrupted_numbers
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
@@ -122,6 +123,14 @@ class Study:
             return None if raw is None else Forecast(float(raw["epoch_s"]), int(raw["peak_bytes"]))
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{self.folder}: the forecast is unreadable: {error}", hint="search again") from error
+
+    @property
+    def shortlists(self) -> dict[str, Shortlist]:
+        """What supernets found, by the strategy that proposes it."""
+        try:
+            return Shortlist.all_of(self._journal.user_attrs)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{self.folder}: a shortlist is unreadable: {error}", hint="search again") from error
 
     def describe(self, blend: BlendSpec) -> str:
         """Describe a blend in a few words, for tables: its parts by the names that the leaderboard has for them."""

@@ -65,6 +65,11 @@ class Turns:
         """Charge a family with the time from now on, until the trial of this number ends."""
         self._running[number] = family, self._clock()
 
+    def charge(self, family: str, seconds: float) -> None:
+        """Charge a family with what was done for it beside its trials."""
+        if self._spent_s is not None:
+            self._spent_s[family] += seconds
+
     def end(self, number: int) -> None:
         """Stop charging for a trial."""
         family, since = self._running.pop(number)

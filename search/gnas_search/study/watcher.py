@@ -7,7 +7,9 @@ from typing import Protocol
 from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
+from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study.records import Baseline, BlendRecord, Trial
+from gnas_search.supernet import Step
 
 
 class Watcher(Protocol):
@@ -21,6 +23,12 @@ class Watcher(Protocol):
 
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
         """Hear, before the first trial of a run on a CPU, what the space's first network is expected to cost."""
+
+    def supernet_moved(self, strategy: str, step: Step) -> None:
+        """Hear that a supernet was trained for another epoch, or ranked another network; the first comes at 0."""
+
+    def supernet_ended(self, strategy: str, found: Shortlist) -> None:
+        """Hear what a supernet found, or why there is none; the search goes on by trials."""
 
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         """Hear that a trial begins.

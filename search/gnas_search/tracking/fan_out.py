@@ -10,7 +10,9 @@ from typing import Self
 from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
+from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study import Baseline, BlendRecord, Trial, Watcher
+from gnas_search.supernet import Step
 from gnas_search.tracking.tracker import Tracker
 
 
@@ -60,6 +62,16 @@ class FanOut:
         """Tell all."""
         self._first.forecast_made(spec, forecast)
         self._tell(lambda one: one.forecast_made(spec, forecast))
+
+    def supernet_moved(self, strategy: str, step: Step) -> None:
+        """Tell all."""
+        self._first.supernet_moved(strategy, step)
+        self._tell(lambda one: one.supernet_moved(strategy, step))
+
+    def supernet_ended(self, strategy: str, found: Shortlist) -> None:
+        """Tell all."""
+        self._first.supernet_ended(strategy, found)
+        self._tell(lambda one: one.supernet_ended(strategy, found))
 
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:
         """Tell all."""

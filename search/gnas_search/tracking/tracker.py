@@ -10,8 +10,10 @@ from typing import Protocol, Self
 from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec, kind_of
+from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study import Baseline, BlendRecord, Measurement, Trial
 from gnas_search.study.traits import Trait, traits
+from gnas_search.supernet import Step
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,15 @@ class Tracker:
 
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
         """Log nothing: a forecast is no run."""
+
+    def supernet_moved(self, strategy: str, step: Step) -> None:
+        """Log nothing: what counts of a supernet is what it lists."""
+
+    def supernet_ended(self, strategy: str, found: Shortlist) -> None:
+        """Log what a supernet took, or why there is none."""
+        results = {} if found.reason else {"final/ndcg@20": found.listed[0].ndcg, "final/seconds": found.seconds}
+        log = self._logs.open(Run(f"supernet-{strategy}", "supernet"))
+        log.close(results, "failed" if found.reason else "complete", found.reason)
 
     def trial_started(self, number: int, spec: BranchSpec, finished: int, deadline: float | None) -> None:  # noqa: ARG002
         """Begin a run."""

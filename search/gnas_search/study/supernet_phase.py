@@ -1,0 +1,97 @@
+"""The supernet of a study: trained before its networks are, so that the best of them are tried first."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from gnas_search.footprint import TOO_LARGE
+from gnas_search.space import NetworkSpace, SearchSpace
+from gnas_search.specs import GNN
+from gnas_search.strategies.shortlist import Shortlist
+from gnas_search.study.draws import Draws
+from gnas_search.study.limits import SUPERNET_SHARE, Limits
+from gnas_search.study.workshop import Workshop
+from gnas_search.supernet import SUPERNETS, Step, Survey
+from gnas_search.supernet.choices import NOTHING_SHARED, everything
+from gnas_search.supernet.survey import TRAINING_SHARE
+from gnas_serve.errors import ConfigError, NoViableTrialError
+
+
+def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits: Limits, draws: Draws) -> None:
+    """Let a supernet list the networks that its strategy tries first: once per study and strategy.
+
+    Interrupted, it has written nothing, and the next run trains it again; so it does where there was no memory or time.
+
+    Parameters
+    ----------
+    shop
+        Of the run.
+    space
+        Restricted to its data.
+    strategy
+        Nothing is done for one without a supernet.
+    limits
+        Of the run: the supernet gets :data:`~gnas_search.study.limits.SUPERNET_SHARE` of its time.
+    draws
+        Charged with what supernets took, in this run and before.
+    """
+    networks = space.families.get(GNN)
+    if not isinstance(networks, NetworkSpace):
+        return
+    known = Shortlist.all_of(shop.journal.user_attrs)
+    wanted = strategy in SUPERNETS and (strategy not in known or known[strategy].reason)
+    tried = draws.known()
+    if wanted and not limits.reached(len(tried)):
+        keys = {*tried, *(start.key() for start in networks.starts)}
+        known[strategy] = _found(shop, space, networks, strategy, limits, keys)
+        known[strategy].write(shop.journal, strategy)
+        shop.watcher.supernet_ended(strategy, known[strategy])
+    draws.charge(GNN, sum(one.seconds for one in known.values()))
+
+
+def _found(
+    shop: Workshop, space: SearchSpace, networks: NetworkSpace, strategy: str, limits: Limits, known: set[str]
+) -> Shortlist:
+    began = time.monotonic()
+    seconds = _seconds(limits, began)
+    survey = Survey(
+        networks,
+        shop.graph,
+        shop.validation,
+        shop.seed,
+        training_ends=None if seconds is None else began + TRAINING_SHARE * seconds,
+        ends=None if seconds is None else began + seconds,
+        allowed=everything if space.constraints.are_none else lambda spec: not space.why_not(spec),
+        known=known,
+        heard=lambda step: _tell(shop, strategy, step),
+    )
+    try:
+        with shop.hold.released():
+            answer = SUPERNETS[strategy](survey)
+    except ConfigError as error:
+        if error.code not in (TOO_LARGE, NOTHING_SHARED):
+            raise
+        return Shortlist(reason=error.message)
+    except NoViableTrialError as error:
+        return Shortlist(reason=error.message, seconds=time.monotonic() - began)
+    finally:
+        torch.cuda.empty_cache()  # slots that are processes of their own need it; without a device nothing is done
+    took = time.monotonic() - began
+    if not answer.listed:
+        short = "time ended before its first epoch: give a longer --budget"
+        return Shortlist(reason="it found no network that is new" if answer.epochs else short, seconds=took)
+    return Shortlist(answer.listed, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
+
+
+def _tell(shop: Workshop, strategy: str, step: Step) -> None:
+    shop.watcher.supernet_moved(strategy, step)
+
+
+def _seconds(limits: Limits, now: float) -> float | None:
+    """Say how long the supernet may take; None where only the number of trials is limited."""
+    if limits.deadline is None:
+        return None
+    left = max(0.0, limits.deadline - now)
+    return SUPERNET_SHARE * left if limits.budget_s is None else min(SUPERNET_SHARE * limits.budget_s, left)

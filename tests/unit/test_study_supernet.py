@@ -1,0 +1,229 @@
+"""A study trains its supernet once, at its beginning, and goes on from its list whatever interrupts it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
+
+from gnas_search.space import SearchSpace
+from gnas_search.strategies.shortlist import Listed
+from gnas_search.study import Limits, Study, begin, leaderboard, run, status
+from gnas_search.study.journal import open_journal
+from gnas_search.study.notes import notes
+from gnas_search.study.turns import Turns
+from gnas_search.supernet import SUPERNETS, Answer, Step, Survey, course, ranking, requirement
+from gnas_serve.errors import IntegrityError, NoViableTrialError
+
+SPACE = SearchSpace.from_json(
+    {
+        **SMALL,
+        "fixed": {"init": "random", "epochs": 2, "batch_size": 32},
+        "genes": {**SMALL["genes"], "num_layers": [1, 2, 3]},
+    }
+)
+WIDTHS = [
+    {"num_layers": 1, "layer.0": "gcn", "layer.1": "gcn", "layer.2": "gcn", "embedding_dim": dim} for dim in (8, 16)
+]
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train and rank a little: what is found is not what these tests are about."""
+    monkeypatch.setattr(course, "LEAST_BATCHES", 8)
+    monkeypatch.setattr(ranking, "RANKED", 16)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Any) -> list[Survey]:
+    """Let the one-shot supernet answer at once."""
+    asked: list[Survey] = []
+
+    def found(survey: Survey) -> Answer:
+        asked.append(survey)
+        return answer(survey) if callable(answer) else answer
+
+    monkeypatch.setitem(SUPERNETS, "one-shot", found)
+    return asked
+
+
+def given(survey: Survey) -> Answer:
+    survey.heard(Step("epoch", 0, 3, 0.0))
+    survey.heard(Step("epoch", 1, 3, 0.5))
+    return Answer(tuple(Listed(point, 0.3 - place) for place, point in enumerate(WIDTHS)), 3, 7)
+
+
+@pytest.mark.parametrize("strategy", sorted(SUPERNETS))
+def test_the_list_is_made_once_and_tried_after_the_starts(strategy: str, tmp_path: Path) -> None:
+    watcher = Ledger()
+    study = go(tmp_path / "study", trials=4, space=SPACE, strategy=strategy, watcher=watcher)
+    listed = study.shortlists[strategy].listed
+    space = SPACE.restrict(make_dataset()).families["gnn"]
+    found = [space.to_spec(one.point).key() for one in listed]
+    assert len(found) == len(set(found)) > 3
+    assert [trial.key for trial in study.trials] == [space.starts[0].key(), *found[:3]]
+    assert {trial.strategy for trial in study.trials} == {strategy}
+    assert watcher.shortlists == [study.shortlists[strategy]]
+    stages = [stage for stage, _, _ in watcher.supernet]
+    assert set(stages) == {"epoch", "network"}
+    again = Ledger()
+    go(tmp_path / "study", trials=6, strategy=strategy, watcher=again)
+    assert (again.supernet, again.shortlists) == ([], [])
+    whole = go(tmp_path / "whole", trials=6, space=SPACE, strategy=strategy)
+    assert keys(whole) == keys(Study.load(tmp_path / "study"))
+    assert whole.shortlists[strategy].listed == listed
+
+
+def test_interrupted_before_its_list_is_written_it_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = go(tmp_path / "whole", trials=5, space=SPACE, strategy="one-shot")
+    folder = tmp_path / "study"
+
+    class Impatient(Ledger):
+        def supernet_moved(self, strategy: str, step: Any) -> None:
+            super().supernet_moved(strategy, step)
+            if step.stage == "network":
+                interrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        go(folder, trials=5, space=SPACE, strategy="one-shot", watcher=Impatient())
+    assert (Study.load(folder).shortlists, Study.load(folder).trials) == ({}, ())
+    watcher = Ledger()
+    assert keys(go(folder, trials=5, strategy="one-shot", watcher=watcher)) == keys(whole)
+    assert watcher.supernet
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+def test_interrupted_afterwards_it_goes_on_with_the_list(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, given)
+    whole = go(tmp_path / "whole", trials=5, space=SPACE, strategy="one-shot")
+    folder = tmp_path / "study"
+    with pytest.raises(KeyboardInterrupt):
+        go(folder, trials=5, space=SPACE, strategy="one-shot", slots=ToySlot({at: interrupt}))
+    assert keys(go(folder, trials=5, strategy="one-shot")) == keys(whole)
+    assert len(asked) == 2
+
+
+def test_another_strategy_has_none_and_a_later_one_makes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, given)
+    study = go(tmp_path / "study", trials=3, space=SPACE, strategy="random")
+    assert (asked, study.shortlists) == ([], {})
+    study = go(tmp_path / "study", trials=3, strategy="one-shot")
+    assert asked == []  # nothing would be tried
+    study = go(tmp_path / "study", trials=4, strategy="one-shot")
+    assert {trial.key for trial in study.trials[:3]} <= asked[0].known
+    space = SPACE.restrict(make_dataset()).families["gnn"]
+    assert study.trials[3].key == space.to_spec(WIDTHS[0]).key()
+
+
+def test_it_gets_a_quarter_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = []
+
+    def timed(survey: Survey) -> Answer:
+        left.append(None if survey.ends is None else survey.ends - time.monotonic())
+        return given(survey)
+
+    asked = answering(monkeypatch, timed)
+    for number, limits in enumerate((Limits.of(2, 80.0), Limits(2, time.monotonic() + 80.0), Limits(2, None))):
+        folder = tmp_path / str(number)
+        begin(folder, make_dataset(), space=SPACE, strategy="one-shot", seed=None)
+        run(folder, make_dataset(), Ledger(), limits=limits, slots=ToySlot())
+    for survey in asked[:2]:
+        assert survey.ends is not None
+        assert survey.training_ends is not None
+        assert survey.ends - survey.training_ends == pytest.approx(6.0, abs=0.5)
+    assert left[0] == pytest.approx(20.0, abs=0.5)
+    assert 0.0 < left[1] <= 20.0  # of what is left after the baselines
+    assert (left[2], asked[2].training_ends) == (None, None)
+
+
+def test_networks_are_charged_with_it() -> None:
+    turns = Turns(["filter", "gnn"], {"filter": 10.0, "gnn": 15.0})
+    assert turns.next(0, ["filter", "gnn"]) == "gnn"
+    turns.charge("gnn", 10.0)
+    assert turns.next(0, ["filter", "gnn"]) == "filter"
+    rounds = Turns(["filter", "gnn"])
+    before = [rounds.next(drawn, ["filter", "gnn"]) for drawn in range(4)]
+    rounds.charge("gnn", 1000.0)
+    assert [rounds.next(drawn, ["filter", "gnn"]) for drawn in range(4)] == before
+
+
+def test_without_memory_the_study_goes_on_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, watcher = tmp_path / "study", Ledger()
+    with monkeypatch.context() as patched:
+        patched.setattr(requirement, "available_bytes", lambda _: 1 << 20)
+        study = go(folder, trials=3, space=SPACE, strategy="one-shot", watcher=watcher)
+    assert len(keys(study)) == 3
+    (said,) = notes(study)
+    assert said.startswith("one-shot goes on without a supernet: the supernet needs about 0.")
+    assert leaderboard(study)["notes"] == status(study)["notes"] == [said]
+    assert watcher.shortlists[0].reason in said
+    study = go(folder, trials=4, strategy="one-shot")  # there is memory by now
+    assert notes(study) == []
+    assert study.shortlists["one-shot"].listed
+
+
+def test_reasons_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(_: Survey) -> Answer:
+        raise NoViableTrialError("the supernet diverged in epoch 1: the loss is nan", hint="lower learning_rate")
+
+    reasons = (
+        (Answer((), 0, 0), "time ended before its first epoch: give a longer --budget"),
+        (Answer((), 5, 9), "it found no network that is new"),
+        (diverging, "the supernet diverged in epoch 1: the loss is nan"),
+    )
+    for number, (answer, reason) in enumerate(reasons):
+        answering(monkeypatch, answer)
+        study = go(tmp_path / str(number), trials=1, space=SPACE, strategy="one-shot")
+        assert notes(study) == [f"one-shot goes on without a supernet: {reason}"]
+
+
+def test_a_space_without_networks_has_no_supernet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, given)
+    space = SearchSpace.from_json(
+        {"filter": {"genes": {"rank": [4, 8, 16]}, "fixed": {"response": "ideal"}, "start": [{"rank": 8}]}}
+    )
+    study = go(tmp_path / "study", trials=2, space=space, strategy="one-shot")
+    assert (asked, study.shortlists, len(keys(study))) == ([], {}, 2)
+
+
+def test_a_bug_in_it_is_no_reason_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Survey) -> Answer:
+        raise ValueError("a bug")
+
+    answering(monkeypatch, broken)
+    with pytest.raises(ValueError, match="a bug"):
+        go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+
+
+def test_a_damaged_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, given)
+    go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+    open_journal(tmp_path / "study", create=False).set_user_attr("shortlist.one-shot", {"listed": [{"ndcg": 1.0}]})
+    with pytest.raises(IntegrityError, match="a shortlist is unreadable"):
+        Study.load(tmp_path / "study").shortlists  # noqa: B018
+
+
+def test_the_phase_is_part_of_the_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes while the supernet is trained ends the run there, not after it."""
+    import os
+    import signal
+
+    def signalled(survey: Survey) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5.0)
+        return given(survey)
+
+    answering(monkeypatch, signalled)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+    assert time.monotonic() - began < 5.0
+    assert Study.load(tmp_path / "study").shortlists == {}
