@@ -119,7 +119,8 @@ class SearchProgress(_Lines):
         if step.stage == "epoch":
             state = f"epoch {step.done} of {step.total}" + (f", loss {step.value:.4f}" if step.done else "")
         else:
-            state = f"network {step.done} of {step.total}, best {self._metric} {self._sign * step.value:.4f} by shared weights"
+            best = f"{self._metric} {self._sign * step.value:.4f}"
+            state = f"network {step.done} of {step.total}, best {best} by shared weights"
         self.move_bar(_SUPERNET, step.done, state)
 
     def supernet_ended(self, strategy: str, found: Shortlist) -> None:

@@ -77,7 +77,7 @@ def test_a_supernet_says_that_it_begins_and_what_it_found(progress: SearchProgre
 def test_on_a_terminal_a_supernet_shows_where_it_is() -> None:
     shown = io.StringIO()
     console = Console(file=shown, width=200, force_terminal=True)
-    with SearchProgress(console, Limits.of(3, None), best=None) as progress:
+    with SearchProgress(console, Limits.of(3, None), best=None, objectives=NDCG) as progress:
         progress.supernet_moved("one-shot", Step("epoch", 0, 8, math.nan))
         progress.supernet_moved("one-shot", Step("epoch", 3, 8, 5.4))
         progress._progress.refresh()

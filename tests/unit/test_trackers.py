@@ -112,7 +112,7 @@ class TestTracker:
         assert [run.kind for run in book.runs] == ["supernet", "supernet"]
         assert book.ended == {
             "supernet-darts": ({}, "failed", "no time"),
-            "supernet-one-shot": ({"final/ndcg@20": 0.2, "final/seconds": 12.0}, "complete", ""),
+            "supernet-one-shot": ({"final/shared_worth": 0.2, "final/seconds": 12.0}, "complete", ""),
         }
 
 

@@ -104,7 +104,7 @@ class Tracker:
 
     def supernet_ended(self, strategy: str, found: Shortlist) -> None:
         """Log what a supernet took, or why there is none."""
-        results = {} if found.reason else {"final/ndcg@20": found.listed[0].ndcg, "final/seconds": found.seconds}
+        results = {} if found.reason else {"final/shared_worth": found.listed[0].worth, "final/seconds": found.seconds}
         log = self._logs.open(Run(f"supernet-{strategy}", "supernet"))
         log.close(results, "failed" if found.reason else "complete", found.reason)
 
