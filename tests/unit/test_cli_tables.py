@@ -24,12 +24,14 @@ def row(number: int | None, remark: str = "", kind: str = "gnn") -> dict[str, An
         "model": "" if kind == "baseline" else f"layers of {number} | " + "x" * 100,
         "ndcg@20": 0.1234,
         "recall@20": 0.1234,
+        "values": {"ndcg@20": 0.1234},
         "intervals": {"ndcg@20": [0.12, 0.13]},
         "seconds": 1234.5,
         "remark": remark,
     }
 
 
+NOTHING_MORE: dict[str, Any] = {"objectives": ["ndcg@20"], "front": [], "failed": [], "notes": []}
 NOTHING_LEFT_OUT: dict[str, Any] = {"left_out": {}}
 VERDICT = {"name": "gnn-0", "kind": "gnn", "gain": None, "margin": 0.01, "reason": "ship gnn-0: " + "y" * 200}
 
@@ -37,7 +39,7 @@ VERDICT = {"name": "gnn-0", "kind": "gnn", "gain": None, "margin": 0.01, "reason
 def board(trials: int) -> dict[str, Any]:
     rows = [row(None, "simple", "baseline"), row(0, "verdict, cut 1/12"), row(1, "budget ended")]
     rows += [row(number) for number in range(2, trials)]
-    return {"rows": rows, "failed": [], "notes": [], "verdict": None}
+    return {"rows": rows, **NOTHING_MORE, "verdict": None}
 
 
 def board_of_all_kinds() -> dict[str, Any]:
@@ -49,7 +51,7 @@ def board_of_all_kinds() -> dict[str, Any]:
     ]
     rows += [row(number, kind="filter") for number in range(30)]
     rows += [row(30, "budget ended"), row(31), *(row(number, kind="two-hop") for number in range(32, 40))]
-    return {"rows": rows, "failed": [], "notes": [], "verdict": VERDICT}
+    return {"rows": rows, **NOTHING_MORE, "verdict": VERDICT}
 
 
 def shown(table: Any, width: int = 80) -> str:
@@ -174,3 +176,27 @@ def test_gate_figures_have_four_digits(value: float, said: str) -> None:
 @pytest.mark.parametrize(("epochs", "said"), [(0, "(closed form)"), (1, "(1 epoch)"), (2, "(2 epochs)")])
 def test_epochs_are_counted(epochs: int, said: str) -> None:
     assert said in shown(checkpoint_table({"checkpoint": "c", "model": "m", "epochs": epochs, "metrics": {}}))
+
+
+def test_several_objectives_have_a_column_each_and_a_front() -> None:
+    """What was not measured of a model is left empty; large figures have no decimals."""
+    known, unknown = row(0, "verdict, front"), row(1)
+    known["values"] |= {"latency_us": 512.4, "coverage@20": 0.25}
+    unknown["values"] |= {"latency_us": None, "coverage@20": None}
+    said = shown(
+        leaderboard_table(
+            {
+                "rows": [known, unknown],
+                **NOTHING_MORE,
+                "objectives": ["ndcg@20", "latency_us", "coverage@20"],
+                "front": ["gnn-0000000000", "svd"],
+                "verdict": VERDICT,
+            }
+        ),
+        width=120,
+    )
+    head, _, first, second, *_ = said.splitlines()
+    assert head.split()[2:] == ["ndcg@20", "95", "%", "interval", "latency_us", "coverage@20", "s", "remark"]
+    assert first.split()[2:] == ["0.1234", "0.1200-0.1300", "512", "0.2500", "1234", "verdict,", "front"]
+    assert second.split()[2:] == ["0.1234", "0.1200-0.1300", "1234"]
+    assert "no model is better in everything than those on the front: gnn-0000000000, svd" in said
