@@ -180,8 +180,9 @@ class TestDarts(LearningContract):
     """Without a list, which tests/unit/test_shortlist.py is about. TPE draws the closed forms, and is slow."""
 
     name = "darts"
-    seeds = 3
-    draws = 30
+    length = 14
+    seeds = 2
+    draws = 24
 
 
 class TestEvolution(LearningContract):

@@ -10,6 +10,7 @@ import torch
 from supernet_world import graph_and_validation, recommender_of, small
 
 from gnas_search.layer_spec import OPERATOR_NAMES
+from gnas_search.supernet import course
 from gnas_search.supernet.choices import mixed_choices
 from gnas_search.supernet.darts import discretised, held_out_loss, likeliest, train_mixture
 from gnas_search.supernet.mixture import MixedNetwork, Mixture
@@ -145,12 +146,13 @@ class TestLikeliest:
         assert len(specs) == len({(spec.layers, spec.combination) for spec in specs}) == 14
 
 
-def test_a_trained_mixture_has_decided_and_its_networks_are_listed() -> None:
+def test_a_trained_mixture_has_decided_and_its_networks_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "LEAST_BATCHES", 40)
     heard = []
     survey = Survey(SPACE, GRAPH, VALIDATION, 0, heard=heard.append)
-    network, mixture, course = train_mixture(mixed_choices(SPACE), survey)
-    assert course.done == course.epochs == 50  # a hundred batches of two per epoch
-    assert [step.done for step in heard] == list(range(51))
+    network, mixture, trained = train_mixture(mixed_choices(SPACE), survey)
+    assert trained.done == trained.epochs == 20  # forty batches, two of them per epoch
+    assert [step.done for step in heard] == list(range(21))
     assert all(float(logits.detach().abs().max()) > 0.1 for logits in mixture.free)
     found = discretised(network, mixture, survey)
     assert len(found) == len({one.key for one in found}) == 12

@@ -58,7 +58,7 @@ def communities(seed: int) -> Survey:
 def test_the_better_operator_is_listed_first_more_often_than_chance() -> None:
     """Few steps from random embeddings: smoothing finds the three communities, and what skips it does not."""
     found: list[str] = []
-    for seed in range(3):
+    for seed in range(2):
         asked = communities(seed)
         answer = one_shot(asked)
         assert answer.ranked >= len(answer.listed) >= 8
@@ -82,10 +82,11 @@ def test_equal_seeds_give_equal_lists() -> None:
     assert first.listed != other.listed
 
 
-def test_what_is_known_or_not_allowed_is_not_listed() -> None:
+def test_what_is_known_or_not_allowed_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supernet_ranking, "RANKED", 40)
     space = SPACE
     first = one_shot(survey())
-    assert first.ranked == 100
+    assert first.ranked == 40
     assert len(first.listed) == 12
     assert [one.worth for one in first.listed] == sorted((one.worth for one in first.listed), reverse=True)
     known = {space.to_spec(one.point).key() for one in first.listed}
