@@ -6,6 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TORCH_OPTION := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+TEST_PROCESSES ?= 2
 HTTP_PORT ?= 3000
 GRPC_PORT ?= 3001
 PROTO := gnas_serve/service/proto
@@ -44,7 +45,7 @@ check: $(VENV)/.dev  ## lint, types, import contracts
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev  ## the tests, benchmarks left out
-	$(BIN)/pytest --ignore=tests/bench
+	$(BIN)/pytest --ignore=tests/bench --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 format: $(VENV)/.dev  ## put the code into its one form
 	$(BIN)/ruff check --fix .
