@@ -216,7 +216,7 @@ print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
 def test_a_fit_takes_about_what_was_counted(spec: BranchSpec, shape: tuple[int, int, int]) -> None:
     """In a process of its own, whose peak is the fit's.
 
-    Reuse of freed arrays varies from run to run, by a tenth: what is counted for the runtime, left out here, is for that.
+    Reuse of freed arrays varies from run to run, by a tenth: what is counted for the runtime, left out here, covers it.
     """
     command = [sys.executable, "-c", _MEASURED, repr(spec), *map(str, shape)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
