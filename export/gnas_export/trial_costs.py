@@ -48,33 +48,13 @@ class ExportedCosts:
         StorageError
             If there is no room for its files.
         """
+        # The one fit that a search makes stands for both of a checkpoint: what it costs is the same.
+        checkpoint = Checkpoint.of(self._dataset, name="trial", spec={}, selection=fit, final=fit, seed=self._seed)
         decisions = Decisions(self._profile, "never")
-        draft = Draft(self._checkpoint(fit), self._profile, "never", self._seed, decisions)
+        draft = Draft(checkpoint, self._profile, "never", self._seed, decisions)
         for step in _STEPS:
             step(draft)
         with draft.written(draft.final, draft.plain) as folder:
             size_bytes = sum(path.stat().st_size for path in folder.iterdir())
             latency_us = min(measured(folder, seed=self._seed)["p50_us"] for _ in range(_RUNS))
         return {"artifact_bytes": float(size_bytes), "latency_us": latency_us}
-
-    def _checkpoint(self, fit: Fit) -> Checkpoint:
-        """Take the one fit that a search makes for both of a checkpoint: what it costs is the same."""
-        dataset = self._dataset
-        return Checkpoint(
-            name="trial",
-            spec={},
-            users=dataset.users,
-            items=dataset.items,
-            selection=fit,
-            final=fit,
-            train=dataset.selection.positives,
-            valid=dataset.valid,
-            item_features=dataset.item_features,
-            user_features=dataset.user_features,
-            item_recency=dataset.item_recency,
-            config=dataset.config,
-            fingerprint=dataset.fingerprint,
-            policy=dataset.policy,
-            target_event=dataset.target_event,
-            seed=self._seed,
-        )

@@ -209,6 +209,23 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: who reads meanwhile, or after an interruption, sees the one before.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or not writable; nothing is left beside it.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
 @contextmanager
 def storage_errors(target: Path) -> Iterator[None]:
     """Turn the operating system's refusals while writing ``target`` into one clear error."""

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from gnas_search.data.dataset import Dataset
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
 from gnas_search.fit import Fit, Stored, branches_from, is_finite, stored, stored_csr, to_arrays
 from gnas_search.stored_vocabulary import stored_vocabulary, vocabulary_arrays
@@ -74,6 +75,39 @@ class Checkpoint:
     target_event: str | None
     seed: int
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        *,
+        name: str,
+        spec: dict[str, Any],
+        selection: Fit,
+        final: Fit,
+        seed: int,
+        metrics: dict[str, float] | None = None,
+    ) -> Checkpoint:
+        """Make one of the fits of a model to a dataset, of which it keeps the facts."""
+        return cls(
+            name=name,
+            spec=spec,
+            users=dataset.users,
+            items=dataset.items,
+            selection=selection,
+            final=final,
+            train=dataset.selection.positives,
+            valid=dataset.valid,
+            item_features=dataset.item_features,
+            user_features=dataset.user_features,
+            item_recency=dataset.item_recency,
+            config=dataset.config,
+            fingerprint=dataset.fingerprint,
+            policy=dataset.policy,
+            target_event=dataset.target_event,
+            seed=seed,
+            metrics=metrics or {},
+        )
 
     def seen(self) -> sp.csr_matrix:
         """Give the (U, I) interactions to exclude from answers of the final fit."""

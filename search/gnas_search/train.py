@@ -75,22 +75,12 @@ def train_checkpoint(
         final = _joined(spec, refitted, dataset.final, seed)
         everybody = validation_of(dataset, max_users=None)
         recall, ndcg = everybody.score_with(selection.score_rows(dataset.selection.positives)).mean()
-    return Checkpoint(
+    return Checkpoint.of(
+        dataset,
         name=spec.key(),
         spec=spec.to_json(),
-        users=dataset.users,
-        items=dataset.items,
         selection=selection,
         final=final,
-        train=dataset.selection.positives,
-        valid=dataset.valid,
-        item_features=dataset.item_features,
-        user_features=dataset.user_features,
-        item_recency=dataset.item_recency,
-        config=dataset.config,
-        fingerprint=dataset.fingerprint,
-        policy=dataset.policy,
-        target_event=dataset.target_event,
         seed=seed,
         metrics={"recall@20": recall, "ndcg@20": ndcg},
     )

@@ -13,7 +13,7 @@ from gnas_search.report.models import models_of
 from gnas_search.report.summary import board, verdict_of
 from gnas_search.study import Study, Verdict
 from gnas_serve import __version__
-from gnas_serve.artifact.store import storage_errors
+from gnas_serve.artifact.store import replace_file, storage_errors
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 REPORT = "report.html"
@@ -49,14 +49,8 @@ def write_report(study: Study, path: Path) -> int:
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent} is no folder", hint="make it first, or choose another place")
     content = render(study).encode("utf-8")
-    temporary = path.with_name(f"{path.name}.tmp")
     with storage_errors(path):
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, content)
     return len(content)
 
 

@@ -10,6 +10,7 @@ from safetensors.numpy import load_file, save
 
 from gnas_search.fit import Fit, branches_from, to_arrays
 from gnas_serve.artifact.branches import BranchFacts
+from gnas_serve.artifact.store import replace_file
 
 _FOLDER = "models"
 _FACTS = "fit"
@@ -32,14 +33,7 @@ class KeptModel:
         self._folder.mkdir(exist_ok=True)
         facts = {"epochs": fit.epochs, "branches": [branch.facts.to_json() for branch in fit.branches]}
         path = self._path(key)
-        # Renamed into place: an interrupted write leaves the model before it.
-        temporary = path.with_suffix(".tmp")
-        try:
-            temporary.write_bytes(save(to_arrays(fit), metadata={_FACTS: json.dumps(facts)}))
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, save(to_arrays(fit), metadata={_FACTS: json.dumps(facts)}))
         for other in self._folder.glob("*.safetensors"):
             if other != path:
                 other.unlink()

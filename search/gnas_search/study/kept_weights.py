@@ -17,6 +17,7 @@ from gnas_search.data.dataset import Dataset
 from gnas_search.fit import stored
 from gnas_search.study.trained_on import TrainedOn
 from gnas_search.trainer import Floats
+from gnas_serve.artifact.store import replace_file
 from gnas_serve.errors import IntegrityError
 
 MOST = 3
@@ -65,9 +66,9 @@ class KeptWeights:
             return
         self._folder.mkdir(exist_ok=True)
         if not (self._folder / _DATA).exists():
-            _write(self._folder / _DATA, TrainedOn.of(self._dataset).to_bytes())
+            replace_file(self._folder / _DATA, TrainedOn.of(self._dataset).to_bytes())
         facts = {_SPEC: _written(spec), _WORTH: repr(worth)}
-        _write(path, save({name: np.ascontiguousarray(one) for name, one in weights.items()}, metadata=facts))
+        replace_file(path, save({name: np.ascontiguousarray(one) for name, one in weights.items()}, metadata=facts))
         for other in best[MOST - 1 :]:
             other.unlink()
 
@@ -120,14 +121,3 @@ def _worth_of(path: Path) -> float:
             return float(opened.metadata()[_WORTH])
     except (OSError, KeyError, TypeError, ValueError, SafetensorError):
         return -math.inf  # damaged: the first to go
-
-
-def _write(path: Path, content: bytes) -> None:
-    # Renamed into place: an interrupted write leaves nothing under that name.
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

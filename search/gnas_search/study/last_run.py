@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gnas_serve.artifact.store import storage_errors
+from gnas_serve.artifact.store import replace_file, storage_errors
 from gnas_serve.errors import IntegrityError
 
 LAST_RUN = "last_run.json"
@@ -46,16 +46,9 @@ class LastRun:
         StorageError
             If the disk is full or not writable.
         """
-        path = folder / LAST_RUN
-        temporary = path.with_suffix(".tmp")
         with storage_errors(folder):
-            try:
-                # ASCII, so that a path of other bytes than UTF-8 comes back as it was.
-                temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="ascii")
-                temporary.replace(path)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
+            # ASCII, so that a path of other bytes than UTF-8 comes back as it was.
+            replace_file(folder / LAST_RUN, f"{json.dumps(asdict(self))}\n".encode("ascii"))
 
     @classmethod
     def read(cls, folder: Path) -> LastRun | None:

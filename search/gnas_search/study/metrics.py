@@ -10,6 +10,7 @@ import numpy as np
 from gnas_search.evaluate import UserMetrics
 from gnas_search.study.measurement import Measurement, per_user
 from gnas_serve.artifact.arrays import read_array
+from gnas_serve.artifact.store import replace_file
 from gnas_serve.errors import IntegrityError
 
 _FOLDER = "metrics"
@@ -34,14 +35,7 @@ def save_metrics(folder: Path, name: str, users: UserMetrics) -> None:
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()  # through memory: np.save hides a full disk in an error without a number
     np.save(buffer, per_user(users), allow_pickle=False)
-    # Renamed into place: whoever reads a running study sees whole files.
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    replace_file(path, buffer.getvalue())
 
 
 def read_metrics(path: Path, *, judged: bool) -> UserMetrics:
