@@ -159,6 +159,9 @@ class Ledger:
         self.epochs = 0
         self.supernet: list[tuple[str, int, int]] = []
         self.shortlists: list[Any] = []
+        self.chosen: list[tuple[int, int]] = []
+        self.repeats: list[tuple[str, int, float]] = []
+        self.decided: list[list[tuple[str, float]]] = []
 
     def baseline_measured(self, baseline: Any) -> None:
         self.baselines.append(baseline.name)
@@ -187,6 +190,19 @@ class Ledger:
 
     def trial_ended(self, trial: Any) -> None:
         self.trials.append((trial.number, trial.state))
+
+    def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
+        assert expected_s > 0
+        self.chosen.append((networks, trainings))
+
+    def finalist_repeated(self, key: str, seed: int, measured: Any) -> None:
+        self.repeats.append((key, seed, measured.quality.value))
+
+    def finalist_failed(self, key: str, seed: int, reason: str) -> None:
+        self.failures.append(f"{key} from seed {seed}: {reason}")
+
+    def finalists_decided(self, finalists: Any) -> None:
+        self.decided.append([(one.trial.key, one.mean) for one in finalists])
 
     def blending(self, expected_s: float) -> None:
         self.expected_s.append(expected_s)

@@ -179,7 +179,7 @@ def train(
         split=split,
         id_type=id_type,
     )
-    from gnas_search.study import Study
+    from gnas_search.study import Study, pick
     from gnas_search.train import train_checkpoint
     from gnas_serve.cli.search_progress import TrainingProgress
     from gnas_serve.cli.search_tables import checkpoint_table
@@ -188,7 +188,7 @@ def train(
     initial: Mapping[str, InitialWeights] = {}
     if study is not None:
         found = Study.load(study)
-        model = found.pick(trial if trial is not None else "verdict")
+        model = pick(found, trial if trial is not None else "verdict")
         seed = seed if seed is not None else found.header.seed
         dataset = load_data(data, settings, found.header, study)
         initial = found.warm_start.initial(model)

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from gnas_search.selection import EpochResult
     from gnas_search.specs import BranchSpec, ModelSpec
     from gnas_search.strategies.shortlist import Shortlist
-    from gnas_search.study import Baseline, BlendRecord, Limits, Measurement, Objectives, Trial
+    from gnas_search.study import Baseline, BlendRecord, Finalist, Limits, Measurement, Objectives, Trial
     from gnas_search.supernet import Step
 
 
 _BLEND = -1
 _SUPERNET = -2
-"""Numbers of the blend's bar and the supernet's: of no trial."""
+_FINALISTS = -3
+"""Numbers of the bars of the blend, the supernet and the finalists: of no trial."""
 
 
 class _Lines:
@@ -93,6 +94,7 @@ class SearchProgress(_Lines):
         self._best = -math.inf if best is None else best
         self._finished = 0
         self._seconds: list[float] = []
+        self._repeats = 0
 
     def baseline_measured(self, baseline: Baseline) -> None:
         """Say how good a simple model is."""
@@ -169,8 +171,33 @@ class SearchProgress(_Lines):
         left = self._time_left()
         self.say(f"{line}{' | ' if left else ''}{left}")
 
+    def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
+        """Say how many networks are trained again, and how long that takes."""
+        self._repeats = 0
+        again = f"{networks} networks again, {trainings} trainings from further seeds"
+        self.say(f"finalists: {again}, about {max(1.0, expected_s):.0f} s")
+        self.begin_bar(_FINALISTS, f"training {networks} finalists again", trainings)
+
+    def finalist_repeated(self, key: str, seed: int, measured: Measurement) -> None:
+        """Say what one of them is worth from a further seed."""
+        self._repeats += 1
+        self.move_bar(_FINALISTS, self._repeats, f"{self._metric} {self._sign * measured.quality.value:.4f}")
+        self.say(f"finalist {key} from seed {seed}: {self._found(measured)}, {measured.seconds:.1f} s")
+
+    def finalist_failed(self, key: str, seed: int, reason: str) -> None:
+        """Say why there is none."""
+        self.say(f"finalist {key} from seed {seed} failed: {reason}")
+
+    def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
+        """Say which of them is best on average."""
+        best, *others = finalists
+        means = ", ".join(f"{one.trial.key} {self._sign * one.mean:.4f}" for one in others)
+        mean = f"mean {self._metric} {self._sign * best.mean:.4f} over {len(best.seeds)} seeds"
+        self.say(f"finalists: {best.trial.key} is best: {mean}; {means}")
+
     def blending(self, expected_s: float) -> None:
         """Say that the blend is being made, and how long that takes."""
+        self.end_bar(_FINALISTS)
         self.say(f"blending: about {max(1.0, expected_s):.0f} s")
         self.begin_bar(_BLEND, "blending the best models", 1)
 

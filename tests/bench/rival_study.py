@@ -15,7 +15,7 @@ from typing import Any
 
 from gnas_search.data.splits import load_with_test
 from gnas_search.held_out import evaluate_checkpoint
-from gnas_search.study import Study
+from gnas_search.study import Study, pick
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.train import train_checkpoint
@@ -74,7 +74,7 @@ def main(data: Path, folder: Path, models: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in models:
         try:
-            spec = study.pick(model)
+            spec = pick(study, model)
         except NoViableTrialError:
             continue
         if spec.key() not in by_key:

@@ -26,7 +26,7 @@ from gnas_search.space.constraints import Constraints
 from gnas_search.space.costs import artifact_bytes, num_parameters
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_search.strategies import STRATEGIES
-from gnas_search.study import Study, begin, leaderboard, status
+from gnas_search.study import Study, begin, leaderboard, pick, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.trainer import Trainer
@@ -303,5 +303,5 @@ def test_a_study_of_a_version_with_other_keys_still_opens(tmp_path: Path) -> Non
     shutil.move(metrics_path(folder, first.key), metrics_path(folder, old.stored_as[0]))
     again = Study.load(folder)
     assert (again.per_user(first.key).ndcg == before).all()
-    assert again.pick(old.stored_as[0]) == again.pick(first.key)
+    assert pick(again, old.stored_as[0]) == pick(again, first.key)
     assert again.verdict == study.verdict

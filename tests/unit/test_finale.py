@@ -17,9 +17,9 @@ from gnas_search.closed_form import FilterSpec
 from gnas_search.evaluate import UserMetrics, validation_of
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BlendSpec, Share, kind_of
-from gnas_search.study import Study, leaderboard, status
+from gnas_search.study import Study, leaderboard, pick, status
 from gnas_search.study.finale import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
-from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept import KeptModels
 from gnas_serve.errors import NoViableTrialError
 
 MODELS = "models"
@@ -107,7 +107,7 @@ class TestBlend:
         assert [row["kind"] for row in leaderboard(study)["rows"]][3:5] == ["blend", "blend"]
         weak = go(tmp_path / "study", trials=4, slots=ToySlot(level=0.5))
         assert weak.verdict.kind == "blend"
-        assert weak.pick("verdict") == weak.blends[0].spec
+        assert pick(weak, "verdict") == weak.blends[0].spec
         best = max(weak.blends, key=lambda record: record.measured.ndcg.value)
         assert status(weak)["best"] == {"name": best.key, "value": weak.best}
 
@@ -223,7 +223,7 @@ class TestFailure:
         for shown in (leaderboard(failed), status(failed)):
             assert shown["notes"] == ["no blend: LinAlgError: singular"]
         with pytest.raises(NoViableTrialError, match="it has no blend: making it failed: LinAlgError: singular"):
-            failed.pick("blend")
+            pick(failed, "blend")
         watcher = Ledger()
         again = go(folder, trials=4, watcher=watcher)
         assert (watcher.failures, len(watcher.blends)) == ([], 1)
@@ -238,7 +238,7 @@ class TestFailure:
         again = go(tmp_path / "study", trials=2, slots=ToySlot(refuses=MemoryError("no more")))
         assert again.blends == before
         assert leaderboard(again)["notes"] == ["no new blend: MemoryError: no more"]
-        assert again.pick("blend") == before[0].spec
+        assert pick(again, "blend") == before[0].spec
 
     def test_which_way_there_is_no_blend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
@@ -246,12 +246,12 @@ class TestFailure:
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=4)
         with pytest.raises(NoViableTrialError, match="it has no blend: none was made yet"):
-            Study.load(tmp_path / "study").pick("blend")
+            pick(Study.load(tmp_path / "study"), "blend")
         with monkeypatch.context() as patched:
             patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: [])
             alone = go(tmp_path / "study", trials=4)
         with pytest.raises(NoViableTrialError, match="it has no blend: none is better than its best part"):
-            alone.pick("blend")
+            pick(alone, "blend")
         assert leaderboard(alone)["notes"] == []
 
 
@@ -276,11 +276,11 @@ class TestKeptModel:
         assert kept_files(study.folder) == [best.key]
         assert best.key not in slot.fitted
         assert len(slot.fitted) == 3  # closed forms are quick to make again
-        kept = KeptModel(study.folder).find(best.key)
+        kept = KeptModels(study.folder).find(best.key)
         assert kept is not None
         np.testing.assert_array_equal(kept.user_vectors, toy_fit(best.spec).user_vectors)  # type: ignore[arg-type]
         assert (kept.branches[0].facts.name, kept.epochs) == (best.key, 1)
-        assert KeptModel(study.folder).find("gnn-0000000000") is None
+        assert KeptModels(study.folder).find("gnn-0000000000") is None
 
     @pytest.mark.parametrize("damage", [b"", b"\x05", b"\xff" * 64, None])
     def test_damaged_or_gone_it_is_made_again(self, tmp_path: Path, damage: bytes | None) -> None:
@@ -294,7 +294,7 @@ class TestKeptModel:
             path.unlink()
         else:
             path.write_bytes(damage or whole[: len(whole) // 2])
-        assert KeptModel(folder).find(key) is None
+        assert KeptModels(folder).find(key) is None
         journal = folder / "journal.log"
         journal.write_bytes(b"".join(line for line in journal.read_bytes().splitlines(True) if b'"blend' not in line))
         slot = ToySlot()
@@ -303,7 +303,7 @@ class TestKeptModel:
         assert [record.spec for record in again.blends] == before
 
     def test_another_model_takes_its_place(self, tmp_path: Path) -> None:
-        kept = KeptModel(tmp_path)
+        kept = KeptModels(tmp_path)
         kept.keep("gnn-a", toy_fit(NARROW[0]))
         kept.keep("gnn-b", toy_fit(NARROW[1]))
         assert kept_files(tmp_path) == ["gnn-b"]
@@ -312,7 +312,7 @@ class TestKeptModel:
         assert found.branches[0].fold_in is not None
 
     def test_a_disk_that_is_full_leaves_the_model_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        kept = KeptModel(tmp_path)
+        kept = KeptModels(tmp_path)
         kept.keep("gnn-a", toy_fit(NARROW[0]))
 
         def full(*_: object) -> None:

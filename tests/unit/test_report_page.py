@@ -97,7 +97,7 @@ class TestAWholeStudy:
         ids = {attrs["id"] for _, attrs in page.tags if attrs.get("id")}
         links = {str(attrs["href"])[1:] for tag, attrs in page.tags if tag == "a"}
         assert links <= ids
-        assert len(links) == 11
+        assert len(links) == 12
 
     def test_every_drawing_is_described(self, page: Page) -> None:
         for tag, attrs in page.tags:

@@ -16,7 +16,7 @@ from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
-from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, records, run, status
+from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, pick, records, run, status
 from gnas_search.study.draws import Draws
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
@@ -71,23 +71,28 @@ def measured(ndcg: float, seconds: float, *epochs: tuple[float, float]) -> Measu
     return Measurement(one, one, seconds, 0, history=history)
 
 
+def trial_of(kind: str) -> records.Trial:
+    spec = SearchSpace.load("quick").families[kind].starts[0]
+    return records.Trial(0, "complete", spec, spec.key(), None, "random", None, "")
+
+
 def test_the_blend_is_expected_to_take_as_long_as_the_best_of_each_kind(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=1, space=small_space())
     reserve = Reserve(study, 60)
     parts = {kind_of(one.spec): one.measured.seconds for one in study.baselines}
     quickest = min(parts.values())
     validation_s = 0.005  # of the toy network: the rest of its epochs is training, which is not done again
-    assert reserve.seconds == pytest.approx(2 * (sum(parts.values()) + validation_s) + 30 * quickest)
+    assert reserve.blend_s == pytest.approx(2 * (sum(parts.values()) + validation_s) + 30 * quickest)
     # Where more users decide than those that the estimate was made of, it grows with them.
-    assert Reserve(study, 16384).seconds == pytest.approx(reserve.seconds + 30 * quickest)
-    before = reserve.seconds
-    reserve.hear("filter", measured(0.0001, 50.0))  # worse than the one before: no part of the blend
-    assert reserve.seconds == before
-    reserve.hear("filter", measured(0.99, 50.0))
-    assert reserve.seconds == pytest.approx(before + 2 * (50.0 - parts["filter"]))
-    before = reserve.seconds
-    reserve.hear("gnn", measured(0.99, 1000.0, (10.0, 7.0), (10.0, 9.0)))
-    assert reserve.seconds == pytest.approx(before + 2 * (2.0 - validation_s))
+    assert Reserve(study, 16384).blend_s == pytest.approx(reserve.blend_s + 30 * quickest)
+    before = reserve.blend_s
+    reserve.hear(trial_of("filter"), measured(0.0001, 50.0))  # worse than the one before: no part of the blend
+    assert reserve.blend_s == before
+    reserve.hear(trial_of("filter"), measured(0.99, 50.0))
+    assert reserve.blend_s == pytest.approx(before + 2 * (50.0 - parts["filter"]))
+    before = reserve.blend_s
+    reserve.hear(trial_of("gnn"), measured(0.99, 1000.0, (10.0, 7.0), (10.0, 9.0)))
+    assert reserve.blend_s == pytest.approx(before + 2 * (2.0 - validation_s))
 
 
 def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
     simple = [one.measured.seconds for one in study.baselines]
     assert given.deadline - first == pytest.approx(min(20.0, 2 * sum(simple) + 30 * min(simple)), abs=0.01)
     assert 7.0 < first - second < 8.1
-    assert watcher.expected_s == [pytest.approx(Reserve(study, 60).seconds)]
+    assert watcher.expected_s == [pytest.approx(Reserve(study, 60).blend_s)]
     assert watcher.expected_s[0] > 8.0
 
 
@@ -188,7 +193,7 @@ def test_a_trial_cut_before_a_quarter_of_its_epochs_is_kept_but_not_learned_from
     assert remarks[2].endswith("budget ended")
     assert remarks[0] in {"", "verdict"}
     assert leaderboard(study)["failed"] == []
-    assert study.pick("1") == study.trials[1].spec
+    assert pick(study, "1") == study.trials[1].spec
     told = [trial.value for trial in study._journal.get_trials(deepcopy=False)]
     assert told[1] is None
     assert not any(value is None or math.isnan(value) for value in (told[0], told[2]))

@@ -90,7 +90,7 @@ class TestModels:
     def test_the_parts_of_the_verdict_come_first(self, quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         old = Study.load(quick)
         worst = [trial for trial, _ in old.ranking if trial.kind == "filter"][-1]
-        monkeypatch.setattr(Study, "pick", lambda _self, _name: worst.spec)
+        monkeypatch.setattr(Study, "spec_of", lambda _self, _name: worst.spec)
         specs = WarmSource.of(old).models["filter"]
         assert specs[0] == worst.spec
         assert len(specs) == MOST

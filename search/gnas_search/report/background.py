@@ -55,13 +55,17 @@ def time_spent(study: Study) -> list[object]:
             rows.append(
                 (name, str(len(ours)), *(str(states.count(state) or "") for state in _COUNTED), duration(spent))
             )
+    if study.repeats:
+        spent = sum(measured.seconds for measured in study.repeats.values())
+        rows.append(
+            ("finalists, from further seeds", str(len(study.repeats)), *("" for _ in _COUNTED), duration(spent))
+        )
     if study.blends:
         spent = sum(blend.measured.seconds for blend in study.blends)
         rows.append(("blends", str(len(study.blends)), *("" for _ in _COUNTED), duration(spent)))
     total = duration(sum(measured.seconds for measured in _measured(study)))
-    rows.append(
-        ("all", str(len(study.baselines) + len(study.trials) + len(study.blends)), *("" for _ in _COUNTED), total)
-    )
+    count = len(study.baselines) + len(study.trials) + len(study.repeats) + len(study.blends)
+    rows.append(("all", str(count), *("" for _ in _COUNTED), total))
     return [_table(("", "models", *_COUNTED, "time of measured ones"), rows)]
 
 
@@ -70,6 +74,7 @@ _COUNTED = tuple(state for state in STATES if state != "waiting")
 
 def _measured(study: Study) -> list[Any]:
     found = [one.measured for one in study.baselines] + [one.measured for one in study.blends]
+    found += study.repeats.values()
     return found + [trial.measured for trial in study.trials if trial.measured is not None]
 
 

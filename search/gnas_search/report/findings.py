@@ -10,7 +10,7 @@ from gnas_search.report.importance import LEAST_MODELS, Importance, importances
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.models import COSTS, KIND_NAMES, Model, Yardstick, best_of_kinds
 from gnas_search.report.scale import figure
-from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec
+from gnas_search.specs import FAMILIES, GNN, BlendSpec, BranchSpec
 from gnas_search.study import Study, Verdict
 from gnas_search.study.traits import Trait, traits
 from gnas_search.study.verdict import BASELINE
@@ -22,7 +22,7 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
     """Hold the baselines against the best of each kind: values, then gains user by user."""
     if not models:
         return [element("p", "No model is measured yet.")]
-    best = [model for model in best_of_kinds(models) if model.kind != BASELINE]
+    best = [model for model in best_of_kinds(study, models) if model.kind != BASELINE]
     best += [model for model in models if model.kind == "blend" and model not in best]
     baselines = [model for model in models if model.kind == BASELINE]
     chosen = verdict.name if verdict is not None else ""
@@ -42,7 +42,7 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
         gains = [
             _row(
                 model,
-                by.turned(paired_interval(study.per_user(model.name).quality, simple, study.header.seed)),
+                by.turned(paired_interval(study.values_per_user(model.name), simple, study.header.seed)),
                 chosen,
             )
             for model in best
@@ -68,6 +68,29 @@ def progress(study: Study) -> list[object]:
     if not study.trials:
         return [element("p", "No trial was started yet.")]
     return [history(study.trials, study.baselines, Yardstick.of(study))]
+
+
+def finalists(study: Study) -> list[object]:
+    """Show what the best networks are worth from each seed that they were trained from."""
+    if not study.finalists:
+        said = "The best network was chosen by one seed: a longer search trains the best few from further seeds."
+        return [element("p", said, class_="note")]
+    by = Yardstick.of(study)
+    rows = [
+        Row(
+            f"{one.trial.key} (trial {one.trial.number})",
+            GNN,
+            by.turned(Interval(one.mean, min(one.qualities), max(one.qualities))),
+            one is study.finalists[0],
+        )
+        for one in study.finalists
+    ]
+    seeds = ", ".join(str(seed) for seed in study.finalists[0].seeds)
+    said = (
+        f"The best networks from the seeds {seeds}: the mean, and from the least to the most. The one that is best on "
+        "average, in bold, speaks for the networks: in the verdict and in the blend."
+    )
+    return [forest(rows, by.name, said)]
 
 
 def learning(models: tuple[Model, ...]) -> list[object]:
@@ -121,7 +144,7 @@ def fronts(models: tuple[Model, ...]) -> list[object]:
     return parts
 
 
-def winner(models: tuple[Model, ...], verdict: Verdict | None) -> list[object]:
+def winner(study: Study, models: tuple[Model, ...], verdict: Verdict | None) -> list[object]:
     """Draw the verdict with its settings, and below, folded, the best of every other kind."""
     chosen = next((model for model in models if verdict is not None and model.name == verdict.name), None)
     if chosen is None:
@@ -133,7 +156,7 @@ def winner(models: tuple[Model, ...], verdict: Verdict | None) -> list[object]:
             name = said.get(share.spec.key(), share.spec.key())
             parts.append(_folded(f"its branch {name}", draw(share.spec)))
     shown = {share.spec.key() for share in chosen.spec.shares} if isinstance(chosen.spec, BlendSpec) else set()
-    others = (model for model in best_of_kinds(models) if model.kind not in (chosen.kind, BASELINE, "blend"))
+    others = (model for model in best_of_kinds(study, models) if model.kind not in (chosen.kind, BASELINE, "blend"))
     parts += [
         _folded(f"the best {KIND_NAMES[model.kind]}: {model.said}", _drawn(model))
         for model in others

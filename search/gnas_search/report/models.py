@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnas_search.evaluate import Interval
-from gnas_search.specs import BLEND, ModelSpec
+from gnas_search.specs import BLEND, GNN, ModelSpec
 from gnas_search.study import Measurement, Study
 from gnas_search.study.verdict import BASELINE, RICHNESS
 
@@ -157,13 +157,18 @@ def models_of(study: Study) -> tuple[Model, ...]:
     return (*found, *trials)
 
 
-def best_of_kinds(models: tuple[Model, ...]) -> tuple[Model, ...]:
-    """Give the best of each kind, from simple to rich."""
+def best_of_kinds(study: Study, models: tuple[Model, ...]) -> tuple[Model, ...]:
+    """Give the best of each kind, a network by its mean over seeds, from simple to rich."""
     best: dict[str, Model] = {}
+    chosen = study.best_of(GNN)
     for model in models:
         held = best.get(model.kind)
-        if held is None or model.measured.quality.value > held.measured.quality.value:
-            best[model.kind] = model
+        if model.kind == GNN and chosen is not None:
+            held = model if model.trial == chosen.number else held
+        elif held is None or model.measured.quality.value > held.measured.quality.value:
+            held = model
+        if held is not None:
+            best[model.kind] = held
     return tuple(best[kind] for kind in RICHNESS if kind in best)
 
 

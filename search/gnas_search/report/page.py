@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from gnas_search.report.background import about, failures, time_spent
-from gnas_search.report.findings import comparison, fronts, learning, progress, settings, winner
+from gnas_search.report.findings import comparison, finalists, fronts, learning, progress, settings, winner
 from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.models import models_of
 from gnas_search.report.summary import board, verdict_of
@@ -68,9 +68,10 @@ def render(study: Study) -> str:
         ("verdict", "Verdict", verdict_of(study, verdict, models)),
         ("leaderboard", "Leaderboard", board(study)),
         ("comparison", "Against the baselines", comparison(study, models, verdict)),
-        ("model", "The model", winner(models, verdict)),
+        ("model", "The model", winner(study, models, verdict)),
         ("history", "History", progress(study)),
         ("learning", "Learning curves", learning(models)),
+        ("finalists", "Finalists", finalists(study)),
         ("settings", "What mattered", settings(models, study.header.seed)),
         ("costs", "Value and cost", fronts(models)),
         ("failures", "Failed trials", failures(study)),

@@ -2,6 +2,7 @@
 
 from gnas_search.study.beginning import begin
 from gnas_search.study.driver import needs_meter, run
+from gnas_search.study.finalists import Finalist
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.leaderboard import leaderboard, status
@@ -10,6 +11,7 @@ from gnas_search.study.measurement import Measurement
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.objectives import NDCG, Objectives
 from gnas_search.study.records import Baseline, BlendRecord, Trial
+from gnas_search.study.selector import pick
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import MARGIN, Verdict
 from gnas_search.study.warm_source import WarmSource
@@ -22,6 +24,7 @@ __all__ = [
     "Baseline",
     "BlendRecord",
     "CostMeter",
+    "Finalist",
     "LastRun",
     "Limits",
     "Measurement",
@@ -35,6 +38,7 @@ __all__ = [
     "begin",
     "leaderboard",
     "needs_meter",
+    "pick",
     "run",
     "status",
 ]

@@ -16,11 +16,12 @@ from gnas_search.slots import Event, Failure, InlineSlot, Outcome, ProcessSlots,
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.draws import Draws
+from gnas_search.study.final_round import repeat_finalists
 from gnas_search.study.finale import blend_best
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
-from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept import KeptModels
 from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
@@ -105,7 +106,7 @@ def run(
     with storage_errors(folder), closing(slots), _writing(folder, header) as journal, SignalHold() as hold:
         if order is not None:
             order.write(folder)
-        kept, weights = KeptModel(folder), KeptWeights(folder, dataset)
+        kept, weights = KeptModels(folder), KeptWeights(folder, dataset)
         warm = WarmStart.read(folder, header.warm_start)
         warm.verify()
         shop = Workshop(
@@ -114,7 +115,8 @@ def run(
         measure_baselines(shop)
         search = _Search(shop, warm.extended(header.space.restrict(dataset)))
         search.run(strategy if strategy is not None else header.strategy, limits)
-        blend_best(shop, search.reserve.seconds)
+        repeat_finalists(shop, limits.reserving(search.reserve.blend_s))
+        blend_best(shop, search.reserve.blend_s)
     return Study.load(folder)
 
 
@@ -153,7 +155,7 @@ class _Search:
         self._scribe = Scribe(shop, space)
         self._scribe.recover()
         study = shop.study()
-        self.reserve = Reserve(study, len(shop.judges.users))
+        self.reserve = Reserve(study, len(shop.judges.users), shop.slots.count)
         self._rungs = Rungs()
         for trial, measured in study.ranking:
             if trial.kind == GNN and not shop.warm.begins_trained(trial.key):
@@ -190,8 +192,8 @@ class _Search:
                 if repeats[family] < _REPEATS
                 and not draws.is_exhausted(family, known, sum(of == family for of, *_ in running))
             ]
-            # What the blend at the end takes is known better after every trial.
-            now = limits.reserving(self.reserve.seconds)
+            # What comes after the trials is known better after every one.
+            now = limits.reserving(self.reserve.finalists_s + self.reserve.blend_s)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 break
             drawn = draws.draw(unfinished, now.progress(len(known) + len(running)), repeats)
@@ -252,7 +254,7 @@ class _Search:
         # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
         if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):
             self._rungs.hear(measured.epochs, [epoch.worth for epoch in outcome.history])
-        self.reserve.hear(kind_of(running.spec), measured)
+        self.reserve.hear(self._scribe.read(running.trial.number), measured)
 
     def _costs_of(self, spec: BranchSpec, outcome: Outcome) -> Mapping[str, float]:
         job, fit = self._shop.job(spec), outcome.fit

@@ -18,7 +18,7 @@ from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
 from gnas_search.space.constraints import UNCONSTRAINED
 from gnas_search.space.costs import artifact_bytes
-from gnas_search.specs import BlendSpec, BranchSpec, kind_of
+from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec, kind_of
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import BlendRecord
@@ -43,7 +43,8 @@ class Found:
 def best_of_each_kind(study: Study) -> dict[str, BranchSpec]:
     """Give the best model of each kind, baselines included, by kind in alphabetical order."""
     found: list[tuple[BranchSpec | None, Measurement]] = [(one.spec, one.measured) for one in study.baselines]
-    found += [(trial.spec, measured) for trial, measured in study.ranking]
+    trials = [trial for family in FAMILIES if (trial := study.best_of(family)) is not None]
+    found += [(trial.spec, trial.measured) for trial in trials if trial.measured is not None]
     best: dict[str, tuple[float, BranchSpec]] = {}
     for spec, measured in found:
         if spec is None or measured.ndcg.value <= 0.0:  # it finds nothing that anybody wants

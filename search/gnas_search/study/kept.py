@@ -1,8 +1,9 @@
-"""KeptModel: the best network of a study on disk, so that a blend has its vectors without training it again."""
+"""KeptModels: the best networks of a study on disk, so that a blend has their vectors without training one again."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -16,8 +17,8 @@ _FOLDER = "models"
 _FACTS = "fit"
 
 
-class KeptModel:
-    """One fit of the selection graph, under the key of its spec.
+class KeptModels:
+    """Fits of the selection graph, under the keys of their specs.
 
     Parameters
     ----------
@@ -28,14 +29,14 @@ class KeptModel:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / _FOLDER
 
-    def keep(self, key: str, fit: Fit) -> None:
-        """Keep a model in the place of the one before."""
+    def keep(self, key: str, fit: Fit, *, beside: Collection[str] = ()) -> None:
+        """Keep a model, and of those kept before the ones that are named."""
         self._folder.mkdir(exist_ok=True)
         facts = {"epochs": fit.epochs, "branches": [branch.facts.to_json() for branch in fit.branches]}
         path = self._path(key)
         replace_file(path, save(to_arrays(fit), metadata={_FACTS: json.dumps(facts)}))
         for other in self._folder.glob("*.safetensors"):
-            if other != path:
+            if other != path and other.stem not in beside:
                 other.unlink()
 
     def find(self, key: str) -> Fit | None:

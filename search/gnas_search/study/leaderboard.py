@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gnas_search.specs import BLEND
+from gnas_search.study.finalists import Finalist
 from gnas_search.study.front import front
 from gnas_search.study.journal import is_locked
 from gnas_search.study.measurement import Measurement
@@ -28,7 +29,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
         ``values`` of the objectives by name, None where one was not measured, whether it stands on the ``front``,
-        ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``remark``), ``verdict``
+        ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``seeds`` (of a finalist its values of the first
+        objective from each seed), ``remark``), ``verdict``
         (None where no model is usable), ``front`` (names, where there are several objectives),
         ``infeasible`` and ``failed`` (trial numbers, None of a blend, with reasons), ``notes`` (lines of
         :func:`gnas_search.study.notes.notes`), ``objective`` (the first) and ``objectives``.
@@ -37,6 +39,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         verdict = study.verdict
     except NoViableTrialError:
         verdict = None
+    finalists = {one.trial.number: one for one in study.finalists}
     told = _Told(study.header.objectives, verdict.name if verdict is not None else "", front(study))
     rows = [
         told.row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [])
@@ -55,7 +58,10 @@ def leaderboard(study: Study) -> dict[str, Any]:
         remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
         model = trial.spec.summary() if trial.spec is not None else ""
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
-        rows.append(told.row(trial.key, trial.kind, trial.number, model, measured, remarks))
+        again = finalists.get(trial.number)
+        remarks += [_of_seeds(again, told.sign)] if again is not None else []
+        row = told.row(trial.key, trial.kind, trial.number, model, measured, remarks)
+        rows.append({**row, "seeds": [] if again is None else [told.sign * value for value in again.qualities]})
     return {
         "objective": told.objectives.first,
         "objectives": list(told.objectives.names),
@@ -71,6 +77,11 @@ def leaderboard(study: Study) -> dict[str, Any]:
     }
 
 
+def _of_seeds(finalist: Finalist, sign: int) -> str:
+    low, high = sorted(sign * end for end in (min(finalist.qualities), max(finalist.qualities)))
+    return f"{len(finalist.seeds)} seeds {sign * finalist.mean:.4f} ({low:.4f}-{high:.4f})"
+
+
 @dataclass(frozen=True)
 class _Told:
     """What the rows of a leaderboard are told by."""
@@ -79,12 +90,17 @@ class _Told:
     shipped: str
     front: tuple[str, ...]
 
+    @property
+    def sign(self) -> int:
+        """Of the first objective: 1 where more is better, else -1."""
+        return self.objectives.sign(self.objectives.first)
+
     def row(
         self, name: str, kind: str, number: int | None, model: str, measured: Measurement, remarks: list[str]
     ) -> dict[str, Any]:
         marks = ["verdict"] if name == self.shipped else []
         marks += ["front"] if self.objectives.are_several and name in self.front else []
-        quality, sign = measured.quality, self.objectives.sign(self.objectives.first)
+        quality, sign = measured.quality, self.sign
         return {
             "name": name,
             "kind": kind,
@@ -103,6 +119,7 @@ class _Told:
             "seconds": round(measured.seconds, 3),
             "parameters": measured.parameters,
             "peak_bytes": measured.peak_bytes,
+            "seeds": [],
             "remark": ", ".join(marks + remarks),
         }
 
@@ -135,7 +152,9 @@ def status(study: Study) -> dict[str, Any]:
         "objectives": list(header.objectives.names),
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
-        "seconds": round(sum(measured.seconds for _, measured in models), 3),
+        "seconds": round(
+            sum(measured.seconds for measured in [*(one for _, one in models), *study.repeats.values()]), 3
+        ),
         "notes": notes(study),
         "warm_start": _warm_start(study.warm_start),
     }

@@ -1,11 +1,13 @@
-"""Reserve: how long the blend at the end of a search will take, by what was measured so far."""
+"""Reserve: how long what comes after the trials of a search will take, by what was measured so far."""
 
 from __future__ import annotations
 
 import math
 
-from gnas_search.specs import kind_of
+from gnas_search.specs import GNN, kind_of
+from gnas_search.study.finalists import Plan, Ranked
 from gnas_search.study.measurement import Measurement
+from gnas_search.study.records import Trial
 from gnas_search.study.study import Study
 
 _FITS = 2.0
@@ -19,7 +21,7 @@ _USERS = 8192  # so many decided these blends, where there were enough
 
 
 class Reserve:
-    """Estimates the seconds of a blend of the best model of each kind.
+    """Estimates the seconds of training finalists again, and of a blend of the best model of each kind.
 
     Parameters
     ----------
@@ -27,24 +29,41 @@ class Reserve:
         As it was when the run began, baselines included.
     users
         By how many the blend is decided.
+    slots
+        That finalists are trained in.
     """
 
-    def __init__(self, study: Study, users: int) -> None:
+    def __init__(self, study: Study, users: int, slots: int = 1) -> None:
+        self._seed = study.header.seed
+        self._slots = slots
+        self._networks: list[Ranked] = []
         self._scale = max(1.0, users / _USERS)
         self._best: dict[str, tuple[float, float]] = {}
         self._quickest_s = min((one.measured.seconds for one in study.baselines), default=0.0)
         for baseline in study.baselines:
-            self.hear(kind_of(baseline.spec), baseline.measured)
+            self._hear(kind_of(baseline.spec), baseline.measured)
         for trial, measured in study.ranking:
-            self.hear(trial.kind, measured)
+            self.hear(trial, measured)
 
-    def hear(self, kind: str, measured: Measurement) -> None:
-        """Take a measured model into account."""
+    def hear(self, trial: Trial, measured: Measurement) -> None:
+        """Take a measured trial into account."""
+        self._hear(trial.kind, measured)
+        if trial.kind == GNN:
+            self._networks.append((trial, measured))
+            self._networks.sort(key=lambda ranked: -ranked[1].quality.value)
+
+    def _hear(self, kind: str, measured: Measurement) -> None:
         if measured.ndcg.value > 0.0 and measured.quality.value > self._best.get(kind, (-math.inf, 0.0))[0]:
             self._best[kind] = measured.quality.value, _again_s(measured)
 
     @property
-    def seconds(self) -> float:
+    def finalists_s(self) -> float:
+        """What training the finalists again will take."""
+        plan = Plan.of(self._networks, self._seed, by_time=True)
+        return 0.0 if plan is None else plan.seconds / self._slots
+
+    @property
+    def blend_s(self) -> float:
         """What a blend of the models heard of so far will take."""
         fits_s = _FITS * sum(seconds for _, seconds in self._best.values())
         return fits_s + self._scale * _VALIDATIONS * self._quickest_s

@@ -16,6 +16,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.finalists import CLOSE, MOST
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import Trial
@@ -96,15 +97,22 @@ class Scribe:
         if too_slow:
             trial.set_user_attr(records.INFEASIBLE, too_slow)
         elif kind_of(spec) == GNN and outcome.fit is not None:
-            best = self._shop.study().best_of(GNN)
-            if best is None or best.measured is None or measured.quality.value > best.measured.quality.value:
-                self._shop.kept.keep(spec.key(), outcome.fit)
+            close = self._close_with(spec.key(), measured.quality.value)
+            if spec.key() in close:
+                self._shop.kept.keep(spec.key(), outcome.fit, beside=close)
         if not too_slow and isinstance(spec, ArchitectureSpec) and outcome.weights is not None:
             self._shop.weights.keep(spec, measured.quality.value, outcome.weights)
         save_metrics(self._shop.folder, spec.key(), outcome.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
         return measured
+
+    def _close_with(self, key: str, quality: float) -> list[str]:
+        """Name the networks that may be a part of the blend, were one of this quality among them."""
+        networks = [(t.key, m.quality.value) for t, m in self._shop.study().ranking if t.kind == GNN and t.key != key]
+        ranked = sorted([*networks, (key, quality)], key=lambda network: -network[1])  # stable: the earlier first
+        best = ranked[0][1]
+        return [name for name, value in ranked if best - value <= CLOSE * abs(best)][:MOST]
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if records.INFEASIBLE in self.frozen(number).user_attrs:

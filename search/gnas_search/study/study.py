@@ -5,13 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import optuna
 
 from gnas_search.evaluate import UserMetrics
 from gnas_search.forecast import Forecast
-from gnas_search.specs import BLEND, FAMILIES, BlendSpec, ModelSpec
+from gnas_search.specs import BLEND, FAMILIES, GNN, BlendSpec, ModelSpec
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.strategies.strategy import interrupted_numbers
+from gnas_search.study.finalists import Finalist, decided, repeats_of
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.measurement import Measurement
@@ -20,15 +23,13 @@ from gnas_search.study.objectives import NDCG
 from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
 from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
 from gnas_search.study.warm_start import WarmStart
-from gnas_serve.errors import ConfigError, IntegrityError, NoViableTrialError, unknown_name
+from gnas_serve.errors import ConfigError, IntegrityError
 
 BASELINE_PREFIX = "baseline."
 BASELINES_LEFT_OUT = "baselines_left_out"
-VERDICT = "verdict"
 BLENDS = "blends"
 BLEND_FAILED = "blend_failed"
 FORECAST = "forecast"
-_BEST = {f"best-{family}": family for family in FAMILIES}
 
 
 class Study:
@@ -111,6 +112,11 @@ class Study:
             raise IntegrityError(f"{self.folder}: a blend is unreadable: {error}", hint="search again") from error
 
     @property
+    def has_blended(self) -> bool:
+        """Whether a run got as far as to blend, whatever came of it."""
+        return BLENDS in self._journal.user_attrs
+
+    @property
     def blend_failure(self) -> str:
         """Why the last run could make no blend; empty where it could, or had none to make."""
         return str(self._journal.user_attrs.get(BLEND_FAILED, ""))
@@ -139,8 +145,29 @@ class Study:
         parts = " + ".join(f"{weight:.2f} {names.get(key, key)}" for weight, key in keyed)
         return parts if blend.dims is None else f"{parts}, as {blend.dims} dims"
 
+    @cached_property
+    def repeats(self) -> dict[str, Measurement]:
+        """What networks were worth from further seeds, by :func:`gnas_search.study.finalists.repeat_name`."""
+        try:
+            return repeats_of(self._journal.user_attrs)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise IntegrityError(f"{self.folder}: a finalist is unreadable: {error}", hint="search again") from error
+
+    @cached_property
+    def finalists(self) -> tuple[Finalist, ...]:
+        """The networks that were trained from several seeds, the best on average first.
+
+        Empty where there were none, or where the best networks are others since.
+        """
+        try:
+            return decided(self._journal.user_attrs, self.ranking, self.repeats)
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{self.folder}: a finalist is unreadable: {error}", hint="search again") from error
+
     def best_of(self, kind: str) -> Trial | None:
-        """Give the best trial of a kind of model; None where none was measured."""
+        """Give the best trial of a kind of model, a network by its mean over seeds; None where none was measured."""
+        if kind == GNN and self.finalists:
+            return self.finalists[0].trial
         return next((trial for trial, _ in self.ranking if trial.kind == kind), None)
 
     @cached_property
@@ -164,6 +191,18 @@ class Study:
             check_means(path, users, measured)
         return users
 
+    def values_per_user(self, name: str) -> npt.NDArray[np.float64]:
+        """Read what a model is worth to each validation user, the higher the better: of a finalist, over its seeds.
+
+        Raises
+        ------
+        IntegrityError
+            As :meth:`per_user`.
+        """
+        names = next((one.names for one in self.finalists if one.trial.key == name), (name,))
+        values: npt.NDArray[np.float64] = np.mean([self.per_user(one).quality for one in names], axis=0)
+        return values
+
     def _metrics_path(self, name: str) -> Path:
         """Say where the metrics of a model lie; those of an earlier version under the key that it had then."""
         path = metrics_path(self.folder, name)
@@ -179,7 +218,7 @@ class Study:
         measured = {baseline.key: baseline.measured for baseline in self.baselines}
         measured |= {blend.key: blend.measured for blend in self.blends}
         # Two trials of an earlier version may be equal by now: the better one speaks for both.
-        return measured | {trial.key: found for trial, found in reversed(self.ranking)}
+        return measured | self.repeats | {trial.key: found for trial, found in reversed(self.ranking)}
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -198,8 +237,11 @@ class Study:
         ]
         contenders = []
         for model, kind in models:
-            users = self.per_user(model.key)
-            contenders.append(Contender(model.key, kind, users.quality, _cut(model), is_usable=bool(users.ndcg.any())))
+            values, remark = self.values_per_user(model.key), _cut(model)
+            if kind == GNN and self.finalists:
+                remark = f"its mean over {len(self.finalists[0].seeds)} seeds"
+            is_usable = bool(self.per_user(model.key).ndcg.any())
+            contenders.append(Contender(model.key, kind, values, remark, is_usable=is_usable))
         if len({len(contender.values) for contender in contenders}) > 1:
             raise IntegrityError(
                 f"{self.folder}: the models were measured on different numbers of users",
@@ -208,72 +250,17 @@ class Study:
         first = self.header.objectives.first
         return decide(contenders, seed=self.header.seed, metric=first, sign=self.header.objectives.sign(first))
 
+    def spec_of(self, name: str) -> ModelSpec | None:
+        """Give the spec of a measured model by its name on the leaderboard; None where there is none of that name."""
+        trials = (trial for trial, _ in self.ranking)
+        models: list[Baseline | BlendRecord | Trial] = [*self.baselines, *self.blends, *trials]
+        return next((model.spec for model in models if model.key == name), None)
+
     @property
     def best(self) -> float | None:
         """The best value of what models are chosen by so far, the higher the better; None where nothing is measured."""
         measured = [baseline.measured for baseline in self.baselines] + [blend.measured for blend in self.blends]
         return max((m.quality.value for m in (*measured, *(m for _, m in self.ranking))), default=None)
-
-    def pick(self, selector: str) -> ModelSpec:
-        """Choose a model of the study to train.
-
-        Parameters
-        ----------
-        selector
-            ``"verdict"``, ``"best-gnn"``, ``"best-filter"``, ``"best-two-hop"``, ``"blend"``, the name of a baseline,
-            the number or key of a trial, or the key of a blend.
-
-        Raises
-        ------
-        ConfigError
-            If the study has no such model, or it was not measured.
-        NoViableTrialError
-            If there is no usable model to be the verdict, no measured trial to be the best, or no blend.
-        """
-        known: dict[str, ModelSpec] = {baseline.name: baseline.spec for baseline in self.baselines}
-        known |= {blend.key: blend.spec for blend in self.blends}
-        if selector == VERDICT:
-            selector = self.verdict.name
-        elif selector in _BEST:
-            trial = self.best_of(_BEST[selector])
-            if trial is None or trial.spec is None:
-                raise NoViableTrialError(
-                    f"{self.folder}: no {_BEST[selector]} trial is complete",
-                    hint="search on: the same command goes on with the study",
-                )
-            return trial.spec
-        elif selector == BLEND:
-            if not self.blends:
-                raise self._no_blend()
-            return self.blends[0].spec
-        if selector in known:
-            return known[selector]
-        for trial in self.trials:
-            if selector in (str(trial.number), trial.key, *trial.stored_as) and trial.spec is not None:
-                if trial.key in {measured.key for measured, _ in self.ranking}:
-                    return trial.spec
-                if selector == str(trial.number):
-                    raise ConfigError(
-                        f"trial {selector} is {trial.state}{': ' if trial.reason else ''}{trial.reason}",
-                        hint="choose a complete one: see `gnas-serve study leaderboard`",
-                    )
-        numbers = [trial.number for trial, _ in self.ranking]
-        if selector.isdigit() and numbers:
-            raise ConfigError(
-                f"the study has no measured trial {selector}",
-                hint=f"its {len(numbers)} are among 0 to {max(numbers)}: see `gnas-serve study leaderboard`",
-                code="unknown_trial",
-            )
-        raise unknown_name("trial", selector, [VERDICT, BLEND, *_BEST, *known])
-
-    def _no_blend(self) -> NoViableTrialError:
-        if self.blend_failure:
-            reason, hint = f"making it failed: {self.blend_failure}", "search on, which tries again"
-        elif BLENDS in self._journal.user_attrs:
-            reason, hint = "none is better than its best part", "choose another model"
-        else:
-            reason, hint = "none was made yet", "search on: a blend is made at the end"
-        return NoViableTrialError(f"{self.folder}: it has no blend: {reason}", hint=hint)
 
 
 def _cut(model: Trial | Baseline | BlendRecord) -> str:

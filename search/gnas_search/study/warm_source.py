@@ -72,7 +72,7 @@ class WarmSource:
 def _best_first(study: Study) -> Iterator[BranchSpec]:
     measured_anyway = {baseline.spec.key() for baseline in study.baselines}
     try:
-        chosen: ModelSpec | None = study.pick(study.verdict.name)
+        chosen: ModelSpec | None = study.spec_of(study.verdict.name)
     except NoViableTrialError:
         chosen = None
     if isinstance(chosen, BlendSpec):

@@ -8,6 +8,8 @@ from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
 from gnas_search.strategies.shortlist import Shortlist
+from gnas_search.study.finalists import Finalist
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.records import Baseline, BlendRecord, Trial
 from gnas_search.supernet import Step
 
@@ -49,6 +51,18 @@ class Watcher(Protocol):
 
     def trial_ended(self, trial: Trial) -> None:
         """Hear that a trial is complete, stopped at a rung, failed, a duplicate, or at the budget's end cut or lost."""
+
+    def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
+        """Hear that the trials are over and some networks are trained again, from further seeds."""
+
+    def finalist_repeated(self, key: str, seed: int, measured: Measurement) -> None:
+        """Hear what one of them is worth from a further seed."""
+
+    def finalist_failed(self, key: str, seed: int, reason: str) -> None:
+        """Hear that one of them could not be trained from a further seed; the next run tries again."""
+
+    def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
+        """Hear what they are worth on average, the best first."""
 
     def blending(self, expected_s: float) -> None:
         """Hear that the best models are being blended, which takes about so many seconds."""

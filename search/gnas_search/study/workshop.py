@@ -15,7 +15,7 @@ from gnas_search.slots import Job, Slots
 from gnas_search.specs import BranchSpec
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
-from gnas_search.study.kept import KeptModel
+from gnas_search.study.kept import KeptModels
 from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.study import Study
@@ -44,7 +44,7 @@ class Workshop:
     hold
         Is released for whatever takes long.
     kept
-        The best network so far.
+        The best networks so far.
     weights
         Of the best networks so far.
     warm
@@ -62,7 +62,7 @@ class Workshop:
     slots: Slots
     watcher: Watcher
     hold: SignalHold
-    kept: KeptModel
+    kept: KeptModels
     weights: KeptWeights
     warm: WarmStart
     meter: CostMeter | None = None

@@ -11,7 +11,7 @@ from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
 from gnas_search.strategies.shortlist import Shortlist
-from gnas_search.study import Baseline, BlendRecord, Trial, Watcher
+from gnas_search.study import Baseline, BlendRecord, Finalist, Measurement, Trial, Watcher
 from gnas_search.supernet import Step
 from gnas_search.tracking.tracker import Tracker
 
@@ -87,6 +87,26 @@ class FanOut:
         """Tell all."""
         self._first.trial_ended(trial)
         self._tell(lambda one: one.trial_ended(trial))
+
+    def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
+        """Tell all."""
+        self._first.finalists_chosen(networks, trainings, expected_s)
+        self._tell(lambda one: one.finalists_chosen(networks, trainings, expected_s))
+
+    def finalist_repeated(self, key: str, seed: int, measured: Measurement) -> None:
+        """Tell all."""
+        self._first.finalist_repeated(key, seed, measured)
+        self._tell(lambda one: one.finalist_repeated(key, seed, measured))
+
+    def finalist_failed(self, key: str, seed: int, reason: str) -> None:
+        """Tell all."""
+        self._first.finalist_failed(key, seed, reason)
+        self._tell(lambda one: one.finalist_failed(key, seed, reason))
+
+    def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
+        """Tell all."""
+        self._first.finalists_decided(finalists)
+        self._tell(lambda one: one.finalists_decided(finalists))
 
     def blending(self, expected_s: float) -> None:
         """Tell all."""

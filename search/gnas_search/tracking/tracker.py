@@ -9,9 +9,10 @@ from typing import Protocol, Self
 
 from gnas_search.forecast import Forecast
 from gnas_search.selection import EpochResult
-from gnas_search.specs import BranchSpec, kind_of
+from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.shortlist import Shortlist
-from gnas_search.study import Baseline, BlendRecord, Measurement, Trial
+from gnas_search.study import Baseline, BlendRecord, Finalist, Measurement, Trial
+from gnas_search.study.finalists import repeat_name
 from gnas_search.study.traits import Trait, traits
 from gnas_search.supernet import Step
 
@@ -122,6 +123,20 @@ class Tracker:
     def trial_ended(self, trial: Trial) -> None:
         """End the run; a duplicate has none, for its twin has one."""
         self._close(trial.number, {} if trial.measured is None else _results(trial.measured), trial.state, trial.reason)
+
+    def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
+        """Log nothing: each of their trainings is a run."""
+
+    def finalist_repeated(self, key: str, seed: int, measured: Measurement) -> None:
+        """Log a training from a further seed."""
+        self._whole(Run(repeat_name(key, seed), GNN, {"seed": seed}), _results(measured))
+
+    def finalist_failed(self, key: str, seed: int, reason: str) -> None:
+        """Log why there is none."""
+        self._logs.open(Run(repeat_name(key, seed), GNN, {"seed": seed})).close({}, "failed", reason)
+
+    def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
+        """Log nothing: what they are worth from each seed is logged."""
 
     def blending(self, expected_s: float) -> None:
         """Log nothing: of a blend is nothing known yet."""

@@ -1,0 +1,104 @@
+"""The third phase of a search: the best networks are trained from further seeds before one of them is chosen."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.selection import EpochResult
+from gnas_search.slots import Failure, Outcome
+from gnas_search.study.finalists import DECIDED, Plan, Ranked, attribute_of, is_measured, repeat_name
+from gnas_search.study.limits import Limits
+from gnas_search.study.measurement import Measurement
+from gnas_search.study.metrics import save_metrics
+from gnas_search.study.workshop import Workshop
+
+
+def repeat_finalists(shop: Workshop, limits: Limits) -> None:
+    """Train the best networks from further seeds, and write down between which of them was decided.
+
+    What was trained is kept, whatever interrupts it. A seed counts where it was trained to the end for every finalist:
+    where time or a failure leaves one out, those before it decide.
+
+    Parameters
+    ----------
+    shop
+        Of the run.
+    limits
+        Of the run, less what comes after.
+    """
+    study = shop.study()
+    plan = Plan.of(study.ranking, shop.seed, by_time=limits.deadline is not None)
+    if plan is None:
+        return
+    missing = [
+        (ranked, seed)
+        for seed in plan.seeds
+        for ranked in plan.finalists
+        if not is_measured(ranked[0].key, seed, study.repeats)
+    ]
+    if missing and not _is_late(limits, missing[0][0][1].seconds):
+        expected_s = sum(measured.seconds for (_, measured), _ in missing) / shop.slots.count
+        shop.watcher.finalists_chosen(len(plan.finalists), len(missing), expected_s)
+        _train(shop, missing, limits)
+    keys = [trial.key for trial, _ in plan.finalists]
+    repeats = shop.study().repeats
+    whole = [seed for seed in plan.seeds if all(is_measured(key, seed, repeats) for key in keys)]
+    decision = {"keys": keys, "seeds": [shop.seed, *whole]}
+    if not whole or decision == shop.journal.user_attrs.get(DECIDED):
+        return
+    shop.journal.set_user_attr(DECIDED, decision)
+    shop.watcher.finalists_decided(shop.study().finalists)
+
+
+def _is_late(limits: Limits, needed_s: float) -> bool:
+    return limits.deadline is not None and time.monotonic() + needed_s > limits.deadline
+
+
+def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits) -> None:
+    waiting = deque(missing)
+    running: dict[int, tuple[ArchitectureSpec, int]] = {}
+    while True:
+        for place in range(shop.slots.count):
+            if place in running or not waiting:
+                continue
+            (trial, measured), seed = waiting.popleft()
+            if _is_late(limits, measured.seconds):
+                waiting.clear()
+                continue
+            spec = cast(ArchitectureSpec, trial.spec)  # which every ranked network has
+            running[place] = spec, seed
+            shop.slots.start(place, replace(shop.job(spec, limits.deadline), seed=seed))
+        if not running:
+            return
+        with shop.hold.released():
+            place, event = shop.slots.wait()
+        if isinstance(event, EpochResult):
+            shop.slots.reply(place, go_on=True)
+            continue
+        spec, seed = running.pop(place)
+        if isinstance(event, Failure):
+            shop.watcher.finalist_failed(spec.key(), seed, event.reason)
+        elif event.stopped != "deadline":
+            _write(shop, spec, seed, event)
+
+
+def _write(shop: Workshop, spec: ArchitectureSpec, seed: int, outcome: Outcome) -> None:
+    measured = Measurement.of(
+        outcome.users,
+        seed=shop.seed,
+        seconds=outcome.seconds,
+        parameters=outcome.num_parameters,
+        best_epoch=outcome.best_epoch,
+        epochs=spec.epochs,
+        stopped=outcome.stopped,
+        peak_bytes=outcome.peak_bytes,
+    )
+    name = repeat_name(spec.key(), seed)
+    save_metrics(shop.folder, name, outcome.users)
+    shop.journal.set_user_attr(attribute_of(name), measured.to_json())
+    shop.watcher.finalist_repeated(spec.key(), seed, measured)

@@ -1,0 +1,286 @@
+"""The best networks are trained from further seeds, and the best on average is the study's network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_study import Ledger, ToySlot, go, interrupt, make_dataset
+
+from gnas_search.report import render
+from gnas_search.slots import Outcome
+from gnas_search.space import SearchSpace
+from gnas_search.specs import GNN, BlendSpec
+from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
+from gnas_search.study.finalists import DECIDED, SHARE, Finalist, Plan, decided
+from gnas_search.study.journal import open_journal
+from gnas_search.study.metrics import metrics_path
+from gnas_search.study.reserve import Reserve
+from gnas_serve.errors import IntegrityError
+
+DIMS = [8, 12, 16, 20, 24]
+SPACE: dict[str, Any] = {
+    "genes": {"num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "embedding_dim": DIMS},
+    "start": [{"layers": ["lightgcn"], "embedding_dim": 8}],
+}
+NETWORKS = 30
+"""All of the space: a fifth of them is three finalists from two further seeds each."""
+
+
+class Moody(ToySlot):
+    """The best two networks from seed 0 are worth less from any other; all others a little more."""
+
+    unlucky = 24
+
+    def result(self) -> Outcome:
+        found, job = super().result(), self.jobs[-1]
+        if getattr(job.spec, "layers", None) is None or job.seed == 0:
+            return found
+        mood = -0.05 if job.spec.embedding_dim == self.unlucky else 0.001 * job.seed  # type: ignore[union-attr]
+        users = replace(found.users, ndcg=found.users.ndcg + mood, recall=found.users.recall + mood)
+        return replace(found, users=users)
+
+
+def space(*families: str) -> SearchSpace:
+    raw = {**SPACE, **{name: SearchSpace.load("quick").to_json()[name] for name in families}}
+    return SearchSpace.from_json(raw)
+
+
+def search(folder: Path, trials: int = NETWORKS, slot: ToySlot | None = None, watcher: Ledger | None = None) -> Study:
+    begun = {} if folder.exists() else {"space": space()}
+    return go(folder, trials=trials, slots=slot or Moody(), watcher=watcher, strategy="grid", **begun)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """Search the whole space once, for tests that only look."""
+    return search(tmp_path_factory.mktemp("finalists") / "study")
+
+
+def again(slot: ToySlot) -> list[tuple[int, int]]:
+    """Give width and seed of what was trained from further seeds."""
+    return [(job.spec.embedding_dim, job.seed) for job in slot.jobs if job.seed]  # type: ignore[union-attr]
+
+
+def test_the_best_on_average_speaks_for_the_networks(tmp_path: Path) -> None:
+    slot, watcher = Moody(), Ledger()
+    study = search(tmp_path / "study", slot=slot, watcher=watcher)
+    assert len(study.trials) >= NETWORKS
+    first = [trial for trial, _ in study.ranking][:3]
+    assert [trial.spec.embedding_dim for trial in first] == [24, 24, 20]  # type: ignore[union-attr]
+    assert again(slot) == [(24, 1), (24, 1), (20, 1), (24, 2), (24, 2), (20, 2)]  # a seed for all, then the next
+    best, *others = study.finalists
+    assert best.seeds == (0, 1, 2)
+    assert best.trial == first[2] == study.best_of(GNN)
+    own = best.measured[0].quality.value
+    assert best.qualities == pytest.approx((own, own + 0.001, own + 0.002))
+    assert best.mean == pytest.approx(own + 0.001)
+    assert all(other.mean < best.mean < other.qualities[0] for other in others)
+    assert study.verdict.name == best.trial.key
+    assert "its mean over 3 seeds" in study.verdict.reason
+    assert pick(study, "best-gnn") == best.trial.spec
+    assert watcher.chosen == [(3, 6)]
+    assert [(key, seed) for key, seed, _ in watcher.repeats] == [
+        (trial.key, seed) for seed in (1, 2) for trial in first
+    ]
+    assert watcher.decided == [[(one.trial.key, one.mean) for one in study.finalists]]
+
+
+def test_the_verdict_is_by_the_mean_of_every_user(found: Study) -> None:
+    best = found.finalists[0]
+    values = np.mean([found.per_user(name).quality for name in best.names], axis=0)
+    np.testing.assert_allclose(found.values_per_user(best.trial.key), values)
+    simple = found.per_user(found.baselines[0].name).quality
+    assert found.verdict.gain is not None
+    assert found.verdict.gain.value == pytest.approx(float((values - simple).mean()))
+
+
+def test_the_leaderboard_and_the_report_tell_the_seeds(found: Study) -> None:
+    board = leaderboard(found)
+    rows = {row["name"]: row for row in board["rows"]}
+    best = found.finalists[0]
+    assert rows[best.trial.key]["seeds"] == pytest.approx(list(best.qualities))
+    low, high = min(best.qualities), max(best.qualities)
+    assert f"3 seeds {best.mean:.4f} ({low:.4f}-{high:.4f})" in rows[best.trial.key]["remark"]
+    assert sum(bool(row["seeds"]) for row in board["rows"]) == 3
+    assert status(found)["seconds"] == pytest.approx(0.1 * (NETWORKS + 6) + _other_s(found), abs=0.01)
+    page = render(found)
+    assert "from the seeds 0, 1, 2" in page
+    assert all(f"{one.trial.key} (trial {one.trial.number})" in page for one in found.finalists)
+    assert "finalists, from further seeds" in page
+
+
+def _other_s(study: Study) -> float:
+    return sum(one.measured.seconds for one in (*study.baselines, *study.blends))
+
+
+def test_the_blend_holds_the_best_on_average_and_does_not_train_it_again(tmp_path: Path) -> None:
+    slot = Moody()
+    study = go(tmp_path / "study", trials=4 * NETWORKS, slots=slot, space=space("filter"), strategy="grid")
+    assert study.finalists[0].trial.spec.embedding_dim == 20  # type: ignore[union-attr]
+    parts = [share.spec for share in _blend(study).shares]
+    assert study.finalists[0].trial.spec in parts
+    assert not [key for key in slot.fitted if key.startswith(GNN)]
+
+
+def _blend(study: Study) -> BlendSpec:
+    assert study.blends, study.blend_failure
+    return study.blends[0].spec
+
+
+@pytest.mark.parametrize("broken_off", [NETWORKS, NETWORKS + 1, NETWORKS + 4])
+def test_what_was_trained_is_kept_when_the_run_is_stopped(tmp_path: Path, broken_off: int) -> None:
+    whole = search(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path / "study", slot=Moody({broken_off: interrupt}))
+    stopped = Study.load(tmp_path / "study")
+    assert len(stopped.repeats) == broken_off - NETWORKS
+    assert stopped.finalists == ()  # nothing is decided yet
+    slot = Moody()
+    study = search(tmp_path / "study", slot=slot)
+    assert len(slot.jobs) == 6 - (broken_off - NETWORKS)
+    assert study.finalists == whole.finalists
+    assert study.verdict == whole.verdict
+    slot = Moody()
+    assert search(tmp_path / "study", slot=slot).finalists == whole.finalists
+    assert slot.jobs == []  # everything is known
+
+
+def test_a_seed_counts_where_every_finalist_was_trained_from_it(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise ValueError("no")
+
+    watcher = Ledger()
+    study = search(tmp_path / "study", slot=Moody({NETWORKS + 4: fail}), watcher=watcher)
+    assert {one.seeds for one in study.finalists} == {(0, 1)}
+    assert watcher.failures == [f"{study.ranking[1][0].key} from seed 2: ValueError: no"]
+    assert {one.seeds for one in search(tmp_path / "study").finalists} == {(0, 1, 2)}  # the next run tries again
+    nothing = search(tmp_path / "other", slot=Moody({NETWORKS + 1: fail, NETWORKS + 4: fail}))
+    assert nothing.finalists == ()
+    assert nothing.best_of(GNN) == nothing.ranking[0][0]
+
+
+def test_a_better_network_found_later_is_not_held_back_by_an_old_decision(found: Study) -> None:
+    attributes = open_journal(found.folder, create=False).user_attrs
+    assert decided(attributes, found.ranking, found.repeats) == found.finalists
+    best, second, third, fourth, *_ = found.ranking
+    assert decided(attributes, [second, third, fourth], found.repeats) == ()
+    luckier = replace(fourth[1], ndcg=replace(fourth[1].ndcg, value=0.99))
+    assert decided(attributes, [(fourth[0], luckier), best, second, third], found.repeats) == ()
+    stopped = replace(luckier, stopped="deadline")  # what it would be worth from other seeds is not known
+    assert decided(attributes, [(fourth[0], stopped), best, second, third], found.repeats) == ()
+
+
+@pytest.mark.parametrize(("trials", "repeats"), [(9, 0), (10, 2), (15, 3), (20, 4), (29, 4), (30, 6)])
+def test_a_fifth_of_the_networks_may_be_trained_again(tmp_path: Path, trials: int, repeats: int) -> None:
+    class Alike(ToySlot):
+        """Finds every network equally good: all are finalists."""
+
+        def result(self) -> Outcome:
+            found = super().result()
+            flat = np.full_like(found.users.ndcg, 0.5)
+            return replace(found, users=replace(found.users, ndcg=flat, recall=flat))
+
+    slot = Alike()
+    study = search(tmp_path / "study", trials=trials, slot=slot)
+    assert len(again(slot)) == repeats
+    assert len(again(slot)) <= SHARE * trials
+    assert bool(study.finalists) == bool(repeats)
+
+
+def test_where_time_ends_a_search_the_plan_goes_by_seconds(found: Study) -> None:
+    ranking = found.ranking
+    slow = [
+        (trial, replace(measured, seconds=8.0 if place < 3 else 1.0)) for place, (trial, measured) in enumerate(ranking)
+    ]
+    by_count, by_time = Plan.of(slow, 0, by_time=False), Plan.of(slow, 0, by_time=True)
+    assert by_count is not None
+    assert (len(by_count.finalists), by_count.seeds, by_count.seconds) == (3, (1, 2), 48.0)
+    assert by_time is None  # of 51 seconds a fifth: less than twice 8
+    slow = [
+        (trial, replace(measured, seconds=2.0 if place < 3 else 1.0)) for place, (trial, measured) in enumerate(ranking)
+    ]
+    by_time = Plan.of(slow, 7, by_time=True)
+    assert by_time is not None
+    assert (len(by_time.finalists), by_time.seeds, by_time.seconds) == (3, (8,), 6.0)
+
+
+def test_nothing_is_decided_beside_a_best_that_time_stopped(found: Study) -> None:
+    ranking = found.ranking
+    (trial, measured), *others = ranking
+    assert Plan.of([(trial, replace(measured, stopped="deadline")), *others], 0, by_time=False) is None
+    rung = [(trial, measured), *((one, replace(other, stopped="rung")) for one, other in others)]
+    assert Plan.of(rung, 0, by_time=False) is None  # no other was trained to the end
+    assert Plan.of([], 0, by_time=False) is None
+
+
+class TestWithABudget:
+    class Timed(Moody):
+        """Does not mind that there is a deadline, but from a seed on."""
+
+        late_from = 9
+
+        def result(self) -> Outcome:
+            found = super().result()
+            done = self.jobs[-1].seed < self.late_from
+            return replace(found, best_epoch=1, stopped="epochs" if done else "deadline")
+
+    def run(self, folder: Path, slot: ToySlot, budget_s: float = 600.0) -> Study:
+        begin(folder, make_dataset(), space=space(), strategy="grid", seed=None)
+        return run(folder, make_dataset(), Ledger(), limits=Limits.of(NETWORKS, budget_s), slots=slot)
+
+    def test_trainings_end_before_the_blend_is_due(self, tmp_path: Path) -> None:
+        slot = self.Timed()
+        study = self.run(tmp_path / "study", slot)
+        assert len(again(slot)) == 6
+        assert {one.seeds for one in study.finalists} == {(0, 1, 2)}
+        deadlines = {job.deadline for job in slot.jobs if job.seed}
+        assert all(deadline is not None for deadline in deadlines)
+        assert all(job.limit_s is None for job in slot.jobs if job.seed)
+
+    def test_what_time_cut_says_nothing(self, tmp_path: Path) -> None:
+        class Late(self.Timed):  # type: ignore[name-defined]
+            late_from = 2
+
+        study = self.run(tmp_path / "study", Late())
+        assert {one.seeds for one in study.finalists} == {(0, 1)}
+        assert len(study.repeats) == 3
+
+    def test_none_is_begun_that_cannot_end_in_time(self, tmp_path: Path) -> None:
+        class Slow(self.Timed):  # type: ignore[name-defined]
+            def result(self) -> Outcome:
+                return replace(super().result(), seconds=1000.0)
+
+        slot = Slow()
+        assert self.run(tmp_path / "study", slot).finalists == ()
+        assert again(slot) == []
+
+    def test_the_trials_leave_time_for_them(self, tmp_path: Path) -> None:
+        study = self.run(tmp_path / "study", self.Timed())
+        reserve = Reserve(study, 60)
+        assert reserve.finalists_s == pytest.approx(0.6)
+        assert Reserve(study, 60, slots=2).finalists_s == pytest.approx(0.3)
+
+
+def test_one_that_is_damaged_is_named(tmp_path: Path) -> None:
+    study = search(tmp_path / "study")
+    name = study.finalists[0].names[1]
+    path = metrics_path(tmp_path / "study", name)
+    np.save(path, np.load(path) * 0.9)
+    with pytest.raises(IntegrityError, match=name):
+        _ = Study.load(tmp_path / "study").verdict
+    path.unlink()
+    with pytest.raises(IntegrityError, match=name):
+        _ = Study.load(tmp_path / "study").verdict
+    open_journal(tmp_path / "study", create=False).set_user_attr(DECIDED, {"keys": 3})
+    with pytest.raises(IntegrityError, match="a finalist is unreadable"):
+        _ = Study.load(tmp_path / "study").finalists
+
+
+def test_of_equal_means_the_one_that_was_found_better_is_first(tmp_path: Path) -> None:
+    study = search(tmp_path / "study", slot=ToySlot())  # every seed says the same
+    assert [one.trial for one in study.finalists] == [trial for trial, _ in study.ranking[:3]]
+    assert all(isinstance(one, Finalist) and len(set(one.qualities)) == 1 for one in study.finalists)
