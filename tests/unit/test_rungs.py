@@ -21,6 +21,16 @@ def test_the_first_few_are_not_stopped() -> None:
     assert not heard(0.9, 0.8, 0.7).goes_on(12, [0.1] * 3)
 
 
+def test_one_that_is_far_behind_at_half_of_its_epochs_is_stopped_however_few_there_are() -> None:
+    rungs = heard(0.5)
+    assert rungs.goes_on(12, [0.1] * 3)  # at a quarter much can still happen
+    assert not rungs.goes_on(12, [0.42] * 6)
+    assert rungs.goes_on(12, [0.43] * 6)
+    minimised = heard(-0.5)  # of a metric that is the better the lower
+    assert not minimised.goes_on(12, [-0.58] * 6)
+    assert minimised.goes_on(12, [-0.57] * 6)
+
+
 def test_one_of_two_goes_on() -> None:
     rungs = heard(0.1, 0.2, 0.3, 0.4, 0.5)  # the sixth has to be among three
     assert rungs.goes_on(12, [0.35] * 3)

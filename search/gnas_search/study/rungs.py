@@ -11,14 +11,17 @@ RUNGS = (0.25, 0.5)
 ETA = 2
 """One in so many of those that reach a rung goes on."""
 LEAST = 4
-"""Of networks that have reached a rung, before one is stopped there."""
+"""Of networks that have reached a rung, before one is stopped there for being in the worse half."""
+FAR = 0.15
+"""Below the best at the last rung, relative to it: one that lies further down is stopped however few were there. Of
+pairs of networks of ml-100k, one that far behind at half of its epochs wins in .9 %, at a quarter in 11 %."""
 
 
 class Rungs:
     """Successive halving across epochs, asynchronous: each network is compared with those that were there before it.
 
     One that is stopped counts with its best epoch so far, and the best of all that reach a rung always goes on, so that
-    no stopped network is a study's best.
+    no stopped network is a study's best. At the last rung one that is :data:`FAR` behind is stopped as well.
 
     References
     ----------
@@ -58,6 +61,8 @@ class Rungs:
                 others, best = self._reached[share], max(ndcgs)
                 better = sum(other > best for other in others)
                 if len(others) + 1 >= LEAST and better >= math.ceil((len(others) + 1) / ETA):
+                    return False
+                if share == RUNGS[-1] and others and others[-1] - best > FAR * abs(others[-1]):
                     return False
         return True
 
