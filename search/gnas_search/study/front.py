@@ -8,14 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_search.study.measurement import Measurement
+from gnas_search.study.objectives import TIMED
 from gnas_search.study.study import Study
+
+TIE = 0.2
+"""Two times that differ by no more, relative to one of them, are one: the same network is timed as much apart in two
+processes, and more on a busy machine (150 to 290 us within one study)."""
 
 
 def front(study: Study) -> tuple[str, ...]:
     """Give the keys of the models that no other is as good as in every objective and better in one.
 
-    Baselines and blends stand among them; a model of which an objective was not measured does not. With one objective
-    it is the best model, and those equal to it.
+    What was timed within :data:`TIE` is equal. Baselines and blends stand among them; a model of which an objective was
+    not measured does not. With one objective it is the best model, and those equal to it.
     """
     objectives = study.header.objectives
     models: list[tuple[str, Measurement]] = [(one.key, one.measured) for one in study.baselines]
@@ -28,17 +33,34 @@ def front(study: Study) -> tuple[str, ...]:
             known[key] = [objectives.sign(n) * float(v or 0.0) for n, v in zip(objectives.names, values, strict=True)]
     if not known:
         return ()
-    chosen = undominated(np.array(list(known.values())))
+    ties = [TIE if name in TIMED else 0.0 for name in objectives.names]
+    chosen = undominated(np.array(list(known.values())), ties)
     return tuple(key for key, is_best in zip(known, chosen, strict=True) if is_best)
 
 
-def undominated(points: npt.NDArray[np.float64] | Sequence[Sequence[float]]) -> npt.NDArray[np.bool_]:
+def undominated(
+    points: npt.NDArray[np.float64] | Sequence[Sequence[float]], ties: Sequence[float] | None = None
+) -> npt.NDArray[np.bool_]:
     """Tell of each of n points in m objectives, the higher the better, whether no other dominates it: (n, m) -> (n,).
 
     One point dominates another where it is at least as good in every objective, and better in one.
+
+    Parameters
+    ----------
+    points : (n, m)
+        Values.
+    ties : (m,)
+        By how much, relative to the other's, a value may be worse and still as good, and has to be better to be better
+        at all; none unless given, and none in the first objective. With ties, to be dominated is not passed on: from
+        the best by the first objective on, each point is held against those that are left so far.
     """
     values = np.asarray(points, dtype=np.float64)
-    as_good = (values[:, None, :] >= values[None, :, :]).all(axis=2)
-    better = (values[:, None, :] > values[None, :, :]).any(axis=2)
-    dominated: npt.NDArray[np.bool_] = np.any(as_good & better, axis=0)
-    return np.logical_not(dominated)
+    slack = np.zeros(values.shape[1]) if ties is None else np.asarray(ties, dtype=np.float64)
+    left = np.zeros(len(values), dtype=bool)
+    keys = -values[:, np.argsort(slack, kind="stable")].T  # by what has no ties first: who dominates comes before
+    for place in np.lexsort(keys[::-1]):
+        tied = slack * np.abs(values[place])
+        as_good = (values[left] >= values[place] - tied).all(axis=1)
+        better = (values[left] > values[place] + tied).any(axis=1)
+        left[place] = not (as_good & better).any()
+    return left
