@@ -30,13 +30,18 @@ def run(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
-def measure(data: Path, study: Path, budget: str, seed: int, models: Sequence[str]) -> dict[str, Any]:
-    """Search with one seed, then train and measure models of the study."""
+def measure(
+    data: Path, study: Path, budget: str, seed: int, models: Sequence[str], *, hand_picked: bool
+) -> dict[str, Any]:
+    """Search with one seed, then train and measure models of the study, and LightGCN by hand in as many seconds."""
     load, started = os.getloadavg()[0], time.monotonic()
     searching = [sys.executable, "-m", "gnas_serve.cli", "search", data, "--out", study, "--budget", budget]
     run([*searching, "--seed", str(seed), "--output", "json"])
     search_s = time.monotonic() - started
     found = json.loads(run([sys.executable, HERE / "rival_study.py", data, study, *models]))
+    if hand_picked:
+        by_hand = [sys.executable, HERE / "hand_picked.py", data, "--seconds", str(search_s), "--seed", str(seed)]
+        found |= json.loads(run(by_hand))
     return {"seed": seed, "search_s": search_s, "load": [load, os.getloadavg()[0]], "models": found}
 
 
@@ -72,6 +77,7 @@ def main() -> None:
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options.add_argument("--models", nargs="+", default=list(MODELS), help="as `gnas-serve train --trial` takes them")
     options.add_argument("--work", type=Path, required=True, help="where the studies go; what lies there is kept")
+    options.add_argument("--hand-picked", action="store_true", help="LightGCN in as many seconds: hand_picked.py")
     given = options.parse_args()
     for data in given.data:
         runs = []
@@ -80,7 +86,9 @@ def main() -> None:
             done = folder / "measured.json"
             if not done.is_file():
                 folder.mkdir(parents=True, exist_ok=True)
-                measured = measure(data.resolve(), folder / "study", given.budget, seed, given.models)
+                measured = measure(
+                    data.resolve(), folder / "study", given.budget, seed, given.models, hand_picked=given.hand_picked
+                )
                 done.write_text(json.dumps(measured, indent=1), encoding="utf-8")
                 print(f"{data.name}: seed {seed} done", file=sys.stderr, flush=True)
             runs.append(json.loads(done.read_text(encoding="utf-8")))
