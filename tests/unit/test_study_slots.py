@@ -30,6 +30,7 @@ class ToySlots(ToySlot):
         self.places: dict[int, ToySlot] = {}
         self.most = 0
         self.turn = 0
+        self.begun_beside: list[int] = []
 
     def start(self, place: int, job: Job) -> None:
         assert place not in self.places
@@ -38,6 +39,8 @@ class ToySlots(ToySlot):
         self.jobs.append(job)
         self.places[place] = one
         self.most = max(self.most, len(self.places))
+        if len(self.places) == 2:
+            self.begun_beside.append(len(self.jobs))
 
     def wait(self) -> tuple[int, Event]:
         self.mischief.pop(self.turn, lambda: None)()
@@ -69,6 +72,15 @@ def test_a_model_that_is_being_trained_is_not_trained_beside_it(tmp_path: Path) 
     trained = [job.spec.key() for job in slots.jobs if job.seed == 0]  # from other seeds are finalists
     assert len(trained) == len(set(trained)) == 12
     assert status(study)["trials"]["complete"] == 12
+
+
+def test_finalists_are_trained_side_by_side(tmp_path: Path) -> None:
+    slots, watcher = ToySlots(2), Ledger()
+    study = go(tmp_path / "study", trials=None, slots=slots, watcher=watcher, space=small_space())
+    assert watcher.chosen == [(2, 2)]  # of twelve networks a fifth
+    assert {job.spec.key() for job in slots.jobs if job.seed} == {one.trial.key for one in study.finalists}
+    assert slots.jobs[-1].seed == slots.jobs[-2].seed == 1
+    assert slots.begun_beside[-1] == len(slots.jobs)  # the last one was begun beside another
 
 
 def test_what_is_being_tried_is_left_to_nobody_else(tmp_path: Path) -> None:
