@@ -88,16 +88,7 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
 
 
 def _write(shop: Workshop, spec: ArchitectureSpec, seed: int, outcome: Outcome) -> None:
-    measured = Measurement.of(
-        outcome.users,
-        seed=shop.seed,
-        seconds=outcome.seconds,
-        parameters=outcome.num_parameters,
-        best_epoch=outcome.best_epoch,
-        epochs=spec.epochs,
-        stopped=outcome.stopped,
-        peak_bytes=outcome.peak_bytes,
-    )
+    measured = Measurement.of_outcome(outcome, spec, seed=shop.seed)
     name = repeat_name(spec.key(), seed)
     save_metrics(shop.folder, name, outcome.users)
     shop.journal.set_user_attr(attribute_of(name), measured.to_json())

@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_search.evaluate import Interval, UserMetrics, interval
+from gnas_search.selection import EpochResult
+from gnas_search.slots import Outcome
+from gnas_search.specs import BranchSpec
 
 LEAST_SHARE = 0.25
 """Of its epochs: a trial that time stopped earlier is ``cut``, and strategies do not learn from it."""
@@ -68,6 +71,24 @@ class Measurement:
             **facts,
         )
 
+    @classmethod
+    def of_outcome(
+        cls, outcome: Outcome, spec: BranchSpec, *, seed: int, costs: Mapping[str, float] | None = None
+    ) -> Measurement:
+        """Summarise what a slot found of a model."""
+        return cls.of(
+            outcome.users,
+            seed=seed,
+            costs=costs,
+            seconds=outcome.seconds,
+            parameters=outcome.num_parameters,
+            best_epoch=outcome.best_epoch,
+            epochs=getattr(spec, "epochs", 0),
+            stopped=outcome.stopped,
+            history=tuple(_facts(epoch) for epoch in outcome.history),
+            peak_bytes=outcome.peak_bytes,
+        )
+
     @property
     def quality(self) -> Interval:
         """What models are chosen by, the higher the better."""
@@ -101,6 +122,10 @@ class Measurement:
         """Read the JSON form."""
         intervals = {name: Interval(**raw[name]) for name in ("judged", "ndcg", "recall") if name in raw}
         return cls(**{**raw, **intervals, "history": tuple(raw["history"])})
+
+
+def _facts(epoch: EpochResult) -> dict[str, float]:
+    return {name: value for name, value in asdict(epoch).items() if value is not None}
 
 
 def per_user(users: UserMetrics) -> npt.NDArray[np.float32]:

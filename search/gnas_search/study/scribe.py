@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.selection import EpochResult
 from gnas_search.slots import Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
@@ -82,18 +80,7 @@ class Scribe:
         too_slow
             Why the model is infeasible, now that it was timed; empty where it is not.
         """
-        measured = Measurement.of(
-            outcome.users,
-            seed=self._shop.seed,
-            costs=costs,
-            seconds=outcome.seconds,
-            parameters=outcome.num_parameters,
-            best_epoch=outcome.best_epoch,
-            epochs=getattr(spec, "epochs", 0),
-            stopped=outcome.stopped,
-            history=tuple(_facts(epoch) for epoch in outcome.history),
-            peak_bytes=outcome.peak_bytes,
-        )
+        measured = Measurement.of_outcome(outcome, spec, seed=self._shop.seed, costs=costs)
         if too_slow:
             trial.set_user_attr(records.INFEASIBLE, too_slow)
         elif kind_of(spec) == GNN and outcome.fit is not None:
@@ -159,7 +146,3 @@ class Scribe:
             if trial.number == number:
                 return trial
         raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
-
-
-def _facts(epoch: EpochResult) -> dict[str, float]:
-    return {name: value for name, value in asdict(epoch).items() if value is not None}
