@@ -152,7 +152,7 @@ class ExportProfile:
             path = known[name]
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also of other bytes than UTF-8, or of endless numbers
             raise ConfigError(f"{path} is not TOML: {error}", hint="mend the file") from error
         return _profile(path, raw)
 

@@ -34,6 +34,7 @@ _OUTSIDE = frozenset(
         errno.EACCES,
         errno.EDQUOT,
         errno.EEXIST,
+        errno.EFBIG,
         errno.EIO,
         errno.EISDIR,
         errno.ELOOP,

@@ -139,7 +139,7 @@ def _tables(data: Path, facts: dict[str, Any]) -> RenderableType:
     parts.append(_table("Degree skew", headings, [(row[0][:-1], *row[1:]) for row in skew]))
     part_sizes = facts["split"]
     rows = [(name, f"{part_sizes[name]:,}", f"{part_sizes[f'{name}_users']:,}") for name in ("train", "valid", "test")]
-    parts.append(_table(f"Split: {part_sizes['policy']}", ("part", "interactions", "users"), rows))
+    parts.append(_table(f"Split: {part_sizes['policy']}", ("part", "pairs", "users"), rows))
     problems = [(problem["code"], f"{problem['count']:,}", problem["message"]) for problem in facts["problems"]]
     parts.append(_table("Problems", ("", "count", ""), problems) if problems else "No problems found.")
     parts += [f"Note: {note['message']}" for note in facts["notes"]]
@@ -148,6 +148,7 @@ def _tables(data: Path, facts: dict[str, Any]) -> RenderableType:
 
 def _summary(facts: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [(name, f"{facts[name]:,}") for name in ("users", "items", "interactions")]
+    rows.append(("pairs of user and item", f"{facts['pairs']:,}"))
     rows.append(("density", f"{facts['density']:.4%}"))
     rows += [(f"event {event}", f"{count:,}") for event, count in facts["events"].items()]
     rows.append(("target event", facts["target_event"] or "all"))

@@ -65,7 +65,7 @@ def explain(
     table = Table(
         title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
         title_justify="left",
-        caption=f"source: {found.source}; the lines add up to the score",
+        caption=f"source: {found.source}; the lines add up to the score{_of_retrieval(recommender)}",
     )
     for column in ("because of", "adds"):
         table.add_column(column, justify="left" if column == "because of" else "right")
@@ -76,7 +76,12 @@ def explain(
         table.add_row(f"{len(others)} more items", f"{sum(value for _, value in others):.4f}")
     for kind, value in found.remainder.items():
         table.add_row(kind, f"{value:.4f}")
-    emit({**found.to_json(), "model": recommender.info.signature()}, table, output)
+    emit({**found.to_json(), "score_of": "retrieval", "model": recommender.info.signature()}, table, output)
+
+
+def _of_retrieval(recommender: Recommender) -> str:
+    """Say what is not explained, where anything is not."""
+    return "" if recommender.info.ranker == "retrieval" else " of retrieval; the learned ranker orders what it finds"
 
 
 def _history(recommender: Recommender, history: list[str] | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import typer
 
 from gnas_serve.cli import dataset_options as flags
 from gnas_serve.cli.arguments import MAX_SEED, output_path
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.search_run import (
     BudgetOption,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from gnas_search.initial_weights import InitialWeights
     from gnas_search.specs import ModelSpec
+    from gnas_search.study.warm_start import WarmStart
 
 
 def search(
@@ -123,6 +124,8 @@ def search(
         emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data, source=source)
         return
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives, source=source)
+    if source is not None:
+        _say_what_is_taken_over(Study.load(out).warm_start)
     go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 
 
@@ -186,12 +189,18 @@ def train(
 
     model: ModelSpec
     initial: Mapping[str, InitialWeights] = {}
+    known_as, unseen = "", None
     if study is not None:
         found = Study.load(study)
         model = pick(found, trial if trial is not None else "verdict")
         seed = seed if seed is not None else found.header.seed
         dataset = load_data(data, settings, found.header, study)
         initial = found.warm_start.initial(model)
+        known_as = next((one.name for one in found.baselines if one.spec.key() == model.key()), "")
+        blend = next((one for one in found.blends if one.key == model.key()), None)
+        if blend is not None:
+            first = found.header.objectives.first
+            unseen = {"name": first, "value": blend.measured.value_of(first)}
     elif spec is not None:
         model = _read_spec(spec)
         dataset = load_data(data, settings, None, out)
@@ -204,11 +213,21 @@ def train(
         "checkpoint": str(out),
         "model": checkpoint.name,
         "spec": checkpoint.spec,
+        "known_as": known_as,
         "epochs": checkpoint.final.epochs,
         "seed": checkpoint.seed,
         "metrics": checkpoint.metrics,
+        "unseen": unseen,
     }
     emit(result, checkpoint_table(result), output)
+
+
+def _say_what_is_taken_over(warm: WarmStart) -> None:
+    """Say before the search, which takes long, what another study has for it."""
+    for remark in warm.remarks:
+        warn(f"warm start: {remark}")
+    if not warm.models:
+        warn(f"warm start: nothing of {warm.study} is taken over: the search begins cold")
 
 
 def _one_of_two() -> ConfigError:

@@ -102,7 +102,8 @@ def plan_table(plan: dict[str, Any]) -> Group:
     parts: list[Any] = [Text(f"{counts}; strategy {plan['strategy']}, seed {plan['seed']}"), *sizes, "", table, ""]
     parts += [Text(f"refused for want of memory: {one['model']}: {one['refused']}") for one in refused]
     parts.append(Text(_expected(plan), style="bold"))
-    parts.append(Text("(on this machine's CPU; the simple models and the blend at the end come on top)", style="dim"))
+    aside = "a budget also pays for the simple models, measured first, and keeps up to a third for the blend"
+    parts.append(Text(f"(on this machine's CPU; {aside})", style="dim"))
     return Group(*parts)
 
 

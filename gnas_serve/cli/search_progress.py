@@ -95,6 +95,7 @@ class SearchProgress(_Lines):
         self._finished = 0
         self._seconds: list[float] = []
         self._repeats = 0
+        self._repeated = 0
 
     def baseline_measured(self, baseline: Baseline) -> None:
         """Say how good a simple model is."""
@@ -152,8 +153,13 @@ class SearchProgress(_Lines):
         """Say how the trial went."""
         self.end_bar(trial.number)
         if trial.duplicate_of is not None:
-            self.say(f"trial {trial.number} repeats trial {trial.duplicate_of}: not trained again")
+            if not self._repeated:
+                self.say(f"trial {trial.number} repeats trial {trial.duplicate_of}: not trained again")
+            self._repeated += 1
             return
+        if self._repeated > 1:
+            self.say(f"so do {self._repeated - 1} after it")
+        self._repeated = 0
         what = trial.spec.summary() if trial.spec is not None else ""
         measured = trial.measured
         if measured is None or trial.state == "infeasible":

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])\Z")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600}
+MAX_BUDGET_S = 366 * 24 * 3600.0
 MAX_SLOTS = 64
+_SHOWN = 40
 _PANEL = "Where to follow the trials"
 
 StrategyOption = Annotated[
@@ -127,9 +129,10 @@ def seconds(budget: str) -> float:
     """
     parsed = _BUDGET.match(budget)
     found = float(parsed[1]) * _UNIT_S[parsed[2]] if parsed else 0.0
-    if found <= 0:
+    if not 0 < found <= MAX_BUDGET_S:
+        shown = budget if len(budget) <= _SHOWN else f"{budget[:_SHOWN]}..."
         raise ConfigError(
-            f"--budget {budget!r} is no time", hint="write a number above 0 and s, m or h: 90s, 10m, 1.5h"
+            f"--budget {shown!r} is no time up to a year", hint="write a number above 0 and s, m or h: 90s, 10m, 1.5h"
         )
     return found
 

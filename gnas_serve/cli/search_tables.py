@@ -49,7 +49,7 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     # The models are described below: as a column that would not fit beside the figures.
     parts: list[Any] = [table, "", described, ""]
     if more:
-        parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard`"))
+        parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard STUDY`"))
     for broken in board.get("infeasible", ()):
         which = "" if broken["trial"] is None else f"trial {broken['trial']} is infeasible: "
         parts.append(Text(f"{which}{broken['reason']}"))
@@ -61,7 +61,12 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     parts.append(Text(verdict["reason"] if verdict is not None else "no verdict: no model is usable yet", style="bold"))
     if verdict is not None and any(row["kind"] != "baseline" for row in board["rows"]):
         least = f"{verdict['margin']:.0%}"
-        parts.append(Text(f"(a richer model must gain at least {least} and be clear of the noise)", style="dim"))
+        parts.append(
+            Text(
+                f"(a richer model must gain at least {least} and be clear of the noise, by its 80 % interval)",
+                style="dim",
+            )
+        )
     return Group(*parts)
 
 
@@ -111,7 +116,13 @@ def checkpoint_table(result: dict[str, Any]) -> Table:
     metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(result["metrics"].items()))
     count = result["epochs"]
     epochs = f"{count} epoch{'' if count == 1 else 's'}" if count else "closed form"
-    facts = {"checkpoint": result["checkpoint"], "model": f"{result['model']} ({epochs})", "validation": metrics}
+    name = f"{result['known_as']}, {result['model']}" if result["known_as"] else result["model"]
+    facts = {"checkpoint": result["checkpoint"], "model": f"{name} ({epochs})", "validation": metrics}
+    if result["unseen"] is not None:
+        facts["unseen"] = (
+            f"{result['unseen']['name']} {result['unseen']['value']:.4f} in the study, on users by whom its"
+        )
+        facts["unseen"] += " weights were not fitted; those above are among them"
     return _facts(facts)
 
 

@@ -77,6 +77,14 @@ def strongest_links(
     return sp.csr_matrix((values, linked, indptr), shape=(items.num_rows, items.num_rows))
 
 
+def compile_links() -> None:
+    """Compile the loops, some seconds once per machine: whoever times the first model would charge it for them."""
+    ones = np.ones(1)
+    pattern = CsrPattern(np.array([0, 1], np.int32), np.zeros(1, np.int32), 1)
+    strongest_links(pattern, ones, ones, ones, 1)
+    _links.compile()
+
+
 def links_bytes(interactions: sp.csr_matrix, neighbours: int) -> tuple[int, int]:
     """Count what the links of each item take, and what finding them takes at its peak, the links included.
 

@@ -18,7 +18,10 @@ def read_field(name: str, value: object, kind: type[_T]) -> _T:
         If it is of another type.
     """
     if kind is float and type(value) is int:
-        return kind(value)
+        try:
+            return kind(value)
+        except OverflowError:
+            raise ConfigError(f"{name}: a number of {len(str(value))} digits", hint="mend the spec") from None
     if type(value) is not kind:
         raise ConfigError(f"{name}: {value!r} is not a {kind.__name__}", hint="mend the spec")
     return value

@@ -67,7 +67,7 @@ def main() -> None:
     assert isinstance(examinee.model, Recommender)
     dataset, test = load_with_test(given.data, examinee.config)
     users = test.user_ids
-    answers: dict[str, list[list[Any]]] = {}
+    offline: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         served = Served(str(given.artifact.absolute()), Path(folder) / "served")
         try:
@@ -75,14 +75,15 @@ def main() -> None:
                 doors = {"offline": in_process(examinee.model), "http": over_http(served), "grpc": over_grpc(channel)}
                 for name, ask in doors.items():
                     spans = range(0, len(users), AT_A_TIME)
-                    answers[name] = [one for start in spans for one in ask(users[start : start + AT_A_TIME])]
+                    lists = [one for start in spans for one in ask(users[start : start + AT_A_TIME])]
+                    tops = [dataset.items.rows(one) for one in lists]
+                    recall, ndcg = rank_metrics(tops, test.relevant, test.num_relevant, k=K).mean()
+                    differ = sum(one != other for one, other in zip(lists, offline or lists, strict=True))
+                    offline = offline or lists
+                    said = {"door": name, "users": len(users), "recall@20": recall, "ndcg@20": ndcg, "differ": differ}
+                    print(json.dumps(said), flush=True)
         finally:
             served.stop()
-    for name, lists in answers.items():
-        tops = [dataset.items.rows(one) for one in lists]
-        recall, ndcg = rank_metrics(tops, test.relevant, test.num_relevant, k=K).mean()
-        differ = sum(one != other for one, other in zip(lists, answers["offline"], strict=True))
-        print(json.dumps({"door": name, "users": len(users), "recall@20": recall, "ndcg@20": ndcg, "differ": differ}))
 
 
 if __name__ == "__main__":

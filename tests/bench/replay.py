@@ -1,9 +1,11 @@
 """Strategies replay the table of trained architectures: how much of its best they miss after so many trials.
 
 ``python tests/bench/replay.py`` lets every strategy search ``table/`` over many seeds. A model that was drawn before
-costs no trial, as in a study. *Regret* is what the mean ndcg@20 over the table's seeds, of the architecture that a
-search holds for its best, is below that of the best there is. With ``--noise`` a search is told the ndcg of one seed,
-drawn at random for each architecture, and its regret is still that of the mean.
+costs no trial, and after some in a row a point is drawn at random, as in a study. *Regret* is what the mean ndcg@20
+over the table's seeds, of the architecture that a search holds for its best, is below that of the best there is. With
+``--noise`` a search is told the ndcg of one seed, drawn at random for each architecture, and its regret is still that
+of the mean. Strategies that rest on a supernet have one of ``shortlists.py``, and are charged as many trials as it
+took the time of, worth what chance is.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +23,14 @@ import numpy as np
 import numpy.typing as npt
 import optuna
 from scipy.stats import mannwhitneyu
+from shortlists import read_lists
 from table import SEEDS, architectures, network_space, read_table
 
 from gnas_search.specs import GNN
-from gnas_search.strategies import STRATEGIES, make_strategy
+from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
+from gnas_search.strategies.encoding import random_point
 from gnas_search.strategies.strategy import FAMILY
+from gnas_search.study.draws import LOST
 
 TRIALS = (10, 20, 40, 80)
 FEWER_SEEDS = {"gp": 50}
@@ -31,6 +38,9 @@ FEWER_SEEDS = {"gp": 50}
 DECIDED_AT = 40
 _DRAWS = 20
 """Times as many draws as trials, duplicates among them, end a search."""
+
+_SILENT = optuna.logging.ERROR
+"""Of a repeated point, Optuna's Gaussian process warns that its matrix is singular."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,32 +78,45 @@ def search(table: Table, name: str, seed: int, *, noise: bool) -> tuple[Floats, 
     space = network_space()
     strategy = make_strategy(name, GNN, space, seed)
     study = optuna.create_study(direction="maximize")
+    charged = 0
+    if name in SHARING_STRATEGIES:
+        lists = read_lists(name)
+        lists.shortlists[seed % len(lists.shortlists)].write(study, name)
+        charged = lists.trials
     rng = np.random.default_rng([seed, 1])
     told: dict[str, float] = {}
     best_told, held = -1.0, ""
-    regrets: list[float] = []
+    means = {key: float(values.mean()) for key, values in table.values.items()}
+    # Before its first trial a search has nothing: it could do no better than to take any.
+    regrets: list[float] = [table.best - sum(means.values()) / len(means)] * sum(count <= charged for count in TRIALS)
     started, draws = time.perf_counter(), 0
-    while len(told) < TRIALS[-1] and draws < _DRAWS * TRIALS[-1]:
+    repeats = 0
+    while charged + len(told) < TRIALS[-1] and draws < _DRAWS * TRIALS[-1]:
         draws += 1
-        study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: GNN})
+        lost = repeats >= LOST
+        point = random_point(strategy.rng(study), space.genes) if lost else strategy.propose(study)
+        study.enqueue_trial(point, user_attrs={FAMILY: GNN})
         trial = study.ask(dict(space.genes))
         key = space.to_spec(trial.params).key()
+        repeats += 1
         if key not in told:
+            repeats = 0
             values = table.values[key]
             told[key] = float(values[rng.integers(len(values))] if noise else values.mean())
             if told[key] > best_told:
                 best_told, held = told[key], key
-            if len(told) in TRIALS:
-                regrets.append(table.best - float(table.values[held].mean()))
+            if charged + len(told) in TRIALS:
+                regrets.append(table.best - means[held])
         study.tell(trial, told[key])
     seconds = (time.perf_counter() - started) / draws
-    regrets += [table.best - float(table.values[held].mean())] * (len(TRIALS) - len(regrets))
+    regrets += [table.best - means[held]] * (len(TRIALS) - len(regrets))
     return np.array(regrets), seconds
 
 
-def measure(table: Table, name: str, seeds: int, *, noise: bool) -> dict[str, Any]:
+def measure(pool: Executor, table: Table, name: str, seeds: int, *, noise: bool) -> dict[str, Any]:
     """Replay one strategy over many seeds."""
-    found = [search(table, name, seed, noise=noise) for seed in range(min(seeds, FEWER_SEEDS.get(name, seeds)))]
+    one = partial(search, table, name, noise=noise)
+    found = list(pool.map(one, range(min(seeds, FEWER_SEEDS.get(name, seeds)))))
     regrets = np.stack([regret for regret, _ in found])  # (seeds, trials)
     return {"regrets": regrets, "draw_ms": float(np.median([seconds for _, seconds in found])) * 1e3}
 
@@ -123,9 +146,9 @@ def main() -> None:
     options.add_argument("--strategies", nargs="+", choices=sorted(STRATEGIES), default=sorted(STRATEGIES))
     options.add_argument("--seeds", type=int, default=200)
     options.add_argument("--noise", action="store_true", help="tell a search the ndcg of one seed")
+    options.add_argument("--processes", type=int, default=1)
     options.add_argument("--json", type=Path, help="where to write every regret")
     given = options.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     table = Table.read()
     means = np.array([values.mean() for values in table.values.values()])
     spread = np.std([values - values.mean() for values in table.values.values()]) * np.sqrt(
@@ -133,9 +156,10 @@ def main() -> None:
     )
     print(f"{len(means)} architectures, ndcg@20 {means.min():.4f} .. {means.max():.4f}, between seeds {spread:.4f}")
     found = {}
-    for name in dict.fromkeys(["random", *given.strategies]):
-        found[name] = measure(table, name, given.seeds, noise=given.noise)
-        print(f"{name}: {np.median(found[name]['regrets'], axis=0).round(4).tolist()}", flush=True)
+    with ProcessPoolExecutor(given.processes, initializer=optuna.logging.set_verbosity, initargs=(_SILENT,)) as pool:
+        for name in dict.fromkeys(["random", *given.strategies]):
+            found[name] = measure(pool, table, name, given.seeds, noise=given.noise)
+            print(f"{name}: {np.median(found[name]['regrets'], axis=0).round(4).tolist()}", flush=True)
     print(markdown(found))
     if given.json is not None:
         listed = {name: {**one, "regrets": one["regrets"].round(6).tolist()} for name, one in found.items()}

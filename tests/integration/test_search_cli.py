@@ -60,7 +60,7 @@ class TestSearch:
         assert code == 0
         for start in ("item-knn", "popularity", "svd", "filter-", "two-hop-", "gnn-"):
             assert sum(line.startswith(start) for line in shown.splitlines()) >= 1, start
-        assert "more: see `gnas-serve study leaderboard`" in shown
+        assert "more: see `gnas-serve study leaderboard STUDY`" in shown
         assert "ship " in shown
         assert "a richer model must gain at least 1%" in shown
         assert "blend:" in said  # what came of it, or that none pays
@@ -75,6 +75,8 @@ class TestSearch:
             (["--space", "quik"], "unknown space 'quik' hint: did you mean 'quick'?"),
             (["--budget", "10"], "--budget '10' is no time"),
             (["--budget", "0m"], "--budget '0m' is no time"),
+            (["--budget", "9000h"], "--budget '9000h' is no time up to a year"),
+            (["--budget", "9" * 400 + "h"], "...' is no time up to a year"),
             (["--trials", "0"], "'--trials'"),
             (["--objective", "ndgc@20"], "unknown objective 'ndgc@20' hint: did you mean 'ndcg@20'?"),
             (["--objective", "latency_us"], "'latency_us' cannot be the first"),

@@ -72,7 +72,7 @@ class TestResume:
         code, _, said = gnas("study", "resume", study, "--data", tmp_path / "other")
         assert (code, "made from other data" in said) == (3, True)
         code, _, said = gnas("study", "resume", study, "--data", shop, "--budget", "1ms")
-        assert (code, "is no time" in said) == (2, True)
+        assert (code, "is no time up to a year" in said) == (2, True)
 
     @pytest.mark.parametrize(
         "content",

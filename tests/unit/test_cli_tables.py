@@ -62,7 +62,7 @@ def shown(table: Any, width: int = 80) -> str:
 
 def test_a_leaderboard_fits_80_columns_and_shows_the_best() -> None:
     said = shown(leaderboard_table(board(37), most_trials=BEST_SHOWN))
-    table, _, described = said.partition("27 more: see `gnas-serve study leaderboard`")
+    table, _, described = said.partition("27 more: see `gnas-serve study leaderboard STUDY`")
     for remark in ("simple", "verdict, cut 1/12", "budget ended"):
         assert sum(line.rstrip().endswith(remark) for line in table.splitlines()) == 1
     assert table.count("gnn-") == described.count("gnn-") == BEST_SHOWN
@@ -73,7 +73,7 @@ def test_a_leaderboard_fits_80_columns_and_shows_the_best() -> None:
 def test_the_best_of_every_kind_is_shown_however_many_are_better() -> None:
     said = shown(leaderboard_table(board_of_all_kinds(), most_trials=BEST_SHOWN))
     assert max(map(len, said.splitlines())) <= 80
-    table, _, _ = said.partition("30 more: see `gnas-serve study leaderboard`")
+    table, _, _ = said.partition("30 more: see `gnas-serve study leaderboard STUDY`")
     lines = [line.split() for line in table.splitlines()]
     numbers = [int(words[1]) for words in lines if words and words[0].split("-")[0] in ("filter", "gnn", "two")]
     assert numbers == [*range(8), 30, 32]
@@ -173,9 +173,26 @@ def test_gate_figures_have_four_digits(value: float, said: str) -> None:
     assert _figure(value) == said
 
 
+TRAINED: dict[str, Any] = {
+    "checkpoint": "c",
+    "model": "m",
+    "known_as": "",
+    "epochs": 0,
+    "metrics": {"ndcg@20": 0.1356},
+    "unseen": None,
+}
+
+
+def test_a_simple_model_goes_by_its_name_and_a_blend_says_what_it_is_worth_to_the_unseen() -> None:
+    assert "svd, m (closed form)" in shown(checkpoint_table(TRAINED | {"known_as": "svd"}))
+    assert "unseen" not in shown(checkpoint_table(TRAINED))
+    blend = shown(checkpoint_table(TRAINED | {"unseen": {"name": "ndcg@20", "value": 0.1309}}))
+    assert "ndcg@20 0.1309 in the study" in " ".join(blend.split())
+
+
 @pytest.mark.parametrize(("epochs", "said"), [(0, "(closed form)"), (1, "(1 epoch)"), (2, "(2 epochs)")])
 def test_epochs_are_counted(epochs: int, said: str) -> None:
-    assert said in shown(checkpoint_table({"checkpoint": "c", "model": "m", "epochs": epochs, "metrics": {}}))
+    assert said in shown(checkpoint_table(TRAINED | {"epochs": epochs}))
 
 
 def test_several_objectives_have_a_column_each_and_a_front() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -30,7 +31,7 @@ from gnas_search.study import Study, begin, leaderboard, pick, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.trainer import Trainer
-from gnas_serve.errors import ConfigError, ExportError
+from gnas_serve.errors import ConfigError, ExportError, StorageError
 
 FILTERS = {"genes": {"rank": [4, 8, 16], "user_power": [0.0, 0.5]}, "start": [{"rank": 4, "user_power": 0.0}]}
 NET = ArchitectureSpec(layers=("gat", "lightgcn"), scorer="dot", loss="softmax", learning_rate=0.01)
@@ -100,6 +101,8 @@ def test_what_must_hold_when_something_does(force: dict[str, Any], spec: BranchS
         ({"constraints": {"max_params": 3}}, r"mine: constraints: unknown constraint 'max_params'.*'max_parameters'"),
         ({"constraints": {"max_parameters": 1.5}}, r"constraints.max_parameters: 1.5 is no limit \(give a whole"),
         ({"constraints": {"max_latency_us": 0}}, r"constraints.max_latency_us: 0 is no limit"),
+        ({"constraints": {"max_latency_us": float("inf")}}, r"max_latency_us: inf is no limit"),
+        ({"constraints": {"max_parameters": 10**400}}, r"max_parameters: 10+ is no limit"),
         ({"constraints": {"max_latency_us": True}}, r"max_latency_us: True is no limit"),
         ({"forbid": {"scorer": "dot"}}, r"mine: forbid is no list of tables"),
         ({"forbid": [{}]}, r"mine: forbid is no list of tables"),
@@ -274,6 +277,23 @@ def test_a_model_that_cannot_be_timed_has_failed(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=2, space=space, slots=FitlessSlot(), meter=broken)
     assert [(trial.state, trial.reason) for trial in study.trials] == [("failed", "ExportError: no room")] * 2
     assert study.baselines
+
+
+def test_a_full_disk_ends_the_run_and_costs_no_model(tmp_path: Path) -> None:
+    space = SearchSpace.from_json({"filter": FILTERS, "constraints": {"max_latency_us": 1e6}})
+    asked = []
+
+    def full(fit: Fit) -> dict[str, float]:
+        asked.append(fit)
+        if len(asked) > 5:  # three simple models and two trials have been timed
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return {"latency_us": 1.0, "artifact_bytes": 1.0}
+
+    with pytest.raises(StorageError, match="No space left"):
+        go(tmp_path / "study", trials=4, space=space, slots=FitlessSlot(), meter=full)
+    assert [trial.state for trial in Study.load(tmp_path / "study").trials][:2] == ["complete"] * 2
+    study = go(tmp_path / "study", trials=4, space=space, slots=FitlessSlot())
+    assert [trial.state for trial in study.trials if trial.state != "interrupted"] == ["complete"] * 4
 
 
 def test_a_large_space_is_estimated_and_says_so() -> None:

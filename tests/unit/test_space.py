@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from gnas_search.architecture import ArchitectureSpec
 from gnas_search.bodies import MAX_LAYERS
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
@@ -395,6 +396,29 @@ def dataset(*, more_events: bool) -> Dataset:
     )
 
 
+def test_what_a_start_leaves_out_is_as_usual_or_as_near_as_the_space_has_it() -> None:
+    genes = {
+        "num_layers": [0, 1],
+        "operator": ["gcn", "sage_mean"],
+        "loss": ["in_batch", "bpr"],
+        "embedding_dim": [16, 32],
+        "learning_rate": {"low": 0.1, "high": 0.5},
+        "scorer": ["dot", "cosine"],
+    }
+    usual = ArchitectureSpec()
+    for start in ([{}], None, [{"layers": ["gcn"]}]):
+        given = {"genes": genes, "filter": {"genes": {"rank": [4, 8]}}, **({} if start is None else {"start": start})}
+        space = SearchSpace.from_json(given)
+        network = space.families["gnn"].starts[0]
+        assert (network.loss, network.embedding_dim, network.learning_rate) == ("in_batch", 16, 0.1)
+        assert network.scorer == usual.scorer
+        assert space.families["filter"].starts[0].rank == 4
+        assert SearchSpace.from_json(space.to_json()) == space
+    assert SearchSpace.from_json({"genes": genes, "start": [{"layers": ["gcn"]}]}).families["gnn"].starts[0].layers == (
+        "gcn",
+    )
+
+
 def test_restrict_drops_edges_that_cannot_differ() -> None:
     whole = SearchSpace.from_json({**TINY, **CLOSED, "start": [{**TINY["start"][0], "edges": "all"}]})
     assert whole.restrict(dataset(more_events=True)) == whole
@@ -545,6 +569,11 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
             r"mine: 3 heads do not divide embedding_dim 8",
         ),
         ({"start": [{"layers": ["gat"]}]}, r"mine: start: layers: \['gat'\] is outside the space"),
+        ({"fixed": {"dropout": 10**400}}, r"mine: fixed.dropout: dropout: a number of 401 digits"),
+        (
+            {"genes": {"num_layers": [1], "operator": ["gcn"], "batch_size": {"low": 1, "high": 10**10}}},
+            r"mine: genes.batch_size: more than 100,000 whole numbers",
+        ),
         ({"start": [{"leyers": ["gcn"]}]}, r"mine: start: unknown spec field 'leyers'"),
         ({"fliter": {}}, r"mine: unknown section 'fliter'.*did you mean 'filter'"),
         ({"filter": []}, r"mine: filter is no table"),
@@ -573,9 +602,10 @@ def test_unknown_and_absent_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such space file"):
         SearchSpace.load(tmp_path / "absent.toml")
     broken = tmp_path / "broken.toml"
-    broken.write_text("[genes")
-    with pytest.raises(ConfigError, match=r"broken.toml: not TOML"):
-        SearchSpace.load(broken)
+    for text in ("[genes", f"epochs = {'9' * 5000}"):
+        broken.write_text(text)
+        with pytest.raises(ConfigError, match=r"broken.toml: not TOML"):
+            SearchSpace.load(broken)
 
 
 @pytest.mark.parametrize("genes", [{"event_weight": [0.0, 0.5]}, {"event_weight.cart": [0.0, 2.0], "half_life": [0.3]}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_the_order_given_is_of_no_matter() -> None:
 
 
 def test_an_interval_of_four_fifths_decides() -> None:
-    """A gain that its 95 % interval does not clear but its 80 % interval does is taken, and shown with the former."""
+    """A gain that its 95 % interval does not clear but its 80 % interval does is taken, and shown with the latter."""
     noise = 0.02 * np.random.default_rng(2).standard_normal(len(BASE))
     error = 0.02 / np.sqrt(len(BASE))
     low = np.full(len(BASE), 0.02)  # so that the margin is far below
@@ -100,6 +101,9 @@ def test_an_interval_of_four_fifths_decides() -> None:
     assert verdict.kind == "gnn"
     assert verdict.gain is not None
     assert verdict.gain.low < 0
+    shown = re.search(r"\[\+(0\.\d+), \+0", verdict.reason)
+    assert shown is not None
+    assert float(shown[1]) > 0
     assert decide([of("baseline", low), of("gnn", low + noise - noise.mean() + 1.0 * error)], seed=0).kind == "baseline"
 
 

@@ -31,7 +31,8 @@ def describe(interactions: Interactions, dataset: Dataset, test: TestPart) -> di
     Returns
     -------
     dict
-        JSON values: ``users``, ``items``, ``interactions``, ``density`` (share of the possible pairs that occur),
+        JSON values: ``users``, ``items``, ``interactions`` (rows read), ``pairs`` (of a user and an item, each
+        counted once), ``density`` (share of the possible pairs that occur),
         ``events``, ``target_event``, ``degrees``, ``time``, ``ratings``, ``split``, ``features``, ``fingerprint``,
         ``problems``, and ``notes`` on what was done with sound data.
     """
@@ -44,6 +45,7 @@ def describe(interactions: Interactions, dataset: Dataset, test: TestPart) -> di
         "users": num_users,
         "items": num_items,
         "interactions": len(interactions.user_rows),
+        "pairs": pairs,
         "density": pairs / (num_users * num_items),
         "events": dict(zip(interactions.events, counts, strict=True)),
         "target_event": interactions.target_event,

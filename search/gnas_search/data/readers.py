@@ -56,7 +56,7 @@ def read_config(path: Path, overrides: Mapping[str, object]) -> DatasetConfig:
     if file.is_file():
         try:
             raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise ConfigError(f"{file} cannot be read: {error}", hint="mend the file") from error
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}

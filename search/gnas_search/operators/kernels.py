@@ -52,6 +52,11 @@ class Kernel:
             numba.set_num_threads(threads)
             self._parallel(*arguments)
 
+    def compile(self) -> None:
+        """Compile the form for many threads, too, of what that for one was called with so far."""
+        for signature in self._serial.signatures:  # type: ignore[attr-defined]
+            self._parallel.compile(signature)  # type: ignore[attr-defined]
+
 
 def _compiled(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:
     # Contraction and reassociation let the compiler use vector units; NaN and infinity keep their meaning.

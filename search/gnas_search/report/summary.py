@@ -26,7 +26,8 @@ def verdict_of(study: Study, verdict: Verdict | None, models: tuple[Model, ...])
         parts.append(
             element(
                 "p",
-                f"{verdict.reason}. A richer model must gain at least {verdict.margin:.0%} and be clear of the noise.",
+                f"{verdict.reason}. A richer model must gain at least {verdict.margin:.0%} and be clear of the noise, "
+                "by the 80 % interval shown here.",
                 class_="note",
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
@@ -20,6 +22,7 @@ from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.slot import Event, Failure, Job
 
 _PATIENCE_S = 5.0  # for a process that has ended or been killed to be gone
+_LONGEST_WAIT_S = 3600.0  # at a time: of a wait of weeks the operating system knows nothing
 GRACE_S = 120.0
 """After its deadline, for a job to end by itself: one step of training, or a closed form that had begun."""
 
@@ -130,7 +133,10 @@ class ProcessSlots:
             return place, Failure(self._unborn.pop(place))
         overdue_at = min((at for at in self._busy.values() if at is not None), default=None)
         places = {self._workers[place].connection: place for place in sorted(self._busy)}
-        ready = wait(list(places), None if overdue_at is None else max(0.0, overdue_at - time.monotonic()))
+        ready: list[Any] = []
+        while not ready and (overdue_at is None or time.monotonic() < overdue_at):
+            left_s = math.inf if overdue_at is None else max(0.0, overdue_at - time.monotonic())
+            ready = wait(list(places), min(left_s, _LONGEST_WAIT_S))
         if not ready:
             place = min(place for place, at in self._busy.items() if at == overdue_at)
             self._drop(place)

@@ -11,7 +11,18 @@ from optuna.distributions import FloatDistribution
 
 from gnas_search.closed_form import FAMILIES, ClosedFormSpec
 from gnas_search.data.dataset import Dataset
-from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
+from gnas_search.space.genes import (
+    Gene,
+    Value,
+    any_value,
+    at,
+    check_sections,
+    choices,
+    contains,
+    nearest,
+    read_genes,
+    written,
+)
 from gnas_serve.errors import ConfigError
 
 
@@ -61,7 +72,12 @@ class ClosedFormSpace:
 
     def _read_start(self, raw: Mapping[str, Any]) -> ClosedFormSpec:
         try:
-            start: ClosedFormSpec = self._read({**self.fixed, **raw})
+            usual = self._read({})
+            # What a start does not say is as ever, where the space has that.
+            near = {
+                self._field(name): nearest(gene, getattr(usual, self._field(name))) for name, gene in self.genes.items()
+            }
+            start: ClosedFormSpec = self._read({**near, **self.fixed, **raw})
             self.encode(start)
         except ConfigError as error:
             raise at(f"{self.source}: start", error) from error

@@ -11,6 +11,7 @@ from gnas_search.space.genes import at
 from gnas_search.specs import BranchSpec
 from gnas_serve.errors import ConfigError, unknown_name
 
+_ENDLESS = 2**63
 LIMITS = ("max_artifact_bytes", "max_latency_us", "max_parameters")
 
 
@@ -58,7 +59,11 @@ class Constraints:
             if name not in LIMITS:
                 raise at(where, unknown_name("constraint", name, LIMITS))
             whole = name != "max_latency_us"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not value > 0:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int if whole else (int, float))
+                or not 0 < value < _ENDLESS
+            ):
                 raise ConfigError(
                     f"{where}.{name}: {value!r} is no limit", hint=f"give a {'whole ' if whole else ''}number above 0"
                 )

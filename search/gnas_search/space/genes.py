@@ -14,6 +14,8 @@ Gene = CategoricalDistribution | IntDistribution | FloatDistribution
 Check = Callable[[str, str, object], Any]
 """Gives a gene's value in the type of its field, or refuses it: ``check(where, name, value)``."""
 
+MOST_VALUES = 100_000
+"""Of a range of whole numbers: sizes are counted by listing them."""
 _SECTIONS = ("fixed", "genes", "start")
 _RANGE_KEYS = ("high", "log", "low")
 
@@ -98,7 +100,11 @@ def _gene(where: str, name: str, written: object, check: Check) -> Gene:
         raise ConfigError(f"{where}: a range of no numbers", hint="list the choices instead")
     if not isinstance(log, bool) or not low < high or (log and low <= 0):
         raise ConfigError(f"{where}: {dict(written)!r} is no range", hint="low must be below high, and above 0 for log")
-    return IntDistribution(low, high, log=log) if isinstance(low, int) else FloatDistribution(low, high, log=log)
+    if not isinstance(low, int):
+        return FloatDistribution(low, high, log=log)
+    if high - low >= MOST_VALUES:
+        raise ConfigError(f"{where}: more than {MOST_VALUES:,} whole numbers", hint="narrow the range, or list choices")
+    return IntDistribution(low, high, log=log)
 
 
 def written(gene: Gene) -> list[Any] | dict[str, Any]:
@@ -118,6 +124,15 @@ def contains(gene: Gene, value: Value) -> bool:
 def any_value(gene: Gene) -> Any:
     """Give one of its values."""
     return gene.choices[0] if isinstance(gene, CategoricalDistribution) else gene.low
+
+
+def nearest(gene: Gene, value: Any) -> Any:
+    """Give a value where a gene may have it; else the nearest end of its range, or its first choice."""
+    if contains(gene, value):
+        return value
+    if isinstance(gene, CategoricalDistribution) or isinstance(value, (bool, str)) or value is None:
+        return any_value(gene)
+    return gene.low if value < gene.low else gene.high
 
 
 def choices(gene: Gene | None, otherwise: object) -> tuple[Any, ...]:

@@ -18,7 +18,18 @@ from gnas_search.data.dataset import Dataset
 from gnas_search.layer_spec import ATTENTION_OPERATORS, NORMALISING_OPERATORS
 from gnas_search.space import counting, graphs, layers
 from gnas_search.space.encoder import ADVERSARIAL, CONTRAST, FIELDS, INDEPENDENT, NUM_LAYERS, Encoder, listed
-from gnas_search.space.genes import Gene, Value, any_value, at, check_sections, choices, contains, read_genes, written
+from gnas_search.space.genes import (
+    Gene,
+    Value,
+    any_value,
+    at,
+    check_sections,
+    choices,
+    contains,
+    nearest,
+    read_genes,
+    written,
+)
 from gnas_serve.errors import ConfigError
 
 _NONE = (0.0, 0.0)
@@ -97,9 +108,14 @@ class NetworkSpace:
                     )
 
     def _read_start(self, raw: Mapping[str, Any]) -> ArchitectureSpec:
-        settled: dict[str, Any] = {name: value for name, value in self.fixed.items() if name in FIELDS}
+        usual = ArchitectureSpec()
+        # What a start does not say is as ever, where the space has that.
+        settled: dict[str, Any] = {
+            name: nearest(gene, getattr(usual, name)) for name, gene in self.genes.items() if name in FIELDS
+        }
+        settled |= {name: value for name, value in self.fixed.items() if name in FIELDS}
         try:
-            written = raw.get("layers", ArchitectureSpec().layers)
+            written = raw.get("layers", self._usual_layers())
             if isinstance(written, (list, tuple)):
                 raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
             graph = graphs.decode(self.fixed).to_json()
@@ -112,6 +128,12 @@ class NetworkSpace:
         except ConfigError as error:
             raise at(f"{self.source}: start", error) from error
         return start
+
+    def _usual_layers(self) -> tuple[Any, ...]:
+        """Give the layers of a start that does not say any: the usual ones, or as near as there are."""
+        usual = self._encoder.point(ArchitectureSpec())
+        near = {name: nearest(gene, usual.get(name)) for name, gene in self.genes.items()}
+        return tuple(layer if isinstance(layer, str) else layer.to_json() for layer in self.as_written(near).layers)
 
     def to_json(self) -> dict[str, Any]:
         """Give the content of a space file that reads as this space."""

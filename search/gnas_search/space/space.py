@@ -94,7 +94,7 @@ class SearchSpace:
             raise ConfigError(f"{path}: no such space file", hint="give a ready space's name or a TOML file")
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also of other bytes than UTF-8, or of endless numbers
             raise ConfigError(f"{path}: not TOML: {error}", hint="mend the file") from error
         return cls.from_json(raw, source=str(path))
 

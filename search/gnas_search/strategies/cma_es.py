@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,6 @@ from cmaes import CatCMAwM
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 
-from gnas_search.space import Gene
 from gnas_search.strategies.encoding import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
 from gnas_search.strategies.proposer import tried
 
@@ -32,51 +33,80 @@ def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     free = {name: gene for name, gene in genes.items() if not gene.single()}
     if not free:
         return random_point(np.random.default_rng(seed), genes)
-    continuous = [name for name, gene in free.items() if isinstance(gene, FloatDistribution)]
-    stepped = [name for name, gene in free.items() if is_ordered(gene) and name not in continuous]
-    chosen = [name for name, gene in free.items() if not is_ordered(gene)]
-    # Of two values, neither is between others: the library wants them as choices.
-    chosen += [name for name in stepped if len(values_of(free[name])) < 3]
-    stepped = [name for name in stepped if name not in chosen]
-    optimizer = CatCMAwM(
-        x_space=[[0.0, 1.0]] * len(continuous) or None,
-        z_space=[[to_unit(free[name], value) for value in values_of(free[name])] for name in stepped] or None,
-        c_space=[len(values_of(free[name])) for name in chosen] or None,
-        seed=seed % (1 << 32),
-    )
-    told = tried(finished)
-    size = optimizer.population_size
-    for start in range(0, len(told) - size + 1, size):
-        generation = [
-            (_solution(one.point, free, continuous, stepped, chosen), -one.value) for one in told[start : start + size]
-        ]
-        if _tells_apart([value for _, value in generation]):
-            optimizer.tell(generation)
+    axes = _Axes.of(free)
+    optimizer = _learned(axes, [(one.point, one.value) for one in tried(finished)])
+    optimizer.reseed_rng(seed % (1 << 32))
     drawn = optimizer.ask()
     point: dict[str, Any] = {name: values_of(gene, 1)[0] for name, gene in genes.items() if gene.single()}
-    for names, units in ((continuous, drawn.x), (stepped, drawn.z)):
+    for names, units in ((axes.continuous, drawn.x), (axes.stepped, drawn.z)):
         if units is not None:
             point |= {name: from_unit(free[name], float(unit)) for name, unit in zip(names, units, strict=True)}
     if drawn.c is not None:
-        point |= {name: values_of(free[name])[int(row.argmax())] for name, row in zip(chosen, drawn.c, strict=True)}
+        rows = zip(axes.chosen, drawn.c, strict=True)
+        point |= {name: values_of(free[name])[int(row.argmax())] for name, row in rows}
     return {name: point[name] for name in genes}
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """The genes as the library has them, by kind."""
+
+    free: Genes
+    continuous: list[str]
+    stepped: list[str]
+    chosen: list[str]
+
+    @classmethod
+    def of(cls, free: Genes) -> _Axes:
+        continuous = [name for name, gene in free.items() if isinstance(gene, FloatDistribution)]
+        ordered = [name for name, gene in free.items() if is_ordered(gene) and name not in continuous]
+        # Of two values, neither is between others: the library wants them as choices.
+        stepped = [name for name in ordered if len(values_of(free[name])) > 2]
+        return cls(free, continuous, stepped, [name for name in free if name not in {*continuous, *stepped}])
+
+    def optimizer(self) -> CatCMAwM:
+        return CatCMAwM(
+            x_space=[[0.0, 1.0]] * len(self.continuous) or None,
+            z_space=[[to_unit(self.free[name], value) for value in values_of(self.free[name])] for name in self.stepped]
+            or None,
+            c_space=[len(values_of(self.free[name])) for name in self.chosen] or None,
+        )
+
+    def solution(self, point: Point) -> CatCMAwM.Solution:
+        """Say a point as the library would have drawn it."""
+        x = np.array([to_unit(self.free[name], point[name]) for name in self.continuous])
+        z = np.array([to_unit(self.free[name], point[name]) for name in self.stepped])
+        c = None
+        if self.chosen:
+            c = np.zeros((len(self.chosen), max(len(values_of(self.free[name])) for name in self.chosen)), dtype=bool)
+            for row, name in enumerate(self.chosen):
+                c[row, values_of(self.free[name]).index(point[name])] = True
+        return CatCMAwM.Solution(x, z, c, np.concatenate([x, z]))
+
+
+_Told = list[tuple[Point, float]]
+_before: dict[tuple[str, ...], tuple[_Axes, _Told, CatCMAwM]] = {}
+"""By genes, what the last call learned from which trials: to tell it all again took longer than many a trial. It gives
+what a call without it would."""
+
+
+def _learned(axes: _Axes, told: _Told) -> CatCMAwM:
+    """Give the distribution that the whole generations of trials lead to."""
+    known, before, optimizer = _before.get(tuple(axes.free), (None, [], None))
+    if optimizer is None or known != axes or told[: len(before)] != before:
+        before, optimizer = [], axes.optimizer()
+    optimizer = copy.deepcopy(optimizer)
+    size = optimizer.population_size
+    whole = len(told) - len(told) % size
+    for start in range(len(before), whole, size):
+        generation = [(axes.solution(point), -value) for point, value in told[start : start + size]]
+        if _tells_apart([loss for _, loss in generation]):
+            optimizer.tell(generation)
+    _before[tuple(axes.free)] = axes, told[:whole], copy.deepcopy(optimizer)
+    return optimizer
 
 
 def _tells_apart(values: list[float]) -> bool:
     """Tell whether a generation has a spread, by which the library scales what it does at the bounds."""
     ordered = sorted(values)
     return ordered[3 * len(ordered) // 4] > ordered[len(ordered) // 4]
-
-
-def _solution(
-    point: Point, free: dict[str, Gene], continuous: list[str], stepped: list[str], chosen: list[str]
-) -> CatCMAwM.Solution:
-    """Say a point as the library would have drawn it."""
-    x = np.array([to_unit(free[name], point[name]) for name in continuous])
-    z = np.array([to_unit(free[name], point[name]) for name in stepped])
-    c = None
-    if chosen:
-        c = np.zeros((len(chosen), max(len(values_of(free[name])) for name in chosen)), dtype=bool)
-        for row, name in enumerate(chosen):
-            c[row, values_of(free[name]).index(point[name])] = True
-    return CatCMAwM.Solution(x, z, c, np.concatenate([x, z]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from gnas_search.strategies.encoding import Genes, Point
 
@@ -56,9 +59,31 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
         # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
         # common is nothing, and every gene would be drawn by itself.
         view = optuna.create_study(direction="maximize", sampler=make(seed))
-        view.add_trials(list(finished))
+        view.add_trials([_Shared.of(trial) for trial in finished])
         # Its matrices are of tens of rows: more threads would wait for each other most of the time.
-        with threadpool_limits(1):
+        with _threads().limit(limits=1):
             return dict(view.ask(dict(genes)).params)
 
     return propose
+
+
+class _Shared(FrozenTrial):
+    """A finished trial that a study takes as it is: to copy all of them for every draw took longer than the draw."""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> _Shared:
+        shared = cls.__new__(cls)
+        vars(shared).update(vars(trial))
+        return shared
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Shared:
+        return copy.copy(self)  # its study numbers it anew, and changes nothing else of a finished one
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """Find the thread pools of this process, once: some milliseconds."""
+    import scipy.optimize  # noqa: F401 - which the Gaussian process works with, a library of its own
+    import torch  # noqa: F401
+
+    return ThreadpoolController()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -23,6 +22,9 @@ RANDOM_POINTS = 2000
 """So many random points are then tried; where none is feasible, the family has nothing more."""
 _SYSTEMATIC = ("grid",)  # strategies with an order of their own, which phases would break
 _STALE = 5
+LOST = 10
+"""So many draws in a row repeat what is known: a strategy that has gathered around a few points has no others to give,
+and the next is drawn at random."""
 
 
 class Draws:
@@ -99,9 +101,18 @@ class Draws:
         tried = running + sum(family_of(trial) == family for trial in known.values())
         return count.is_exact and tried >= count.models
 
-    def draw(
-        self, families: list[str], progress: float = 0.0, repeats: Mapping[str, int] | None = None
-    ) -> tuple[optuna.trial.Trial, str] | None:
+    def repeats(self, family: str) -> int:
+        """Count the latest draws of a family, in a row, that gave a model which was known."""
+        interrupted, count = interrupted_numbers(self._journal), 0
+        for trial in reversed(self._journal.get_trials(deepcopy=False)):
+            if family_of(trial) != family or trial.number in interrupted or _is_rejected(trial):
+                continue
+            if records.DUPLICATE_OF not in trial.user_attrs:
+                break
+            count += 1
+        return count
+
+    def draw(self, families: list[str], progress: float = 0.0) -> tuple[optuna.trial.Trial, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
 
         Parameters
@@ -109,10 +120,8 @@ class Draws:
         families
             Those that have anything left to draw.
         progress
-            How much of the search is over, 0 to 1: what decides the phase.
-        repeats
-            How many draws of each family in a row repeated a known model: where the second phase has nothing new, the
-            whole space has.
+            How much of the search is over, 0 to 1: what decides the phase. Where the second phase has nothing new,
+            the whole space has.
 
         Returns
         -------
@@ -135,9 +144,10 @@ class Draws:
             family = self._turns.next(sum(drawn.values()) - rejected, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
-            whole = starts or self._name in _SYSTEMATIC or (repeats or {}).get(family, 0) >= _STALE
+            repeats = self.repeats(family)
+            whole = starts or self._name in _SYSTEMATIC or repeats >= _STALE
             tuned = None if whole else self._phases.tuning(family, progress)
-            point = space.encode(starts[0]) if starts else self._feasible(family, tuned)
+            point = space.encode(starts[0]) if starts else self._feasible(family, tuned, lost=repeats >= LOST)
             if point is None:
                 self._barren.add(family)
                 return None
@@ -150,7 +160,7 @@ class Draws:
         if reason:  # one that was rejected when the run before was stopped
             trial.set_user_attr(records.INFEASIBLE, reason)
             records.tell_infeasible(self._journal, trial)
-            return self.draw(families, progress, repeats)
+            return self.draw(families, progress)
         self._turns.begin(trial.number, family)
         return trial, family
 
@@ -162,8 +172,8 @@ class Draws:
         """Hear that a trial has ended: its family's turn is over."""
         self._turns.end(number)
 
-    def _feasible(self, family: str, tuned: Tuning | None) -> Point | None:
-        """Let the strategy propose until a point meets the constraints; after some proposals, draw at random.
+    def _feasible(self, family: str, tuned: Tuning | None, *, lost: bool) -> Point | None:
+        """Let the strategy propose until a point meets the constraints; after some proposals, or lost, draw at random.
 
         The first point of a draw that does not is written down as infeasible, so that the strategy learns of it, and
         the others are proposed as if from further seeds: whatever share of a space is out, its journal grows by at
@@ -171,7 +181,7 @@ class Draws:
         """
         strategy = self._strategies[family]
         given: dict[str, Any] = {} if tuned is None else {"base": tuned.base, "free": tuned.free}
-        for attempt in range(PROPOSALS):
+        for attempt in range(0 if lost else PROPOSALS):
             point = strategy.propose(self._journal, attempt, **given)
             reason = self._space.why_not(self._space.read(family, point))
             if not reason:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import gettempdir
 
 import optuna
 
@@ -36,6 +37,7 @@ from gnas_search.study.warm_start import WarmStart
 from gnas_search.study.watcher import Watcher
 from gnas_search.study.workshop import Workshop
 from gnas_serve.artifact.store import storage_errors
+from gnas_serve.errors import StorageError
 
 _REPEATS = 200
 """So many draws in a row of models already known end a family: there is hardly anything new to find in it."""
@@ -170,18 +172,19 @@ class _Search:
         if GNN in draws.families and self._space.families[GNN].starts:
             forecast_network(self._shop, self._space.families[GNN].starts[0])
         shortlist_networks(self._shop, self._space, strategy_name, limits, draws)
-        repeats = dict.fromkeys(draws.families, 0)
         try:
-            while self._fill(draws, repeats, limits):
+            while self._fill(draws, limits):
                 with self._shop.hold.released():
                     place, event = self._shop.slots.wait()
                 self._hear(place, event, draws)
+        except (OSError, StorageError):  # more lines might run into a torn one: the next run closes its trials
+            raise
         except BaseException:
             for running in self._running.values():
                 self._scribe.interrupted(running.trial.number)
             raise
 
-    def _fill(self, draws: Draws, repeats: dict[str, int], limits: Limits) -> bool:
+    def _fill(self, draws: Draws, limits: Limits) -> bool:
         """Give every free slot a trial, unless a limit is reached; tell whether any is under way."""
         while (place := self._free_place()) is not None:
             known = draws.known()
@@ -189,14 +192,14 @@ class _Search:
             unfinished = [
                 family
                 for family in draws.families
-                if repeats[family] < _REPEATS
+                if draws.repeats(family) < _REPEATS
                 and not draws.is_exhausted(family, known, sum(of == family for of, *_ in running))
             ]
             # What comes after the trials is known better after every one.
             now = limits.reserving(self.reserve.finalists_s + self.reserve.blend_s)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 break
-            drawn = draws.draw(unfinished, now.progress(len(known) + len(running)), repeats)
+            drawn = draws.draw(unfinished, now.progress(len(known) + len(running)))
             if drawn is None:
                 continue
             trial, family = drawn
@@ -208,9 +211,7 @@ class _Search:
                 self._scribe.duplicate(trial, twin)
                 draws.ended(trial.number)
                 self._watcher.trial_ended(self._scribe.read(trial.number))
-                repeats[family] += 1
                 continue
-            repeats[family] = 0
             self._running[place] = _Running(trial, spec, family)
             self._watcher.trial_started(trial.number, spec, len(known), now.deadline)
             self._shop.slots.start(place, self._shop.job(spec, now.deadline, now.trial_s))
@@ -243,7 +244,10 @@ class _Search:
 
     def _end_measured(self, running: _Running, outcome: Outcome) -> None:
         try:
-            costs = self._costs_of(running.spec, outcome)
+            with storage_errors(Path(gettempdir())):
+                costs = self._costs_of(running.spec, outcome)
+        except StorageError:  # no fault of the model: the next run trains it again
+            raise
         except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
             self._scribe.failed(running.trial, f"{type(error).__name__}: {error}")
             return

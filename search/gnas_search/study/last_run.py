@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class LastRun:
 
     def _has_types(self) -> bool:
         limits = (self.trials is None or (type(self.trials) is int and self.trials >= 1)) and (
-            self.budget_s is None or (type(self.budget_s) in (int, float) and self.budget_s > 0)
+            self.budget_s is None or (type(self.budget_s) in (int, float) and 0 < self.budget_s < math.inf)
         )
         texts = isinstance(self.data, str) and isinstance(self.strategy, str | None)
         return texts and limits and type(self.slots) is int and self.slots >= 1

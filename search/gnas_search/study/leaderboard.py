@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gnas_search.specs import BLEND
+from gnas_search.study.descriptions import descriptions
 from gnas_search.study.finalists import Finalist
 from gnas_search.study.front import front
 from gnas_search.study.journal import is_locked
@@ -49,6 +50,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
         facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
         rows.append(told.row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts))
+    specs = {trial.number: trial.spec for trial, _ in study.ranking if trial.spec is not None}
+    models = dict(zip(specs, descriptions(list(specs.values())), strict=True))
     for trial, measured in study.ranking:
         remarks = []
         if measured.stopped == "deadline":
@@ -56,7 +59,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
         remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
-        model = trial.spec.summary() if trial.spec is not None else ""
+        model = models.get(trial.number, "")
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
         again = finalists.get(trial.number)
         remarks += [_of_seeds(again, told.sign)] if again is not None else []

@@ -9,6 +9,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.footprint import TOO_LARGE
 from gnas_search.forecast import forecast
+from gnas_search.links import compile_links
 from gnas_search.memory import peak_bytes
 from gnas_search.specs import BranchSpec
 from gnas_search.study.measurement import Measurement
@@ -17,7 +18,7 @@ from gnas_search.study.records import Baseline
 from gnas_search.study.study import BASELINE_PREFIX, BASELINES_LEFT_OUT, FORECAST
 from gnas_search.study.workshop import Workshop
 from gnas_search.trainer import default_device
-from gnas_serve.errors import ConfigError, GnasError
+from gnas_serve.errors import ConfigError, GnasError, StorageError
 
 
 def measure_baselines(shop: Workshop) -> None:
@@ -26,6 +27,8 @@ def measure_baselines(shop: Workshop) -> None:
     One that does not go into memory is left out, and tried again by the next run.
     """
     too_large: dict[str, str] = {}
+    if any(BASELINE_PREFIX + name not in shop.journal.user_attrs for name in BASELINES):
+        compile_links()
     for name in BASELINES:
         attribute = BASELINE_PREFIX + name
         if attribute in shop.journal.user_attrs:
@@ -55,6 +58,8 @@ def _costs_of(shop: Workshop, spec: BranchSpec) -> Mapping[str, float]:
     try:
         with shop.hold.released():
             return shop.costs_of(lambda: shop.slots.fit(shop.job(spec)))
+    except StorageError:
+        raise
     except GnasError:
         return {}
 

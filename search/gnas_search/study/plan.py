@@ -130,7 +130,7 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
 
 
 def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Facts:
-    """Say how many trials a budget holds, or how long so many take: the simple models and the blend left aside.
+    """Say how many trials a budget holds, or how long so many take: what the simple models take left aside.
 
     A trial takes the mean of the forecasts that memory allows; the first are the starts. No trial takes more than its
     share of a budget. A supernet takes its share out of that of the networks.

@@ -66,7 +66,7 @@ class Verdict:
         :data:`MARGIN`.
     reason
         One line for people: the gain over the best baseline and, where that is another model, over the simpler one
-        that was held until then.
+        that was held until then, each with its interval of :data:`CONFIDENCE`.
     """
 
     name: str
@@ -123,15 +123,17 @@ def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20
         )
         return Verdict(held.name, held.kind, None, MARGIN, whole)
     shown = paired_interval(held.values, simple.values, seed)
-    figures = f"{_figures(shown, sign, f' {metric}')} against {simple.name}"
+    figures = f"{_decided(held, simple, seed, sign, f' {metric}')} against {simple.name}"
     if beaten is not simple:  # the step that was decided last
-        figures += f"; {_figures(paired_interval(held.values, beaten.values, seed), sign)} against {beaten.name}"
+        figures += f"; {_decided(held, beaten, seed, sign)} against {beaten.name}"
     return Verdict(
         held.name, held.kind, shown, MARGIN, f"ship the {held.kind} {held.name}: {figures}{_said(held)}{refused}"
     )
 
 
-def _figures(gain: Interval, sign: int, unit: str = "") -> str:
+def _decided(richer: Contender, simpler: Contender, seed: int, sign: int, unit: str = "") -> str:
+    """Give a gain with the interval that decides."""
+    gain = paired_interval(richer.values, simpler.values, seed, confidence=CONFIDENCE)
     low, high = sorted((sign * gain.low, sign * gain.high))
     return f"{sign * gain.value:+.4f}{unit} [{low:+.4f}, {high:+.4f}]"
 
