@@ -94,6 +94,10 @@ class SlotContract:
         epochs, outcome = train(slots, SPEC, deadline=time.monotonic())
         assert (epochs, outcome.best_epoch, outcome.stopped, outcome.is_empty) == ([], 0, "deadline", True)
 
+    def test_a_deadline_may_be_years_away(self, slots: Slots) -> None:
+        epochs, outcome = train(slots, SPEC, deadline=time.monotonic() + 1e8)
+        assert (len(epochs), outcome.stopped) == (3, "epochs")
+
     def test_a_limit_leaves_the_first_epoch(self, slots: Slots) -> None:
         epochs, outcome = train(slots, SPEC, limit_s=0.0)
         assert (len(epochs), outcome.stopped, outcome.is_empty) == (1, "deadline", False)

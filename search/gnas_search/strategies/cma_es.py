@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 
 from gnas_search.strategies.encoding import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
-from gnas_search.strategies.proposer import tried
+from gnas_search.strategies.learning import Learning
+from gnas_search.strategies.proposer import Tried, tried
 
 
 def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
@@ -34,7 +34,7 @@ def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     if not free:
         return random_point(np.random.default_rng(seed), genes)
     axes = _Axes.of(free)
-    optimizer = _learned(axes, [(one.point, one.value) for one in tried(finished)])
+    optimizer = _LEARNING.of(free, tried(finished), batch=_begin(free).population_size)
     optimizer.reseed_rng(seed % (1 << 32))
     drawn = optimizer.ask()
     point: dict[str, Any] = {name: values_of(gene, 1)[0] for name, gene in genes.items() if gene.single()}
@@ -84,26 +84,19 @@ class _Axes:
         return CatCMAwM.Solution(x, z, c, np.concatenate([x, z]))
 
 
-_Told = list[tuple[Point, float]]
-_before: dict[tuple[str, ...], tuple[_Axes, _Told, CatCMAwM]] = {}
-"""By genes, what the last call learned from which trials: to tell it all again took longer than many a trial. It gives
-what a call without it would."""
+def _begin(free: Genes) -> CatCMAwM:
+    return _Axes.of(free).optimizer()
 
 
-def _learned(axes: _Axes, told: _Told) -> CatCMAwM:
-    """Give the distribution that the whole generations of trials lead to."""
-    known, before, optimizer = _before.get(tuple(axes.free), (None, [], None))
-    if optimizer is None or known != axes or told[: len(before)] != before:
-        before, optimizer = [], axes.optimizer()
-    optimizer = copy.deepcopy(optimizer)
-    size = optimizer.population_size
-    whole = len(told) - len(told) % size
-    for start in range(len(before), whole, size):
-        generation = [(axes.solution(point), -value) for point, value in told[start : start + size]]
-        if _tells_apart([loss for _, loss in generation]):
-            optimizer.tell(generation)
-    _before[tuple(axes.free)] = axes, told[:whole], copy.deepcopy(optimizer)
+def _learn(optimizer: CatCMAwM, free: Genes, generation: Sequence[Tried]) -> CatCMAwM:
+    axes = _Axes.of(free)
+    told = [(axes.solution(one.point), -one.value) for one in generation]
+    if _tells_apart([loss for _, loss in told]):
+        optimizer.tell(told)
     return optimizer
+
+
+_LEARNING = Learning(_begin, _learn)
 
 
 def _tells_apart(values: list[float]) -> bool:

@@ -59,7 +59,10 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
         # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
         # common is nothing, and every gene would be drawn by itself.
         view = optuna.create_study(direction="maximize", sampler=make(seed))
-        view.add_trials([_Shared.of(trial) for trial in finished])
+        # A point that was drawn again tells nothing new; counted twice, it draws the sampler to itself once more, and
+        # makes the matrix of a Gaussian process singular.
+        distinct = {tuple(trial.params.values()): trial for trial in finished}
+        view.add_trials([_Shared.of(trial) for trial in distinct.values()])
         # Its matrices are of tens of rows: more threads would wait for each other most of the time.
         with _threads().limit(limits=1):
             return dict(view.ask(dict(genes)).params)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space import Gene
 from gnas_search.strategies.encoding import Genes, Point, from_unit, to_unit, values_of
-from gnas_search.strategies.proposer import tried
+from gnas_search.strategies.learning import Learning
+from gnas_search.strategies.proposer import Tried, tried
 
 _RATE = 0.4
 _DECAY = 0.8
@@ -40,21 +42,39 @@ def reinforce(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point
     """
     # Differs from Zoph and Le: a table of logits, no recurrent network; tens of trials do not train one.
     rng = np.random.default_rng(seed)
-    policy = {name: np.zeros(_width(gene)) for name, gene in genes.items()}
-    usual, spread = 0.0, 0.0
-    for step, one in enumerate(tried(finished)):
-        if step == 0:
-            usual = one.value
+    controller = _LEARNING.of(genes, tried(finished))
+    return {name: _drawn(rng, gene, controller.policy[name]) for name, gene in genes.items()}
+
+
+@dataclass
+class _Controller:
+    """Logits by gene, and what trials are usually worth: None before the first."""
+
+    policy: dict[str, Floats]
+    usual: float | None = None
+    spread: float = 0.0
+
+
+def _begin(genes: Genes) -> _Controller:
+    return _Controller({name: np.zeros(_width(gene)) for name, gene in genes.items()})
+
+
+def _learn(controller: _Controller, genes: Genes, trials: Sequence[Tried]) -> _Controller:
+    for one in trials:
+        usual = one.value if controller.usual is None else controller.usual
         advantage = one.value - usual
-        spread = _DECAY * spread + (1.0 - _DECAY) * advantage**2
-        if spread > 0:
-            scaled = float(np.clip(advantage / np.sqrt(spread), -_MOST, _MOST))
+        controller.spread = _DECAY * controller.spread + (1.0 - _DECAY) * advantage**2
+        if controller.spread > 0:
+            scaled = float(np.clip(advantage / np.sqrt(controller.spread), -_MOST, _MOST))
             for name, gene in genes.items():
-                gradient = -_softmax(policy[name])
+                gradient = -_softmax(controller.policy[name])
                 gradient[_place(gene, one.point[name])] += 1.0
-                policy[name] += _RATE * scaled * gradient
-        usual = _DECAY * usual + (1.0 - _DECAY) * one.value
-    return {name: _drawn(rng, gene, policy[name]) for name, gene in genes.items()}
+                controller.policy[name] += _RATE * scaled * gradient
+        controller.usual = _DECAY * usual + (1.0 - _DECAY) * one.value
+    return controller
+
+
+_LEARNING = Learning(_begin, _learn)
 
 
 def _width(gene: Gene) -> int:

@@ -1,0 +1,45 @@
+"""Learning: what a strategy has learned from the trials so far, carried on from the call before where it can be."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from gnas_search.strategies.encoding import Genes
+from gnas_search.strategies.proposer import Tried
+
+State = TypeVar("State")
+
+
+@dataclass
+class Learning(Generic[State]):
+    """A fold over trials, in the order drawn.
+
+    A strategy keeps nothing between two calls: what it knows follows from the trials. To go through all of them for
+    every draw takes longer than many a trial, so the last state is remembered for each set of genes, and what it gives
+    is what a fold from the beginning would.
+
+    Attributes
+    ----------
+    begin
+        Gives the state before the first trial.
+    learn
+        Gives the state after further trials, a batch of them; may change the one that it is given.
+    """
+
+    begin: Callable[[Genes], State]
+    learn: Callable[[State, Genes, Sequence[Tried]], State]
+    _last: dict[tuple[str, ...], tuple[Genes, list[Tried], State]] = field(default_factory=dict)
+
+    def of(self, genes: Genes, tried: Sequence[Tried], *, batch: int = 1) -> State:
+        """Give the state after all whole batches of trials; the caller may change it."""
+        known, before, state = self._last.get(tuple(genes), (None, [], None))
+        if state is None or known != genes or tried[: len(before)] != before:
+            before, state = [], self.begin(genes)
+        whole = len(tried) - len(tried) % batch
+        for start in range(len(before), whole, batch):
+            state = self.learn(state, genes, tried[start : start + batch])
+        self._last[tuple(genes)] = dict(genes), list(tried[:whole]), state
+        return copy.deepcopy(state)
