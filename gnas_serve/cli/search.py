@@ -189,13 +189,14 @@ def train(
 
     model: ModelSpec
     initial: Mapping[str, InitialWeights] = {}
-    known_as, unseen = "", None
+    known_as, unseen, judge = "", None, None
     if study is not None:
         found = Study.load(study)
         model = pick(found, trial if trial is not None else "verdict")
         seed = seed if seed is not None else found.header.seed
         dataset = load_data(data, settings, found.header, study)
         initial = found.warm_start.initial(model)
+        judge = found.header.objectives.judge(dataset, found.header.seed)
         known_as = next((one.name for one in found.baselines if one.spec.key() == model.key()), "")
         blend = next((one for one in found.blends if one.key == model.key()), None)
         if blend is not None:
@@ -207,7 +208,9 @@ def train(
     else:
         raise _one_of_two()
     with TrainingProgress(diagnostics(), model) as progress:
-        checkpoint = train_checkpoint(dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended, initial=initial)
+        checkpoint = train_checkpoint(
+            dataset, model, seed=seed or 0, on_epoch=progress.epoch_ended, initial=initial, judge=judge
+        )
     checkpoint.save(out)
     result = {
         "checkpoint": str(out),

@@ -102,7 +102,9 @@ def plan_table(plan: dict[str, Any]) -> Group:
     parts: list[Any] = [Text(f"{counts}; strategy {plan['strategy']}, seed {plan['seed']}"), *sizes, "", table, ""]
     parts += [Text(f"refused for want of memory: {one['model']}: {one['refused']}") for one in refused]
     parts.append(Text(_expected(plan), style="bold"))
-    aside = "a budget also pays for the simple models, measured first, and keeps up to a third for the blend"
+    aside = "the simple models, the finalists' further seeds and the blend come on top"
+    if plan["budget_s"] is not None:
+        aside = "a budget also pays for the simple models, measured first, and keeps up to a third for the blend"
     parts.append(Text(f"(on this machine's CPU; {aside})", style="dim"))
     return Group(*parts)
 

@@ -93,7 +93,7 @@ def baseline_spec(
         widest = fit_closed_form(largest, graph, seed=seed, spectra=spectra)
     users, items = widest.user_vectors, widest.item_vectors
     # Singular vectors are nested: the leading columns are the smaller model.
-    measured = {dims: validation.score(users[:, :dims], items[:, :dims]).mean()[1] for dims in SVD_DIMS}
+    measured = {dims: validation.score(users[:, :dims], items[:, :dims]).quality.mean() for dims in SVD_DIMS}
     return replace(spec, rank=max(SVD_DIMS, key=lambda dims: measured[dims]))
 
 

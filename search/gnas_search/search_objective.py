@@ -88,10 +88,6 @@ class Objective:
         told = values[np.isfinite(values)]
         return float(told.mean()) if len(told) else float("nan")
 
-    def utility(self, values: Values) -> float:
-        """Give the mean with the sign that makes larger better, for what maximises."""
-        return self.mean(values) if self.larger_is_better else -self.mean(values)
-
 
 def _in_list(name: str) -> Callable[[Evidence, int], Values]:
     def measure(evidence: Evidence, k: int) -> Values:

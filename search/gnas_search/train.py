@@ -8,7 +8,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.blend import assemble, compress
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, InteractionGraph
-from gnas_search.evaluate import validation_of
+from gnas_search.evaluate import Judge, validation_of
 from gnas_search.fit import Fit
 from gnas_search.footprint import check_checkpoint_memory, check_memory, within_memory
 from gnas_search.initial_weights import InitialWeights
@@ -36,6 +36,7 @@ def train_checkpoint(
     seed: int,
     on_epoch: Callable[[EpochResult], None] | None = None,
     initial: Mapping[str, InitialWeights] | None = None,
+    judge: Judge | None = None,
 ) -> Checkpoint:
     """Make both fits of a checkpoint: one selected on validation, one on train + validation with the same settings.
 
@@ -51,6 +52,8 @@ def train_checkpoint(
         Called after every validation of the selection fit.
     initial
         What networks begin with, in both fits, by the key of their spec: those that a study started warm.
+    judge
+        By what a network's epoch is selected, as a study with other objectives did; ndcg@20 when None.
 
     Raises
     ------
@@ -59,7 +62,7 @@ def train_checkpoint(
     """
     spec = spec.canonical()
     check_checkpoint_memory(spec, dataset.final)
-    validation = validation_of(dataset)
+    validation = validation_of(dataset).judged_by(judge)
     parts: Sequence[BranchSpec] = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
     begun = [(initial or {}).get(part.key()) for part in parts]
     selected = [

@@ -18,6 +18,7 @@ from gnas_search.slots import InlineSlot, Outcome
 from gnas_search.space import SearchSpace
 from gnas_search.study import NDCG, Limits, Objectives, Study, StudyHeader, begin, leaderboard, run, status
 from gnas_search.study.front import front
+from gnas_search.train import train_checkpoint
 from gnas_search.validation_measures import ObjectiveJudge, catalogue_of
 from gnas_serve.errors import ConfigError, IntegrityError
 
@@ -235,6 +236,20 @@ class TestJudge:
         assert found.stopped == "patience"
         assert [epoch.quality for epoch in seen] == [0.0, -1.0, -2.0]
         assert [epoch.worth for epoch in seen] == [epoch.quality for epoch in seen]
+
+    def test_a_checkpoint_keeps_the_epoch_that_the_study_would(self) -> None:
+        dataset = make_dataset()
+
+        def grumpy(validation: object, score_rows: object) -> UserMetrics:
+            asked.append(-float(len(asked)))
+            return UserMetrics(np.full(3, 0.1), np.full(3, 0.1 * len(asked)), np.full(3, asked[-1]), {})
+
+        start = SearchSpace.load("quick").families["gnn"].starts[0]
+        spec = replace(start, epochs=4, patience=4, embedding_dim=8)
+        asked: list[float] = []
+        assert train_checkpoint(dataset, spec, seed=0, judge=grumpy).final.epochs == 1
+        assert len(asked) == 4
+        assert train_checkpoint(dataset, spec, seed=0).final.epochs > 1
 
     def test_it_goes_to_other_processes(self) -> None:
         dataset = make_dataset()

@@ -121,8 +121,9 @@ def test_progress_is_by_trials_or_time_whichever_is_further() -> None:
     assert Limits(10, None).progress(4) == 0.4
     assert Limits(10, None).progress(12) == 1.0
     assert Limits(None, None).progress(5) == 0.0
-    half = Limits(None, now + 30.0, 20.0, 60.0)
+    half = Limits(None, now + 30.0, 20.0, 60.0, now - 30.0)
     assert half.progress(0) == pytest.approx(0.5, abs=0.01)
-    assert Limits(10, now + 30.0, 20.0, 60.0).progress(9) == 0.9
-    # What the blend will take is over before the trials begin.
-    assert half.reserving(12.0).progress(0) == pytest.approx(0.7, abs=0.01)
+    assert Limits(10, now + 30.0, 20.0, 60.0, now - 30.0).progress(9) == 0.9
+    # Of the time until the blend.
+    assert half.reserving(12.0).progress(0) == pytest.approx(30 / 48, abs=0.01)
+    assert Limits.of(None, 60.0).reserving(12.0).progress(0) == pytest.approx(0.0, abs=0.01)

@@ -10,7 +10,7 @@ import torch
 from supernet_world import graph_and_validation, recommender_of, small
 
 from gnas_search.layer_spec import OPERATOR_NAMES
-from gnas_search.supernet import course
+from gnas_search.supernet import SUPERNETS, course
 from gnas_search.supernet.choices import mixed_choices
 from gnas_search.supernet.darts import discretised, held_out_loss, likeliest, train_mixture
 from gnas_search.supernet.mixture import MixedNetwork, Mixture
@@ -74,6 +74,17 @@ def test_what_is_mixed_is_weighed_by_the_softmax() -> None:
     users, items = network()
     wanted = share * passed + (1.0 - share) * network.embeddings
     torch.testing.assert_close(torch.cat([users, items]), wanted)
+
+
+@pytest.mark.parametrize("combination", [["last"], ["last", "concat"]])
+def test_a_choice_that_nothing_else_leaves_an_effect_is_no_obstacle(
+    combination: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the last layer alone is scored, nobody asks whether the input is combined."""
+    monkeypatch.setattr(course, "LEAST_BATCHES", 4)
+    genes = {"num_nodes": None, "num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "scorer": ["cosine"]}
+    space = small(combination=combination, include_input=[False, True], **genes)
+    assert SUPERNETS["darts"](Survey(space, GRAPH, VALIDATION, 0)).listed
 
 
 def test_gradients_of_the_shares_agree_with_finite_differences() -> None:

@@ -32,7 +32,7 @@ class Constraints:
     max_artifact_bytes
         Most bytes of the tables of an artifact: see :func:`gnas_search.space.costs.artifact_bytes`.
     max_latency_us
-        Most microseconds in which one thread scores every item for one user, measured once a model is fitted.
+        Most microseconds of a request for 10 items to the exported model, measured once it is fitted.
     """
 
     forbid: tuple[Condition, ...] = ()

@@ -30,6 +30,8 @@ def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     Hamano, R. et al. (2025). CatCMA with margin: stochastic optimization for continuous, integer, and categorical
     variables. GECCO.
     """
+    # Differs from Hamano et al.: a trial remembers its point, not the sample behind it, so what lay beyond a bound is
+    # taken to have lain on it, and what was rounded to a step, on that step.
     free = {name: gene for name, gene in genes.items() if not gene.single()}
     if not free:
         return random_point(np.random.default_rng(seed), genes)
@@ -73,7 +75,7 @@ class _Axes:
         )
 
     def solution(self, point: Point) -> CatCMAwM.Solution:
-        """Say a point as the library would have drawn it."""
+        """Say a point in the library's terms, as if it had been drawn right there."""
         x = np.array([to_unit(self.free[name], point[name]) for name in self.continuous])
         z = np.array([to_unit(self.free[name], point[name]) for name in self.stepped])
         c = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.strategies.encoding import Genes, Point, mutated, random_point
-from gnas_search.strategies.proposer import tried
+from gnas_search.strategies.proposer import Tried, tried
 
 POPULATION = 12
 _CROSSOVER = 0.9
@@ -27,8 +28,10 @@ def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     Syswerda, G. (1989). Uniform crossover in genetic algorithms. ICGA.
     """
     rng = np.random.default_rng(seed)
-    best = {tuple(one.point.values()): one for one in sorted(tried(finished), key=lambda one: one.value)}
-    population = list(best.values())[-POPULATION:]  # ascending
+    best: dict[tuple[Any, ...], Tried] = {}
+    for one in sorted(tried(finished), key=lambda one: -one.value):  # stable: of equal ones the earlier
+        best.setdefault(tuple(one.point.values()), one)
+    population = list(best.values())[:POPULATION][::-1]  # ascending
     if len(population) < POPULATION or all(gene.single() for gene in genes.values()):
         return random_point(rng, genes)
     return child_of(rng, [one.point for one in population], genes, finished)

@@ -35,7 +35,8 @@ class Learning(Generic[State]):
 
     def of(self, genes: Genes, tried: Sequence[Tried], *, batch: int = 1) -> State:
         """Give the state after all whole batches of trials; the caller may change it."""
-        known, before, state = self._last.get(tuple(genes), (None, [], None))
+        # Taken out meanwhile: a state that an error left half way is none to go on from.
+        known, before, state = self._last.pop(tuple(genes), (None, [], None))
         if state is None or known != genes or tried[: len(before)] != before:
             before, state = [], self.begin(genes)
         whole = len(tried) - len(tried) % batch

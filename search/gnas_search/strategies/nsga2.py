@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,15 @@ def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """
     # Differs from Deb et al.: steady state, one child after the other, so that it goes on from any trials.
     rng = np.random.default_rng(seed)
-    best = {tuple(trial.params.values()): trial for trial in finished if trial.values}
-    points = [dict(trial.params) for trial in best.values()]
-    if len(points) < POPULATION or all(gene.single() for gene in genes.values()):
+    valued = {(*trial.params.values(), *trial.values): trial for trial in finished if trial.values}
+    trials = list(valued.values())
+    order = ranked(np.array([trial.values for trial in trials], dtype=np.float64)) if trials else []
+    best: dict[tuple[Any, ...], Point] = {}
+    for place in order:  # a point that is worth several things, as where the rest of a network differs, by its best
+        best.setdefault(tuple(trials[place].params.values()), dict(trials[place].params))
+    if len(best) < POPULATION or all(gene.single() for gene in genes.values()):
         return random_point(rng, genes)
-    order = ranked(np.array([trial.values for trial in best.values()], dtype=np.float64))
-    population = [points[place] for place in order[:POPULATION]]
-    return child_of(rng, population[::-1], genes, finished)
+    return child_of(rng, list(best.values())[:POPULATION][::-1], genes, finished)
 
 
 def ranked(values: Floats) -> list[int]:

@@ -25,6 +25,10 @@ without anything to restore.
 """
 
 
+REJECTED = "rejected"
+"""Attribute of an Optuna trial: its point broke a constraint, and another was proposed in its place."""
+
+
 @dataclass(frozen=True)
 class Tried:
     """A point and what it was worth.
@@ -59,9 +63,9 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
         # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
         # common is nothing, and every gene would be drawn by itself.
         view = optuna.create_study(direction="maximize", sampler=make(seed))
-        # A point that was drawn again tells nothing new; counted twice, it draws the sampler to itself once more, and
-        # makes the matrix of a Gaussian process singular.
-        distinct = {tuple(trial.params.values()): trial for trial in finished}
+        # A point that was drawn again and is worth the same tells nothing new; counted twice, it draws the sampler to
+        # itself once more, and makes the matrix of a Gaussian process singular.
+        distinct = {(*trial.params.values(), *(trial.values or ())): trial for trial in finished}
         view.add_trials([_Shared.of(trial) for trial in distinct.values()])
         # Its matrices are of tens of rows: more threads would wait for each other most of the time.
         with _threads().limit(limits=1):

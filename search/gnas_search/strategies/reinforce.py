@@ -41,6 +41,7 @@ def reinforce(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point
     Zoph, B. and Le, Q. (2017). Neural architecture search with reinforcement learning. ICLR.
     """
     # Differs from Zoph and Le: a table of logits, no recurrent network; tens of trials do not train one.
+    # Differs from Williams: draws are mixed with the uniform distribution, the gradient is that of the softmax alone.
     rng = np.random.default_rng(seed)
     controller = _LEARNING.of(genes, tried(finished))
     return {name: _drawn(rng, gene, controller.policy[name]) for name, gene in genes.items()}

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from gnas_search.space import FamilySpace
 from gnas_search.specs import FAMILIES
 from gnas_search.strategies.encoding import Point
-from gnas_search.strategies.proposer import Proposer
+from gnas_search.strategies.proposer import REJECTED, Proposer
 
 INTERRUPTED = "interrupted"
 """Attribute of an Optuna study: numbers of the trials stopped from outside; later trials repeat their points."""
@@ -97,9 +97,9 @@ class Strategy:
         return np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study), *further])
 
     def drawn(self, study: optuna.Study) -> int:
-        """Count the points drawn so far; those stopped from outside count once they are tried again."""
+        """Count the points drawn so far, but for those rejected; of those stopped from outside, their second tries."""
         trials = study.get_trials(deepcopy=False, states=_DRAWN)
-        numbers = {trial.number for trial in trials if family_of(trial) == self.family}
+        numbers = {t.number for t in trials if family_of(t) == self.family and REJECTED not in t.user_attrs}
         return len(numbers - interrupted_numbers(study))
 
 

@@ -11,6 +11,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import Count
 from gnas_search.strategies import make_strategy
 from gnas_search.strategies.encoding import Point, random_point
+from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, Phases, Tuning
@@ -140,7 +141,7 @@ class Draws:
         else:
             drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
             trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
-            rejected = sum(_is_rejected(trial) and trial.number not in interrupted for trial in trials)
+            rejected = sum(_counts_as_drawn(trial) and trial.number not in interrupted for trial in trials)
             family = self._turns.next(sum(drawn.values()) - rejected, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
@@ -181,7 +182,8 @@ class Draws:
         """
         strategy = self._strategies[family]
         given: dict[str, Any] = {} if tuned is None else {"base": tuned.base, "free": tuned.free}
-        for attempt in range(0 if lost else PROPOSALS):
+        first = int(self._goes_on(family))
+        for attempt in range(first, 0 if lost else PROPOSALS):
             point = strategy.propose(self._journal, attempt, **given)
             reason = self._space.why_not(self._space.read(family, point))
             if not reason:
@@ -197,12 +199,24 @@ class Draws:
                 return point
         return None
 
+    def _goes_on(self, family: str) -> bool:
+        """Tell whether a draw's first point was rejected already, and the process ended before it had another."""
+        interrupted = interrupted_numbers(self._journal)
+        own = (t for t in reversed(self._journal.get_trials(deepcopy=False)) if family_of(t) == family)
+        latest = next((trial for trial in own if trial.number not in interrupted), None)
+        return latest is not None and REJECTED in latest.user_attrs
+
     def _reject(self, family: str, point: Point, reason: str) -> None:
-        self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.INFEASIBLE: reason})
+        self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.INFEASIBLE: reason, REJECTED: True})
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
         trial.set_user_attr(records.STRATEGY, self._name)
         records.tell_infeasible(self._journal, trial)
+
+
+def _counts_as_drawn(trial: FrozenTrial) -> bool:
+    """Tell whether a rejected trial is counted by its strategy, as those of studies of earlier versions are."""
+    return _is_rejected(trial) and REJECTED not in trial.user_attrs
 
 
 def _is_rejected(trial: FrozenTrial) -> bool:

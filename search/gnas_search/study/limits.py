@@ -30,12 +30,15 @@ class Limits:
         Seconds that one trial may take, its first epoch at least; None sets no limit.
     budget_s
         Seconds of this run; None where it has none, or only a deadline.
+    began
+        A ``time.monotonic()``; None as ``budget_s`` is.
     """
 
     trials: int | None
     deadline: float | None
     trial_s: float | None = None
     budget_s: float | None = None
+    began: float | None = None
 
     @classmethod
     def of(cls, trials: int | None, budget_s: float | None) -> Limits:
@@ -44,7 +47,8 @@ class Limits:
             trials = DEFAULT_TRIALS
         if budget_s is None:
             return cls(trials, None)
-        return cls(trials, time.monotonic() + budget_s, budget_s * TRIAL_SHARE, budget_s)
+        now = time.monotonic()
+        return cls(trials, now + budget_s, budget_s * TRIAL_SHARE, budget_s, now)
 
     def reached(self, finished: int) -> bool:
         """Tell whether no further trial may begin."""
@@ -52,10 +56,10 @@ class Limits:
         return late or (self.trials is not None and finished >= self.trials)
 
     def progress(self, finished: int) -> float:
-        """Say how much of the run is over, by trials or by time, whichever is further: 0 to 1."""
+        """Say how much of the run's trials is over, by their number or by time, whichever is further: 0 to 1."""
         found = 0.0 if self.trials is None else finished / self.trials
-        if self.deadline is not None and self.budget_s is not None:
-            found = max(found, 1.0 - (self.deadline - time.monotonic()) / self.budget_s)
+        if self.deadline is not None and self.began is not None:
+            found = max(found, (time.monotonic() - self.began) / max(self.deadline - self.began, 1e-9))
         return min(1.0, max(0.0, found))
 
     def reserving(self, seconds: float) -> Limits:

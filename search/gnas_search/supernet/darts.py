@@ -95,7 +95,8 @@ def train_mixture(choices: Choices, survey: Survey) -> tuple[MixedNetwork, Mixtu
 
 
 def _step(optimizer: torch.optim.Adam, mixture: Mixture, loss: Tensor, rate: float) -> None:
-    gradients = torch.autograd.grad(loss, mixture.free)
+    # A choice that no other leaves any effect, as of the input where the last layer alone is scored, has no gradient.
+    gradients = torch.autograd.grad(loss, mixture.free, allow_unused=True)
     for logits, gradient in zip(mixture.free, gradients, strict=True):
         logits.grad = gradient
     for group in optimizer.param_groups:
