@@ -121,23 +121,33 @@ def measure(pool: Executor, table: Table, name: str, seeds: int, *, noise: bool)
     return {"regrets": regrets, "draw_ms": float(np.median([seconds for _, seconds in found])) * 1e3}
 
 
-def markdown(found: dict[str, dict[str, Any]]) -> str:
-    """Write what was measured, best first at :data:`DECIDED_AT` trials."""
+def summary(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Give by strategy the quartiles of regret after each of :data:`TRIALS`, and p against random."""
+    place = TRIALS.index(DECIDED_AT)
+    chance = np.asarray(found["random"]["regrets"])[:, place]
+    told = {}
+    for name, one in found.items():
+        regrets = np.asarray(one["regrets"])
+        low, middle, high = np.quantile(regrets, [0.25, 0.5, 0.75], axis=0).round(4).tolist()
+        p = None if name == "random" else float(mannwhitneyu(regrets[:, place], chance, alternative="less").pvalue)
+        told[name] = {"low": low, "median": middle, "high": high, "p": p, "draw_ms": round(one["draw_ms"], 1)}
+        told[name]["seeds"] = len(regrets)
+    return told
+
+
+def markdown(told: dict[str, dict[str, Any]]) -> str:
+    """Write a summary, best first at :data:`DECIDED_AT` trials."""
     place = TRIALS.index(DECIDED_AT)
     heads = " | ".join(f"{count} trials" for count in TRIALS)
     lines = [
         f"| strategy | {heads} | p against random at {DECIDED_AT} | ms per draw | seeds |",
         f"|---|{'---|' * len(TRIALS)}---|---|---|",
     ]
-    chance = found["random"]["regrets"][:, place]
-    for name, one in sorted(found.items(), key=lambda pair: float(np.median(pair[1]["regrets"][:, place]))):
-        cells = []
-        for column in one["regrets"].T:
-            low, middle, high = np.quantile(column, [0.25, 0.5, 0.75])
-            cells.append(f"{middle:.4f} ({low:.4f} .. {high:.4f})")
-        p = mannwhitneyu(one["regrets"][:, place], chance, alternative="less").pvalue if name != "random" else None
-        said = "" if p is None else f"{p:.1g}" if p < 0.1 else f"{p:.2f}"
-        lines.append(f"| {name} | {' | '.join(cells)} | {said} | {one['draw_ms']:.1f} | {len(one['regrets'])} |")
+    for name, one in sorted(told.items(), key=lambda pair: (pair[1]["median"][place], pair[1]["p"] or 0.0)):
+        columns = zip(one["median"], one["low"], one["high"], strict=True)
+        cells = [f"{middle:.4f} ({low:.4f} .. {high:.4f})" for middle, low, high in columns]
+        p = "" if one["p"] is None else f"{one['p']:.1g}" if one["p"] < 0.1 else f"{one['p']:.2f}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {p} | {one['draw_ms']:.1f} | {one['seeds']} |")
     return "\n".join(lines)
 
 
@@ -147,7 +157,7 @@ def main() -> None:
     options.add_argument("--seeds", type=int, default=200)
     options.add_argument("--noise", action="store_true", help="tell a search the ndcg of one seed")
     options.add_argument("--processes", type=int, default=1)
-    options.add_argument("--json", type=Path, help="where to write every regret")
+    options.add_argument("--json", type=Path, help="where to write the summary")
     given = options.parse_args()
     table = Table.read()
     means = np.array([values.mean() for values in table.values.values()])
@@ -160,10 +170,10 @@ def main() -> None:
         for name in dict.fromkeys(["random", *given.strategies]):
             found[name] = measure(pool, table, name, given.seeds, noise=given.noise)
             print(f"{name}: {np.median(found[name]['regrets'], axis=0).round(4).tolist()}", flush=True)
-    print(markdown(found))
+    told = summary(found)
+    print(markdown(told))
     if given.json is not None:
-        listed = {name: {**one, "regrets": one["regrets"].round(6).tolist()} for name, one in found.items()}
-        given.json.write_text(json.dumps(listed), encoding="utf-8")
+        given.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

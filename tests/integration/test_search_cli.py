@@ -14,6 +14,7 @@ import pytest
 from search_world import SPACE, TRIALS, Gnas, rows, trials
 
 from gnas_search.data.sample import write_sample
+from gnas_search.strategies import NO_BETTER_THAN_RANDOM, STRATEGIES
 from gnas_search.supernet import SUPERNETS, Answer, Step, Survey
 
 
@@ -36,6 +37,15 @@ class TestSearch:
         assert best >= earlier
         verdict = json.loads(after)["verdict"]
         assert [row["name"] for row in rows(after) if "verdict" in row["remark"]] == [verdict["name"]]
+
+    def test_every_strategy_is_named_and_those_that_do_not_pay_are_said_to(self, gnas: Gnas) -> None:
+        code, shown, _ = gnas("search", "--help")
+        words = " ".join(word for word in shown.split() if word not in "│|")
+        assert code == 0
+        names, _, rest = words.partition("In 40 trials of our benchmark ")
+        assert all(name in names for name in STRATEGIES)
+        said, _, _ = rest.partition(" were no better than random")
+        assert sorted(said.split(" and ")) == sorted(NO_BETTER_THAN_RANDOM)
 
     def test_the_same_command_gives_the_same_study(
         self, gnas: Gnas, shop: Path, space: Path, made: Path, tmp_path: Path

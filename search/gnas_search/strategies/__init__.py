@@ -21,7 +21,7 @@ from gnas_search.strategies.swarm import particle_swarm
 from gnas_search.strategies.tpe import tpe_sampler
 from gnas_serve.errors import unknown_name
 
-__all__ = ["SHARING_STRATEGIES", "STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
+__all__ = ["NO_BETTER_THAN_RANDOM", "SHARING_STRATEGIES", "STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
 
 STRATEGIES: dict[str, Proposer] = {
     "cma-es": scalarised(cma_es),
@@ -38,6 +38,9 @@ STRATEGIES: dict[str, Proposer] = {
     "tpe": scalarised(sampled(tpe_sampler)),
 }
 """By name; those for one objective search for several along a direction of each draw's own."""
+
+NO_BETTER_THAN_RANDOM = ("grid", "one-shot")
+"""Those that were not, at p < .01, after 40 trials of ``tests/bench/replay.py``: `--help` and the README say so."""
 
 SHARING_STRATEGIES = ("darts", "one-shot")
 """Those that propose what a supernet found, of networks, before they go on by themselves; of other families as TPE."""
