@@ -84,7 +84,7 @@ def test_what_a_share_leaves_out_has_its_default() -> None:
         ({"kind": "popularity", "rank": 3}, r"unknown spec field 'rank'"),
         ({"kind": "gnn", "rank": 3}, r"unknown spec field 'rank'"),
         ({"kind": "filter", "strength": 10**400}, r"a number of the spec is too large"),
-        ({"learning_rate": 10**400}, r"a number of the spec is too large"),
+        ({"learning_rate": 10**400}, r"learning_rate: a number of 401 digits"),
         (share(weight=10**400), r"a number of the spec is too large"),
         (blend(dim=3), r"unknown spec field 'dim'.*'dims'"),
         (blend(dims=0), r"dims: 0 is below 1"),
