@@ -90,7 +90,7 @@ def _compared(
     from gnas_search.contenders import METHOD, Contender, baseline_outcomes, compare_outcomes, named_baselines
 
     names = list(dict.fromkeys(name for word in against for name in named_baselines(word)))
-    with Progress(console=diagnostics(), transient=True) as progress:
+    with _progress() as progress:
         task = progress.add_task("fitting baselines", total=len(names), visible=bool(names))
         contenders = []
         for one in baseline_outcomes(
@@ -107,8 +107,14 @@ def _compared(
 
 
 def _outcome(examinee: Examinee, exam: Exam, everybody: list[Examinee]) -> Outcome:
-    with Progress(console=diagnostics(), transient=True) as progress:
+    with _progress() as progress:
         task = progress.add_task(
             "asking for every test user", total=exam.num_users, visible=examinee.kind == "artifact"
         )
         return examinee.outcome(exam, everybody, lambda: progress.advance(task))
+
+
+def _progress() -> Progress:
+    """Make a bar for terminals; a file would get an empty line of it."""
+    console = diagnostics()
+    return Progress(console=console, transient=True, disable=not console.is_terminal)

@@ -123,6 +123,14 @@ def test_an_artifact_has_the_metrics_of_its_answers(
     assert result["metrics"]["ndcg@20"]["value"] == pytest.approx(ndcg, abs=1e-6)
 
 
+def test_where_stderr_is_no_terminal_nothing_is_left_of_the_bar(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert run("evaluate", world / "artifact", world / "shop", "--output", "json") == 0
+    assert "" not in capsys.readouterr().err.splitlines()
+
+
 @pytest.mark.parametrize("model", ["checkpoint", "item-knn", "blend"])
 def test_auc_compares_all_items_that_a_user_has_not(
     model: str, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
