@@ -13,7 +13,7 @@ from typing import Any
 from optuna.distributions import FloatDistribution
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.bodies import MAX_LAYERS, Setting
+from gnas_search.bodies import Setting
 from gnas_search.data.dataset import Dataset
 from gnas_search.layer_spec import ATTENTION_OPERATORS, NORMALISING_OPERATORS
 from gnas_search.space import counting, graphs, layers
@@ -30,10 +30,10 @@ from gnas_search.space.genes import (
     read_genes,
     written,
 )
+from gnas_search.space.network_genes import GENE_NAMES, checked
 from gnas_serve.errors import ConfigError
 
 _NONE = (0.0, 0.0)
-GENE_NAMES = (NUM_LAYERS, *layers.NAMES, *graphs.NAMES, *FIELDS)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class NetworkSpace:
         """
         starts = check_sections(raw, source)
         own = (graphs.of_event(event) for part in ("genes", "fixed") for event in graphs.events_of(raw.get(part, {})))
-        read, fixed = read_genes(raw, source, (*GENE_NAMES, *own), _checked)
+        read, fixed = read_genes(raw, source, (*GENE_NAMES, *own), checked)
         for name in (NUM_LAYERS, layers.OPERATOR):
             if name not in read and name not in fixed:
                 raise ConfigError(f"{source}: {name} is absent", hint="add it under [genes] or [fixed]")
@@ -290,20 +290,3 @@ class NetworkSpace:
 
     def _count(self, name: str) -> int:
         return len(self._choices(name))
-
-
-def _checked(where: str, name: str, value: object) -> Any:
-    """Give a gene's value in the type of its field, or refuse it."""
-    if name in layers.NAMES or graphs.is_gene(name):
-        try:
-            return (layers if name in layers.NAMES else graphs).checked(name, value)
-        except ConfigError as error:
-            raise at(where, error) from error
-    if name == NUM_LAYERS:
-        if type(value) is not int or not 0 <= value <= MAX_LAYERS:
-            raise ConfigError(f"{where}: {value!r} is no number of layers", hint=f"use 0 to {MAX_LAYERS}")
-        return value
-    try:
-        return getattr(ArchitectureSpec.from_json({name: value}), name)
-    except ConfigError as error:
-        raise at(where, error) from error

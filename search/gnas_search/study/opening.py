@@ -28,7 +28,8 @@ def measure_baselines(shop: Workshop) -> None:
     """
     too_large: dict[str, str] = {}
     if any(BASELINE_PREFIX + name not in shop.journal.user_attrs for name in BASELINES):
-        compile_links()
+        with shop.hold.released():
+            compile_links()
     for name in BASELINES:
         attribute = BASELINE_PREFIX + name
         if attribute in shop.journal.user_attrs:
