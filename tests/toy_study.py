@@ -16,7 +16,7 @@ from gnas_search.data.interactions import DatasetConfig
 from gnas_search.evaluate import UserMetrics
 from gnas_search.fit import Branch, Fit
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Event, Failure, Job, Outcome
+from gnas_search.slots import Event, Failure, Job, Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec, kind_of
 from gnas_search.study import CostMeter, Limits, Study, begin, run
@@ -125,16 +125,16 @@ class ToySlot:
     def close(self) -> None:
         self.closed = True
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         spec = self.jobs[-1].spec
         found = self.level * quality(spec)
         ndcg = (self.level * (quality(spec) + np.linspace(-0.01, 0.01, self.users))).clip(0.0, 1.0)
         if not isinstance(spec, ArchitectureSpec):
-            return Outcome(UserMetrics(ndcg, ndcg), 0, (), "", 0, 0.1, 1 << 20, toy_fit(spec))
+            return Result(UserMetrics(ndcg, ndcg), 0, (), "", 0, 0.1, 1 << 20, toy_fit(spec))
         late = self.jobs[-1].deadline is not None
         best, stopped = (0, "deadline") if late else (1, "epochs")
         history = (EpochResult(1, 0.5, found, 0.01, 0.005),)
-        return Outcome(UserMetrics(ndcg, ndcg), best, history, stopped, 10, 0.1, 1 << 20, toy_fit(spec))
+        return Result(UserMetrics(ndcg, ndcg), best, history, stopped, 10, 0.1, 1 << 20, toy_fit(spec))
 
     def fit(self, job: Job) -> Fit:
         if self.refuses is not None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FAMILIES as CLOSED_FORMS
-from gnas_search.closed_form import ClosedFormSpec, closed_form_from_json
+from gnas_search.closed_form import CLOSED_FORMS, ClosedFormSpec, closed_form_from_json
 from gnas_serve.artifact.branches import TWO_HOP
 from gnas_serve.errors import ConfigError, unknown_name
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from gnas_search.closed_form import (
-    FAMILIES,
+    CLOSED_FORMS,
     ClosedFormSpec,
     FilterSpec,
     PopularitySpec,
@@ -167,9 +167,9 @@ class TestTwoHopKeptPerTarget(ClosedFormContract):
 
 
 def test_every_family_keeps_the_contract() -> None:
-    assert {contract.spec.KIND for contract in ClosedFormContract.__subclasses__()} == set(FAMILIES)
-    assert list(FAMILIES) == sorted(FAMILIES)
-    assert all(kind == family.spec.KIND for kind, family in FAMILIES.items())
+    assert {contract.spec.KIND for contract in ClosedFormContract.__subclasses__()} == set(CLOSED_FORMS)
+    assert list(CLOSED_FORMS) == sorted(CLOSED_FORMS)
+    assert all(kind == family.spec.KIND for kind, family in CLOSED_FORMS.items())
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

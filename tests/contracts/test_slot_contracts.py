@@ -21,7 +21,7 @@ from gnas_search.closed_form import FilterSpec, PopularitySpec, Spectra, TwoHopS
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.selection import EpochResult, fit_selected
-from gnas_search.slots import Failure, InlineSlot, Job, Outcome, ProcessSlots, Slots
+from gnas_search.slots import Failure, InlineSlot, Job, ProcessSlots, Result, Slots
 from gnas_search.specs import BranchSpec
 
 SPEC = ArchitectureSpec(layers=("lightgcn",), embedding_dim=8, epochs=3, batch_size=16, num_negatives=8)
@@ -57,50 +57,50 @@ class SlotContract:
         raise NotImplementedError
 
     def test_gives_what_training_gives(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC)
+        epochs, result = train(slots, SPEC)
         expected = fit_selected(SPEC, *world(), seed=3)
-        np.testing.assert_array_equal(outcome.users.ndcg, expected.metrics.ndcg)
-        assert (outcome.best_epoch, outcome.num_parameters) == (expected.best_epoch, expected.num_parameters)
-        assert outcome.stopped == "epochs"
-        assert outcome.history == tuple(epochs)
+        np.testing.assert_array_equal(result.users.ndcg, expected.metrics.ndcg)
+        assert (result.best_epoch, result.num_parameters) == (expected.best_epoch, expected.num_parameters)
+        assert result.stopped == "epochs"
+        assert result.history == tuple(epochs)
         assert [epoch.ndcg for epoch in epochs] == [epoch.ndcg for epoch in expected.history]
-        assert outcome.seconds > 0
-        assert outcome.peak_bytes > 1 << 20
-        np.testing.assert_array_equal(outcome.fit.user_vectors, expected.fit.user_vectors)
+        assert result.seconds > 0
+        assert result.peak_bytes > 1 << 20
+        np.testing.assert_array_equal(result.fit.user_vectors, expected.fit.user_vectors)
         np.testing.assert_array_equal(slots.fit(Job(SPEC, 3, None)).item_vectors, expected.fit.item_vectors)
-        assert not outcome.is_empty
+        assert not result.is_empty
 
     @pytest.mark.parametrize("spec", CLOSED, ids=lambda spec: spec.KIND)
     def test_closed_forms_are_jobs_too(self, slots: Slots, spec: BranchSpec) -> None:
         graph, validation = world()
-        epochs, outcome = train(slots, spec, deadline=time.monotonic())  # seconds at most: no deadline cuts them
+        epochs, result = train(slots, spec, deadline=time.monotonic())  # seconds at most: no deadline cuts them
         again = slots.fit(Job(spec, 3, None)).score_rows(graph.positives)
-        np.testing.assert_array_equal(outcome.users.ndcg, validation.score_with(again).ndcg)
-        assert (epochs, outcome.best_epoch, outcome.history, outcome.stopped) == ([], 0, (), "")
-        assert (outcome.num_parameters, outcome.is_empty, outcome.fit) == (0, False, None)
+        np.testing.assert_array_equal(result.users.ndcg, validation.score_with(again).ndcg)
+        assert (epochs, result.best_epoch, result.history, result.stopped) == ([], 0, (), "")
+        assert (result.num_parameters, result.is_empty, result.fit) == (0, False, None)
 
     def test_stops_after_the_epoch_at_which_it_is_told_to(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC, stop_after=2)
+        epochs, result = train(slots, SPEC, stop_after=2)
         whole = fit_selected(SPEC, *world(), seed=3).history
-        assert (len(epochs), outcome.stopped) == (2, "rung")
-        assert [epoch.ndcg for epoch in outcome.history] == [epoch.ndcg for epoch in whole[:2]]
-        assert outcome.users.mean()[1] == max(epoch.ndcg for epoch in epochs)
+        assert (len(epochs), result.stopped) == (2, "rung")
+        assert [epoch.ndcg for epoch in result.history] == [epoch.ndcg for epoch in whole[:2]]
+        assert result.users.mean()[1] == max(epoch.ndcg for epoch in epochs)
 
     def test_after_the_last_epoch_there_is_nothing_to_stop(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC, stop_after=3)
-        assert (len(epochs), outcome.stopped) == (3, "epochs")
+        epochs, result = train(slots, SPEC, stop_after=3)
+        assert (len(epochs), result.stopped) == (3, "epochs")
 
     def test_a_deadline_that_has_passed_leaves_nothing_known(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC, deadline=time.monotonic())
-        assert (epochs, outcome.best_epoch, outcome.stopped, outcome.is_empty) == ([], 0, "deadline", True)
+        epochs, result = train(slots, SPEC, deadline=time.monotonic())
+        assert (epochs, result.best_epoch, result.stopped, result.is_empty) == ([], 0, "deadline", True)
 
     def test_a_deadline_may_be_years_away(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC, deadline=time.monotonic() + 1e8)
-        assert (len(epochs), outcome.stopped) == (3, "epochs")
+        epochs, result = train(slots, SPEC, deadline=time.monotonic() + 1e8)
+        assert (len(epochs), result.stopped) == (3, "epochs")
 
     def test_a_limit_leaves_the_first_epoch(self, slots: Slots) -> None:
-        epochs, outcome = train(slots, SPEC, limit_s=0.0)
-        assert (len(epochs), outcome.stopped, outcome.is_empty) == (1, "deadline", False)
+        epochs, result = train(slots, SPEC, limit_s=0.0)
+        assert (len(epochs), result.stopped, result.is_empty) == (1, "deadline", False)
 
     def test_a_job_that_fails_says_why_and_the_next_one_runs(self, slots: Slots) -> None:
         _, failure = train(slots, replace(SPEC, learning_rate=1e30, scorer="dot"))
@@ -186,13 +186,13 @@ class TestSeveralProcesses:
         jobs = [Job(SPEC, 3, None), Job(replace(SPEC, layers=("gcn",)), 3, None)]
         for place, job in enumerate(jobs):
             two.start(place, job)
-        ended: dict[int, Outcome] = {}
+        ended: dict[int, Result] = {}
         while len(ended) < 2:
             place, event = two.wait()
             if isinstance(event, EpochResult):
                 two.reply(place, go_on=True)
             else:
-                assert isinstance(event, Outcome)
+                assert isinstance(event, Result)
                 ended[place] = event
         for place, job in enumerate(jobs):
             expected = fit_selected(job.spec, *world(), seed=3).metrics.ndcg
@@ -203,7 +203,7 @@ class TestSeveralProcesses:
         two.start(1, Job(SPEC, 3, None))
         said: dict[int, list[Any]] = {0: [], 1: []}
         killed = False
-        while not (said[0] and isinstance(said[0][-1], Failure) and said[1] and isinstance(said[1][-1], Outcome)):
+        while not (said[0] and isinstance(said[0][-1], Failure) and said[1] and isinstance(said[1][-1], Result)):
             place, event = two.wait()
             said[place].append(event)
             if isinstance(event, EpochResult):
@@ -247,7 +247,7 @@ class TestSeveralProcesses:
         os.kill(two.process_ids[0], signal.SIGINT)
         while isinstance(event := two.wait()[1], EpochResult):
             two.reply(0, go_on=True)
-        assert isinstance(event, Outcome)
+        assert isinstance(event, Result)
 
     def test_no_process_to_be_had_costs_a_trial(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def refused(self: object) -> None:

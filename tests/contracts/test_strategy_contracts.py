@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import ClosedFormSpec, FilterSpec, TwoHopSpec
 from gnas_search.space import SearchSpace, Value
+from gnas_search.space.points import random_point, values_of
 from gnas_search.specs import FAMILIES
 from gnas_search.strategies import STRATEGIES, make_strategy
-from gnas_search.strategies.encoding import random_point, values_of
 from gnas_search.strategies.evolution import POPULATION
 from gnas_search.strategies.grid import LEVELS, grid
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of

@@ -24,8 +24,8 @@ from gnas_search.layer_spec import OPERATOR_NAMES, WEIGHTLESS_OPERATORS, LayerSp
 from gnas_search.model import GraphRecommender, _coefficients
 from gnas_search.polynomials import Factors, multiplied, network_polynomial, networks
 from gnas_search.space import SearchSpace
+from gnas_search.space.points import random_point
 from gnas_search.specs import GNN
-from gnas_search.strategies.encoding import random_point
 
 FULL = SearchSpace.load("full").families[GNN]
 PLAIN = ArchitectureSpec(init="random", embedding_dim=4, heads=2, scorer="dot", loss="softmax")

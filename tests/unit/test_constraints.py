@@ -21,7 +21,7 @@ from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.fit import Fit
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.report import render
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.space.constraints import Constraints
 from gnas_search.space.costs import artifact_bytes, num_parameters
@@ -244,9 +244,9 @@ def test_what_answers_too_slowly_is_no_contender_and_strategies_hear_of_it(tmp_p
 
 
 class FitlessSlot(ToySlot):
-    """Gives no fit with a closed form's outcome, as slots do."""
+    """Gives no fit with a closed form's result, as slots do."""
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         return replace(super().result(), fit=None)
 
 

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial
 from toy_study import SMALL, ToySlot, go, interrupt
 
 from gnas_search.space import SearchSpace
+from gnas_search.space.points import Genes, Point
 from gnas_search.strategies import STRATEGIES
-from gnas_search.strategies.encoding import Genes, Point
 from gnas_search.study import Study
 from gnas_search.study.draws import LOST, Draws
 

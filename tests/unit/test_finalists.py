@@ -11,7 +11,7 @@ import pytest
 from toy_study import Ledger, ToySlot, go, interrupt, make_dataset
 
 from gnas_search.report import render
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BlendSpec
 from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
@@ -35,7 +35,7 @@ class Moody(ToySlot):
 
     unlucky = 24
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         found, job = super().result(), self.jobs[-1]
         if getattr(job.spec, "layers", None) is None or job.seed == 0:
             return found
@@ -179,7 +179,7 @@ def test_a_fifth_of_the_networks_may_be_trained_again(tmp_path: Path, trials: in
     class Alike(ToySlot):
         """Finds every network equally good: all are finalists."""
 
-        def result(self) -> Outcome:
+        def result(self) -> Result:
             found = super().result()
             flat = np.full_like(found.users.ndcg, 0.5)
             return replace(found, users=replace(found.users, ndcg=flat, recall=flat))
@@ -223,7 +223,7 @@ class TestWithABudget:
 
         late_from = 9
 
-        def result(self) -> Outcome:
+        def result(self) -> Result:
             found = super().result()
             done = self.jobs[-1].seed < self.late_from
             return replace(found, best_epoch=1, stopped="epochs" if done else "deadline")
@@ -251,7 +251,7 @@ class TestWithABudget:
 
     def test_none_is_begun_that_cannot_end_in_time(self, tmp_path: Path) -> None:
         class Slow(self.Timed):  # type: ignore[name-defined]
-            def result(self) -> Outcome:
+            def result(self) -> Result:
                 return replace(super().result(), seconds=1000.0)
 
         slot = Slow()

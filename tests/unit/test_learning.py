@@ -7,8 +7,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, create_trial
 
+from gnas_search.space.points import random_point
 from gnas_search.strategies import STRATEGIES
-from gnas_search.strategies.encoding import random_point
 from gnas_search.strategies.learning import Learning
 from gnas_search.strategies.proposer import Tried
 

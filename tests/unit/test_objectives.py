@@ -14,7 +14,7 @@ from gnas_search.data.interactions import FeatureTable
 from gnas_search.evaluate import UserMetrics, merged, validation_of
 from gnas_search.report.page import render
 from gnas_search.selection import EpochResult, fit_selected
-from gnas_search.slots import InlineSlot, Outcome
+from gnas_search.slots import InlineSlot, Result
 from gnas_search.space import SearchSpace
 from gnas_search.study import NDCG, Limits, Objectives, Study, StudyHeader, begin, leaderboard, run, status
 from gnas_search.study.front import front
@@ -85,7 +85,7 @@ class TestHeader:
 class WideSlot(ToySlot):
     """Gives networks vectors as wide as they say, so that the toy meter tells them apart."""
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         found = super().result()
         spec = self.jobs[-1].spec
         if found.fit is None or not hasattr(spec, "embedding_dim"):

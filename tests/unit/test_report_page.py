@@ -13,7 +13,7 @@ import pytest
 from toy_study import SMALL, ToySlot, go, interrupt, make_dataset
 
 from gnas_search.report import render, write_report
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.study import LastRun, Study, begin
 from gnas_search.study.journal import WriterLock
@@ -161,7 +161,7 @@ class TestOtherStudies:
 
     def test_of_more_trials_than_are_told_apart(self, tmp_path: Path) -> None:
         class Varied(ToySlot):
-            def result(self) -> Outcome:
+            def result(self) -> Result:
                 found = super().result()
                 return replace(found, seconds=0.1 + len(self.jobs) % 7, num_parameters=10 * len(self.jobs))
 

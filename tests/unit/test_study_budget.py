@@ -13,7 +13,7 @@ from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
 from gnas_search.evaluate import Interval
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
 from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, pick, records, run, status
@@ -30,7 +30,7 @@ class SlowSlot(ToySlot):
         super().__init__()
         self.epochs = epochs
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         done = self.epochs[min(len(self.jobs), len(self.epochs)) - 1]
         history = tuple(EpochResult(epoch, 0.5, 0.1, 0.01) for epoch in range(1, done + 1))
         stopped = "epochs" if done == 12 else "deadline"
@@ -100,7 +100,7 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
     folder, watcher = tmp_path / "study", Ledger()
 
     class Wide(ToySlot):
-        def result(self) -> Outcome:
+        def result(self) -> Result:
             return replace(super().result(), seconds=4.0)
 
     begin(folder, make_dataset(), space=SearchSpace.load("quick"), strategy=None, seed=None)

@@ -12,7 +12,7 @@ from toy_study import Ledger, ToySlot, go, interrupt, keys, make_dataset, small_
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Event, Failure, Job, Outcome
+from gnas_search.slots import Event, Failure, Job, Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
 from gnas_search.study import LastRun, Limits, Study, leaderboard, pick, run, status
@@ -130,7 +130,7 @@ class CurveSlot(ToySlot):
         self.curve = [EpochResult(n, 0.5, n / 4 * (0.2 + spec.embedding_dim / 100), 0.01, 0.005) for n in range(1, 5)]
         return self.curve
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         told = self.replies[self.before :]
         stopped = "epochs" if not told or told[-1] or len(told) == 4 else "rung"
         return replace(super().result(), history=tuple(self.curve[: len(told)]), stopped=stopped)

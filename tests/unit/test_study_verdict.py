@@ -12,8 +12,8 @@ import pytest
 from toy_study import ToySlot, go, small_space
 
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Outcome
-from gnas_search.study.verdict import MARGIN, RICHNESS, Contender, decide
+from gnas_search.slots import Result
+from gnas_search.study.verdict import MARGIN, RICHNESS, Representative, decide
 from gnas_serve.errors import NoViableTrialError
 
 BASE = 0.1 + 0.4 * np.random.default_rng(0).random(2000)
@@ -27,8 +27,8 @@ def gained(mean: float, noise: float = 0.02) -> npt.NDArray[np.float64]:
     return values
 
 
-def of(kind: str, ndcg: npt.NDArray[np.float64], remark: str = "") -> Contender:
-    return Contender({"baseline": "svd"}.get(kind, f"{kind}-0"), kind, ndcg, remark, is_usable=bool(ndcg.any()))
+def of(kind: str, ndcg: npt.NDArray[np.float64], remark: str = "") -> Representative:
+    return Representative({"baseline": "svd"}.get(kind, f"{kind}-0"), kind, ndcg, remark, is_usable=bool(ndcg.any()))
 
 
 SIMPLE = of("baseline", BASE)
@@ -116,7 +116,7 @@ def test_a_model_that_the_budget_stopped_is_said_to_be(gain: float) -> None:
 @pytest.mark.parametrize(("done", "said"), [(1, "cut after 1 of 12 epochs"), (6, "stopped after 6 of 12 epochs")])
 def test_a_study_says_that_time_stopped_a_network(tmp_path: Path, done: int, said: str) -> None:
     class Slow(ToySlot):
-        def result(self) -> Outcome:
+        def result(self) -> Result:
             history = tuple(EpochResult(epoch, 0.5, 0.1, 0.01) for epoch in range(1, done + 1))
             return replace(super().result(), best_epoch=done, history=history, stopped="deadline")
 

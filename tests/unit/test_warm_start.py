@@ -19,7 +19,7 @@ from gnas_search.data.interactions import FeatureTable
 from gnas_search.graph_spec import GraphSpec
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
 from gnas_search.study import Study, WarmSource, leaderboard, status
@@ -42,7 +42,7 @@ def weights_of(spec: ArchitectureSpec) -> dict[str, np.ndarray]:
 class LearningSlot(ToySlot):
     """Gives networks weights, too."""
 
-    def result(self) -> Outcome:
+    def result(self) -> Result:
         found, spec = super().result(), self.jobs[-1].spec
         return replace(found, weights=weights_of(spec)) if isinstance(spec, ArchitectureSpec) else found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gnas_search.closed_form.families import FAMILIES, closed_form_from_json, fit_closed_form
+from gnas_search.closed_form.families import CLOSED_FORMS, closed_form_from_json, fit_closed_form
 from gnas_search.closed_form.graph_filter import FilterSpec
 from gnas_search.closed_form.popularity import PopularitySpec, with_prior
 from gnas_search.closed_form.spec import ClosedFormSpec
@@ -10,7 +10,7 @@ from gnas_search.closed_form.spectra import Spectra
 from gnas_search.closed_form.two_hop import TwoHopSpec
 
 __all__ = [
-    "FAMILIES",
+    "CLOSED_FORMS",
     "ClosedFormSpec",
     "FilterSpec",
     "PopularitySpec",

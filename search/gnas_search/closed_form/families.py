@@ -32,7 +32,7 @@ class Family:
     fit: Callable[[Any, Spectra, float], Branch]
 
 
-FAMILIES: dict[str, Family] = {
+CLOSED_FORMS: dict[str, Family] = {
     "filter": Family(FilterSpec, fit_filter),
     "popularity": Family(PopularitySpec, fit_popularity),
     "two-hop": Family(TwoHopSpec, fit_two_hop),
@@ -49,9 +49,9 @@ def closed_form_from_json(raw: dict[str, Any]) -> ClosedFormSpec:
         If the kind is unknown, or as :meth:`ClosedFormSpec.from_json`.
     """
     kind = raw.get("kind")
-    if kind not in FAMILIES:
-        raise unknown_name("kind of model", str(kind), FAMILIES)
-    return FAMILIES[kind].spec.from_json(raw)
+    if kind not in CLOSED_FORMS:
+        raise unknown_name("kind of model", str(kind), CLOSED_FORMS)
+    return CLOSED_FORMS[kind].spec.from_json(raw)
 
 
 def fit_closed_form(
@@ -67,7 +67,7 @@ def fit_closed_form(
     Parameters
     ----------
     spec
-        Of a family in :data:`FAMILIES`.
+        Of a family in :data:`CLOSED_FORMS`.
     graph
         What to fit.
     seed
@@ -86,4 +86,4 @@ def fit_closed_form(
         spectra = Spectra(graph, seed)
     elif spectra.graph is not graph or spectra.seed != seed:
         raise ValueError("the spectra are of another graph or seed")
-    return FAMILIES[spec.KIND].fit(spec, spectra, history_power)
+    return CLOSED_FORMS[spec.KIND].fit(spec, spectra, history_power)

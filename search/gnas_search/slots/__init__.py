@@ -2,6 +2,6 @@
 
 from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.process import ProcessSlots
-from gnas_search.slots.slot import Event, Failure, Job, Outcome, Slots
+from gnas_search.slots.slot import Event, Failure, Job, Result, Slots
 
-__all__ = ["Event", "Failure", "InlineSlot", "Job", "Outcome", "ProcessSlots", "Slots"]
+__all__ = ["Event", "Failure", "InlineSlot", "Job", "ProcessSlots", "Result", "Slots"]

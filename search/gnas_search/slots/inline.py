@@ -11,7 +11,7 @@ from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.selection import Selected, Selecting, fit_selected, selecting
-from gnas_search.slots.slot import Event, Failure, Job, Outcome
+from gnas_search.slots.slot import Event, Failure, Job, Result
 from gnas_search.specs import GNN, kind_of
 
 
@@ -92,7 +92,7 @@ class InlineSlot:
             epoch = now.steps.send(now.go_on) if now.epochs else next(now.steps)
         except StopIteration as ended:
             self._now = None
-            return 0, _outcome(ended.value, now)
+            return 0, _result(ended.value, now)
         except Exception as error:  # noqa: BLE001  # the trial boundary: whatever a trial does, the study goes on
             self._now = None
             return 0, Failure(f"{type(error).__name__}: {error}")
@@ -141,8 +141,8 @@ def _initial(job: Job) -> InitialWeights | None:
     return None if job.initial is None else InitialWeights.load(job.initial)
 
 
-def _outcome(found: Selected, under_way: _UnderWay) -> Outcome:
-    return Outcome(
+def _result(found: Selected, under_way: _UnderWay) -> Result:
+    return Result(
         users=found.metrics,
         best_epoch=found.best_epoch,
         history=found.history,

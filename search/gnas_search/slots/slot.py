@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What a slot found.
 
     Attributes
@@ -89,7 +89,7 @@ class Failure:
     reason: str
 
 
-Event = EpochResult | Outcome | Failure
+Event = EpochResult | Result | Failure
 """What a slot has to say: an epoch is done, and it waits to be told whether to go on; or its job has ended."""
 
 

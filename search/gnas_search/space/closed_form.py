@@ -9,7 +9,7 @@ from typing import Any
 
 from optuna.distributions import FloatDistribution
 
-from gnas_search.closed_form import FAMILIES, ClosedFormSpec
+from gnas_search.closed_form import CLOSED_FORMS, ClosedFormSpec
 from gnas_search.data.dataset import Dataset
 from gnas_search.space.genes import (
     Gene,
@@ -58,11 +58,11 @@ class ClosedFormSpace:
             Naming the source and the key that is wrong.
         """
         starts = check_sections(raw, source)
-        names = tuple(f.name for f in fields(FAMILIES[kind].spec))
+        names = tuple(f.name for f in fields(CLOSED_FORMS[kind].spec))
 
         def checked(where: str, name: str, value: object) -> Any:
             try:
-                return getattr(FAMILIES[kind].spec.from_json({name: value}), name)
+                return getattr(CLOSED_FORMS[kind].spec.from_json({name: value}), name)
             except ConfigError as error:
                 raise at(where, error) from error
 
@@ -87,7 +87,7 @@ class ClosedFormSpace:
         return gene.removeprefix(f"{self.kind}.")
 
     def _read(self, raw: dict[str, Any]) -> ClosedFormSpec:
-        return FAMILIES[self.kind].spec.from_json(raw)
+        return CLOSED_FORMS[self.kind].spec.from_json(raw)
 
     def to_json(self) -> dict[str, Any]:
         """Give the content of a section that reads as this space."""

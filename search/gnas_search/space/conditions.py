@@ -8,7 +8,7 @@ from typing import Any
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.bodies import MAX_LAYERS
-from gnas_search.closed_form import FAMILIES as CLOSED_FORMS
+from gnas_search.closed_form import CLOSED_FORMS
 from gnas_search.layer_spec import MAX_NODES, LayerSpec
 from gnas_search.space import graphs
 from gnas_search.space.genes import at

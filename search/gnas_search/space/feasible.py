@@ -9,9 +9,9 @@ from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
-from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from gnas_search.space.genes import Gene, Value, choices
+from gnas_search.space.points import random_point
 from gnas_search.specs import BranchSpec
 
 _ENUMERATED = 1 << 14
@@ -51,21 +51,6 @@ class Count:
 
     models: int
     is_exact: bool
-
-
-def random_point(rng: np.random.Generator, genes: Mapping[str, Gene]) -> dict[str, Value]:
-    """Draw every gene by itself."""
-    return {name: _drawn(rng, gene) for name, gene in genes.items()}
-
-
-def _drawn(rng: np.random.Generator, gene: Gene) -> Any:
-    if isinstance(gene, FloatDistribution):
-        if gene.log:
-            return min(max(math.exp(rng.uniform(math.log(gene.low), math.log(gene.high))), gene.low), gene.high)
-        return float(rng.uniform(gene.low, gene.high))
-    if isinstance(gene, CategoricalDistribution):
-        return gene.choices[rng.integers(len(gene.choices))]
-    return int(rng.integers(gene.low, gene.high + 1))
 
 
 def feasible_share(space: Constrained, family: str) -> tuple[int, int]:

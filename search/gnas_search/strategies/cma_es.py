@@ -11,7 +11,7 @@ from cmaes import CatCMAwM
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
+from gnas_search.space.points import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
 from gnas_search.strategies.learning import Learning
 from gnas_search.strategies.proposer import Tried, tried
 

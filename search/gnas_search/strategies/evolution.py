@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, mutated, random_point
+from gnas_search.space.points import Genes, Point, mutated, random_point
 from gnas_search.strategies.proposer import REJECTED, tried
 
 POPULATION = 12

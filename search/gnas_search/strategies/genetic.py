@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, mutated, random_point
+from gnas_search.space.points import Genes, Point, mutated, random_point
 from gnas_search.strategies.proposer import Tried, tried
 
 POPULATION = 12

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, values_of
+from gnas_search.space.points import Genes, Point, values_of
 
 LEVELS = 4
 """Values of a continuous gene."""

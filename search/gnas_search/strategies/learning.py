@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from gnas_search.strategies.encoding import Genes
+from gnas_search.space.points import Genes
 from gnas_search.strategies.proposer import Tried
 
 State = TypeVar("State")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, random_point
+from gnas_search.space.points import Genes, Point, random_point
 from gnas_search.strategies.genetic import child_of
 
 POPULATION = 16

@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 from threadpoolctl import ThreadpoolController
 
-from gnas_search.strategies.encoding import Genes, Point
+from gnas_search.space.points import Genes, Point
 
 Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 """Chooses the next point: ``proposer(finished, genes, seed)``.

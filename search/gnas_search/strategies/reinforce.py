@@ -12,7 +12,7 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 
 from gnas_search.space import Gene
-from gnas_search.strategies.encoding import Genes, Point, from_unit, to_unit, values_of
+from gnas_search.space.points import Genes, Point, from_unit, to_unit, values_of
 from gnas_search.strategies.learning import Learning
 from gnas_search.strategies.proposer import Tried, tried
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial, create_trial
 
-from gnas_search.strategies.encoding import Genes, Point
+from gnas_search.space.points import Genes, Point
 from gnas_search.strategies.proposer import Proposer
 
 _LINEAR = 0.05

@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from gnas_search.strategies.encoding import Genes, Point, mutated
+from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
 from gnas_search.strategies.proposer import tried
 from gnas_search.strategies.strategy import Strategy, family_of

@@ -11,8 +11,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.space import FamilySpace
+from gnas_search.space.points import Point
 from gnas_search.specs import FAMILIES
-from gnas_search.strategies.encoding import Point
 from gnas_search.strategies.proposer import REJECTED, Proposer
 
 INTERRUPTED = "interrupted"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
 from gnas_search.space import Gene
-from gnas_search.strategies.encoding import (
+from gnas_search.space.points import (
     Genes,
     Point,
     from_unit,

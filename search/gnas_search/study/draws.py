@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import Count
+from gnas_search.space.points import Point, random_point
 from gnas_search.strategies import make_strategy
-from gnas_search.strategies.encoding import Point, random_point
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records

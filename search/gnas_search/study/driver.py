@@ -13,7 +13,7 @@ import optuna
 from gnas_search.data.dataset import Dataset
 from gnas_search.evaluate import fresh_validation, validation_of
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Event, Failure, InlineSlot, Outcome, ProcessSlots, Slots
+from gnas_search.slots import Event, Failure, InlineSlot, ProcessSlots, Result, Slots
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.draws import Draws
@@ -242,25 +242,25 @@ class _Search:
         draws.ended(number)
         self._watcher.trial_ended(self._scribe.read(number))
 
-    def _end_measured(self, running: _Running, outcome: Outcome) -> None:
+    def _end_measured(self, running: _Running, result: Result) -> None:
         try:
             with storage_errors(Path(gettempdir())):
-                costs = self._costs_of(running.spec, outcome)
+                costs = self._costs_of(running.spec, result)
         except StorageError:  # no fault of the model: the next run trains it again
             raise
         except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
             self._scribe.failed(running.trial, f"{type(error).__name__}: {error}")
             return
         too_slow = self._space.constraints.too_slow(costs["latency_us"]) if "latency_us" in costs else ""
-        measured = self._scribe.measured(running.trial, running.spec, outcome, costs, too_slow)
+        measured = self._scribe.measured(running.trial, running.spec, result, costs, too_slow)
         if too_slow:  # nothing that others are held against, or that will be blended
             return
         # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
         if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):
-            self._rungs.hear(measured.epochs, [epoch.worth for epoch in outcome.history])
+            self._rungs.hear(measured.epochs, [epoch.worth for epoch in result.history])
         self.reserve.hear(self._scribe.read(running.trial.number), measured)
 
-    def _costs_of(self, spec: BranchSpec, outcome: Outcome) -> Mapping[str, float]:
-        job, fit = self._shop.job(spec), outcome.fit
+    def _costs_of(self, spec: BranchSpec, result: Result) -> Mapping[str, float]:
+        job, fit = self._shop.job(spec), result.fit
         with self._shop.hold.released():
             return self._shop.costs_of(lambda: fit if fit is not None else self._shop.slots.fit(job))

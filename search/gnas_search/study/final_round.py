@@ -10,7 +10,7 @@ from typing import cast
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Failure, Outcome
+from gnas_search.slots import Failure, Result
 from gnas_search.study.finalists import DECIDED, Plan, Ranked, attribute_of, is_measured, repeat_name
 from gnas_search.study.limits import Limits
 from gnas_search.study.measurement import Measurement
@@ -87,9 +87,9 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
             _write(shop, spec, seed, event)
 
 
-def _write(shop: Workshop, spec: ArchitectureSpec, seed: int, outcome: Outcome) -> None:
-    measured = Measurement.of_outcome(outcome, spec, seed=shop.seed)
+def _write(shop: Workshop, spec: ArchitectureSpec, seed: int, result: Result) -> None:
+    measured = Measurement.of_result(result, spec, seed=shop.seed)
     name = repeat_name(spec.key(), seed)
-    save_metrics(shop.folder, name, outcome.users)
+    save_metrics(shop.folder, name, result.users)
     shop.journal.set_user_attr(attribute_of(name), measured.to_json())
     shop.watcher.finalist_repeated(spec.key(), seed, measured)

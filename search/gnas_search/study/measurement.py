@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from gnas_search.evaluate import Interval, UserMetrics, interval
 from gnas_search.selection import EpochResult
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.specs import BranchSpec
 
 LEAST_SHARE = 0.25
@@ -72,21 +72,21 @@ class Measurement:
         )
 
     @classmethod
-    def of_outcome(
-        cls, outcome: Outcome, spec: BranchSpec, *, seed: int, costs: Mapping[str, float] | None = None
+    def of_result(
+        cls, result: Result, spec: BranchSpec, *, seed: int, costs: Mapping[str, float] | None = None
     ) -> Measurement:
         """Summarise what a slot found of a model."""
         return cls.of(
-            outcome.users,
+            result.users,
             seed=seed,
             costs=costs,
-            seconds=outcome.seconds,
-            parameters=outcome.num_parameters,
-            best_epoch=outcome.best_epoch,
+            seconds=result.seconds,
+            parameters=result.num_parameters,
+            best_epoch=result.best_epoch,
             epochs=getattr(spec, "epochs", 0),
-            stopped=outcome.stopped,
-            history=tuple(_facts(epoch) for epoch in outcome.history),
-            peak_bytes=outcome.peak_bytes,
+            stopped=result.stopped,
+            history=tuple(_facts(epoch) for epoch in result.history),
+            peak_bytes=result.peak_bytes,
         )
 
     @property

@@ -13,8 +13,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.space import Gene, SearchSpace, Value
+from gnas_search.space.points import Point
 from gnas_search.specs import GNN
-from gnas_search.strategies.encoding import Point
 from gnas_search.strategies.strategy import family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.records import PHASE

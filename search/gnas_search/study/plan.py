@@ -14,7 +14,7 @@ from gnas_search.fit_forecast import TrialForecast
 from gnas_search.footprint import TOO_LARGE, check_memory
 from gnas_search.memory import available_bytes
 from gnas_search.space import SearchSpace
-from gnas_search.space.feasible import random_point
+from gnas_search.space.points import random_point
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.strategies import SHARING_STRATEGIES
 from gnas_search.study.limits import MOST_RESERVED, SUPERNET_SHARE, Limits

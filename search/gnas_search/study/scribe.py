@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.slots import Outcome
+from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
@@ -63,7 +63,7 @@ class Scribe:
         self,
         trial: optuna.trial.Trial,
         spec: BranchSpec,
-        outcome: Outcome,
+        result: Result,
         costs: Mapping[str, float] | None = None,
         too_slow: str = "",
     ) -> Measurement:
@@ -73,23 +73,23 @@ class Scribe:
         ----------
         trial, spec
             As it was drawn.
-        outcome
+        result
             Of its slot; not empty.
         costs
             Of serving it, where they were measured.
         too_slow
             Why the model is infeasible, now that it was timed; empty where it is not.
         """
-        measured = Measurement.of_outcome(outcome, spec, seed=self._shop.seed, costs=costs)
+        measured = Measurement.of_result(result, spec, seed=self._shop.seed, costs=costs)
         if too_slow:
             trial.set_user_attr(records.INFEASIBLE, too_slow)
-        elif kind_of(spec) == GNN and outcome.fit is not None:
+        elif kind_of(spec) == GNN and result.fit is not None:
             close = self._close_with(spec.key(), measured.quality.value)
             if spec.key() in close:
-                self._shop.kept.keep(spec.key(), outcome.fit, beside=close)
-        if not too_slow and isinstance(spec, ArchitectureSpec) and outcome.weights is not None:
-            self._shop.weights.keep(spec, measured.quality.value, outcome.weights)
-        save_metrics(self._shop.folder, spec.key(), outcome.users)
+                self._shop.kept.keep(spec.key(), result.fit, beside=close)
+        if not too_slow and isinstance(spec, ArchitectureSpec) and result.weights is not None:
+            self._shop.weights.keep(spec, measured.quality.value, result.weights)
+        save_metrics(self._shop.folder, spec.key(), result.users)
         trial.set_user_attr(records.MEASURED, measured.to_json())
         self._tell_measured(trial.number, measured)
         return measured

@@ -21,7 +21,7 @@ from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import check_means, metrics_path, read_metrics
 from gnas_search.study.objectives import NDCG
 from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
-from gnas_search.study.verdict import BASELINE, Contender, Verdict, decide
+from gnas_search.study.verdict import BASELINE, Representative, Verdict, decide
 from gnas_search.study.warm_start import WarmStart
 from gnas_serve.errors import ConfigError, IntegrityError
 
@@ -235,20 +235,20 @@ class Study:
             *found,
             *((blend, BLEND) for blend in [one for one in self.blends if not one.infeasible][:1]),
         ]
-        contenders = []
+        representatives = []
         for model, kind in models:
             values, remark = self.values_per_user(model.key), _cut(model)
             if kind == GNN and self.finalists:
                 remark = f"its mean over {len(self.finalists[0].seeds)} seeds"
             is_usable = bool(self.per_user(model.key).ndcg.any())
-            contenders.append(Contender(model.key, kind, values, remark, is_usable=is_usable))
-        if len({len(contender.values) for contender in contenders}) > 1:
+            representatives.append(Representative(model.key, kind, values, remark, is_usable=is_usable))
+        if len({len(one.values) for one in representatives}) > 1:
             raise IntegrityError(
                 f"{self.folder}: the models were measured on different numbers of users",
                 hint="restore the files, or search again",
             )
         first = self.header.objectives.first
-        return decide(contenders, seed=self.header.seed, metric=first, sign=self.header.objectives.sign(first))
+        return decide(representatives, seed=self.header.seed, metric=first, sign=self.header.objectives.sign(first))
 
     def spec_of(self, name: str) -> ModelSpec | None:
         """Give the spec of a measured model by its name on the leaderboard; None where there is none of that name."""

@@ -25,7 +25,7 @@ ValuePerUser = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Contender:
+class Representative:
     """The best model of one kind.
 
     Attributes
@@ -80,7 +80,7 @@ class Verdict:
         return asdict(self)
 
 
-def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20", sign: int = 1) -> Verdict:
+def decide(representatives: Sequence[Representative], *, seed: int, metric: str = "ndcg@20", sign: int = 1) -> Verdict:
     """Go from simple to rich, and change to the richer model where it is clearly better than the one held so far.
 
     It is where the :data:`CONFIDENCE` interval of its mean gain lies above 0, and the mean is at least
@@ -89,7 +89,7 @@ def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20
 
     Parameters
     ----------
-    contenders
+    representatives
         The best of each kind.
     seed
         Of the bootstrap.
@@ -101,7 +101,7 @@ def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20
     NoViableTrialError
         If none is usable: nothing put one held-out item into anybody's best 20.
     """
-    usable = sorted((one for one in contenders if one.is_usable), key=lambda one: RICHNESS.index(one.kind))
+    usable = sorted((one for one in representatives if one.is_usable), key=lambda one: RICHNESS.index(one.kind))
     if not usable:
         raise NoViableTrialError(
             "no model of the study is usable: none finds a held-out item of any validation user",
@@ -131,12 +131,12 @@ def decide(contenders: Sequence[Contender], *, seed: int, metric: str = "ndcg@20
     )
 
 
-def _decided(richer: Contender, simpler: Contender, seed: int, sign: int, unit: str = "") -> str:
+def _decided(richer: Representative, simpler: Representative, seed: int, sign: int, unit: str = "") -> str:
     """Give a gain with the interval that decides."""
     gain = paired_interval(richer.values, simpler.values, seed, confidence=CONFIDENCE)
     low, high = sorted((sign * gain.low, sign * gain.high))
     return f"{sign * gain.value:+.4f}{unit} [{low:+.4f}, {high:+.4f}]"
 
 
-def _said(contender: Contender) -> str:
-    return f" ({contender.remark})" if contender.remark else ""
+def _said(representative: Representative) -> str:
+    return f" ({representative.remark})" if representative.remark else ""

@@ -15,7 +15,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import Gene, NetworkSpace, Value, layers
 from gnas_search.space.encoder import NUM_LAYERS
-from gnas_search.strategies.encoding import Point, from_unit, is_ordered, mutated, values_of
+from gnas_search.space.points import Point, from_unit, is_ordered, mutated, values_of
 from gnas_serve.errors import ConfigError
 
 NOTHING_SHARED = "nothing_shared"

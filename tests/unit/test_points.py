@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from gnas_search.space import Gene
-from gnas_search.strategies.encoding import (
+from gnas_search.space.points import (
     from_unit,
     is_ordered,
     mutated,

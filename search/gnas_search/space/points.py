@@ -1,4 +1,4 @@
-"""Encoding: genes as numbers in the unit interval, or as choices without an order."""
+"""Points: a value for every gene, as numbers in the unit interval or as choices without an order; drawn and moved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from gnas_search.space import Gene, Value
+from gnas_search.space.genes import Gene, Value
 
 Genes = Mapping[str, Gene]
 Point = dict[str, Value]
