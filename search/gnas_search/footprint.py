@@ -45,6 +45,11 @@ def needed_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     return two_hop_bytes(spec, graph) if isinstance(spec, TwoHopSpec) else 0
 
 
+def host_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
+    """Count what a fit takes of the machine's own memory: nothing where it trains on a CUDA device."""
+    return 0 if _on_device(spec) else needed_bytes(spec, graph)
+
+
 def filter_bytes(spec: FilterSpec, graph: InteractionGraph) -> int:
     """Count what the decomposition and the vectors of a graph filter take."""
     rank = min(spec.rank, graph.num_users, graph.num_items)

@@ -45,6 +45,12 @@ def resident_bytes() -> int:
     return used[1] if used else peak_bytes()
 
 
+def resident_bytes_of(process_id: int) -> int:
+    """Give the memory that another process holds now; 0 where there is none of that number, or the system is silent."""
+    used = _used_bytes(_PROCESS.parent / str(process_id))
+    return used[1] if used else 0
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()

@@ -20,6 +20,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, Spectra, TwoHopSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
+from gnas_search.footprint import host_bytes
 from gnas_search.selection import EpochResult, fit_selected
 from gnas_search.slots import Failure, InlineSlot, Job, ProcessSlots, Result, Slots
 from gnas_search.specs import BranchSpec
@@ -107,6 +108,9 @@ class SlotContract:
         assert isinstance(failure, Failure)
         assert failure.reason.startswith("NoViableTrialError: training diverged")
         assert train(slots, SPEC)[1].stopped == "epochs"
+
+    def test_alone_a_model_has_room_whatever_it_takes(self, slots: Slots) -> None:
+        assert slots.has_room(0, replace(SPEC, embedding_dim=1 << 30))
 
     def test_misuse_is_a_programmer_mistake(self, slots: Slots) -> None:
         with pytest.raises(ValueError, match="no job"):
@@ -197,6 +201,26 @@ class TestSeveralProcesses:
         for place, job in enumerate(jobs):
             expected = fit_selected(job.spec, *world(), seed=3).metrics.ndcg
             np.testing.assert_allclose(ended[place].users.ndcg, expected, atol=1e-6)
+
+    def test_what_would_not_go_into_memory_beside_another_has_no_room(
+        self, two: ProcessSlots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small, large = replace(SPEC, layers=()), replace(SPEC, embedding_dim=1 << 22)  # 70 x 2^22 floats: 1 GiB each
+        assert host_bytes(large, world()[0]) > 8 << 30
+        two.start(0, Job(LONG, 3, None))
+        try:
+            assert isinstance(two.wait()[1], EpochResult)
+            monkeypatch.setattr("gnas_search.slots.process.available_bytes", lambda: 4 << 30)
+            assert two.has_room(1, small)
+            assert not two.has_room(1, large)
+            monkeypatch.setattr("gnas_search.slots.process.available_bytes", lambda: 0)
+            assert not two.has_room(1, small)  # what the other one holds is its own
+            monkeypatch.setattr("gnas_search.slots.process.available_bytes", lambda: None)
+            assert two.has_room(1, large)  # the system does not say
+        finally:
+            two.reply(0, go_on=False)
+            assert isinstance(two.wait()[1], Result)
+        assert two.has_room(1, large)
 
     def test_a_process_that_is_killed_costs_its_own_trial(self, two: ProcessSlots) -> None:
         two.start(0, Job(LONG, 0, None))

@@ -121,6 +121,48 @@ def test_a_slot_that_dies_costs_one_trial(tmp_path: Path) -> None:
     assert [one["reason"] for one in leaderboard(study)["failed"]] == ["the process of its slot was ended by SIGKILL"]
 
 
+class CrampedSlots(ToySlots):
+    """Their memory holds one network at a time."""
+
+    def has_room(self, place: int, spec: BranchSpec) -> bool:
+        assert place not in self.places
+        beside = [one.jobs[-1].spec for one in self.places.values()]
+        return not isinstance(spec, ArchitectureSpec) or not any(isinstance(one, ArchitectureSpec) for one in beside)
+
+
+def test_what_has_no_room_waits_for_what_is_under_way(tmp_path: Path) -> None:
+    class Watched(CrampedSlots):
+        def start(self, place: int, job: Job) -> None:
+            assert self.has_room(place, job.spec)
+            super().start(place, job)
+
+    study = go(tmp_path / "study", trials=None, slots=Watched(3), space=small_space())
+    assert status(study)["trials"]["complete"] == 12
+    assert len({one.trial.key for one in study.finalists}) == 2
+    assert go(tmp_path / "roomy", trials=9, slots=Watched(3)).ranking  # closed forms beside networks
+
+
+def test_interrupted_what_waited_for_room_is_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "study", trials=12, slots=CrampedSlots(2, mischief={5: interrupt}), space=small_space())
+    lost = [trial.key for trial in Study.load(tmp_path / "study").trials if trial.state == "interrupted"]
+    assert len(lost) == 2  # the one under way, and the one that waited
+    again = go(tmp_path / "study", trials=12, slots=CrampedSlots(2))
+    assert set(lost) <= set(keys(again))
+    assert status(again)["trials"]["complete"] == 12
+
+
+def test_what_waited_until_the_time_was_up_is_left_to_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slots = CrampedSlots(2, mischief={4: lambda: monkeypatch.setattr(Limits, "is_late", property(lambda _: True))})
+    study = go(tmp_path / "study", trials=12, slots=slots, space=small_space())
+    assert status(study)["trials"]["interrupted"] == 1
+    assert slots.closed
+    monkeypatch.undo()
+    assert status(go(tmp_path / "study", trials=12, slots=CrampedSlots(2)))["trials"]["complete"] == 12
+
+
 class CurveSlot(ToySlot):
     """Trains four epochs; the worse a network is in the end, the worse from the first on."""
 

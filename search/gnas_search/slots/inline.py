@@ -12,7 +12,7 @@ from gnas_search.fit import Fit
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.selection import Selected, Selecting, fit_selected, selecting
 from gnas_search.slots.slot import Event, Failure, Job, Result
-from gnas_search.specs import GNN, kind_of
+from gnas_search.specs import GNN, BranchSpec, kind_of
 
 
 @dataclass
@@ -45,6 +45,10 @@ class InlineSlot:
         self._validation = validation
         self._spectra: Spectra | None = None
         self._now: _UnderWay | None = None
+
+    def has_room(self, place: int, spec: BranchSpec) -> bool:  # noqa: ARG002  # as the protocol has it
+        """Tell that whatever is trained here is alone."""
+        return True
 
     def start(self, place: int, job: Job) -> None:
         """Take a job; the one before it has ended.

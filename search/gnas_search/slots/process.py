@@ -17,9 +17,12 @@ from typing import Any
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
+from gnas_search.footprint import host_bytes
+from gnas_search.memory import available_bytes, resident_bytes, resident_bytes_of
 from gnas_search.selection import EpochResult
 from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.slot import Event, Failure, Job
+from gnas_search.specs import BranchSpec
 
 _PATIENCE_S = 5.0  # for a process that has ended or been killed to be gone
 _LONGEST_WAIT_S = 3600.0  # at a time: of a wait of weeks the operating system knows nothing
@@ -56,6 +59,22 @@ class _Worker:
         self.lifeline.close()
 
 
+@dataclass(frozen=True)
+class _UnderWay:
+    """A job that a place has taken.
+
+    Attributes
+    ----------
+    spec
+        What it trains.
+    overdue_at
+        When it is killed; None never.
+    """
+
+    spec: BranchSpec
+    overdue_at: float | None
+
+
 class ProcessSlots:
     """Trains in spawned processes, which share the machine's threads and each hold the graph.
 
@@ -80,14 +99,29 @@ class ProcessSlots:
         self._graph = graph
         self._validation = validation
         self._workers: dict[int, _Worker] = {}
-        self._busy: dict[int, float | None] = {}  # place to the time at which its job is overdue
+        self._busy: dict[int, _UnderWay] = {}  # by place
         self._unborn: dict[int, str] = {}
         self._again = InlineSlot(graph, validation)
+        self._process_bytes = resident_bytes()  # about what one of them holds as well: the libraries and the graph
 
     @property
     def process_ids(self) -> dict[int, int]:
         """The processes by place, of those places that have one."""
         return {place: worker.process.pid or 0 for place, worker in self._workers.items()}
+
+    def has_room(self, place: int, spec: BranchSpec) -> bool:
+        """Tell whether the memory holds a model's training beside those under way.
+
+        Each looks by itself whether it fits, before it takes anything: several that begin together would all find the
+        same memory free. On a CUDA device that is left to them.
+        """
+        available = available_bytes()
+        if not self._busy or available is None:
+            return True
+        workers = [self._workers[one] for one in {place, *self._busy} & set(self._workers)]
+        held = sum(resident_bytes_of(worker.process.pid or 0) for worker in workers)
+        specs = [spec, *(one.spec for one in self._busy.values())]
+        return sum(self._process_bytes + host_bytes(one, self._graph) for one in specs) <= available + held
 
     def start(self, place: int, job: Job) -> None:
         """Give a place a job, and a process if it has none.
@@ -103,7 +137,7 @@ class ProcessSlots:
         if worker is not None and not worker.process.is_alive():
             self._drop(place)
             worker = None
-        self._busy[place] = None if job.deadline is None else job.deadline + GRACE_S
+        self._busy[place] = _UnderWay(job.spec, None if job.deadline is None else job.deadline + GRACE_S)
         try:
             if worker is None:
                 self._workers[place] = self._spawn(job)
@@ -131,14 +165,15 @@ class ProcessSlots:
         if self._unborn:
             place = min(self._unborn)
             return place, Failure(self._unborn.pop(place))
-        overdue_at = min((at for at in self._busy.values() if at is not None), default=None)
+        ends = {place: one.overdue_at for place, one in self._busy.items() if one.overdue_at is not None}
+        overdue_at = min(ends.values(), default=None)
         places = {self._workers[place].connection: place for place in sorted(self._busy)}
         ready: list[Any] = []
         while not ready and (overdue_at is None or time.monotonic() < overdue_at):
             left_s = math.inf if overdue_at is None else max(0.0, overdue_at - time.monotonic())
             ready = wait(list(places), min(left_s, _LONGEST_WAIT_S))
         if not ready:
-            place = min(place for place, at in self._busy.items() if at == overdue_at)
+            place = min(place for place, at in ends.items() if at == overdue_at)
             self._drop(place)
             return place, Failure(f"its process had not ended {GRACE_S:.0f} s after the time was up, and was killed")
         place = min(places[one] for one in ready if isinstance(one, Connection))

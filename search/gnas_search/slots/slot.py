@@ -100,6 +100,17 @@ class Slots(Protocol):
     def count(self) -> int:
         """How many jobs can be under way."""
 
+    def has_room(self, place: int, spec: BranchSpec) -> bool:
+        """Tell whether the memory holds a model's training beside what is under way; alone it may always start.
+
+        Parameters
+        ----------
+        place
+            Where it would be trained: a free one.
+        spec
+            What would be trained.
+        """
+
     def start(self, place: int, job: Job) -> None:
         """Take a job.
 

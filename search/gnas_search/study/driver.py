@@ -163,6 +163,7 @@ class _Search:
             if trial.kind == GNN and not shop.warm.begins_trained(trial.key):
                 self._rungs.hear(measured.epochs, measured.worths)
         self._running: dict[int, _Running] = {}  # by place
+        self._waiting: _Running | None = None  # drawn, and as yet without a place whose memory holds it
         self._out_of_time = False
 
     def run(self, strategy_name: str, limits: Limits) -> None:
@@ -180,13 +181,36 @@ class _Search:
         except (OSError, StorageError):  # more lines might run into a torn one: the next run closes its trials
             raise
         except BaseException:
-            for running in self._running.values():
+            waiting = [] if self._waiting is None else [self._waiting]
+            for running in [*self._running.values(), *waiting]:
                 self._scribe.interrupted(running.trial.number)
             raise
 
     def _fill(self, draws: Draws, limits: Limits) -> bool:
         """Give every free slot a trial, unless a limit is reached; tell whether any is under way."""
         while (place := self._free_place()) is not None:
+            if self._waiting is None:
+                self._waiting = self._drawn(draws, limits)
+            if self._waiting is None or not self._shop.slots.has_room(place, self._waiting.spec):
+                break
+            now = self._until_the_end(limits)
+            running, self._waiting = self._waiting, None
+            if self._out_of_time or now.is_late:
+                self._scribe.interrupted(running.trial.number)
+                draws.ended(running.trial.number)
+                break
+            self._running[place] = running
+            self._watcher.trial_started(running.trial.number, running.spec, len(draws.known()), now.deadline)
+            self._shop.slots.start(place, self._shop.job(running.spec, now.deadline, now.trial_s))
+        return bool(self._running)
+
+    def _until_the_end(self, limits: Limits) -> Limits:
+        """Leave time for what comes after the trials, of which more is known after every one."""
+        return limits.reserving(self.reserve.finalists_s + self.reserve.blend_s)
+
+    def _drawn(self, draws: Draws, limits: Limits) -> _Running | None:
+        """Draw until a model is new; None once a limit is reached or nothing is left to draw."""
+        while True:
             known = draws.known()
             running = [(one.family, one.trial.number, one.spec.key()) for one in self._running.values()]
             unfinished = [
@@ -195,10 +219,9 @@ class _Search:
                 if draws.repeats(family) < _REPEATS
                 and not draws.is_exhausted(family, known, sum(of == family for of, *_ in running))
             ]
-            # What comes after the trials is known better after every one.
-            now = limits.reserving(self.reserve.finalists_s + self.reserve.blend_s)
+            now = self._until_the_end(limits)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
-                break
+                return None
             drawn = draws.draw(unfinished, now.progress(len(known) + len(running)))
             if drawn is None:
                 continue
@@ -207,15 +230,11 @@ class _Search:
             twin = known.get(spec.key())
             if twin is None:
                 twin = next((self._scribe.frozen(number) for _, number, key in running if key == spec.key()), None)
-            if twin is not None:
-                self._scribe.duplicate(trial, twin)
-                draws.ended(trial.number)
-                self._watcher.trial_ended(self._scribe.read(trial.number))
-                continue
-            self._running[place] = _Running(trial, spec, family)
-            self._watcher.trial_started(trial.number, spec, len(known), now.deadline)
-            self._shop.slots.start(place, self._shop.job(spec, now.deadline, now.trial_s))
-        return bool(self._running)
+            if twin is None:
+                return _Running(trial, spec, family)
+            self._scribe.duplicate(trial, twin)
+            draws.ended(trial.number)
+            self._watcher.trial_ended(self._scribe.read(trial.number))
 
     def _free_place(self) -> int | None:
         return next((place for place in range(self._shop.slots.count) if place not in self._running), None)

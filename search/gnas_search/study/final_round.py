@@ -66,11 +66,14 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
         for place in range(shop.slots.count):
             if place in running or not waiting:
                 continue
-            (trial, measured), seed = waiting.popleft()
+            (trial, measured), seed = waiting[0]
             if _is_late(limits, measured.seconds):
                 waiting.clear()
                 continue
             spec = cast(ArchitectureSpec, trial.spec)  # which every ranked network has
+            if not shop.slots.has_room(place, spec):
+                break
+            waiting.popleft()
             running[place] = spec, seed
             shop.slots.start(place, replace(shop.job(spec, limits.deadline), seed=seed))
         if not running:

@@ -50,10 +50,14 @@ class Limits:
         now = time.monotonic()
         return cls(trials, now + budget_s, budget_s * TRIAL_SHARE, budget_s, now)
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
     def reached(self, finished: int) -> bool:
         """Tell whether no further trial may begin."""
-        late = self.deadline is not None and time.monotonic() >= self.deadline
-        return late or (self.trials is not None and finished >= self.trials)
+        return self.is_late or (self.trials is not None and finished >= self.trials)
 
     def progress(self, finished: int) -> float:
         """Say how much of the run's trials is over, by their number or by time, whichever is further: 0 to 1."""
