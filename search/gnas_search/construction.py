@@ -18,6 +18,10 @@ from gnas_serve.errors import ConfigError, unknown_name
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
+_MOST_HALF_LIVES = np.float32(50.0)
+"""Beyond them an interaction weighs no less: products of two degrees of edges that weigh 2^-130 leave float32. The
+final fit may be many times as long as the selection fit, whose span ages are counted in."""
+
 
 @dataclass(frozen=True)
 class Construction:
@@ -133,7 +137,8 @@ def _weights(spec: ArchitectureSpec, graph: InteractionGraph) -> tuple[Floats, F
     if ages is not None:
         counted = weights > 0.0
         if spec.graph.half_life:
-            weights = weights * np.exp2(-ages / np.float32(spec.graph.half_life))
+            counting = np.clip(ages, 0.0, log.oldest) / np.float32(spec.graph.half_life)
+            weights = weights * np.exp2(-np.minimum(counting, _MOST_HALF_LIVES))
         ages = np.where(counted, ages, np.float32(np.inf))
     if log.places is None:
         return weights, ages

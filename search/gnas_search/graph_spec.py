@@ -11,7 +11,7 @@ from gnas_serve.errors import ConfigError, unknown_name
 
 EDGE_WEIGHTS = ("symmetric", "uniform")
 SHORTEST_HALF_LIFE = 0.02
-"""Of the time span: an interaction as old as the data still weighs 2^-50, far above the least float32."""
+"""Of the time span: one as old as the data then weighs 2^-50, and nothing weighs less."""
 MOST_LINKS = 1000
 MOST_WEIGHT = 10.0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, normalize
+from torch.nn.functional import leaky_relu
 
 from gnas_search.operators.weights import near_identity, transform
 
@@ -30,7 +30,17 @@ class Cosine(Dot):
 
     def forward(self, users: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Scale rows to unit length; a zero row (a node without edges) stays zero: (b, d), (I, d) -> the same."""
-        return normalize(users, dim=1), normalize(items, dim=1)
+        return _unit(users), _unit(items)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Scale rows to unit length but those of zeros, through which a gradient passes as it is.
+
+    :func:`torch.nn.functional.normalize` divides these by 1e-12: one such row makes a gradient that every weight behind
+    it, and its optimiser's memory, drowns in.
+    """
+    length = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    return vectors / torch.where(length > 0.0, length, 1.0)
 
 
 class Bilinear(nn.Module):

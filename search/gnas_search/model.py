@@ -18,6 +18,7 @@ from gnas_search.heads import HEADS
 from gnas_search.layer import Layer
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.node_input import FeatureInput, has_features
+from gnas_search.objective import AMONG_CHOSEN
 from gnas_search.operators.adjacency import Adjacency, normalised
 from gnas_search.operators.spmm import polynomial
 from gnas_search.polynomials import POLYNOMIALS
@@ -45,6 +46,8 @@ class GraphRecommender(nn.Module):
         If the spec asks for what the data does not have: an event, timestamps, features.
     """
 
+    _alone: Tensor
+
     def __init__(self, spec: ArchitectureSpec, graph: InteractionGraph, *, seed: int) -> None:
         super().__init__()
         built = constructed(spec, graph)
@@ -55,18 +58,24 @@ class GraphRecommender(nn.Module):
         if spec.init == "svd":
             _write_spectrum(start, *truncated_svd(normalised(built.interactions), spec.embedding_dim, seed))
         self.features = FeatureInput(graph, spec.embedding_dim) if spec.features else None
+        alone = torch.from_numpy(np.diff(self.adjacency.pattern.indptr) == 0)  # (U + I,)
         if self.features is not None:  # whom no message reaches has features alone, not where chance put him
-            start[np.diff(self.adjacency.pattern.indptr) == 0] = 0.0
+            start[alone] = 0.0
         self.embeddings = nn.Parameter(start)  # (U + I, d)
+        self.register_buffer("_alone", torch.nonzero(alone)[:, 0], persistent=False)
         self.layers = nn.ModuleList(
             Layer(layer, spec.embedding_dim, spec.heads, generator) for layer in spec.layer_specs
         )
         self.combination = combination(spec.combination, spec.embedding_dim, generator)
         self.head = HEADS[spec.scorer](spec.width, generator)
         self._built = built
-        self.reached_users = np.diff(built.interactions.indptr) > 0
+        # Whom nothing moves from where chance put him: no message, no feature and, of items, no comparison with others.
+        reached = ~alone.numpy()
         if spec.features:
-            self.reached_users |= has_features(graph)[0]
+            reached |= np.concatenate(has_features(graph))
+        self.known_users, self.known_items = np.split(reached, [graph.num_users])
+        if spec.loss not in AMONG_CHOSEN:
+            self.known_items = np.ones_like(self.known_items)
         self._thinned = self.adjacency
         self._seed = seed
         self._noise: torch.Generator | None = None
@@ -86,6 +95,15 @@ class GraphRecommender(nn.Module):
                 upper = _selected(upper, rng.random(upper.nnz) >= self.spec.edge_dropout)
                 links = sp.csr_matrix(upper + upper.T)
             self._thinned = self._adjacency(edges, links)
+
+    def hold_alone(self) -> None:
+        """Take the gradient from the embeddings of those who have features alone, after it was computed.
+
+        As items that nobody chose they would learn just that, in the place of what their features say.
+        """
+        gradient = self.embeddings.grad
+        if self.features is not None and gradient is not None and len(self._alone):
+            gradient[self._alone] = 0.0
 
     def _adjacency(self, edges: sp.csr_matrix, links: sp.csr_matrix | None) -> Adjacency:
         return Adjacency(edges, links=links, averaging=self.spec.graph.edge_weights == "uniform")

@@ -185,10 +185,8 @@ def fit_closed(spec: ClosedFormSpec, graph: InteractionGraph, seed: int, spectra
     return with_prior(branch, graph) if branch.facts.kind == TWO_HOP else (branch,)
 
 
-def network_branch(trainer: Trainer, users: Floats, items: Floats) -> Branch:
-    """Make a branch of a network's vectors; users whom no message reaches get none."""
-    spec = trainer.spec
-    users[~trainer.reached_users] = 0.0  # nothing moved them from where they were drawn at random
+def network_branch(spec: ArchitectureSpec, users: Floats, items: Floats) -> Branch:
+    """Make a branch of the vectors of a network, whose spec is canonical."""
     facts = BranchFacts(spec.key(), GNN, users.shape[1], unit_length=spec.scorer == "cosine")
     return Branch(facts, users, items)
 
@@ -235,7 +233,7 @@ def _train_network(
             stopped = "rung"
             break
     return Selected(
-        Fit((network_branch(trainer, *best_vectors),), best_epoch),
+        Fit((network_branch(trainer.spec, *best_vectors),), best_epoch),
         best_epoch,
         best_metrics if best_metrics is not None else validation.score(*best_vectors),
         tuple(history),

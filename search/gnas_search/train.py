@@ -26,7 +26,7 @@ def _refit(spec: BranchSpec, graph: InteractionGraph, seed: int, epochs: int, in
         # Same spec, same schedule: the final fit walks the learning rates that the selection fit walked.
         trainer = Trainer(spec, graph, seed=seed, initial=initial)
         trainer.advance(epochs)
-        return Fit((network_branch(trainer, *trainer.vectors()),), epochs)
+        return Fit((network_branch(trainer.spec, *trainer.vectors()),), epochs)
 
 
 def train_checkpoint(

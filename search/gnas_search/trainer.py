@@ -96,11 +96,6 @@ class Trainer:
         return sum(parameter.numel() for parameter in self._model.parameters())
 
     @property
-    def reached_users(self) -> npt.NDArray[np.bool_]:
-        """Users of whom something is learned: those whom an edge reaches, or who have features: (U,)."""
-        return self._model.reached_users
-
-    @property
     def peak_bytes(self) -> int:
         """The most memory held so far: by this process, or on its CUDA device."""
         return peak_bytes(self.device)
@@ -135,10 +130,15 @@ class Trainer:
         return self.epoch - first
 
     def vectors(self) -> tuple[Floats, Floats]:
-        """Give the vectors whose inner products are the scores: (U, d'), (I, d'); of unit length for cosine."""
+        """Give the vectors whose inner products are the scores: (U, d'), (I, d').
+
+        Of unit length for cosine, but for the zeros of those of whom nothing is learned.
+        """
         with torch.no_grad():
-            users, items = self._model()
-        return users.cpu().numpy(), items.cpu().numpy()
+            users, items = (side.cpu().numpy() for side in self._model())
+        users[~self._model.known_users] = 0.0
+        items[~self._model.known_items] = 0.0
+        return users, items
 
     def weights(self) -> dict[str, Floats]:
         """Give a copy of every parameter by its name."""
@@ -157,6 +157,7 @@ class Trainer:
             loss = self._loss(batch)
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            self._model.hold_alone()
             self._optimizer.step()
             done += size
             total += size * float(loss.detach())

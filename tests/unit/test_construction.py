@@ -15,6 +15,7 @@ from gnas_search.construction import constructed, construction_bytes, edge_count
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.graph_spec import GraphSpec
+from gnas_search.operators.adjacency import Adjacency, normalised
 from gnas_serve.errors import ConfigError
 
 NUM_USERS, NUM_ITEMS = 12, 9
@@ -56,6 +57,23 @@ def test_edges_weigh_what_their_events_and_ages_say(seed: int, cart: float, view
     assert (built.data > 0).all()
     target = constructed(ArchitectureSpec(edges="target", graph=GraphSpec(half_life=half_life)), graph).interactions
     np.testing.assert_allclose(target.toarray(), weights_of(ages, (1.0, 0.0, 0.0), half_life), rtol=1e-5)
+
+
+def test_edges_of_any_age_carry_messages() -> None:
+    """The final fit of a log whose later part is long has ages of hundreds of the selection fit's spans."""
+    positives = sp.csr_matrix(np.ones((2, 3), np.float32))
+    ages = np.array([-3.0, 0.0, 1.0, 40.0, 900.0, 900.0], np.float32)
+    said = ArchitectureSpec(graph=GraphSpec(half_life=0.1))
+    built = constructed(said, InteractionGraph(positives, positives, log=EdgeLog((), None, None, ages, 800.0)))
+    weights = built.interactions.data
+    np.testing.assert_allclose(weights[:3], [1.0, 1.0, 2.0**-10], rtol=1e-5)
+    assert (weights[3:] == np.float32(2.0**-50)).all()
+    adjacency = Adjacency(built.interactions)
+    for values in (adjacency.symmetric.values, adjacency.mean.values, normalised(built.interactions).values):
+        assert np.isfinite(values).all()
+        assert (values > 0).all()
+    early = constructed(said, InteractionGraph(positives, positives, log=EdgeLog((), None, None, ages, 2.0)))
+    np.testing.assert_allclose(early.interactions.data[3:], 2.0**-20, rtol=1e-5)  # no older than what counts as oldest
 
 
 def test_one_weight_is_of_every_other_event() -> None:

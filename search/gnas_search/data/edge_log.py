@@ -30,20 +30,24 @@ class EdgeLog:
         0 for the target, else one more than a position in ``others``; None where there is no other event.
     ages : (n,) float32 or None
         How long before the newest interaction of the fit each happened, in spans of the selection fit's times, so that
-        an age means the same in both fits. Of a target event the first time, which it was split by, of others the
-        latest that the fit may know. None without timestamps.
+        an age means the same in both fits; below 0 where it came after what counts as the newest. Of a target event the
+        first time, which it was split by, of others the latest that the fit may know. None without timestamps.
+    oldest
+        The greatest age that counts: where time weighs, what is older is as old as this, and what is below 0 is new. A
+        broken clock must not weigh on the others.
     """
 
     others: tuple[str, ...]
     places: npt.NDArray[np.int32] | None
     codes: npt.NDArray[np.int8] | npt.NDArray[np.int16] | None
     ages: Floats | None
+    oldest: float = np.inf
 
     def of_target(self) -> EdgeLog:
         """Give the entries of the target event alone: those of the graph's ``positives``, one by one."""
         if self.codes is None:
             return self
-        return EdgeLog((), None, None, None if self.ages is None else self.ages[self.codes == 0])
+        return EdgeLog((), None, None, None if self.ages is None else self.ages[self.codes == 0], self.oldest)
 
     def bringing(self) -> tuple[str, ...]:
         """Name the other events that have an edge which the target event does not have."""
@@ -81,10 +85,17 @@ class Clock:
         later = Clock.of(*groups)
         return self if later is None else Clock(max(self.newest, later.newest), self.oldest, self.span)
 
+    @property
+    def oldest_age(self) -> float:
+        """The age of ``oldest``."""
+        return (self.newest - self.oldest) / self.span
+
     def ages(self, times: npt.NDArray[np.float64]) -> Floats:
-        """Give the age of each time; what lies beyond the clock's ends is as old as these."""
-        aged: Floats = ((self.newest - np.clip(times, self.oldest, self.newest)) / self.span).astype(np.float32)
-        return aged
+        """Give the age of each time, finite and in their order also beyond the clock's ends: (n,) -> (n,)."""
+        largest = np.finfo(np.float32).max
+        with np.errstate(over="ignore"):  # times may be any finite numbers
+            aged = np.clip((self.newest - times) / self.span, -largest, largest)
+        return aged.astype(np.float32)
 
 
 def edge_log(
@@ -125,12 +136,13 @@ def edge_log(
     last = np.concatenate([keys[1:] != keys[:-1], [True]])[: len(keys)]  # of several times the latest
     order, keys = order[last], keys[last]
     ages = None if clock is None or times is None else clock.ages(times[order])
+    oldest = np.inf if clock is None else clock.oldest_age
     if not names:
-        return EdgeLog((), None, None, ages)
+        return EdgeLog((), None, None, ages, oldest)
     pairs = keys // events
     places = np.concatenate([[0], np.cumsum(pairs[1:] != pairs[:-1])])[: len(keys)].astype(np.int32)
     kind = np.int8 if events <= np.iinfo(np.int8).max else np.int16
-    return EdgeLog(tuple(names.values()), places, (keys % events).astype(kind), ages)
+    return EdgeLog(tuple(names.values()), places, (keys % events).astype(kind), ages, oldest)
 
 
 def _times(groups: tuple[Pairs, ...]) -> npt.NDArray[np.float64] | None:

@@ -9,6 +9,7 @@ from gnas_search.objective.regularisers import Loss, adversarial, view_contrast
 from gnas_search.objective.uniformity import alignment_uniformity
 
 __all__ = [
+    "AMONG_CHOSEN",
     "LOSSES",
     "Batch",
     "Loss",
@@ -33,3 +34,6 @@ LOSSES: dict[str, Loss] = {
     "softmax": softmax,
 }
 """By name; called as ``LOSSES[name](users, items, batch, spec, rng)``."""
+
+AMONG_CHOSEN = ("alignment_uniformity", "in_batch")
+"""Losses that compare what was chosen with each other: an item that nobody chose has no part in them."""

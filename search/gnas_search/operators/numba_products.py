@@ -1,6 +1,6 @@
 """The sparse products on a CPU: tensors in, tensors out, the loops being :mod:`gnas_search.operators.kernels`.
 
-Deterministic for any number of threads.
+Deterministic for an equal number of threads, and all but the softmax within rows for any number.
 """
 
 from __future__ import annotations

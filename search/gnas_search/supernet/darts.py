@@ -89,6 +89,7 @@ def train_mixture(choices: Choices, survey: Survey) -> tuple[MixedNetwork, Mixtu
                 group["lr"] = learning_rate(spec, share * spec.epochs)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            network.hold_alone()
             optimizer.step()
             course.trained(len(batch.users), float(loss.detach()))
     return network, mixture, course

@@ -69,6 +69,7 @@ def train_paths(choices: Choices, survey: Survey) -> tuple[SharedNetwork, Course
                 group["lr"] = learning_rate(spec, course.share_after(len(batch.users)) * spec.epochs)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            network.hold_alone()
             optimizer.step()
             course.trained(len(batch.users), float(loss.detach()))
     return network, course
