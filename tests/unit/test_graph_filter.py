@@ -159,7 +159,9 @@ def test_a_spec_outside_the_space_is_refused_by_name(wrong: dict[str, object]) -
 
 
 class TestSpectra:
-    def test_smaller_ranks_are_the_leading_columns_of_one_decomposition(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ranks_that_are_rounded_up_alike_are_the_leading_columns_of_one_decomposition(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         asked = []
         decompose = spectra_module.truncated_svd
         monkeypatch.setattr(spectra_module, "truncated_svd", lambda *given: asked.append(given[1]) or decompose(*given))
@@ -172,11 +174,13 @@ class TestSpectra:
         assert asked == [512, 1024]
 
     def test_a_filter_is_one_model_whatever_was_asked_for_before(self) -> None:
-        graph = graph_of(random_matrix())
+        """Also where a larger one is known, of which the leading columns are slightly others."""
+        graph = graph_of(random_matrix(shape=(700, 600)))
         alone, after = Spectra(graph, 0), Spectra(graph, 0)
-        after.of(0.5, 0.5, "target", 20)
+        larger = after.of(0.5, 0.5, "target", 560).vectors[:, :4]
         vectors = [spectra.of(0.5, 0.5, "target", 4).vectors for spectra in (alone, after)]
         np.testing.assert_array_equal(*vectors)
+        assert (larger != vectors[0]).any()
 
     def test_the_last_few_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []

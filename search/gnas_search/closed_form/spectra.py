@@ -55,8 +55,9 @@ def decomposed_bytes(num_users: int, num_items: int, rank: int) -> int:
 class Spectra:
     """Decompositions of one graph, made when first asked for; the last few are kept.
 
-    Filters that differ only in rank, response or strength share one: the leading columns of a larger rank are the
-    smaller one.
+    Filters that differ only in response or strength share one, and those whose ranks are rounded up alike
+    (:data:`_STEP`). A larger one serves no smaller rank: what a filter is would depend on what was asked for before it,
+    and change when a search is gone on with.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class Spectra:
         self.graph = graph
         self.seed = seed
         self._incidences: dict[str, Incidence] = {}
-        self._known: OrderedDict[tuple[float, float, str], tuple[int, Spectrum]] = OrderedDict()
+        self._known: OrderedDict[tuple[float, float, str, int], Spectrum] = OrderedDict()
 
     def incidence(self, edges: str) -> Incidence:
         """Give the interactions of the target event (``"target"``) or of every event (``"all"``)."""
@@ -91,13 +92,12 @@ class Spectra:
         rank
             At most so many eigenpairs; fewer where the matrix has no more.
         """
-        key = (user_power, item_power, edges)
-        computed, spectrum = self._known.pop(key, (0, None))
-        if spectrum is None or computed < rank:
-            computed = _STEP * -(-rank // _STEP)
-            spectrum = None  # a smaller one is let go before the larger is made
-            spectrum = self._decompose(user_power, item_power, edges, computed)
-        self._known[key] = (computed, spectrum)
+        width = _STEP * -(-rank // _STEP)
+        key = (user_power, item_power, edges, width)
+        spectrum = self._known.pop(key, None)
+        if spectrum is None:
+            spectrum = self._decompose(user_power, item_power, edges, width)
+        self._known[key] = spectrum
         leading = slice(0, min(rank, len(spectrum.eigenvalues)))
         return replace(spectrum, eigenvalues=spectrum.eigenvalues[leading], vectors=spectrum.vectors[:, leading])
 
