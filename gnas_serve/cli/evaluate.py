@@ -60,7 +60,7 @@ def evaluate(
     everybody = [examinee, *rivals.values()]
     outcome = _outcome(examinee, exam, everybody)
     result: dict[str, Any] = report(outcome, exam, cold=cold).to_json()
-    shift = popularity_shift(dataset, test)
+    shift = popularity_shift(dataset, test, seed=seed)
     if shift.is_large:
         warn(shift.message())
     result["shift"] = shift.to_json()

@@ -46,9 +46,10 @@ class PopularityShift:
         """Whether what was chosen on validation may not be the best choice for test, chance left aside."""
         return self.low >= LARGE or self.high <= 1.0 / LARGE
 
-    def to_json(self) -> dict[str, float]:
-        """Give the JSON form, with the ratio."""
-        return {**asdict(self), "ratio": self.ratio}
+    def to_json(self) -> dict[str, float | None]:
+        """Give the JSON form, with the ratio; None is an end of the interval that is not known, as JSON has no infinity."""
+        numbers = {**asdict(self), "ratio": self.ratio}
+        return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 
     def message(self) -> str:
         """Say it in one line."""
@@ -93,6 +94,8 @@ def _squares(held_out: Counts, rest: Counts) -> npt.NDArray[np.float64]:
 def popularity_shift(dataset: Dataset, test: TestPart, *, seed: int = 0) -> PopularityShift:
     """Measure the dispersion of validation within train + validation, and of test within everything.
 
+    Items that occur in test only count there, with nothing that they were held out from.
+
     Parameters
     ----------
     dataset, test
@@ -107,6 +110,9 @@ def popularity_shift(dataset: Dataset, test: TestPart, *, seed: int = 0) -> Popu
     train, valid, tested = (
         counts(part.indices) for part in (dataset.selection.positives, dataset.valid, test.relevant)
     )
+    new = test.unknown_counts
+    absent = np.zeros_like(new)
+    valid, train, tested = np.append(valid, absent), np.append(train, absent), np.append(tested, new)
     parts = ((valid, train), (tested, train + valid))
     low, high = _ratio_interval([_squares(*part) for part in parts], [held + rest > 0 for held, rest in parts], seed)
     return PopularityShift(dispersion(valid, train), dispersion(tested, train + valid), low, high)
@@ -117,16 +123,20 @@ def _ratio_interval(
 ) -> tuple[float, float]:
     """Bootstrap the ratio of the second mean over the first, both over the same items: (low, high) of 95 %.
 
-    Of many items, random groups are resampled in their place.
+    Of many items, random groups are resampled in their place. A part that deviates nowhere counts as 1, as in
+    :func:`dispersion`.
     """
     rng = np.random.default_rng(seed)
     groups = rng.permutation(len(squares[0])) % _MOST_GROUPS
     num_groups = int(groups.max(initial=-1)) + 1
-    if not num_groups or not squares[0].any():
+    if not num_groups:
         return 0.0, np.inf
     drawn = rng.multinomial(num_groups, np.full(num_groups, 1.0 / num_groups), size=_ROUNDS).astype(np.float64)
     sums = [drawn @ np.bincount(groups, weights=part, minlength=num_groups) for part in squares]
     sizes = [drawn @ np.bincount(groups, weights=part, minlength=num_groups) for part in present]
-    means = [total / np.maximum(size, 1.0) for total, size in zip(sums, sizes, strict=True)]
+    means = [
+        total / np.maximum(size, 1.0) if part.any() else np.ones(_ROUNDS)
+        for part, total, size in zip(squares, sums, sizes, strict=True)
+    ]
     low, high = np.quantile(means[1] / np.maximum(means[0], _LEAST), [0.025, 0.975])
     return float(low), float(high)

@@ -131,6 +131,16 @@ def test_where_stderr_is_no_terminal_nothing_is_left_of_the_bar(
     assert "" not in capsys.readouterr().err.splitlines()
 
 
+def test_the_seed_reaches_the_resamples_of_the_shift(gnas: Gnas, world: Path) -> None:
+    told = []
+    for seed in (0, 1):
+        code, out, said = gnas("evaluate", world / "popularity", world / "shop", "--seed", seed, "--output", "json")
+        assert code == 0, said
+        told.append(json.loads(out)["shift"])
+    assert told[0]["ratio"] == told[1]["ratio"]
+    assert told[0]["low"] != told[1]["low"]
+
+
 @pytest.mark.parametrize("model", ["checkpoint", "item-knn", "blend"])
 def test_auc_compares_all_items_that_a_user_has_not(
     model: str, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]

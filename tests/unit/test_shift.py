@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
+from gnas_search.data.readers import read_config
+from gnas_search.data.splits import load_with_test
 from gnas_search.shift import LARGE, PopularityShift, dispersion, popularity_shift
 from gnas_serve.vocabulary import Vocabulary
 
@@ -47,7 +51,7 @@ def shop(num_items: int, seed: int, *, prefer: float = 1.0) -> tuple[Dataset, Te
 
     items = Vocabulary(np.arange(num_items))
     dataset = SimpleNamespace(selection=InteractionGraph(rows(train), rows(train)), valid=rows(valid), items=items)
-    return dataset, SimpleNamespace(relevant=rows(tested))  # type: ignore[return-value]
+    return dataset, SimpleNamespace(relevant=rows(tested), unknown_counts=np.zeros(0, np.int64))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("num_items", [60, 400, 5000])
@@ -87,3 +91,52 @@ def test_nothing_held_out_is_no_shift() -> None:
     empty = np.zeros(5, dtype=np.int64)
     assert dispersion(empty, np.ones(5, dtype=np.int64)) == 1.0
     assert dispersion(empty, empty) == 1.0
+
+
+def test_items_of_test_alone_are_a_shift() -> None:
+    """They are held out always: the docstring's "new ones"."""
+    dataset, test = shop(400, 0)
+    new = np.full(50, 10)
+    test = SimpleNamespace(relevant=test.relevant, unknown_counts=new)  # type: ignore[assignment]
+    found = popularity_shift(dataset, test)
+    train, valid, tested = (
+        np.bincount(part.indices, minlength=400) for part in (dataset.selection.positives, dataset.valid, test.relevant)
+    )
+    assert found.is_large
+    assert found.validation == dispersion(valid, train)
+    assert found.test == dispersion(np.append(tested, new), np.append(train + valid, np.zeros_like(new)))
+    assert found.low <= found.ratio <= found.high
+
+
+def test_unknown_items_are_counted_by_the_split(tmp_path: Path) -> None:
+    lines = [
+        "user_id,item_id,split",
+        "1,1,train",
+        "1,2,valid",
+        "1,3,test",
+        "1,9,test",
+        "2,9,test",
+        "2,1,test",
+        "2,8,test",
+    ]
+    (tmp_path / "interactions.csv").write_text("\n".join(lines) + "\n")
+    _, test = load_with_test(tmp_path, read_config(tmp_path, {}))
+    assert sorted(test.unknown_counts) == [1, 1, 2]  # items 3, 8 and 9
+
+
+@pytest.mark.parametrize("unknown", [0, 70])
+def test_a_part_that_deviates_nowhere_has_its_ratio_within_its_interval(unknown: int) -> None:
+    """Every item has the same held-out share in validation; of test nothing is known, or only new items are."""
+    rows = sp.csr_matrix((np.ones(400, np.float32), np.arange(400), [0, 400]), shape=(1, 400))
+    graph = InteractionGraph(rows, rows)
+    dataset = SimpleNamespace(selection=graph, valid=rows, items=Vocabulary(np.arange(400)))
+    test = SimpleNamespace(
+        relevant=sp.csr_matrix((1, 400), dtype=np.float32), unknown_counts=np.ones(unknown, np.int64)
+    )
+    found = popularity_shift(dataset, test)  # type: ignore[arg-type]
+    assert found.low <= found.ratio <= found.high < np.inf
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_an_unknown_end_has_a_json_form() -> None:
+    assert PopularityShift(1.0, 1.0, 0.0, np.inf).to_json()["high"] is None

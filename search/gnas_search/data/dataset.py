@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,8 @@ class TestPart:
         All test items of each user, also those unknown to the dataset: the denominator of recall.
     negatives : (n, I) CSR or None
         What the same users rated too low for a positive at the time of test; None where nothing is rated too low.
+    unknown_counts : (m,) int64
+        How often each item that the dataset does not know occurs in test.
     """
 
     __test__ = False  # not a pytest class
@@ -107,3 +109,4 @@ class TestPart:
     relevant: sp.csr_matrix
     num_relevant: npt.NDArray[np.int64]
     negatives: sp.csr_matrix | None = None
+    unknown_counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))

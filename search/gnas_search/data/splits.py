@@ -243,4 +243,5 @@ def _test_part(interactions: Interactions, test: Pairs, known: Known, low: Pairs
         relevant=binary_csr(lines[in_dataset], items[in_dataset], (len(users), len(known.items))),
         num_relevant=np.bincount(lines, minlength=len(users)).astype(np.int64),
         negatives=None if low is None else negatives_of(low, known, users),
+        unknown_counts=np.unique(test.items[~in_dataset], return_counts=True)[1].astype(np.int64),
     )
