@@ -201,3 +201,26 @@ def test_unsigned_and_small_integers_are_read_as_integers(tmp_path: Path) -> Non
     write(tmp_path, pl.DataFrame({"user_id": [1, 2], "item_id": [5, 2**63]}, schema=schema))
     with pytest.raises(DataError, match="row 2 is 9223372036854775808, not a 64-bit integer"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("written", ["02/01/2024", "02-01-2024 10:00:00", "2024/01/02"])
+def test_dates_in_another_order_are_refused(written: str, tmp_path: Path) -> None:
+    """Day and month could be either: they were read as one of the two in silence."""
+    for times, row in (((written, written), 1), (("2024-01-31", written), 2)):
+        lines = "\n".join(f"{user},{user},{time}" for user, time in enumerate(times))
+        (tmp_path / "interactions.csv").write_text(f"user_id,item_id,timestamp\n{lines}\n")
+        with pytest.raises(DataError, match=f"row {row} is '{written}', neither a number nor an ISO 8601 time") as error:
+            read(tmp_path)
+        assert "2024-01-31" in error.value.hint
+
+
+def test_a_quoted_nothing_is_missing_as_an_unquoted_one(tmp_path: Path) -> None:
+    head = "user_id,item_id,event,rating,timestamp\n"
+    (tmp_path / "interactions.csv").write_text(f'{head}"7","2","view","","5"\n"1","3","rating","4.5","6"\n')
+    ratings = read(tmp_path).ratings
+    assert ratings is not None
+    assert np.isnan(ratings[0])
+    assert ratings[1] == 4.5
+    (tmp_path / "interactions.csv").write_text(f'{head}"7","2","view","1",""\n"1","3","rating","4.5","6"\n')
+    with pytest.raises(DataError, match="timestamp is missing in 1 of 2 rows, first in row 1"):
+        read(tmp_path)

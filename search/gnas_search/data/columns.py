@@ -16,6 +16,7 @@ MAX_RATING = 3.4e38
 """Either way: ratings are kept in single precision."""
 _PER_SECOND = {"ms": 1e3, "us": 1e6}
 _DAY_S = 86_400.0
+_DATE_FIRST = r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}"  # polars guesses at other orders: 02/01/2024 may be either
 _MAX_TIME_S = 9.2e12  # either way of 1970: what 64 bits of microseconds hold
 
 
@@ -27,7 +28,7 @@ def read_ratings(table: Table, column: str) -> npt.NDArray[np.float32]:
     DataError
         If a value is not a finite number, or beyond :data:`MAX_RATING`.
     """
-    series = table.frame[column]
+    series = _empty_as_missing(table.frame[column])
     numbers = _numbers(table, column, series)
     large = (numbers.abs() > MAX_RATING).fill_null(False)
     if large.any():
@@ -42,12 +43,14 @@ def read_ratings(table: Table, column: str) -> npt.NDArray[np.float32]:
 def read_timestamps(table: Table, column: str) -> npt.NDArray[np.float64]:
     """Read a time column: numbers of any unit as they are, dates and ISO 8601 text as seconds since 1970 (UTC).
 
+    Text that is no number begins with the date, as 2024-01-31: in other orders day and month could be either.
+
     Raises
     ------
     DataError
         If a value is missing, is neither a finite number nor a time, or is a time beyond 64 bits of microseconds.
     """
-    series = table.frame[column]
+    series = _empty_as_missing(table.frame[column])
     _refuse_missing(table, column, series.is_null(), "fill or drop these rows, or drop the column")
     if series.dtype == pl.String and series.cast(pl.Float64, strict=False).null_count():
         series = _iso_times(table, column, series)
@@ -143,6 +146,11 @@ def _seconds(table: Table, column: str, series: pl.Series) -> npt.NDArray[np.flo
     return seconds
 
 
+def _empty_as_missing(series: pl.Series) -> pl.Series:
+    """Read a quoted nothing as an unquoted one."""
+    return series.set(series == "", None) if series.dtype == pl.String else series
+
+
 def _names(table: Table, column: str, series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if not (isinstance(dtype, (pl.String, pl.Categorical, pl.Enum, pl.Null)) or dtype.is_integer()):
@@ -178,7 +186,7 @@ def _iso_times(table: Table, column: str, series: pl.Series) -> pl.Series:
         times = series.str.to_datetime(time_unit="us", strict=False)
     except pl.exceptions.ComputeError:  # no format fits even the first value
         times = pl.Series([None] * len(series), dtype=pl.Datetime("us"))
-    wrong = times.is_null()
+    wrong = times.is_null() | ~series.str.contains(_DATE_FIRST)
     if wrong.any():
         numeric = series.cast(pl.Float64, strict=False).is_not_null()
         if int(numeric.sum()) > int(wrong.len() - wrong.sum()):
@@ -186,6 +194,6 @@ def _iso_times(table: Table, column: str, series: pl.Series) -> pl.Series:
         row = int(wrong.arg_true()[0])
         raise DataError(
             f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, neither a number nor an ISO 8601 time",
-            hint=f"mend or drop the {int(wrong.sum())} such rows",
+            hint=f"mend or drop the {int(wrong.sum())} such rows; a time begins with its date, as 2024-01-31",
         )
     return times
