@@ -140,11 +140,15 @@ class ArchitectureSpec:
             if getattr(self, field_name) < 1:
                 raise ConfigError(f"{field_name}: {getattr(self, field_name)} is below 1", hint="give at least 1")
         for field_name in ("learning_rate", "temperature"):
-            if not getattr(self, field_name) > 0:
-                raise ConfigError(f"{field_name}: {getattr(self, field_name)} is not above 0", hint="give more than 0")
+            if not 0 < getattr(self, field_name) < math.inf:
+                raise ConfigError(
+                    f"{field_name}: {getattr(self, field_name)} is no finite number above 0", hint="give more than 0"
+                )
         for field_name in ("weight_decay", "uniformity_weight", *_CONTRAST, *_ADVERSARIAL):
             if not 0 <= getattr(self, field_name) < math.inf:
-                raise ConfigError(f"{field_name}: {getattr(self, field_name)} is negative", hint="give 0 or more")
+                raise ConfigError(
+                    f"{field_name}: {getattr(self, field_name)} is negative or not finite", hint="give 0 or more"
+                )
         if not 0 <= self.edge_dropout <= MAX_DROPOUT:
             raise ConfigError(
                 f"edge_dropout: {self.edge_dropout} is not within 0..{MAX_DROPOUT}", hint="give such a share"

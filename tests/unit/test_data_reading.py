@@ -209,7 +209,9 @@ def test_dates_in_another_order_are_refused(written: str, tmp_path: Path) -> Non
     for times, row in (((written, written), 1), (("2024-01-31", written), 2)):
         lines = "\n".join(f"{user},{user},{time}" for user, time in enumerate(times))
         (tmp_path / "interactions.csv").write_text(f"user_id,item_id,timestamp\n{lines}\n")
-        with pytest.raises(DataError, match=f"row {row} is '{written}', neither a number nor an ISO 8601 time") as error:
+        with pytest.raises(
+            DataError, match=f"row {row} is '{written}', neither a number nor an ISO 8601 time"
+        ) as error:
             read(tmp_path)
         assert "2024-01-31" in error.value.hint
 

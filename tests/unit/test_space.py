@@ -325,6 +325,35 @@ def test_size_of_what_is_conditional(genes: dict[str, Any], layers: int) -> None
     assert space.size() == counted(space, layers)
 
 
+@pytest.mark.parametrize(
+    ("own", "graph"),
+    [
+        ({"half_life": {"low": 0.1, "high": 0.5}}, {"half_life": 0.1}),
+        ({"max_degree": [10, 20]}, {"max_degree": 10}),
+        ({"cooccurrence": [5, 10]}, {"cooccurrence": 5}),
+        ({"edge_weights": ["uniform"]}, {"edge_weights": "uniform"}),
+        ({"edges": ["all"], "event_weight": [0.3, 0.7]}, {"event_weight": 0.3}),
+        ({"edges": ["all"], "event_weight.view": [0.3, 0.7]}, {"event_weight": {"view": 0.3}}),
+        ({"event_weight": [0.3, 0.7]}, {}),  # without effect on the target's edges
+    ],
+)
+def test_the_graph_of_a_start_that_says_none_is_as_near_as_the_space_has_it(
+    own: dict[str, Any], graph: dict[str, Any]
+) -> None:
+    raw = {"genes": {"operator": ["lightgcn", "gcn"], "num_layers": [1, 2], **own}}
+    space = SearchSpace.from_json(raw).families[GNN]
+    assert space.starts[0].graph.to_json() == graph
+    assert space.to_spec(space.encode(space.starts[0])) == space.starts[0].canonical()
+    with pytest.raises(ConfigError, match=r"^x: start: graph: .*'half_life': 0.9"):
+        SearchSpace.from_json({**raw, "start": [{"graph": {"half_life": 0.9}}]}, source="x")
+
+
+def test_a_model_that_says_less_than_a_space_has_is_refused_in_words() -> None:
+    space = SearchSpace.from_json({"genes": {"operator": ["gcn"], "num_layers": [1], "max_degree": [10]}})
+    with pytest.raises(ConfigError, match=r"graph: unsaid is outside the space"):
+        space.families[GNN].encode(ArchitectureSpec(layers=("gcn",)))
+
+
 def test_there_are_genes_for_the_layers_that_a_space_can_have() -> None:
     for depth in (1, 2):
         raw = {
@@ -560,6 +589,18 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ),
         ({"fixed": {"epochs": 0}}, r"fixed.epochs: epochs: 0 is below 1"),
         (
+            {"genes": {**TINY["genes"], "learning_rate": {"low": 0.003, "high": float("inf")}}},
+            r"genes.learning_rate: learning_rate: inf is no finite number above 0",
+        ),
+        (
+            {"genes": {**TINY["genes"], "weight_decay": {"low": float("nan"), "high": 1.0}}},
+            r"genes.weight_decay: weight_decay: nan is negative or not finite",
+        ),
+        (
+            {"genes": {"num_layers": [1], "operator": ["gcn"]}, "fixed": {"temperature": float("nan")}},
+            r"fixed.temperature: temperature: nan is no finite number above 0",
+        ),
+        (
             {"genes": {"num_layers": [1], "operator": ["gcn"], "dropout": [0.1, 2]}},
             r"genes.dropout: dropout: 2.0 is not",
         ),
@@ -583,6 +624,7 @@ def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:
         ({"filter": {"genes": {"rank": [4]}, "starts": []}}, r"mine: filter: unknown section 'starts'"),
         ({"filter": {"genes": {"rank": [4]}, "fixed": {"rank": 4}}}, r"mine: filter: rank is both a gene and fixed"),
         ({"filter": {"genes": {"rank": [4]}, "start": [{"rank": 5}]}}, r"mine: filter: start: rank: 5 is outside"),
+        ({"filter": {"genes": {"strength": [10**400]}}}, r"mine: filter: genes.strength: strength: a number of 401"),
         ({"two-hop": {"genes": {"rank": [4]}}}, r"mine: two-hop: genes: unknown gene 'rank'"),
         (
             {"two-hop": {"genes": {"neighbours": {"low": 9, "high": 3}}}},

@@ -83,7 +83,13 @@ def test_what_a_share_leaves_out_has_its_default() -> None:
         ({"kind": "two-hop", "kept_per": "items"}, r"unknown kept_per 'items'"),
         ({"kind": "popularity", "rank": 3}, r"unknown spec field 'rank'"),
         ({"kind": "gnn", "rank": 3}, r"unknown spec field 'rank'"),
-        ({"kind": "filter", "strength": 10**400}, r"a number of the spec is too large"),
+        ({"kind": "filter", "strength": 10**400}, r"strength: a number of 401 digits"),
+        *(
+            ({name: value}, rf"{name}: {value} is no finite number above 0")
+            for name in ("learning_rate", "temperature")
+            for value in (float("inf"), float("nan"), 0.0)
+        ),
+        *(({"weight_decay": value}, rf"weight_decay: {value} is neg") for value in (float("inf"), float("nan"), -1.0)),
         ({"learning_rate": 10**400}, r"learning_rate: a number of 401 digits"),
         (share(weight=10**400), r"a number of the spec is too large"),
         (blend(dim=3), r"unknown spec field 'dim'.*'dims'"),

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
+from gnas_search.typed_fields import read_field
 from gnas_serve.errors import ConfigError, unknown_name
 
 
@@ -60,11 +61,7 @@ class ClosedFormSpec(ABC):
                 continue
             if name not in defaults:
                 raise unknown_name("spec field", name, defaults)
-            expected = type(defaults[name])
-            number = expected is float and isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not number and type(value) is not expected:
-                raise ConfigError(f"{name}: {value!r} is not a {expected.__name__}", hint="mend the spec")
-            values[name] = expected(value)
+            values[name] = read_field(name, value, type(defaults[name]))
         return cls(**values)
 
     def _require_one_of(self, name: str, known: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -190,9 +191,11 @@ def _wanted(name: str, value: object, kinds: list[str], where: str) -> tuple[Any
         for key in value:
             if key not in _RANGE_KEYS:
                 raise at(where, unknown_name("range key", key, _RANGE_KEYS))
-        if not value or any(isinstance(end, bool) or not isinstance(end, (int, float)) for end in value.values()):
+        ends = list(value.values())
+        if not ends or not all(map(_is_number, ends)) or not value.get("low", ends[0]) <= value.get("high", ends[0]):
             raise ConfigError(
-                f"{where}: {dict(value)!r} is no range", hint="write { low = a, high = b }, or one of them"
+                f"{where}: {dict(value)!r} is no range",
+                hint="write { low = a, high = b }, or one of them; low is at most high, and both are finite",
             )
         if isinstance(_checked(name, None, kinds, where), str):
             raise ConfigError(f"{where}: a range of no numbers", hint="list the values instead")
@@ -201,6 +204,10 @@ def _wanted(name: str, value: object, kinds: list[str], where: str) -> tuple[Any
     if not listed:
         raise ConfigError(f"{where}: an empty list", hint="give a value, or several")
     return tuple(_checked(name, one, kinds, where) for one in listed)
+
+
+def _is_number(end: object) -> bool:
+    return type(end) is int or (isinstance(end, float) and math.isfinite(end))
 
 
 def _checked(name: str, value: object, kinds: list[str], where: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.graph_spec import GRAPH_FIELDS, PLAIN, GraphSpec
-from gnas_search.space.genes import Gene
+from gnas_search.space.genes import Gene, nearest
 from gnas_serve.errors import ConfigError
 
 EDGES, EVENT, FEATURES = "edges", "event_weight", "features"
@@ -38,6 +38,11 @@ def event_of(name: str) -> str:
 def default(name: str) -> Any:
     """Give what a gene is where nothing is said."""
     return getattr(PLAIN, EVENT if event_of(name) else name)
+
+
+def nearest_default(genes: Mapping[str, Gene]) -> dict[str, Any]:
+    """Give those of the genes that are of a graph the values that are nearest to the usual ones."""
+    return {name: nearest(gene, default(name)) for name, gene in genes.items() if is_gene(name)}
 
 
 def is_gene(name: str) -> bool:

@@ -118,15 +118,21 @@ class NetworkSpace:
             written = raw.get("layers", self._usual_layers())
             if isinstance(written, (list, tuple)):
                 raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
-            graph = graphs.decode(self.fixed).to_json()
-            if graph:
-                settled["graph"] = graph
-            if isinstance(raw.get("graph"), Mapping):
-                raw = {**raw, "graph": {**graph, **raw["graph"]}}
-            start = ArchitectureSpec.from_json({**settled, **raw})
-            self.encode(start)
+            near = graphs.nearest_default(self.genes)
+            try:  # the usual graph first: where a gene has no effect, its default is as good as what is near
+                return self._start({**settled, **raw}, self.fixed)
+            except ConfigError:
+                return self._start({**settled, **raw}, {**near, **self.fixed})
         except ConfigError as error:
             raise at(f"{self.source}: start", error) from error
+
+    def _start(self, raw: Mapping[str, Any], usual: Mapping[str, Any]) -> ArchitectureSpec:
+        """Read a start whose graph is as ``usual`` says, but for what it says itself."""
+        graph = raw.get("graph", {})
+        if isinstance(graph, Mapping):
+            graph = {**graphs.decode(usual).to_json(), **graph}
+        start = ArchitectureSpec.from_json({**raw, "graph": graph})
+        self.encode(start)
         return start
 
     def _usual_layers(self) -> tuple[Any, ...]:
@@ -182,7 +188,8 @@ class NetworkSpace:
         for name in {**wanted, **read}:  # what is as by default may be unsaid in either
             value = wanted.get(name)
             if read.get(name) != value:
-                raise ConfigError(f"{name}: {value!r} is outside the space", hint="choose a value of its genes")
+                said = repr(value) if name in wanted else "unsaid"
+                raise ConfigError(f"{name}: {said} is outside the space", hint="choose a value of its genes")
         return values
 
     @cached_property
