@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,27 @@ from gnas_search.validation_measures import catalogue_of, labelled_pairs
 from gnas_serve.errors import DataMismatchError
 from gnas_serve.runtime.cold_start import Popularity
 
-_SPLITTING = ("target_event", "min_rating", "split", "split_seed")
+_DRAWN = "random"
+"""What the names of those policies end with that a seed has a part in."""
+
+
+class Origin(Protocol):
+    """What says of a model which data, split in which way, it was made from.
+
+    Attributes
+    ----------
+    config, fingerprint, policy, target_event
+        As of a :class:`~gnas_search.data.dataset.Dataset`.
+    """
+
+    @property
+    def config(self) -> DatasetConfig: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+    @property
+    def policy(self) -> str: ...  # noqa: D102
+    @property
+    def target_event(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -103,13 +123,13 @@ class Exam:
         negatives = self.dataset.valid_negatives if self.negatives == RATED_LOW else None
         return labelled_pairs(self.validation, negatives, seed=self.seed)
 
-    def check(self, fingerprint: str, config: DatasetConfig, what: str) -> None:
-        """Make sure that a model was made from this data, split in this way.
+    def check(self, made: Origin, what: str) -> None:
+        """Make sure that a model was made from this data, split in this way, in whatever words.
 
         Parameters
         ----------
-        fingerprint, config
-            As the model states them.
+        made
+            The model.
         what
             For people, e.g. ``"the checkpoint"``.
 
@@ -118,12 +138,18 @@ class Exam:
         DataMismatchError
             If it was made from other data, or may have learned from this test part.
         """
-        check_same_data(self.dataset, fingerprint, what)
-        for name in _SPLITTING:
-            here: Any = getattr(self.dataset.config, name)
-            there: Any = getattr(config, name)
+        check_same_data(self.dataset, made.fingerprint, what)
+        ours, theirs = _splitting(self.dataset), _splitting(made)
+        for name, there in theirs.items():
+            here = ours.get(name)
             if here != there:
                 raise DataMismatchError(
                     f"{what} was made from another split of this data: its {name} is {there!r}, here it is {here!r}",
                     hint="compare models that were trained with the same flags",
                 )
+
+
+def _splitting(made: Origin) -> dict[str, Any]:
+    """Give what a split comes to: what the settings were taken for, and of them those that have an effect."""
+    found = {"target_event": made.target_event, "min_rating": made.config.min_rating, "split": made.policy}
+    return found | ({"split_seed": made.config.split_seed} if made.policy.endswith(_DRAWN) else {})

@@ -25,7 +25,7 @@ class Examinee:
     ----------
     model
         As it was stored.
-    config, fingerprint
+    config, fingerprint, policy, target_event
         Of the data that it was made from.
     origin
         Equal for a checkpoint and what was exported from it.
@@ -34,6 +34,8 @@ class Examinee:
     model: Checkpoint | Recommender
     config: DatasetConfig
     fingerprint: str
+    policy: str
+    target_event: str | None
     origin: tuple[object, ...]
 
     @classmethod
@@ -48,11 +50,15 @@ class Examinee:
         if stored_kind(path) == ARTIFACT:
             recommender = Recommender.load(path)
             manifest = Manifest.read(path, verify=False)
-            config, fingerprint = DatasetConfig.from_json(manifest.data["config"]), manifest.data["fingerprint"]
-            return cls(recommender, config, fingerprint, (manifest.name, manifest.model.get("seed"), fingerprint))
+            config = DatasetConfig.from_json(manifest.data["config"])
+            fingerprint, policy, target = (manifest.data[name] for name in ("fingerprint", "policy", "target_event"))
+            origin = (manifest.name, manifest.model.get("seed"), fingerprint)
+            return cls(recommender, config, fingerprint, policy, target, origin)
         checkpoint = Checkpoint.load(path)
         origin = (checkpoint.name, checkpoint.seed, checkpoint.fingerprint)
-        return cls(checkpoint, checkpoint.config, checkpoint.fingerprint, origin)
+        return cls(
+            checkpoint, checkpoint.config, checkpoint.fingerprint, checkpoint.policy, checkpoint.target_event, origin
+        )
 
     @property
     def kind(self) -> str:
@@ -67,7 +73,7 @@ class Examinee:
         DataMismatchError
             As :meth:`gnas_search.exam.Exam.check`.
         """
-        exam.check(self.fingerprint, self.config, what)
+        exam.check(self, what)
 
     def outcome(
         self, exam: Exam, others: Sequence[Examinee] = (), on_user: Callable[[], None] | None = None

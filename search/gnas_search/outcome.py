@@ -80,7 +80,7 @@ def checkpoint_outcome(exam: Exam, checkpoint: Checkpoint) -> Outcome:
     DataMismatchError
         If the checkpoint was made from other data, or another split of it.
     """
-    exam.check(checkpoint.fingerprint, checkpoint.config, "the checkpoint")
+    exam.check(checkpoint, "the checkpoint")
     seen = exam.dataset.final.positives
     knows = exam.is_known.copy()
     knows[knows] = checkpoint.final.knows(seen)[exam.test.user_rows[knows]]

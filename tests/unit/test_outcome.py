@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -155,10 +155,32 @@ def test_models_of_other_data_or_another_split_are_refused(world: World) -> None
     checkpoint = train_checkpoint(world.exam.dataset, FilterSpec(rank=4), seed=0)
     with pytest.raises(DataMismatchError, match="the checkpoint was made from other data"):
         checkpoint_outcome(world.exam, replace(checkpoint, fingerprint="b" * 64))
-    for setting, value in (("split_seed", 7), ("min_rating", 3.0), ("split", "random"), ("target_event", "buy")):
-        config = replace(checkpoint.config, **{setting: value})
+    rated = replace(checkpoint.config, min_rating=3.0)
+    others: tuple[tuple[str, object, dict[str, Any]], ...] = (
+        ("min_rating", 3.0, {"config": rated}),
+        ("split", "random", {"policy": "random"}),
+        ("target_event", "buy", {"target_event": "buy"}),
+    )
+    for setting, value, changes in others:
         with pytest.raises(DataMismatchError, match=f"another split of this data: its {setting} is {value!r}"):
-            checkpoint_outcome(world.exam, replace(checkpoint, config=config))
+            checkpoint_outcome(world.exam, replace(checkpoint, **changes))
+
+
+@pytest.mark.parametrize("policy", ["random", "given+random"])
+def test_a_seed_that_a_split_was_drawn_by_tells_splits_apart(policy: str, world: World) -> None:
+    exam = replace(world.exam, dataset=replace(world.exam.dataset, policy=policy))
+    checkpoint = train_checkpoint(exam.dataset, FilterSpec(rank=4), seed=0)
+    other = replace(checkpoint, config=replace(checkpoint.config, split_seed=7))
+    exam.check(checkpoint, "the checkpoint")
+    with pytest.raises(DataMismatchError, match="another split of this data: its split_seed is 7, here it is 0"):
+        exam.check(other, "the checkpoint")
+
+
+def test_one_split_in_other_words_is_no_other_split(world: World) -> None:
+    """What was said of the target event and the policy does not count: what they were resolved to does."""
+    checkpoint = train_checkpoint(world.exam.dataset, FilterSpec(rank=4), seed=0)
+    said = replace(checkpoint.config, split="temporal", target_event="buy", split_seed=7)
+    world.exam.check(replace(checkpoint, config=said), "the checkpoint")
 
 
 def test_baselines_are_fitted_and_compared(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
