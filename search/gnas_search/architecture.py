@@ -214,6 +214,7 @@ class ArchitectureSpec:
             "combination": body.combination,
             "include_input": body.include_input,
             "patience": min(self.patience, self.epochs),
+            **{name: getattr(self, name) + 0.0 for name in _MAY_BE_ZERO},
         }
         changes["graph"], changes["edges"] = canonical_graph(body, self.graph, self.edges, self.init)
         if not body.layers:
@@ -289,6 +290,7 @@ class ArchitectureSpec:
         return cls(**values)
 
 
+_MAY_BE_ZERO = ("edge_dropout", "uniformity_weight", "weight_decay")  # -0.0 is 0.0, and has another JSON form
 _FIELDS = tuple(field.name for field in fields(ArchitectureSpec) if field.name not in ("features", "graph"))
 
 

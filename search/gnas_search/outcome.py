@@ -29,6 +29,7 @@ CALIBRATED = ("log_loss", "accuracy")
 MODEL, POPULARITY = "model", "popularity"
 LEARNED_RANKER = "the scores of a learned ranker are comparable within one answer alone"
 NOBODY_TO_CALIBRATE_ON = "the model knows no validation user whose pairs its scores could be calibrated by"
+NOTHING_TO_TELL = "no test item occurs in training: there is no pair to tell the probability of"
 NO_VALIDATION_FIT = (
     "an artifact holds the fit that has learned from validation, by which nothing can be calibrated: "
     "give the checkpoint it was exported from by --against"
@@ -192,6 +193,7 @@ def _outcome(
     curves: Mapping[str, Calibration],
     reason: str = NOBODY_TO_CALIBRATE_ON,
 ) -> Outcome:
+    reason = reason if len(exam.pairs.users) else NOTHING_TO_TELL
     used, margins = _calibrated(exam.pairs, pair_scores, knows, curves)
     evidence = Evidence(
         lists,

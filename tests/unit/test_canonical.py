@@ -201,6 +201,8 @@ def test_equal_polynomials_have_one_key_and_others_another() -> None:
             {"layers": (LayerSpec((("lightgcn", 0), ("skip", 0))),)},
         ),
         ({"epochs": 5, "patience": 5}, {"epochs": 5, "patience": 9}),
+        ({"weight_decay": 0.0}, {"weight_decay": -0.0}),
+        ({"edge_dropout": 0.0}, {"edge_dropout": -0.0}),
     ],
 )
 def test_equal_models_have_one_key(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -226,3 +226,36 @@ def test_a_quoted_nothing_is_missing_as_an_unquoted_one(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text(f'{head}"7","2","view","1",""\n"1","3","rating","4.5","6"\n')
     with pytest.raises(DataError, match="timestamp is missing in 1 of 2 rows, first in row 1"):
         read(tmp_path)
+
+
+def test_the_fingerprint_does_not_depend_on_the_unit_of_a_time(tmp_path: Path) -> None:
+    found, values = set(), []
+    for unit in ("ms", "us", "ns"):
+        since = pl.Series([datetime(2020, 1, 1 + item) for item in range(30)]).cast(pl.Datetime(unit))
+        shown = pl.Series(range(30)).cast(pl.Duration(unit)) * {"ms": 1, "us": 1_000, "ns": 1_000_000}[unit]
+        folder = write(write(tmp_path / unit, logs()), items().with_columns(since=since, shown=shown), stem="items")
+        one = read(folder)
+        found.add(one.fingerprint)
+        assert one.item_features is not None
+        values.append(one.item_features.values)
+    assert len(found) == 1
+    np.testing.assert_array_equal(values[0], values[1])
+    np.testing.assert_array_equal(values[0], values[2])
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [("true", "mixes yes/no values and text: row 2 holds true, row 1 holds 'a'"), ("1.5", "row 2 holds 1.5, row 1")],
+)
+def test_texts_beside_what_is_none_in_json_are_refused(odd: str, said: str, tmp_path: Path) -> None:
+    lines = ('{"user_id": "a", "item_id": 1}', f'{{"user_id": {odd}, "item_id": 2}}')
+    (tmp_path / "interactions.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=said):
+        read(tmp_path)
+
+
+def test_a_bare_nan_in_json_lines_is_named_by_row(tmp_path: Path) -> None:
+    lines = ('{"user_id": 1, "item_id": 1, "rating": 2}', '{"user_id": 2, "item_id": 2, "rating": NaN}')
+    (tmp_path / "interactions.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match="row 2: NaN is no JSON: write null"):
+        read(tmp_path)

@@ -23,6 +23,7 @@ from gnas_search.outcome import (
     LEARNED_RANKER,
     NO_VALIDATION_FIT,
     NOBODY_TO_CALIBRATE_ON,
+    NOTHING_TO_TELL,
     artifact_outcome,
     calibrations,
     checkpoint_outcome,
@@ -143,6 +144,14 @@ def test_who_knows_nobody_of_validation_is_not_calibrated(world: World, monkeypa
     outcome = checkpoint_outcome(exam, checkpoint)
     assert outcome.left_out == dict.fromkeys(("log_loss", "accuracy"), NOBODY_TO_CALIBRATE_ON)
     assert "auc" in outcome.values
+
+
+def test_where_no_test_item_is_known_there_is_nothing_to_tell(world: World) -> None:
+    nothing = replace(world.exam.test, relevant=_csr(np.zeros((NUM_USERS, NUM_ITEMS))))
+    exam = Exam(world.exam.dataset, nothing, k=5)
+    checkpoint = train_checkpoint(exam.dataset, FilterSpec(rank=4), seed=0)
+    outcome = checkpoint_outcome(exam, checkpoint)
+    assert outcome.left_out == dict.fromkeys(("log_loss", "accuracy"), NOTHING_TO_TELL)
 
 
 def test_a_model_of_popularity_alone_is_calibrated_as_popularity(world: World) -> None:

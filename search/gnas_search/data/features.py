@@ -171,7 +171,10 @@ def _typed(table: Table, series: pl.Series) -> pl.Series:
     if dtype.is_temporal():
         if isinstance(dtype, pl.Date):
             series = series.cast(pl.Datetime("us"))
-        return series.to_physical().cast(pl.Float64) / _MICROSECONDS
+        unit = getattr(dtype, "time_unit", "us")
+        if unit == "ns":  # towards the coarser unit nothing is out of range
+            series = series.cast(type(dtype)("us"))
+        return series.to_physical().cast(pl.Float64) * (1e3 if unit == "ms" else 1.0) / _MICROSECONDS
     if dtype.is_numeric() or dtype in {pl.Boolean, pl.Null}:
         return _finite(table, series, series.cast(pl.Float64))
     return _typed_text(table, series.cast(pl.String))

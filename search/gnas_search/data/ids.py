@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from gnas_search.data.tables import Table, first_number_and_text, shown
+from gnas_search.data.tables import Table, first_other_and_text, shown
 from gnas_serve.errors import DataError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS, Vocabulary
 
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?[0-9]*\.[0-9]+$|^[+-]?[0-9]+\.$"
 _PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
+_NO_TEXT = r"^[+-]?[0-9.]+([eE][+-]?[0-9]+)?$|^true$|^false$"  # what a value of JSON that is no text may look like
 _CODE_LENGTH = 8
 _AS_TEXT = 'or set id_type = "text" (--id-type text) where they are meant as text'
 
@@ -42,7 +44,7 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
     """Encode an id column.
 
     Typed files say themselves whether ids are integers or text. In CSV and TSV, ids are integers where every
-    value is one as a computer writes it (no leading zero, no plus sign), else text. A text column in which some
+    value is one as a computer writes it (no leading zero, no plus sign, within 64 bits), else text. A text column in which some
     values look like integers and others do not is refused, for it is nearly always an integer column with a
     stray value; unless all values have one length of 8 or more, as hashes, ISBNs and other codes do.
 
@@ -128,11 +130,11 @@ def _settle(table: Table, column: str, series: pl.Series, id_type: str) -> pl.Se
         if distinct.str.contains(_PLAIN_INTEGER).all() and not distinct.cast(pl.Int64, strict=False).null_count():
             return series.cast(pl.Int64)
         _refuse_mixed(table, column, series, distinct)
-    elif table.path.suffix == ".jsonl" and distinct.str.contains(_INTEGER).any():
-        found = first_number_and_text(table.path, column)
+    elif table.path.suffix == ".jsonl" and distinct.str.contains(_NO_TEXT).any():
+        found = first_other_and_text(table.path, column)
         if found is not None:
-            (number_row, number), (text_row, text) = found
-            raise _mixed(table, column, (number_row, str(number)), (text_row, repr(text)))
+            (other_row, other), (text_row, text) = found
+            raise _mixed(table, column, (other_row, json.dumps(other)), (text_row, repr(text)))
     return series
 
 
@@ -152,8 +154,9 @@ def _refuse_mixed(table: Table, column: str, series: pl.Series, distinct: pl.Ser
 
 
 def _mixed(table: Table, column: str, number: tuple[int, str], text: tuple[int, str]) -> DataError:
+    kind = "yes/no values" if number[1] in ("true", "false") else "integers"
     return DataError(
-        f"{table.path}: {column} mixes integers and text: row {number[0]} holds {number[1]}, "
+        f"{table.path}: {column} mixes {kind} and text: row {number[0]} holds {number[1]}, "
         f"row {text[0]} holds {text[1]}",
         hint=f"mend the odd rows, {_AS_TEXT}" if table.path.suffix != ".jsonl" else "write all ids as one type",
     )

@@ -93,25 +93,26 @@ def require_table(folder: Path, stem: str) -> Table:
     return read_table(path)
 
 
-def first_number_and_text(path: Path, column: str) -> tuple[tuple[int, int | float], tuple[int, str]] | None:
-    """Find where a JSON Lines column changes between numbers and text, which the table no longer shows.
+def first_other_and_text(path: Path, column: str) -> tuple[tuple[int, int | float], tuple[int, str]] | None:
+    """Find where a JSON Lines column changes between text and what is none, which the table no longer shows.
 
     Returns
     -------
     tuple or None
-        The first number and the first text, each as (data row from 1, value); None where one kind is absent.
+        The first number or truth value and the first text, each as (data row from 1, value); None where one kind is
+        absent.
     """
-    number: tuple[int, int | float] | None = None
+    other: tuple[int, int | float] | None = None
     text: tuple[int, str] | None = None
     with path.open(encoding="utf-8-sig") as lines:
         for row, line in enumerate((line for line in lines if line.strip()), start=1):
             value = json.loads(line).get(column)
             if isinstance(value, str):
                 text = text or (row, value)
-            elif isinstance(value, (int, float)) and not isinstance(value, bool):
-                number = number or (row, value)
-            if number and text:
-                return number, text
+            elif isinstance(value, (int, float)):
+                other = other or (row, value)
+            if other and text:
+                return other, text
     return None
 
 
@@ -160,7 +161,7 @@ def _reason(path: Path, error: Exception) -> str:
         with path.open(encoding="utf-8-sig", errors="replace") as lines:
             for row, line in enumerate((line for line in lines if line.strip()), start=1):
                 try:
-                    if not isinstance(json.loads(line), dict):
+                    if not isinstance(json.loads(line, parse_constant=_refuse_constant), dict):
                         return f"row {row} is not a JSON object"
                 except RecursionError:
                     return f"row {row} is nested too deeply"
@@ -168,6 +169,11 @@ def _reason(path: Path, error: Exception) -> str:
                     return f"row {row}: {problem}"
     lines_of_error = str(error).strip().splitlines() or [type(error).__name__]
     return lines_of_error[0][:_REASON_CHARACTERS]
+
+
+def _refuse_constant(name: str) -> None:
+    """Refuse what Python takes beyond JSON: NaN and the infinities."""
+    raise ValueError(f"{name} is no JSON: write null where a value is missing")
 
 
 def _names(stem: str) -> str:

@@ -84,17 +84,19 @@ def figure(value: float) -> str:
         return "0"
     if not math.isfinite(value):
         return str(value)
+    # Rounded first: 999,600 is 1 M, not 1000 k.
+    size = size if size < 1000 else float(f"{size:.0f}") if size < 9999.5 else float(f"{size:.3g}")
     for unit, power in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
         if size >= power:
             return f"{value / (1e3 if unit == 'k' else power):.3g} {unit}"
-    if size >= 1000:
+    if size >= 999.5:
         return f"{value:.0f}"
     return f"{value:.3g}" if size >= 1e-4 else f"{value:.1e}"
 
 
 def duration(seconds: float) -> str:
     """Write a time for people: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 120:
