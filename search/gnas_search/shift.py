@@ -47,7 +47,7 @@ class PopularityShift:
         return self.low >= LARGE or self.high <= 1.0 / LARGE
 
     def to_json(self) -> dict[str, float | None]:
-        """Give the JSON form, with the ratio; None is an end of the interval that is not known, as JSON has no infinity."""
+        """Give the JSON form, with the ratio; an end of the interval that is infinite is None, as JSON has none."""
         numbers = {**asdict(self), "ratio": self.ratio}
         return {name: value if np.isfinite(value) else None for name, value in numbers.items()}
 

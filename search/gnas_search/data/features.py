@@ -173,7 +173,7 @@ def _typed(table: Table, series: pl.Series) -> pl.Series:
             series = series.cast(pl.Datetime("us"))
         unit = getattr(dtype, "time_unit", "us")
         if unit == "ns":  # towards the coarser unit nothing is out of range
-            series = series.cast(type(dtype)("us"))
+            series = series.cast(pl.Duration("us") if isinstance(dtype, pl.Duration) else pl.Datetime("us"))
         return series.to_physical().cast(pl.Float64) * (1e3 if unit == "ms" else 1.0) / _MICROSECONDS
     if dtype.is_numeric() or dtype in {pl.Boolean, pl.Null}:
         return _finite(table, series, series.cast(pl.Float64))

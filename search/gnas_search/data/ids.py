@@ -44,9 +44,9 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
     """Encode an id column.
 
     Typed files say themselves whether ids are integers or text. In CSV and TSV, ids are integers where every
-    value is one as a computer writes it (no leading zero, no plus sign, within 64 bits), else text. A text column in which some
-    values look like integers and others do not is refused, for it is nearly always an integer column with a
-    stray value; unless all values have one length of 8 or more, as hashes, ISBNs and other codes do.
+    value is one as a computer writes it (no leading zero, no plus sign) and fits into 64 bits, else text. A text
+    column in which some values look like integers and others do not is refused, for it is nearly always an integer
+    column with a stray value; unless all values have one length of 8 or more, as hashes, ISBNs and other codes do.
 
     Parameters
     ----------
