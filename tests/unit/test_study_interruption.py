@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 
 from gnas_search.space import SearchSpace
-from gnas_search.study import Limits, Study, begin, metrics, run, status
+from gnas_search.study import Limits, Study, begin, driver, metrics, run, status
 from gnas_search.study.journal import JOURNAL
 from gnas_serve.errors import StorageError
 
@@ -81,6 +81,42 @@ class TestInterruption:
                 with suppress(KeyboardInterrupt):
                     go(part, trials=2, slots=ToySlot({1: interrupt}))
             assert keys(go(part, trials=3)) == keys(whole), number
+
+    def test_killed_at_every_record_a_constrained_study_goes_on_with_the_same_sequence(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rejected points are part of it: they are no draws of their own, and a draw of which one was lost goes on."""
+        genes = {"rank": [4, 8, 12, 16], "user_power": [0.0, 0.25, 0.5], "item_power": [0.0, 0.25, 0.5]}
+        filters = {"genes": genes, "start": [{"rank": 4, "user_power": 0.0}]}
+        forbidden = [{"kind": "filter", "rank": [8, 12]}]
+        space = SearchSpace.from_json({"filter": filters, "forbid": forbidden})
+        monkeypatch.setattr(driver, "blend_best", lambda *_: None)
+        begun = tmp_path / "begun"
+        begin(begun, make_dataset(), space=space, strategy="random", seed=None)
+        run(begun, make_dataset(), Ledger(), limits=Limits(None, time.monotonic()))  # the baselines, once
+        append = JournalFileBackend.append_logs
+        left = 1000
+
+        def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            append(self, logs)
+
+        def sequence(study: Study) -> list[tuple[str, str]]:
+            return [(trial.key, trial.state) for trial in study.trials if trial.state != "interrupted"]
+
+        monkeypatch.setattr(JournalFileBackend, "append_logs", stop)
+        whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=4))
+        assert [state for _, state in whole].count("infeasible") >= 2
+        for number in range(1, 1000 - left):
+            part = Path(shutil.copytree(begun, tmp_path / f"part-{number}"))
+            left = number
+            with pytest.raises(KeyboardInterrupt):
+                go(part, trials=4)
+            left = 1000
+            assert sequence(go(part, trials=4)) == whole, number
 
     def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
         whole = go(tmp_path / "whole", trials=6)

@@ -12,6 +12,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
+from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.finalists import CLOSE, MOST
@@ -124,7 +125,7 @@ class Scribe:
         # Stopped right here by an earlier run, it is queued already.
         again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
         if queued is not None and number not in again:
-            kept = {name: value for name, value in trial.user_attrs.items() if name == records.PHASE}
+            kept = {name: value for name, value in trial.user_attrs.items() if name in (records.PHASE, REJECTED)}
             self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
         self._journal.tell(number, state=TrialState.FAIL)
 
