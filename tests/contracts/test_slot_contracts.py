@@ -222,6 +222,17 @@ class TestSeveralProcesses:
             assert isinstance(two.wait()[1], Result)
         assert two.has_room(1, large)
 
+    def test_what_was_done_in_time_counts_however_late_it_is_heard(
+        self, two: ProcessSlots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The driver was stopped meanwhile, or busy with a model of another place."""
+        monkeypatch.setattr("gnas_search.slots.process.GRACE_S", 0.0)
+        two.start(0, Job(FilterSpec(rank=4), 3, time.monotonic()))
+        assert two._workers[0].connection.poll(60.0)  # it has ended
+        place, event = two.wait()
+        assert place == 0
+        assert isinstance(event, Result)
+
     def test_a_process_that_is_killed_costs_its_own_trial(self, two: ProcessSlots) -> None:
         two.start(0, Job(LONG, 0, None))
         two.start(1, Job(SPEC, 3, None))

@@ -30,6 +30,7 @@ from gnas_search.strategies import STRATEGIES
 from gnas_search.study import Study, begin, leaderboard, pick, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
+from gnas_search.study.notes import notes
 from gnas_search.trainer import Trainer
 from gnas_serve.errors import ConfigError, ExportError, StorageError
 
@@ -269,6 +270,37 @@ def test_a_closed_form_is_fitted_again_to_be_timed(limit_us: float, state: str, 
     unlimited = FitlessSlot(refuses=RuntimeError("no fit is needed"))
     plain = go(tmp_path / "plain", trials=2, space=SearchSpace.from_json({"filter": FILTERS}), slots=unlimited)
     assert [trial.state for trial in plain.trials] == ["complete"] * 2
+
+
+def test_that_none_is_fast_enough_is_not_for_want_of_time(tmp_path: Path) -> None:
+    space = SearchSpace.from_json({**SMALL, "filter": FILTERS, "constraints": {"max_latency_us": 22.5}})
+    study = go(tmp_path / "study", trials=5, space=space, slots=ToySlot(level=0.3), meter=_slow_networks)
+    slow = [trial for trial in study.trials if trial.kind == "gnn" and trial.state == "infeasible"]
+    assert slow
+    note = next(line for line in notes(study) if "network" in line)
+    which = "its only trial breaks one" if len(slow) == 1 else f"all {len(slow)} trials break one, the first"
+    assert note == f"no network meets the constraints: {which}: {slow[0].reason}"
+
+
+def test_a_blend_that_is_too_slow_is_not_the_best(tmp_path: Path) -> None:
+    def meter(fit: Fit) -> dict[str, float]:
+        width = float(fit.item_vectors.shape[1])
+        return {"artifact_bytes": 1.0, "latency_us": 10.0 + width if len(fit.branches) == 1 else 99.0}
+
+    space = SearchSpace.from_json({**SMALL, "filter": FILTERS, "constraints": {"max_latency_us": 22.5}})
+    study = go(tmp_path / "study", trials=7, space=space, slots=ToySlot(level=0.3), meter=meter, strategy="random")
+    assert study.blends
+    assert study.feasible_blends == ()
+    assert status(study)["best"]["name"] not in [blend.key for blend in study.blends]
+    feasible = [*(one.measured for one in study.baselines), *(measured for _, measured in study.ranking)]
+    assert study.best == max(one.quality.value for one in feasible if one is not None)
+    assert study.best < max(blend.measured.quality.value for blend in study.blends)
+
+
+def _slow_networks(fit: Fit) -> dict[str, float]:
+    """Let networks and blends be slow."""
+    slow = len(fit.branches) > 1 or fit.branches[0].facts.kind == "gnn"
+    return {"artifact_bytes": 1.0, "latency_us": 99.0 if slow else 10.0}
 
 
 def test_a_model_that_cannot_be_timed_has_failed(tmp_path: Path) -> None:

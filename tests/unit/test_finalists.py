@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from toy_study import Ledger, ToySlot, go, interrupt, make_dataset
 
+from gnas_search.architecture import ArchitectureSpec
+from gnas_search.evaluate import UserMetrics
 from gnas_search.report import render
+from gnas_search.selection import Stopped
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BlendSpec
@@ -260,9 +263,39 @@ class TestWithABudget:
 
     def test_the_trials_leave_time_for_them(self, tmp_path: Path) -> None:
         study = self.run(tmp_path / "study", self.Timed())
-        reserve = Reserve(study, 60)
-        assert reserve.finalists_s == pytest.approx(0.6)
+        assert Reserve(study, 60).finalists_s == 0.0  # all were trained
+        study.repeats = {name: one for name, one in study.repeats.items() if name.endswith("seed-1")}
+        assert Reserve(study, 60).finalists_s == pytest.approx(0.3)
+        study.repeats = {}
+        assert Reserve(study, 60).finalists_s == pytest.approx(0.6)
         assert Reserve(study, 60, slots=2).finalists_s == pytest.approx(0.3)
+
+
+def test_those_that_a_rung_stopped_drive_no_finalist_out_of_what_is_kept(tmp_path: Path) -> None:
+    """The fourth best is the second finalist, and the best on average: the blend has its vectors."""
+    worth = {64: 0.170, 56: 0.1695, 48: 0.169, 40: 0.168}
+
+    class Stopping(ToySlot):
+        def result(self) -> Result:
+            job, found = self.jobs[-1], super().result()
+            if not isinstance(job.spec, ArchitectureSpec):
+                return found
+            width = job.spec.embedding_dim
+            first = 0.15 if width == 64 and job.seed else worth.get(width, 0.1)
+            ndcg = np.full(self.users, first if job.spec.learning_rate == 0.01 else 0.1)
+            stopped: Stopped = "rung" if width in (56, 48) else "epochs"
+            return replace(found, users=UserMetrics(ndcg, ndcg), stopped=stopped)
+
+    genes = {"embedding_dim": [8, 16, 24, 32, 40, 48, 56, 64], "learning_rate": [0.01, 0.02, 0.03]}
+    starts = [{"layers": ["gcn"], "embedding_dim": width, "learning_rate": 0.01} for width in worth]
+    fixed = {"num_layers": 1, "operator": "gcn"}
+    slot = Stopping()
+    space = SearchSpace.from_json({"genes": genes, "fixed": fixed, "start": starts})
+    study = go(tmp_path / "study", trials=16, space=space, slots=slot, strategy="random")
+    widths = [one.trial.spec.embedding_dim for one in study.finalists if isinstance(one.trial.spec, ArchitectureSpec)]
+    assert widths == [40, 64]
+    assert [key for key in slot.fitted if key.startswith("gnn")] == []
+    assert {one.trial.key for one in study.finalists} <= {path.stem for path in (tmp_path / "study/models").iterdir()}
 
 
 def test_one_that_is_damaged_is_named(tmp_path: Path) -> None:

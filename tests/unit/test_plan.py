@@ -63,6 +63,19 @@ def test_what_memory_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = found["families"]["gnn"]
     assert len(facts["sample"]["refused"]) == SAMPLED
     assert "training needs about" in facts["starts"][0]["refused"]
+    assert facts["sample"]["usual_trial_s"] is None
+    for limits in (Limits.of(5, None), Limits.of(None, 600.0)):
+        found = plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=limits)
+        assert (found["trials"], found["seconds"]) == ({"gnn": 0}, {"gnn": 0.0})
+
+
+def test_of_two_limits_the_nearer_one_counts() -> None:
+    whole, both, ample = (
+        plan(make_dataset(), SearchSpace.load("quick"), strategy="tpe", seed=0, limits=Limits.of(trials, 60.0))
+        for trials in (None, 9, 10**9)
+    )
+    assert 0 < sum(both["trials"].values()) <= 9 < sum(whole["trials"].values())
+    assert sum(ample["trials"].values()) > 9
 
 
 def test_trials_of_more_work_are_forecast_to_take_longer() -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import optuna
 import pytest
+from optuna.trial import create_trial
 
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
+from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.strategies.strategy import FAMILY
 from gnas_search.supernet import SUPERNETS
@@ -50,6 +52,20 @@ def test_the_list_comes_first_and_then_mutations_of_the_best(name: str) -> None:
         (gene,) = [gene for gene in GENES if point[gene] != POINTS[1][gene]]
         changed.append(gene)
     assert {"learning_rate", "embedding_dim"} & set(changed)  # what the supernet left at one setting
+
+
+def test_points_that_were_rejected_are_no_part_of_the_population() -> None:
+    study = begun("darts")
+    tried = [{**START, "embedding_dim": width} for width in GENES["embedding_dim"].choices[:3]]  # type: ignore[union-attr]
+    for worth, point in zip((0.9, 0.2, 0.1), tried, strict=True):
+        study.add_trial(create_trial(params=point, distributions=dict(GENES), value=worth, user_attrs={FAMILY: "gnn"}))
+    for _ in range(12):
+        attributes = {FAMILY: "gnn", REJECTED: True}
+        study.add_trial(create_trial(params=POINTS[2], distributions=dict(GENES), value=0.0, user_attrs=attributes))
+    for seed in range(10):
+        strategy = make_strategy("darts", "gnn", SPACES["gnn"], seed)
+        point = strategy.propose(study, len(FOUND.listed))  # beyond its list
+        assert sum(point[gene] != tried[0][gene] for gene in GENES) == 1
 
 
 def test_what_runs_or_waits_is_not_proposed_again() -> None:

@@ -49,6 +49,19 @@ def test_a_released_block_is_interrupted_anywhere() -> None:
         work()
 
 
+def test_where_nobody_handles_a_signal_it_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[int] = []
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with SignalHold():
+            signal.raise_signal(signal.SIGTERM)
+            monkeypatch.setattr(signal, "raise_signal", raised.append)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert raised == [signal.SIGTERM]
+
+
 def test_another_error_on_its_way_is_not_replaced() -> None:
     def work() -> None:
         with SignalHold():

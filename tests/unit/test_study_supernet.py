@@ -14,6 +14,7 @@ from gnas_search.strategies.shortlist import Listed
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
+from gnas_search.study.reserve import Reserve
 from gnas_search.study.turns import Turns
 from gnas_search.supernet import SUPERNETS, Answer, Step, Survey, course, ranking, requirement
 from gnas_serve.errors import IntegrityError, NoViableTrialError
@@ -183,6 +184,35 @@ def test_reasons_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         answering(monkeypatch, answer)
         study = go(tmp_path / str(number), trials=1, space=SPACE, strategy="one-shot")
         assert notes(study) == [f"one-shot goes on without a supernet: {reason}"]
+
+
+def test_one_that_found_nothing_new_is_not_trained_again_and_every_attempt_is_charged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(answer: Answer) -> Any:
+        return lambda _: (time.sleep(0.05), answer)[1]
+
+    folder = tmp_path / "study"
+    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 9)), start=1):
+        asked = answering(monkeypatch, slow(answer))
+        study = go(folder, trials=trials, space=None if folder.exists() else SPACE, strategy="one-shot")
+        assert len(asked) == 1
+        assert study.shortlists["one-shot"].seconds >= 0.05 * trials
+    asked = answering(monkeypatch, given)
+    assert go(folder, trials=3, strategy="one-shot").shortlists == study.shortlists
+    assert asked == []
+
+
+def test_it_leaves_the_blend_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little is left after the baselines, less than a quarter of the budget."""
+    asked = answering(monkeypatch, given)
+    monkeypatch.setattr(Reserve, "blend_s", 8.0)
+    began = time.monotonic() - 50.0
+    begin(tmp_path / "study", make_dataset(), space=SPACE, strategy="one-shot", seed=None)
+    limits = Limits(2, began + 60.0, 20.0, 60.0, began)
+    run(tmp_path / "study", make_dataset(), Ledger(), limits=limits, slots=ToySlot())
+    assert asked[0].ends is not None
+    assert asked[0].ends - began == pytest.approx(52.0, abs=0.5)
 
 
 def test_a_space_without_networks_has_no_supernet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

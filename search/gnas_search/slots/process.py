@@ -168,7 +168,7 @@ class ProcessSlots:
         ends = {place: one.overdue_at for place, one in self._busy.items() if one.overdue_at is not None}
         overdue_at = min(ends.values(), default=None)
         places = {self._workers[place].connection: place for place in sorted(self._busy)}
-        ready: list[Any] = []
+        ready: list[Any] = wait(list(places), 0)  # what was said in time counts, however late it is heard
         while not ready and (overdue_at is None or time.monotonic() < overdue_at):
             left_s = math.inf if overdue_at is None else max(0.0, overdue_at - time.monotonic())
             ready = wait(list(places), min(left_s, _LONGEST_WAIT_S))

@@ -25,6 +25,7 @@ def evolution(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point
     search. AAAI.
     """
     # Differs from Real et al.: a numeric gene takes a Gaussian step instead of a new random value.
+    # Differs from Real et al.: nobody enters a tournament twice.
     # Differs from Real et al.: population 12, tournament 4 (theirs 100 and 25), for studies of 20 to 100 trials.
     rng = np.random.default_rng(seed)
     # A point that was rejected was never a member: in a tight space half of them would push out those that were.

@@ -35,10 +35,10 @@ Floats = npt.NDArray[np.float64]
 def particle_swarm(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """Move the particle whose turn it is.
 
-    The i-th trial is a step of particle ``i % PARTICLES``; the first step of each is random. Ordered genes are places
-    in 0..1. The others are one coordinate per choice, and where they lead to is the chance of each, as the bits of a
-    binary swarm. A particle's velocity is the difference of its last two places, so that trials are all there is to
-    remember.
+    The i-th finished trial is a step of particle ``i % PARTICLES``; the first step of each is random. Ordered genes are
+    places in 0..1. The others are one coordinate per choice, and where they lead to is the chance of each, as the bits
+    of a binary swarm. A particle's velocity is the difference of its last two places, so that trials are all there is
+    to remember.
 
     References
     ----------
@@ -46,6 +46,8 @@ def particle_swarm(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> 
     Clerc, M. and Kennedy, J. (2002). The particle swarm: explosion, stability, and convergence in a multidimensional
     complex space. IEEE Trans. Evolutionary Computation 6(1).
     """
+    # Differs from Kennedy and Eberhart: with several slots a trial under way makes all later ones steps of the next
+    # particle until it ends, so that the flight of a particle may go on from another's place.
     rng = np.random.default_rng(seed)
     own = finished[len(finished) % PARTICLES :: PARTICLES] if len(finished) >= PARTICLES else []
     if not own or all(trial.value is None for trial in finished):

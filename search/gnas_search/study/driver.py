@@ -172,7 +172,7 @@ class _Search:
         draws = Draws(self._shop.journal, self._space, strategy_name, self._shop.seed, share_time=share_time)
         if GNN in draws.families and self._space.families[GNN].starts:
             forecast_network(self._shop, self._space.families[GNN].starts[0])
-        shortlist_networks(self._shop, self._space, strategy_name, limits, draws)
+        shortlist_networks(self._shop, self._space, strategy_name, self._until_the_end(limits), draws)
         try:
             while self._fill(draws, limits):
                 with self._shop.hold.released():

@@ -85,17 +85,18 @@ def close_to_best(ranking: Sequence[Ranked]) -> list[Ranked]:
     stopped are no finalists.
     """
     networks = [(trial, measured) for trial, measured in ranking if trial.kind == GNN]
-    if not networks or not _is_whole(networks[0][1]):
+    if not networks or not is_whole(networks[0][1]):
         return []
     best = networks[0][1].quality.value
     found: dict[str, Ranked] = {}  # two trials of an earlier version may be equal by now
     for trial, measured in networks:
-        if _is_whole(measured) and best - measured.quality.value <= CLOSE * abs(best):
+        if is_whole(measured) and best - measured.quality.value <= CLOSE * abs(best):
             found.setdefault(trial.key, (trial, measured))
     return list(found.values())[:MOST]
 
 
-def _is_whole(measured: Measurement) -> bool:
+def is_whole(measured: Measurement) -> bool:
+    """Tell whether a network was trained to its end: neither a rung nor time stopped it."""
     return measured.stopped in ("epochs", "patience")
 
 
@@ -154,6 +155,15 @@ class Plan:
     finalists: tuple[Ranked, ...]
     seeds: tuple[int, ...]
     seconds: float
+
+    def left_s(self, repeats: Collection[str]) -> float:
+        """Say how many of the seconds are for what was not trained from that seed before."""
+        return sum(
+            measured.seconds
+            for seed in self.seeds
+            for trial, measured in self.finalists
+            if not is_measured(trial.key, seed, repeats)
+        )
 
     @classmethod
     def of(cls, ranking: Sequence[Ranked], seed: int, *, by_time: bool) -> Plan | None:

@@ -63,3 +63,5 @@ class SignalHold:
             wanted = handlers[signal.Signals(first)]
             if callable(wanted):
                 wanted(first, frame)
+            elif wanted == signal.SIG_DFL:
+                signal.raise_signal(first)

@@ -140,8 +140,9 @@ def status(study: Study) -> dict[str, Any]:
         ``models`` and ``weights`` were taken over; None where it was started from none).
     """
     counts = Counter(trial.state for trial in study.trials)
-    simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.blends]
+    simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.feasible_blends]
     models = simple + [(t.key, m) for t, m in study.ranking]
+    infeasible = [blend.measured for blend in study.blends if blend.infeasible]
     best = max(models, key=lambda model: model[1].quality.value, default=None)
     header = study.header
     first = header.objectives.first
@@ -156,7 +157,7 @@ def status(study: Study) -> dict[str, Any]:
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
         "seconds": round(
-            sum(measured.seconds for measured in [*(one for _, one in models), *study.repeats.values()]), 3
+            sum(one.seconds for one in [*(measured for _, measured in models), *infeasible, *study.repeats.values()]), 3
         ),
         "notes": notes(study),
         "warm_start": _warm_start(study.warm_start),

@@ -25,6 +25,10 @@ def notes(study: Study) -> list[str]:
 
 
 def _untried(study: Study, family: str) -> str:
+    slow = [t.reason for t in study.trials if t.kind == family and t.state == "infeasible" and t.measured is not None]
+    if slow:
+        said = "its only trial breaks one" if len(slow) == 1 else f"all {len(slow)} trials break one, the first"
+        return f"no {_NAMES[family]} meets the constraints: {said}: {slow[0]}"
     failed = sum(trial.kind == family and trial.state == "failed" for trial in study.trials)
     if failed:
         return f"no {_NAMES[family]} was measured: {'its only trial' if failed == 1 else f'all {failed} trials'} failed"

@@ -99,6 +99,7 @@ def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dat
             "points": len(points),
             "drawn": drawn,
             **{name: _spread([point[name] for point in points]) for name in ("epoch_s", "trial_s", "peak_bytes")},
+            "usual_trial_s": _spread([point["trial_s"] for point in points if not point["refused"]]),
             "refused": [point for point in points if point["refused"]],
         },
     }
@@ -132,23 +133,26 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
 def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Facts:
     """Say how many trials a budget holds, or how long so many take: what the simple models take left aside.
 
-    A trial takes the mean of the forecasts that memory allows; the first are the starts. No trial takes more than its
-    share of a budget. A supernet takes its share out of that of the networks.
+    A trial takes the mean of the forecasts that memory allows, of the starts and of the median random point; where it
+    allows none, none is expected. No trial takes more than its share of a budget. A supernet takes its share out of
+    that of the networks. Where trials are limited too, each family has the fewer for it.
     """
     supernet = {GNN: SUPERNET_SHARE if strategy in SHARING_STRATEGIES else 0.0}
     budget_s = None if limits.budget_s is None else limits.budget_s * (1.0 - MOST_RESERVED)
     mean: dict[str, float] = {}
     for family, facts in families.items():
         known = [one["trial_s"] for one in facts["starts"] if not one["refused"]]
-        spread = facts["sample"]["trial_s"]
-        known += [spread["median"]] if spread is not None else []
-        mean[family] = float(np.mean(known)) if known else 0.0
+        usual = facts["sample"]["usual_trial_s"]
+        known += [usual["median"]] if usual is not None else []
+        if not known:
+            continue
+        mean[family] = float(np.mean(known))
         if limits.trial_s is not None:
             mean[family] = min(mean[family], limits.trial_s)
     if budget_s is None:
         turns = [family for family in ROUND if family in families]
         asked = [turns[number % len(turns)] for number in range(limits.trials or 0)]
-        found = {family: asked.count(family) for family in families}
+        found = {family: asked.count(family) for family in mean}
     else:
         shares = sum(TIME_SHARES[family] for family in families)
         left = {
@@ -160,8 +164,11 @@ def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Fact
         family: min(count, families[family]["feasible"]["models"]) if families[family]["is_finite"] else count
         for family, count in found.items()
     }
+    most = sum(found.values()) if limits.trials is None else limits.trials
+    if sum(found.values()) > most:
+        found = {family: count * most // sum(found.values()) for family, count in found.items()}
     return {
-        "trials": found,
-        "seconds": {family: count * mean[family] for family, count in found.items()},
+        "trials": {family: found.get(family, 0) for family in families},
+        "seconds": {family: found.get(family, 0) * mean.get(family, 0.0) for family in families},
         "budget_s": limits.budget_s,
     }

@@ -37,6 +37,7 @@ class Reserve:
         self._seed = study.header.seed
         self._slots = slots
         self._networks: list[Ranked] = []
+        self._repeats = frozenset(study.repeats)
         self._scale = max(1.0, users / _USERS)
         self._best: dict[str, tuple[float, float]] = {}
         self._quickest_s = min((one.measured.seconds for one in study.baselines), default=0.0)
@@ -58,9 +59,9 @@ class Reserve:
 
     @property
     def finalists_s(self) -> float:
-        """What training the finalists again will take."""
+        """What training the finalists again will take, but for what an earlier run trained."""
         plan = Plan.of(self._networks, self._seed, by_time=True)
-        return 0.0 if plan is None else plan.seconds / self._slots
+        return 0.0 if plan is None else plan.left_s(self._repeats) / self._slots
 
     @property
     def blend_s(self) -> float:

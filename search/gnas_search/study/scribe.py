@@ -15,7 +15,7 @@ from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
-from gnas_search.study.finalists import CLOSE, MOST
+from gnas_search.study.finalists import CLOSE, MOST, is_whole
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import Trial
@@ -85,9 +85,9 @@ class Scribe:
         if too_slow:
             trial.set_user_attr(records.INFEASIBLE, too_slow)
         elif kind_of(spec) == GNN and result.fit is not None:
-            close = self._close_with(spec.key(), measured.quality.value)
-            if spec.key() in close:
-                self._shop.kept.keep(spec.key(), result.fit, beside=close)
+            kept = self._to_keep(spec.key(), measured)
+            if spec.key() in kept:
+                self._shop.kept.keep(spec.key(), result.fit, beside=kept)
         if not too_slow and isinstance(spec, ArchitectureSpec) and result.weights is not None:
             self._shop.weights.keep(spec, measured.quality.value, result.weights)
         save_metrics(self._shop.folder, spec.key(), result.users)
@@ -95,12 +95,16 @@ class Scribe:
         self._tell_measured(trial.number, measured)
         return measured
 
-    def _close_with(self, key: str, quality: float) -> list[str]:
-        """Name the networks that may be a part of the blend, were one of this quality among them."""
-        networks = [(t.key, m.quality.value) for t, m in self._shop.study().ranking if t.kind == GNN and t.key != key]
-        ranked = sorted([*networks, (key, quality)], key=lambda network: -network[1])  # stable: the earlier first
-        best = ranked[0][1]
-        return [name for name, value in ranked if best - value <= CLOSE * abs(best)][:MOST]
+    def _to_keep(self, key: str, measured: Measurement) -> set[str]:
+        """Name the networks that may be a part of the blend, with this one: the best, and those who may be finalists.
+
+        The best may be one that a rung stopped; such are no finalists, however many there are.
+        """
+        others = [(t.key, m) for t, m in self._shop.study().ranking if t.kind == GNN and t.key != key]
+        ranked = sorted([*others, (key, measured)], key=lambda network: -network[1].quality.value)
+        best = ranked[0][1].quality.value
+        close = [name for name, one in ranked if is_whole(one) and best - one.quality.value <= CLOSE * abs(best)]
+        return {ranked[0][0], *close[:MOST]}
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if records.INFEASIBLE in self.frozen(number).user_attrs:

@@ -112,6 +112,11 @@ class Study:
             raise IntegrityError(f"{self.folder}: a blend is unreadable: {error}", hint="search again") from error
 
     @property
+    def feasible_blends(self) -> tuple[BlendRecord, ...]:
+        """Those of :attr:`blends` that break no constraint."""
+        return tuple(blend for blend in self.blends if not blend.infeasible)
+
+    @property
     def has_blended(self) -> bool:
         """Whether a run got as far as to blend, whatever came of it."""
         return BLENDS in self._journal.user_attrs
@@ -233,7 +238,7 @@ class Study:
         models: list[tuple[Trial | Baseline | BlendRecord, str]] = [
             *((baseline, BASELINE) for baseline in self.baselines[:1]),
             *found,
-            *((blend, BLEND) for blend in [one for one in self.blends if not one.infeasible][:1]),
+            *((blend, BLEND) for blend in self.feasible_blends[:1]),
         ]
         representatives = []
         for model, kind in models:
@@ -259,7 +264,8 @@ class Study:
     @property
     def best(self) -> float | None:
         """The best value of what models are chosen by so far, the higher the better; None where nothing is measured."""
-        measured = [baseline.measured for baseline in self.baselines] + [blend.measured for blend in self.blends]
+        simple: list[Baseline | BlendRecord] = [*self.baselines, *self.feasible_blends]
+        measured = [model.measured for model in simple]
         return max((m.quality.value for m in (*measured, *(m for _, m in self.ranking))), default=None)
 
 

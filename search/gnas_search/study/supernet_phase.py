@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import torch
 
@@ -22,7 +23,8 @@ from gnas_serve.errors import ConfigError, NoViableTrialError
 def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits: Limits, draws: Draws) -> None:
     """Let a supernet list the networks that its strategy tries first: once per study and strategy.
 
-    Interrupted, it has written nothing, and the next run trains it again; so it does where there was no memory or time.
+    Interrupted, it has written nothing, and the next run trains it again; so it does where there was no memory or time,
+    and not where all that it found was known.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     strategy
         Nothing is done for one without a supernet.
     limits
-        Of the run: the supernet gets :data:`~gnas_search.study.limits.SUPERNET_SHARE` of its time.
+        Of the run, less what comes after the trials: the supernet gets
+        :data:`~gnas_search.study.limits.SUPERNET_SHARE` of its time.
     draws
         Charged with what supernets took, in this run and before.
     """
@@ -41,11 +44,13 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     if not isinstance(networks, NetworkSpace):
         return
     known = Shortlist.all_of(shop.journal.user_attrs)
-    wanted = strategy in SUPERNETS and (strategy not in known or known[strategy].reason)
+    before = known.get(strategy, Shortlist(reason="none was made"))
+    wanted = strategy in SUPERNETS and before.reason and not before.epochs
     tried = draws.known()
     if wanted and not limits.reached(len(tried)):
         keys = {*tried, *(start.key() for start in networks.starts)}
-        known[strategy] = _found(shop, space, networks, strategy, limits, keys)
+        found = _found(shop, space, networks, strategy, limits, keys)
+        known[strategy] = replace(found, seconds=before.seconds + found.seconds)
         known[strategy].write(shop.journal, strategy)
         shop.watcher.supernet_ended(strategy, known[strategy])
     draws.charge(GNN, sum(one.seconds for one in known.values()))
@@ -81,7 +86,8 @@ def _found(
     took = time.monotonic() - began
     if not answer.listed:
         short = "time ended before its first epoch: give a longer --budget"
-        return Shortlist(reason="it found no network that is new" if answer.epochs else short, seconds=took)
+        reason = "it found no network that is new" if answer.epochs else short
+        return Shortlist(reason=reason, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
     return Shortlist(answer.listed, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
 
 
