@@ -108,15 +108,15 @@ class TestInterruption:
             return [(trial.key, trial.state) for trial in study.trials if trial.state != "interrupted"]
 
         monkeypatch.setattr(JournalFileBackend, "append_logs", stop)
-        whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=4))
+        whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=3))
         assert [state for _, state in whole].count("infeasible") >= 2
         for number in range(1, 1000 - left):
             part = Path(shutil.copytree(begun, tmp_path / f"part-{number}"))
             left = number
             with pytest.raises(KeyboardInterrupt):
-                go(part, trials=4)
+                go(part, trials=3)
             left = 1000
-            assert sequence(go(part, trials=4)) == whole, number
+            assert sequence(go(part, trials=3)) == whole, number
 
     def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
         whole = go(tmp_path / "whole", trials=6)
