@@ -121,7 +121,7 @@ def test_a_given_architecture(gnas: Gnas, shop: Path, tmp_path: Path, suffix: st
         ('{"kind": "blend", "shares": [{"spec": {"kind": "filter", "rnak": 1}}]}', "unknown spec field 'rnak'"),
         ('{"kind": "blend", "shares": [{"spec": {"kind": "filter"}, "weight": -1}]}', "weight -1.0"),
         ('{"kind": "blend", "dims": 4}', "shares: no list of objects"),
-        ('{"kind": "filter", "strength": 1' + "0" * 400 + "}", "a number of the spec is too large"),
+        ('{"kind": "filter", "strength": 1' + "0" * 400 + "}", "strength: a number of 401 digits"),
     ],
 )
 def test_a_wrong_spec_file(gnas: Gnas, shop: Path, tmp_path: Path, content: str, expected: str) -> None:
