@@ -178,6 +178,7 @@ def test_reasons_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     reasons = (
         (Answer((), 0, 0), "time ended before its first epoch: give a longer --budget"),
         (Answer((), 5, 9), "it found no network that is new"),
+        (Answer((), 5, 0), "time ended before it ranked any network: give a longer --budget"),
         (diverging, "the supernet diverged in epoch 1: the loss is nan"),
     )
     for number, (answer, reason) in enumerate(reasons):
@@ -193,13 +194,13 @@ def test_one_that_found_nothing_new_is_not_trained_again_and_every_attempt_is_ch
         return lambda _: (time.sleep(0.05), answer)[1]
 
     folder = tmp_path / "study"
-    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 9)), start=1):
+    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 0), Answer((), 5, 9)), start=1):
         asked = answering(monkeypatch, slow(answer))
         study = go(folder, trials=trials, space=None if folder.exists() else SPACE, strategy="one-shot")
         assert len(asked) == 1
         assert study.shortlists["one-shot"].seconds >= 0.05 * trials
     asked = answering(monkeypatch, given)
-    assert go(folder, trials=3, strategy="one-shot").shortlists == study.shortlists
+    assert go(folder, trials=4, strategy="one-shot").shortlists == study.shortlists
     assert asked == []
 
 

@@ -45,7 +45,7 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
         return
     known = Shortlist.all_of(shop.journal.user_attrs)
     before = known.get(strategy, Shortlist(reason="none was made"))
-    wanted = strategy in SUPERNETS and before.reason and not before.epochs
+    wanted = strategy in SUPERNETS and before.reason and not before.ranked
     tried = draws.known()
     if wanted and not limits.reached(len(tried)):
         keys = {*tried, *(start.key() for start in networks.starts)}
@@ -85,8 +85,8 @@ def _found(
         torch.cuda.empty_cache()  # slots that are processes of their own need it; without a device nothing is done
     took = time.monotonic() - began
     if not answer.listed:
-        short = "time ended before its first epoch: give a longer --budget"
-        reason = "it found no network that is new" if answer.epochs else short
+        short = f"time ended before {'it ranked any network' if answer.epochs else 'its first epoch'}"
+        reason = "it found no network that is new" if answer.ranked else f"{short}: give a longer --budget"
         return Shortlist(reason=reason, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
     return Shortlist(answer.listed, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
 
