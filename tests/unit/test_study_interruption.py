@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,22 @@ FILTERS = {
     "fixed": {"response": "ridge"},
     "start": [{"rank": 8, "strength": 2.0}, {"rank": 16, "strength": 1.0}],
 }
+
+
+@contextmanager
+def stopped_after(records: int) -> Iterator[list[int]]:
+    """Write nothing more to a journal after so many records, as a kill would; list how long each was."""
+    append, written = JournalFileBackend.append_logs, []
+
+    def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        if len(written) >= records:
+            raise KeyboardInterrupt
+        written.append(len(logs))
+        append(self, logs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(JournalFileBackend, "append_logs", stop)
+        yield written
 
 
 class TestInterruption:
@@ -55,31 +72,17 @@ class TestInterruption:
             go(folder, trials=trials)
         assert keys(Study.load(folder)) == keys(whole)
 
-    def test_stopped_at_any_record_of_the_journal_it_goes_on_with_the_same_sequence(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_stopped_at_any_record_of_the_journal_it_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
         """As a kill would: nothing more is written after the n-th record, not even that it ended."""
         space = SearchSpace.from_json({**SMALL, "filter": FILTERS})  # two filters, then a network
         whole = go(tmp_path / "whole", trials=3, space=space)
-        append = JournalFileBackend.append_logs
         folder = tmp_path / "study"
         begin(folder, make_dataset(), space=space, strategy=None, seed=None)
         run(folder, make_dataset(), Ledger(), limits=Limits(None, time.monotonic()))  # the baselines, once
         for number in range(1, 60, 5):
             part = Path(shutil.copytree(folder, tmp_path / f"part-{number}"))
-            left = number
-
-            def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
-                nonlocal left
-                left -= 1
-                if left < 0:
-                    raise KeyboardInterrupt
-                append(self, logs)
-
-            with monkeypatch.context() as patched:
-                patched.setattr(JournalFileBackend, "append_logs", stop)
-                with suppress(KeyboardInterrupt):
-                    go(part, trials=2, slots=ToySlot({1: interrupt}))
+            with stopped_after(number), suppress(KeyboardInterrupt):
+                go(part, trials=2, slots=ToySlot({1: interrupt}))
             assert keys(go(part, trials=3)) == keys(whole), number
 
     def test_killed_at_every_record_a_constrained_study_goes_on_with_the_same_sequence(
@@ -94,28 +97,17 @@ class TestInterruption:
         begun = tmp_path / "begun"
         begin(begun, make_dataset(), space=space, strategy="random", seed=None)
         run(begun, make_dataset(), Ledger(), limits=Limits(None, time.monotonic()))  # the baselines, once
-        append = JournalFileBackend.append_logs
-        left = 1000
-
-        def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise KeyboardInterrupt
-            append(self, logs)
 
         def sequence(study: Study) -> list[tuple[str, str]]:
             return [(trial.key, trial.state) for trial in study.trials if trial.state != "interrupted"]
 
-        monkeypatch.setattr(JournalFileBackend, "append_logs", stop)
-        whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=3))
+        with stopped_after(1000) as written:
+            whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=3))
         assert [state for _, state in whole].count("infeasible") >= 2
-        for number in range(1, 1000 - left):
+        for number in range(1, len(written)):
             part = Path(shutil.copytree(begun, tmp_path / f"part-{number}"))
-            left = number
-            with pytest.raises(KeyboardInterrupt):
+            with stopped_after(number), pytest.raises(KeyboardInterrupt):
                 go(part, trials=3)
-            left = 1000
             assert sequence(go(part, trials=3)) == whole, number
 
     def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def _refuse_mixed(table: Table, column: str, series: pl.Series, distinct: pl.Ser
 
 
 def _mixed(table: Table, column: str, number: tuple[int, str], text: tuple[int, str]) -> DataError:
-    kind = "yes/no values" if number[1] in ("true", "false") else "integers"
+    kind = "yes/no values" if number[1] in ("true", "false") else "numbers" if "." in number[1] else "integers"
     return DataError(
         f"{table.path}: {column} mixes {kind} and text: row {number[0]} holds {number[1]}, "
         f"row {text[0]} holds {text[1]}",

@@ -11,7 +11,7 @@ from typing import cast
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Failure, Result
-from gnas_search.study.finalists import DECIDED, Plan, Ranked, attribute_of, is_measured, repeat_name
+from gnas_search.study.finalists import DECIDED, Plan, Ranked, attribute_of, is_measured, repeat_name, seconds_of
 from gnas_search.study.limits import Limits
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
@@ -35,14 +35,9 @@ def repeat_finalists(shop: Workshop, limits: Limits) -> None:
     plan = Plan.of(study.ranking, shop.seed, by_time=limits.deadline is not None)
     if plan is None:
         return
-    missing = [
-        (ranked, seed)
-        for seed in plan.seeds
-        for ranked in plan.finalists
-        if not is_measured(ranked[0].key, seed, study.repeats)
-    ]
+    missing = plan.missing(study.repeats)
     if missing and not _is_late(limits, missing[0][0][1].seconds):
-        expected_s = sum(measured.seconds for (_, measured), _ in missing) / shop.slots.count
+        expected_s = seconds_of(missing) / shop.slots.count
         shop.watcher.finalists_chosen(len(plan.finalists), len(missing), expected_s)
         _train(shop, missing, limits)
     keys = [trial.key for trial, _ in plan.finalists]

@@ -85,18 +85,38 @@ def close_to_best(ranking: Sequence[Ranked]) -> list[Ranked]:
     stopped are no finalists.
     """
     networks = [(trial, measured) for trial, measured in ranking if trial.kind == GNN]
-    if not networks or not is_whole(networks[0][1]):
+    if not networks or not _is_whole(networks[0][1]):
         return []
     best = networks[0][1].quality.value
     found: dict[str, Ranked] = {}  # two trials of an earlier version may be equal by now
     for trial, measured in networks:
-        if is_whole(measured) and best - measured.quality.value <= CLOSE * abs(best):
+        if _may_win(measured, best):
             found.setdefault(trial.key, (trial, measured))
     return list(found.values())[:MOST]
 
 
-def is_whole(measured: Measurement) -> bool:
-    """Tell whether a network was trained to its end: neither a rung nor time stopped it."""
+def to_be_kept(networks: Sequence[tuple[str, Measurement]]) -> set[str]:
+    """Name, of networks ranked from the best on, those that may be a part of a blend: the best, and possible finalists.
+
+    The best may be one that a rung or time stopped; such are no finalists, however many there are.
+    """
+    if not networks:
+        return set()
+    best = networks[0][1].quality.value
+    return {networks[0][0], *[name for name, measured in networks if _may_win(measured, best)][:MOST]}
+
+
+def _may_win(measured: Measurement, best: float) -> bool:
+    """Tell whether a network may turn out the best: trained to its end, and close to it."""
+    return _is_whole(measured) and best - measured.quality.value <= CLOSE * abs(best)
+
+
+def seconds_of(missing: Sequence[tuple[Ranked, int]]) -> float:
+    """Say how long trainings take one at a time, by what the networks took before."""
+    return sum(measured.seconds for (_, measured), _ in missing)
+
+
+def _is_whole(measured: Measurement) -> bool:
     return measured.stopped in ("epochs", "patience")
 
 
@@ -148,22 +168,19 @@ class Plan:
         At least two, best first.
     seeds
         At least one.
-    seconds
-        That it takes, by what the networks took before, one at a time.
     """
 
     finalists: tuple[Ranked, ...]
     seeds: tuple[int, ...]
-    seconds: float
 
-    def left_s(self, repeats: Collection[str]) -> float:
-        """Say how many of the seconds are for what was not trained from that seed before."""
-        return sum(
-            measured.seconds
+    def missing(self, repeats: Collection[str]) -> list[tuple[Ranked, int]]:
+        """List what was not trained from a seed before, seed by seed."""
+        return [
+            (ranked, seed)
             for seed in self.seeds
-            for trial, measured in self.finalists
-            if not is_measured(trial.key, seed, repeats)
-        )
+            for ranked in self.finalists
+            if not is_measured(ranked[0].key, seed, repeats)
+        ]
 
     @classmethod
     def of(cls, ranking: Sequence[Ranked], seed: int, *, by_time: bool) -> Plan | None:
@@ -187,8 +204,7 @@ class Plan:
         for finalists, seeds in sorted(plans, key=lambda plan: -len(plan[0]) * len(plan[1])):
             costs = [_cost(measured, by_time=by_time) for _, measured in finalists]
             if len(seeds) * sum(costs) <= SHARE * spent:
-                seconds = len(seeds) * sum(measured.seconds for _, measured in finalists)
-                return cls(tuple(finalists), seeds, seconds)
+                return cls(tuple(finalists), seeds)
         return None
 
 

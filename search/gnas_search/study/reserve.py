@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gnas_search.specs import GNN, kind_of
-from gnas_search.study.finalists import Plan, Ranked
+from gnas_search.study.finalists import Plan, Ranked, seconds_of
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.records import Trial
 from gnas_search.study.study import Study
@@ -61,7 +61,7 @@ class Reserve:
     def finalists_s(self) -> float:
         """What training the finalists again will take, but for what an earlier run trained."""
         plan = Plan.of(self._networks, self._seed, by_time=True)
-        return 0.0 if plan is None else plan.left_s(self._repeats) / self._slots
+        return 0.0 if plan is None else seconds_of(plan.missing(self._repeats)) / self._slots
 
     @property
     def blend_s(self) -> float:

@@ -15,7 +15,7 @@ from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
 from gnas_search.study import records
-from gnas_search.study.finalists import CLOSE, MOST, is_whole
+from gnas_search.study.finalists import to_be_kept
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.records import Trial
@@ -96,15 +96,9 @@ class Scribe:
         return measured
 
     def _to_keep(self, key: str, measured: Measurement) -> set[str]:
-        """Name the networks that may be a part of the blend, with this one: the best, and those who may be finalists.
-
-        The best may be one that a rung stopped; such are no finalists, however many there are.
-        """
+        """Name the networks whose fits are kept, were this one measured."""
         others = [(t.key, m) for t, m in self._shop.study().ranking if t.kind == GNN and t.key != key]
-        ranked = sorted([*others, (key, measured)], key=lambda network: -network[1].quality.value)
-        best = ranked[0][1].quality.value
-        close = [name for name, one in ranked if is_whole(one) and best - one.quality.value <= CLOSE * abs(best)]
-        return {ranked[0][0], *close[:MOST]}
+        return to_be_kept(sorted([*others, (key, measured)], key=lambda network: -network[1].quality.value))
 
     def _tell_measured(self, number: int, measured: Measurement) -> None:
         if records.INFEASIBLE in self.frozen(number).user_attrs:
