@@ -28,7 +28,7 @@ SMALL: dict[str, Any] = {
     "genes": {"num_layers": [1, 2], "operator": ["gcn", "lightgcn"], "embedding_dim": [8, 16]},
     "start": [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}],
 }
-ROUND = ("filter", "two-hop", "filter", "gnn")
+ROUND = ("filter", "two-hop", "gnn", "gnn")
 """Whose turn it is in a space of all families, over and over."""
 
 

@@ -38,7 +38,7 @@ def quickstart(
     out: Annotated[Path, typer.Option(metavar="PATH", parser=output_path, help="Where everything is written.")] = Path(
         "gnas-quickstart"
     ),
-    trials: Annotated[int, typer.Option(min=1, help="How many architectures the search tries.")] = 6,
+    trials: Annotated[int, typer.Option(min=1, help="How many models the search tries.")] = 6,
     users: Annotated[int, typer.Option(min=50, help="Users of the embedded sample.")] = 2000,
     items: Annotated[int, typer.Option(min=50, help="Items of the embedded sample.")] = 1200,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of sample, search and training.")] = 0,

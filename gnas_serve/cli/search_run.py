@@ -30,7 +30,7 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         help="cma-es, darts, evolution, genetic, gp, grid, nsga-ii, one-shot, particle-swarm, random, reinforce or tpe "
-        "(tpe, or the study's). In 40 trials of our benchmark grid and one-shot were no better than random.",
+        "(tpe, or the study's). In 40 networks of our benchmark grid and one-shot were no better than random.",
         show_default=False,
     ),
 ]
@@ -47,14 +47,15 @@ TrialsOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="End with so many trials in the study, earlier runs included (20 without --budget).",
+        help="End with so many trials in the study, earlier runs included.",
         show_default=False,
     ),
 ]
 BudgetOption = Annotated[
     str | None,
     typer.Option(
-        help="End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most.", show_default=False
+        help="End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most (10m without --trials).",
+        show_default=False,
     ),
 ]
 _SLOTS = typer.Option(

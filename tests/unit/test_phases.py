@@ -14,7 +14,9 @@ from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import STRATEGIES
 from gnas_search.study import Limits, Study, leaderboard
-from gnas_search.study.phases import ARCHITECTURE, FIRST_SHARE, HYPERPARAMETERS, TUNED, free_genes
+from gnas_search.study.draws import Draws
+from gnas_search.study.journal import open_journal
+from gnas_search.study.phases import ARCHITECTURE, FIRST_SHARE, HYPERPARAMETERS, START, TUNED, free_genes
 
 RATES = {"low": 0.001, "high": 0.1, "log": True}
 SPACE: dict[str, Any] = {
@@ -57,6 +59,7 @@ def test_the_last_part_tunes_the_best_architectures(strategy: str, tmp_path: Pat
     study = go(tmp_path / "study", trials=TRIALS, space=space(), strategy=strategy)
     found = networks(study)
     first = [spec for phase, spec in found if phase == ARCHITECTURE]
+    assert found.pop(0)[0] == START
     second = [spec for phase, spec in found if phase == HYPERPARAMETERS]
     assert [phase for phase, _ in found] == [ARCHITECTURE] * len(first) + [HYPERPARAMETERS] * len(second)
     assert len(second) >= TRIALS - FIRST_SHARE * TRIALS - 1
@@ -64,7 +67,7 @@ def test_the_last_part_tunes_the_best_architectures(strategy: str, tmp_path: Pat
     best: list[tuple[Any, ...]] = []
     for trial, _ in study.ranking:
         assert isinstance(trial.spec, ArchitectureSpec)
-        if trial.phase == ARCHITECTURE and body(trial.spec) not in best:
+        if trial.phase != HYPERPARAMETERS and body(trial.spec) not in best:
             best.append(body(trial.spec))
     assert {body(spec) for spec in second} == set(best[:TUNED])
     counts = [sum(body(spec) == one for spec in second) for one in best[:TUNED]]
@@ -77,6 +80,39 @@ def test_the_last_part_tunes_the_best_architectures(strategy: str, tmp_path: Pat
     page = render(study)
     assert "second phase: the best networks are tuned" in page
     assert f"of which for the hyperparameters of the best {TUNED} networks" in page
+
+
+def test_in_a_search_of_all_families_networks_have_both_phases(tmp_path: Path) -> None:
+    whole = SearchSpace.load("standard")
+    starts = len(whole.restrict(make_dataset()).families["gnn"].starts)
+    study = go(tmp_path / "study", trials=TRIALS, space=whole, strategy="random")
+    phases = [trial.phase for trial in study.trials if trial.kind == "gnn"]
+    assert len(phases) == TRIALS / 2
+    proposed = phases[starts:]
+    assert proposed.count(ARCHITECTURE) == pytest.approx(FIRST_SHARE * len(proposed), abs=1)
+    assert proposed == [ARCHITECTURE] * proposed.count(ARCHITECTURE) + [HYPERPARAMETERS] * proposed.count(
+        HYPERPARAMETERS
+    )
+
+
+def test_by_time_the_phases_begin_with_the_first_network_that_is_proposed(tmp_path: Path) -> None:
+    go(tmp_path / "study", trials=1, space=space())
+    now = time.monotonic()
+    limits = Limits(None, now + 30.0, 20.0, 60.0, now - 30.0)
+    restricted = space().restrict(make_dataset())
+
+    def draws() -> Draws:
+        journal = open_journal(tmp_path / "study", create=False)
+        return Draws(journal, restricted, "random", 0, share_time=True)
+
+    before = draws()
+    assert before.progress(limits, before.known(), 0) == 0.0  # half of the time went to a start
+    go(tmp_path / "study", trials=2)
+    now_known = before.known()
+    assert len(now_known) == 2
+    assert before.progress(limits, now_known, 0) < 0.1
+    again = draws()  # a run that finds one has had its starts
+    assert again.progress(limits, again.known(), 0) == pytest.approx(0.5, abs=0.05)
 
 
 def test_killed_in_either_phase_a_study_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -93,15 +129,15 @@ def test_killed_in_either_phase_a_study_goes_on_as_if_it_had_not_been(tmp_path: 
 def test_a_space_of_one_kind_of_gene_has_one_phase(tmp_path: Path) -> None:
     genes = {"num_layers": [2], "operator": ["lightgcn"], "learning_rate": RATES}
     only_rates = space(genes=genes, start=[{"layers": ["lightgcn", "lightgcn"]}])
-    assert {phase for phase, _ in networks(go(tmp_path / "rates", trials=6, space=only_rates))} == {ARCHITECTURE}
+    assert {phase for phase, _ in networks(go(tmp_path / "rates", trials=6, space=only_rates))} == {START, ARCHITECTURE}
     genes = {name: gene for name, gene in SPACE["genes"].items() if name not in ("learning_rate", "dropout")}
     bodies = space(genes=genes, start=[{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}])
-    assert {phase for phase, _ in networks(go(tmp_path / "bodies", trials=6, space=bodies))} == {ARCHITECTURE}
+    assert {phase for phase, _ in networks(go(tmp_path / "bodies", trials=6, space=bodies))} == {START, ARCHITECTURE}
 
 
 def test_grid_goes_through_its_points_in_order(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=TRIALS, space=space(), strategy="grid")
-    assert {phase for phase, _ in networks(study)} == {ARCHITECTURE}
+    assert {phase for phase, _ in networks(study)} == {START, ARCHITECTURE}
 
 
 def test_where_tuning_has_nothing_new_the_whole_space_goes_on(tmp_path: Path) -> None:
@@ -119,10 +155,12 @@ def test_where_tuning_has_nothing_new_the_whole_space_goes_on(tmp_path: Path) ->
 def test_progress_is_by_trials_or_time_whichever_is_further() -> None:
     now = time.monotonic()
     assert Limits(10, None).progress(4) == 0.4
-    assert Limits(10, None).progress(12) == 1.0
+    assert Limits(10, None).progress(4, after=2) == 0.25
+    assert Limits(10, None).progress(12) == Limits(10, None).progress(12, after=10) == 1.0
     assert Limits(None, None).progress(5) == 0.0
     half = Limits(None, now + 30.0, 20.0, 60.0, now - 30.0)
     assert half.progress(0) == pytest.approx(0.5, abs=0.01)
+    assert half.progress(0, since=now - 10.0) == pytest.approx(0.25, abs=0.01)
     assert Limits(10, now + 30.0, 20.0, 60.0, now - 30.0).progress(9) == 0.9
     # Of the time until the blend.
     assert half.reserving(12.0).progress(0) == pytest.approx(30 / 48, abs=0.01)

@@ -26,7 +26,7 @@ class TestRun:
         assert sorted(watcher.baselines) == ["item-knn", "popularity", "svd"]
         assert watcher.trials == [(number, "complete") for number in range(8)]
         assert tuple(watcher.started) == ROUND * 2
-        assert watcher.epochs == 2
+        assert watcher.epochs == 4
         assert len(watcher.blends) == 1
         assert {baseline.name: kind_of(baseline.spec) for baseline in study.baselines} == {
             "item-knn": "two-hop",
@@ -83,7 +83,7 @@ class TestRun:
         }
         watcher = Ledger()
         study = go(tmp_path / "study", trials=7, watcher=watcher, space=SearchSpace.from_json({**SMALL, **closed}))
-        assert watcher.started == ["filter", "two-hop", "filter", "gnn", "gnn", "gnn", "gnn"]
+        assert watcher.started == ["filter", "two-hop", "gnn", "gnn", "filter", "gnn", "gnn"]
         assert [trial.state for trial in study.trials if trial.kind != "gnn"].count("complete") == 3
 
     def test_duplicates_are_told_at_once_and_a_finite_space_runs_out(self, tmp_path: Path) -> None:
@@ -137,8 +137,9 @@ class TestRun:
             WriterLock(folder).release()
             closing.join()
 
-    def test_limits_default_to_twenty_trials(self) -> None:
-        assert Limits.of(None, None) == Limits(20, None)
+    def test_limits_default_to_ten_minutes(self) -> None:
+        assert Limits.of(None, None).trials is None
+        assert Limits.of(None, None).budget_s == 600.0
         assert Limits.of(7, None) == Limits(7, None)
         assert Limits.of(None, 5.0).trials is None
 

@@ -22,6 +22,10 @@ from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.reserve import Reserve
 
+UNSEARCHED = (
+    "no network was searched for: those tried are the starts of the space; give a longer --budget or more --trials"
+)
+
 
 class SlowSlot(ToySlot):
     """Ends every job at its limit, after so many epochs."""
@@ -118,7 +122,7 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
     assert watcher.expected_s[0] > 8.0
 
 
-@pytest.mark.parametrize("earlier", [1, 2, 4])
+@pytest.mark.parametrize("earlier", [1, 2, 3])
 def test_time_that_earlier_runs_spent_counts_in_whose_turn_it_is(tmp_path: Path, earlier: int) -> None:
     """After a filter the two-hop model is next; after both the network, which has had least of its share even then."""
     go(tmp_path / "study", trials=earlier)
@@ -143,10 +147,15 @@ class TestNotes:
         )
         assert leaderboard(study)["notes"] == status(study)["notes"] == [hops, network]
         assert notes(go(folder, trials=2)) == [network]
-        assert notes(go(folder, trials=4)) == []
+        assert notes(go(folder, trials=4)) == [UNSEARCHED]
+
+    def test_where_no_network_was_chosen_it_is_said(self, tmp_path: Path) -> None:
+        study = go(tmp_path / "study", trials=1, space=small_space())
+        assert notes(study) == [UNSEARCHED]
+        assert notes(go(tmp_path / "study", trials=2)) == []
 
     def test_a_family_that_the_space_lacks_is_not_missed(self, tmp_path: Path) -> None:
-        assert notes(go(tmp_path / "study", trials=1, space=small_space())) == []
+        assert notes(go(tmp_path / "study", trials=2, space=small_space())) == []
 
     def test_a_family_whose_trials_all_failed(self, tmp_path: Path) -> None:
         def fail() -> None:

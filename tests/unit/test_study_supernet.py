@@ -6,15 +6,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 
 from gnas_search.space import SearchSpace
+from gnas_search.space.points import random_point
 from gnas_search.strategies.shortlist import Listed
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
+from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.reserve import Reserve
+from gnas_search.study.supernet_phase import share_s
 from gnas_search.study.turns import Turns
 from gnas_search.supernet import SUPERNETS, Answer, Step, Survey, course, ranking, requirement
 from gnas_serve.errors import IntegrityError, NoViableTrialError
@@ -124,7 +128,7 @@ def test_another_strategy_has_none_and_a_later_one_makes_its_own(
     assert study.trials[3].key == space.to_spec(WIDTHS[0]).key()
 
 
-def test_it_gets_a_quarter_of_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_gets_a_third_of_what_networks_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left = []
 
     def timed(survey: Survey) -> Answer:
@@ -139,10 +143,37 @@ def test_it_gets_a_quarter_of_the_budget(tmp_path: Path, monkeypatch: pytest.Mon
     for survey in asked[:2]:
         assert survey.ends is not None
         assert survey.training_ends is not None
-        assert survey.ends - survey.training_ends == pytest.approx(6.0, abs=0.5)
-    assert left[0] == pytest.approx(20.0, abs=0.5)
-    assert 0.0 < left[1] <= 20.0  # of what is left after the baselines
+        assert survey.ends - survey.training_ends == pytest.approx(0.3 * 80.0 / 3, abs=0.5)
+    assert left[:2] == [pytest.approx(80.0 / 3, abs=0.5)] * 2  # the space has nothing but networks
+    assert share_s(60.0, ("filter", "two-hop", "gnn")) == pytest.approx(10.0)
     assert (left[2], asked[2].training_ends) == (None, None)
+
+
+def test_its_list_is_tried_in_a_search_of_all_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the closed forms take: the phase of architectures is measured from the networks' starts on."""
+    space = SearchSpace.load("standard")
+    networks = space.restrict(make_dataset()).families["gnn"]
+    rng = np.random.default_rng(0)
+    points = [random_point(rng, networks.genes) for _ in range(12)]
+    answering(monkeypatch, Answer(tuple(Listed(point, 0.3) for point in points), 3, 7))
+    study = go(tmp_path / "study", trials=40, space=space, strategy="one-shot")
+    asked = [trial for trial in study.trials if trial.kind == "gnn"]
+    first = [trial.key for trial in asked if trial.phase != HYPERPARAMETERS]
+    assert len(first) + sum(trial.phase == HYPERPARAMETERS for trial in asked) == len(asked) == 20
+    listed = [networks.to_spec(point).key() for point in points]
+    assert first[:3] == [start.key() for start in networks.starts]
+    assert first[3:] == listed[: len(first) - 3]
+    assert len(first) - 3 == pytest.approx(0.6 * 17, abs=1)
+
+
+def test_without_a_trial_for_what_it_lists_it_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, Answer((), 5, 9))
+    study = go(tmp_path / "study", trials=7, space=SearchSpace.load("standard"), strategy="one-shot")
+    assert asked == []
+    short = "the trials end before any network that it would list: give more --trials"
+    assert f"one-shot goes on without a supernet: {short}" in notes(study)
+    study = go(tmp_path / "study", trials=8, strategy="one-shot")
+    assert len(asked) == 1
 
 
 def test_networks_are_charged_with_it() -> None:
@@ -183,7 +214,7 @@ def test_reasons_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     )
     for number, (answer, reason) in enumerate(reasons):
         answering(monkeypatch, answer)
-        study = go(tmp_path / str(number), trials=1, space=SPACE, strategy="one-shot")
+        study = go(tmp_path / str(number), trials=2, space=SPACE, strategy="one-shot")
         assert notes(study) == [f"one-shot goes on without a supernet: {reason}"]
 
 
@@ -194,18 +225,17 @@ def test_one_that_found_nothing_new_is_not_trained_again_and_every_attempt_is_ch
         return lambda _: (time.sleep(0.05), answer)[1]
 
     folder = tmp_path / "study"
-    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 0), Answer((), 5, 9)), start=1):
+    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 0), Answer((), 5, 9)), start=2):
         asked = answering(monkeypatch, slow(answer))
         study = go(folder, trials=trials, space=None if folder.exists() else SPACE, strategy="one-shot")
         assert len(asked) == 1
-        assert study.shortlists["one-shot"].seconds >= 0.05 * trials
+        assert study.shortlists["one-shot"].seconds >= 0.05 * (trials - 1)
     asked = answering(monkeypatch, given)
-    assert go(folder, trials=4, strategy="one-shot").shortlists == study.shortlists
+    assert go(folder, trials=5, strategy="one-shot").shortlists == study.shortlists
     assert asked == []
 
 
 def test_it_leaves_the_blend_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little is left after the baselines, less than a quarter of the budget."""
     asked = answering(monkeypatch, given)
     monkeypatch.setattr(Reserve, "blend_s", 8.0)
     began = time.monotonic() - 50.0
@@ -213,7 +243,7 @@ def test_it_leaves_the_blend_its_time(tmp_path: Path, monkeypatch: pytest.Monkey
     limits = Limits(2, began + 60.0, 20.0, 60.0, began)
     run(tmp_path / "study", make_dataset(), Ledger(), limits=limits, slots=ToySlot())
     assert asked[0].ends is not None
-    assert asked[0].ends - began == pytest.approx(52.0, abs=0.5)
+    assert asked[0].ends - began == pytest.approx(50.0 + 2.0 / 3, abs=0.5)
 
 
 def test_a_space_without_networks_has_no_supernet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,12 +261,12 @@ def test_a_bug_in_it_is_no_reason_to_go_on(tmp_path: Path, monkeypatch: pytest.M
 
     answering(monkeypatch, broken)
     with pytest.raises(ValueError, match="a bug"):
-        go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+        go(tmp_path / "study", trials=2, space=SPACE, strategy="one-shot")
 
 
 def test_a_damaged_list_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, given)
-    go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+    go(tmp_path / "study", trials=2, space=SPACE, strategy="one-shot")
     open_journal(tmp_path / "study", create=False).set_user_attr("shortlist.one-shot", {"listed": [{"ndcg": 1.0}]})
     with pytest.raises(IntegrityError, match="a shortlist is unreadable"):
         Study.load(tmp_path / "study").shortlists  # noqa: B018
@@ -255,6 +285,6 @@ def test_the_phase_is_part_of_the_hold(tmp_path: Path, monkeypatch: pytest.Monke
     answering(monkeypatch, signalled)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        go(tmp_path / "study", trials=1, space=SPACE, strategy="one-shot")
+        go(tmp_path / "study", trials=2, space=SPACE, strategy="one-shot")
     assert time.monotonic() - began < 5.0
     assert Study.load(tmp_path / "study").shortlists == {}

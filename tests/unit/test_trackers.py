@@ -21,7 +21,7 @@ from gnas_serve.cli import extras
 from gnas_serve.cli.search_run import followers
 from gnas_serve.errors import ConfigError, MissingExtraError
 
-ROUND = 4
+ROUND = 3
 """Trials of a study that has every family."""
 
 

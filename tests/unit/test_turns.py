@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from gnas_search.specs import FAMILIES
-from gnas_search.study.turns import ROUND, TIME_SHARES, Turns
+from gnas_search.study.turns import ROUND, TIME_SHARES, Turns, by_rounds
 
 ALL = ("filter", "two-hop", "gnn")
 
@@ -15,18 +17,23 @@ class TestRounds:
         turns = Turns(searched)
         return [turns.next(drawn, left or searched) for drawn in range(count)]
 
-    def test_a_round_has_two_filters_and_one_of_each_other(self) -> None:
-        assert self.turns(ALL) == ["filter", "two-hop", "filter", "gnn"] * 2
+    def test_half_of_a_round_is_networks(self) -> None:
+        assert self.turns(ALL) == ["filter", "two-hop", "gnn", "gnn"] * 2
 
     def test_a_family_that_is_not_searched_has_no_turn(self) -> None:
         assert self.turns(("gnn",)) == ["gnn"] * 8
-        assert self.turns(("filter", "gnn"), count=6) == ["filter", "filter", "gnn"] * 2
-        assert self.turns(("filter", "two-hop"), count=6) == ["filter", "two-hop", "filter"] * 2
+        assert self.turns(("filter", "gnn"), count=6) == ["filter", "gnn", "gnn"] * 2
+        assert self.turns(("filter", "two-hop"), count=4) == ["filter", "two-hop"] * 2
 
     def test_an_exhausted_family_leaves_its_turn_to_the_next(self) -> None:
-        assert self.turns(ALL, "filter", "gnn", count=4) == ["filter", "filter", "filter", "gnn"]
+        assert self.turns(ALL, "filter", "gnn", count=4) == ["filter", "gnn", "gnn", "gnn"]
         assert self.turns(ALL, "two-hop", "gnn", count=4) == ["two-hop", "two-hop", "gnn", "gnn"]
         assert self.turns(ALL, "gnn") == ["gnn"] * 8
+
+    def test_how_many_draws_a_family_gets_is_known_before(self) -> None:
+        for drawn, count in ((0, 7), (3, 5), (2, 0)):
+            turns = self.turns(ALL, count=drawn + count)[drawn:]
+            assert by_rounds(ALL, drawn, count) == Counter(turns)
 
 
 class TestTime:

@@ -40,7 +40,7 @@ STRATEGIES: dict[str, Proposer] = {
 """By name; those for one objective search for several along a direction of each draw's own."""
 
 NO_BETTER_THAN_RANDOM = ("grid", "one-shot")
-"""Those that were not, at p < .01, after 40 trials of ``tests/bench/replay.py``: `--help` and the README say so."""
+"""Those that were not, at p < .01, after 40 networks of ``tests/bench/replay.py``: `--help` and the README say so."""
 
 SHARING_STRATEGIES = ("darts", "one-shot")
 """Those that propose what a supernet found, of networks, before they go on by themselves; of other families as TPE."""

@@ -6,7 +6,7 @@ from gnas_search.study.finalists import Finalist
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.leaderboard import leaderboard, status
-from gnas_search.study.limits import DEFAULT_TRIALS, Limits
+from gnas_search.study.limits import DEFAULT_BUDGET_S, Limits
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.objectives import NDCG, Objectives
@@ -18,7 +18,7 @@ from gnas_search.study.warm_source import WarmSource
 from gnas_search.study.watcher import Watcher
 
 __all__ = [
-    "DEFAULT_TRIALS",
+    "DEFAULT_BUDGET_S",
     "MARGIN",
     "NDCG",
     "Baseline",

@@ -10,12 +10,14 @@ from optuna.trial import FrozenTrial, TrialState
 from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import Count
 from gnas_search.space.points import Point, random_point
+from gnas_search.specs import GNN
 from gnas_search.strategies import make_strategy
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
-from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, Phases, Tuning
-from gnas_search.study.turns import Turns
+from gnas_search.study.limits import Limits
+from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, START, Phases, Tuning
+from gnas_search.study.turns import Turns, by_rounds
 
 PROPOSALS = 20
 """So often a strategy proposes for one draw where what it proposes breaks a constraint."""
@@ -113,6 +115,18 @@ class Draws:
             count += 1
         return count
 
+    def proposals(self, count: int) -> int:
+        """Say how many networks beyond their starts are among so many further draws, where trials are counted."""
+        drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
+        if GNN not in drawn:
+            return 0
+        starts = max(0, len(self._space.families[GNN].starts) - drawn[GNN])
+        return max(0, by_rounds(drawn, sum(drawn.values()), count)[GNN] - starts)
+
+    def progress(self, limits: Limits, known: dict[str, FrozenTrial], running: int) -> float:
+        """Say how much is over of what the starts of the networks left: what decides the phase."""
+        return self._phases.progress(limits, known.values(), running)
+
     def draw(self, families: list[str], progress: float = 0.0) -> tuple[optuna.trial.Trial, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
 
@@ -121,8 +135,7 @@ class Draws:
         families
             Those that have anything left to draw.
         progress
-            How much of the search is over, 0 to 1: what decides the phase. Where the second phase has nothing new,
-            the whole space has.
+            As :meth:`progress` says. Where the second phase has nothing new, the whole space has.
 
         Returns
         -------
@@ -152,7 +165,7 @@ class Draws:
             if point is None:
                 self._barren.add(family)
                 return None
-            phase = ARCHITECTURE if tuned is None else HYPERPARAMETERS
+            phase = START if starts else ARCHITECTURE if tuned is None else HYPERPARAMETERS
             self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.PHASE: phase})
         trial = self._journal.ask(dict(self._space.families[family].genes))
         trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())

@@ -222,7 +222,7 @@ class _Search:
             now = self._until_the_end(limits)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 return None
-            drawn = draws.draw(unfinished, now.progress(len(known) + len(running)))
+            drawn = draws.draw(unfinished, draws.progress(now, known, len(running)))
             if drawn is None:
                 continue
             trial, family = drawn

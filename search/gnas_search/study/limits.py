@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-DEFAULT_TRIALS = 20
+DEFAULT_BUDGET_S = 600.0
+"""Of a run that is told no limit: data of any size gets an answer within it, and small data many trials."""
 TRIAL_SHARE = 1 / 3
 """Of a run's budget: one slow architecture must not use it up."""
 
 MOST_RESERVED = 1 / 3
 """Of a run's budget, for the blend at its end."""
 
-SUPERNET_SHARE = 1 / 4
-"""Of a run's budget, for the supernet of a strategy that has one; it is charged to the networks' share of the time."""
+SUPERNET_SHARE = 1 / 3
+"""Of the networks' share of a run's time, for the supernet of a strategy that has one."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,9 @@ class Limits:
 
     @classmethod
     def of(cls, trials: int | None, budget_s: float | None) -> Limits:
-        """Start the clock, of which one trial gets :data:`TRIAL_SHARE`; without a limit, :data:`DEFAULT_TRIALS`."""
+        """Start the clock, of which one trial gets :data:`TRIAL_SHARE`; without a limit, :data:`DEFAULT_BUDGET_S`."""
         if trials is None and budget_s is None:
-            trials = DEFAULT_TRIALS
+            budget_s = DEFAULT_BUDGET_S
         if budget_s is None:
             return cls(trials, None)
         now = time.monotonic()
@@ -59,11 +60,22 @@ class Limits:
         """Tell whether no further trial may begin."""
         return self.is_late or (self.trials is not None and finished >= self.trials)
 
-    def progress(self, finished: int) -> float:
-        """Say how much of the run's trials is over, by their number or by time, whichever is further: 0 to 1."""
-        found = 0.0 if self.trials is None else finished / self.trials
-        if self.deadline is not None and self.began is not None:
-            found = max(found, (time.monotonic() - self.began) / max(self.deadline - self.began, 1e-9))
+    def progress(self, finished: int, *, after: int = 0, since: float | None = None) -> float:
+        """Say how much of a part of the trials is over, by their number or by time, whichever is further: 0 to 1.
+
+        Parameters
+        ----------
+        finished
+            Trials.
+        after
+            So many were finished when the part began.
+        since
+            A ``time.monotonic()`` at which it began; the run's beginning when None.
+        """
+        found = 0.0 if self.trials is None else (finished - after) / max(self.trials - after, 1)
+        start = self.began if since is None else since
+        if self.deadline is not None and start is not None:
+            found = max(found, (time.monotonic() - start) / max(self.deadline - start, 1e-9))
         return min(1.0, max(0.0, found))
 
     def reserving(self, seconds: float) -> Limits:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from gnas_search.specs import GNN
+from gnas_search.study.phases import START
 from gnas_search.study.study import Study
 
 _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
+_UNSEARCHED = (
+    "no network was searched for: those tried are the starts of the space; give a longer --budget or more --trials"
+)
 
 
 def notes(study: Study) -> list[str]:
     """Say in a line each what was not measured, not blended, not taken over from another study, and why no supernet.
 
+    Also where a search was so short that it ended with the networks that its space begins with.
     A study that no run has worked on yet has nothing to be noted.
     """
     if not study.baselines:
@@ -18,6 +23,8 @@ def notes(study: Study) -> list[str]:
     measured = {trial.kind for trial, _ in study.ranking}
     said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
+    if GNN in measured and all(trial.phase == START for trial in study.trials if trial.kind == GNN):
+        said.append(_UNSEARCHED)
     said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -15,13 +16,15 @@ from optuna.trial import FrozenTrial, TrialState
 from gnas_search.space import Gene, SearchSpace, Value
 from gnas_search.space.points import Point
 from gnas_search.specs import GNN
+from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.limits import Limits
 from gnas_search.study.records import PHASE
 
-ARCHITECTURE, HYPERPARAMETERS = "architecture", "hyperparameters"
+START, ARCHITECTURE, HYPERPARAMETERS = "start", "architecture", "hyperparameters"
 FIRST_SHARE = 0.6
-"""Of a search goes to architectures."""
+"""Of what is left of a search after the networks' starts goes to architectures."""
 TUNED = 3
 """So many architectures are tuned, in turn."""
 TUNABLE = (
@@ -79,6 +82,42 @@ class Phases:
         self._journal = journal
         self._space = space
         self._architectures: dict[int, str] = {}
+        self._proposing_since: float | None = None
+
+    def progress(self, limits: Limits, known: Collection[FrozenTrial], running: int) -> float:
+        """Say how much is over of what the starts of the networks left, 0 to 1.
+
+        Measured from the whole search, a short one would be over for networks before any was proposed: first come their
+        starts, a supernet, and the turns by which the closed forms make up for these.
+
+        Parameters
+        ----------
+        limits
+            Of the run, less what comes after the trials.
+        known
+            The finished trials.
+        running
+            How many are under way.
+        """
+        first = self._first_proposed()
+        if first is None:  # so it is at every draw until the first
+            self._proposing_since = time.monotonic()
+            return 0.0
+        after = sum(trial.number < first for trial in known)
+        return limits.progress(len(known) + running, after=after, since=self._proposing_since)
+
+    def _first_proposed(self) -> int | None:
+        """Give the number of the first network that a strategy proposed; None where none was."""
+        if GNN not in self._space.families:
+            return None
+        interrupted = interrupted_numbers(self._journal)
+        drawn = [
+            trial.number
+            for trial in self._journal.get_trials(deepcopy=False)
+            if family_of(trial) == GNN and trial.number not in interrupted and REJECTED not in trial.user_attrs
+        ]
+        starts = len(self._space.families[GNN].starts)
+        return drawn[starts] if len(drawn) > starts else None
 
     def tuning(self, family: str, progress: float) -> Tuning | None:
         """Say what a draw is to tune; None in the first phase, and where a family has no phases.
@@ -88,7 +127,7 @@ class Phases:
         family
             Whose turn it is.
         progress
-            How much of the search is over, 0 to 1.
+            As :meth:`progress` says.
         """
         if family != GNN or progress < FIRST_SHARE:
             return None

@@ -17,7 +17,8 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.strategies import SHARING_STRATEGIES
-from gnas_search.study.limits import MOST_RESERVED, SUPERNET_SHARE, Limits
+from gnas_search.study.limits import MOST_RESERVED, Limits
+from gnas_search.study.supernet_phase import share_s
 from gnas_search.study.turns import ROUND, TIME_SHARES
 from gnas_search.study.warm_start import COLD, WarmStart
 from gnas_serve.errors import ConfigError
@@ -137,7 +138,6 @@ def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Fact
     allows none, none is expected. No trial takes more than its share of a budget. A supernet takes its share out of
     that of the networks. Where trials are limited too, each family has the fewer for it.
     """
-    supernet = {GNN: SUPERNET_SHARE if strategy in SHARING_STRATEGIES else 0.0}
     budget_s = None if limits.budget_s is None else limits.budget_s * (1.0 - MOST_RESERVED)
     mean: dict[str, float] = {}
     for family, facts in families.items():
@@ -156,7 +156,8 @@ def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Fact
     else:
         shares = sum(TIME_SHARES[family] for family in families)
         left = {
-            family: budget_s * TIME_SHARES[family] / shares - supernet.get(family, 0.0) * (limits.budget_s or 0.0)
+            family: budget_s * TIME_SHARES[family] / shares
+            - (share_s(budget_s, families) if family == GNN and strategy in SHARING_STRATEGIES else 0.0)
             for family in families
         }
         found = {family: int(max(0.0, left[family]) / max(s, 1e-3)) for family, s in mean.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -13,6 +14,7 @@ from gnas_search.specs import GNN
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study.draws import Draws
 from gnas_search.study.limits import SUPERNET_SHARE, Limits
+from gnas_search.study.turns import TIME_SHARES
 from gnas_search.study.workshop import Workshop
 from gnas_search.supernet import SUPERNETS, Step, Survey
 from gnas_search.supernet.choices import NOTHING_SHARED, everything
@@ -35,8 +37,7 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     strategy
         Nothing is done for one without a supernet.
     limits
-        Of the run, less what comes after the trials: the supernet gets
-        :data:`~gnas_search.study.limits.SUPERNET_SHARE` of its time.
+        Of the run, less what comes after the trials; :func:`share_s` of its time is the supernet's.
     draws
         Charged with what supernets took, in this run and before.
     """
@@ -49,7 +50,10 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     tried = draws.known()
     if wanted and not limits.reached(len(tried)):
         keys = {*tried, *(start.key() for start in networks.starts)}
-        found = _found(shop, space, networks, strategy, limits, keys)
+        if limits.trials is None or draws.proposals(limits.trials - len(tried)):
+            found = _found(shop, space, networks, strategy, limits, keys)
+        else:
+            found = Shortlist(reason="the trials end before any network that it would list: give more --trials")
         known[strategy] = replace(found, seconds=before.seconds + found.seconds)
         known[strategy].write(shop.journal, strategy)
         shop.watcher.supernet_ended(strategy, known[strategy])
@@ -60,7 +64,7 @@ def _found(
     shop: Workshop, space: SearchSpace, networks: NetworkSpace, strategy: str, limits: Limits, known: set[str]
 ) -> Shortlist:
     began = time.monotonic()
-    seconds = _seconds(limits, began)
+    seconds = _seconds(limits, began, space.families)
     survey = Survey(
         networks,
         shop.graph,
@@ -95,9 +99,19 @@ def _tell(shop: Workshop, strategy: str, step: Step) -> None:
     shop.watcher.supernet_moved(strategy, step)
 
 
-def _seconds(limits: Limits, now: float) -> float | None:
+def share_s(left_s: float, families: Collection[str]) -> float:
+    """Say how many of the seconds that are left until the end of the trials a supernet may take.
+
+    Parameters
+    ----------
+    left_s
+        Seconds.
+    families
+        Of the space; the more there are, the less is the networks' share.
+    """
+    return SUPERNET_SHARE * left_s * TIME_SHARES[GNN] / sum(TIME_SHARES[family] for family in families)
+
+
+def _seconds(limits: Limits, now: float, families: Collection[str]) -> float | None:
     """Say how long the supernet may take; None where only the number of trials is limited."""
-    if limits.deadline is None:
-        return None
-    left = max(0.0, limits.deadline - now)
-    return SUPERNET_SHARE * left if limits.budget_s is None else min(SUPERNET_SHARE * limits.budget_s, left)
+    return None if limits.deadline is None else share_s(max(0.0, limits.deadline - now), families)
