@@ -64,22 +64,6 @@ class UserMetrics:
         return float(self.recall.mean()), float(self.ndcg.mean())
 
 
-def merged(parts: Sequence[tuple[Rows, UserMetrics]]) -> UserMetrics:
-    """Put metrics of parts of the users together, each under the places of its users; all of them are covered."""
-    order = np.argsort(np.concatenate([places for places, _ in parts]))
-
-    def joined(of: Callable[[UserMetrics], npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-        return np.concatenate([of(part) for _, part in parts])[order]
-
-    first = parts[0][1]
-    return UserMetrics(
-        recall=joined(lambda part: part.recall),
-        ndcg=joined(lambda part: part.ndcg),
-        judged=None if first.judged is None else joined(lambda part: np.asarray(part.judged)),
-        values={name: float(np.mean([part.values[name] for _, part in parts])) for name in first.values},
-    )
-
-
 @dataclass(frozen=True)
 class Interval:
     """A mean and its bootstrap confidence interval."""

@@ -16,9 +16,13 @@ from gnas_search.blend.spread import spread_of
 from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
+from gnas_search.evidence import Catalogue
+from gnas_search.exposure import exposure
 from gnas_search.fit import Branch, Fit
 from gnas_search.specs import BranchSpec
+from gnas_search.validation_measures import ObjectiveJudge
 from gnas_serve.artifact.branches import BranchFacts
+from gnas_serve.runtime.topk import top_k
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +138,32 @@ class TestBlend:
             expected = world.validation.subset(measured_on).score_with(fit.score_rows(world.graph.positives))
             np.testing.assert_allclose(found.metrics.ndcg[measured_on], expected.ndcg)
             np.testing.assert_allclose(found.metrics.recall[measured_on], expected.recall)
+
+    def test_what_lists_show_of_the_catalogue_is_told_over_all_users(self) -> None:
+        """The lists of both halves together show more items than those of either: a mean over halves is too low."""
+        world = planted(16, 80, seed=3)
+        models = world.models("filter", "gnn")
+        counts = np.asarray(world.graph.positives.sum(axis=0), dtype=np.int64).ravel()
+        names = ("ndcg@20", "coverage@5", "gini@5", "novelty@5", "auc")
+        judged = world.validation.judged_by(ObjectiveJudge(names, Catalogue(counts, 16, None), 0))
+        found = blend(models, world.graph, judged, seed=0)
+        assert found is not None
+        specs, branches = ([pair[side] for pair in models.values()] for side in (0, 1))
+        candidates = CandidateScores.collect(specs, branches, world.graph, world.validation)
+        lists: dict[int, np.ndarray] = {}
+        halves = blending._halves(16, 0)
+        for fitted_on, measured_on in (halves, halves[::-1]):
+            weights = candidates.fit_weights([0, 1], fitted_on)
+            fit = assemble(blending._weighted(candidates.shares, weights), branches, world.graph)
+            part = world.validation.subset(measured_on)
+            (scores,) = part.score_blocks(fit.score_rows(world.graph.positives))
+            lists |= {int(place): top_k(row, 5) for place, row in zip(measured_on, scores, strict=True)}
+        shown = exposure([lists[place] for place in range(16)], counts, 16, None, 5)
+        assert 0.3 < shown["coverage@5"] < 0.9
+        assert {name: found.metrics.values[name] for name in shown} == pytest.approx(shown)
+        plain = blended(world, models)
+        np.testing.assert_allclose(found.metrics.ndcg, plain.metrics.ndcg)
+        np.testing.assert_array_equal(found.metrics.quality, found.metrics.ndcg)
 
     def test_two_hops_that_suffice_alone_are_no_blend(self, world: Planted) -> None:
         """Beside vectors of noise, links that know the answers need nothing else."""

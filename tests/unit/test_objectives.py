@@ -11,7 +11,7 @@ import pytest
 from toy_study import Ledger, ToySlot, go, make_dataset, small_space
 
 from gnas_search.data.interactions import FeatureTable
-from gnas_search.evaluate import UserMetrics, merged, validation_of
+from gnas_search.evaluate import UserMetrics, validation_of
 from gnas_search.report.page import render
 from gnas_search.selection import EpochResult, fit_selected
 from gnas_search.slots import InlineSlot, Result
@@ -258,20 +258,6 @@ class TestJudge:
         assert InlineSlot(dataset.selection, validation).count == 1
         scores = np.random.default_rng(0).standard_normal(dataset.valid.shape).astype(np.float32)
         assert set(validation.score_with(lambda rows: scores[rows].copy()).values) == {"auc", "log_loss"}
-
-    def test_parts_of_the_users_put_together(self) -> None:
-        parts = [
-            (
-                np.array([2, 0]),
-                UserMetrics(np.array([0.2, 0.0]), np.array([0.3, 0.1]), np.array([5.0, 4.0]), {"a": 1.0}),
-            ),
-            (np.array([1]), UserMetrics(np.array([0.1]), np.array([0.2]), np.array([np.nan]), {"a": 3.0})),
-        ]
-        whole = merged(parts)
-        assert whole.recall.tolist() == [0.0, 0.1, 0.2]
-        assert whole.ndcg.tolist() == [0.1, 0.2, 0.3]
-        assert whole.quality.tolist() == [4.0, 5.0]
-        assert whole.values == {"a": 2.0}
 
 
 def test_features_make_diversity_an_objective() -> None:
