@@ -16,6 +16,7 @@ from gnas_search.blend import assemble, blend
 from gnas_search.closed_form import FilterSpec
 from gnas_search.evaluate import UserMetrics, validation_of
 from gnas_search.space import SearchSpace
+from gnas_search.space.costs import num_parameters
 from gnas_search.specs import BlendSpec, Share, kind_of
 from gnas_search.study import Study, leaderboard, pick, status
 from gnas_search.study.finale import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
@@ -58,6 +59,9 @@ class TestBlend:
         assert whole.loss == 0.0
         assert whole.scan_us > 0
         assert short.scan_us > 0
+        networks = [share.spec for share in whole.spec.shares if isinstance(share.spec, ArchitectureSpec)]
+        trained = sum(num_parameters(spec, make_dataset().selection) for spec in networks)
+        assert whole.measured.parameters == short.measured.parameters == trained > 0
         for record in (whole, short):
             assert study.per_user(record.key).ndcg.mean() == pytest.approx(record.measured.ndcg.value, abs=1e-6)
 

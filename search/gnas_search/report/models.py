@@ -98,8 +98,8 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """Numbers that training adjusts, in all its parts."""
-        return self.measured.parameters + sum(part.parameters for part in self.parts)
+        """Numbers that training adjusts, in all its parts: a blend of an earlier version does not count them itself."""
+        return self.measured.parameters or sum(part.parameters for part in self.parts)
 
     @property
     def said(self) -> str:

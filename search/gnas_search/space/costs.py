@@ -14,8 +14,10 @@ _LINK = 6  # bytes: the item, and its weight in float16
 _OFFSET = 8  # bytes per item, of where its links begin
 
 
-def num_parameters(spec: BranchSpec, graph: InteractionGraph) -> int:
-    """Count the numbers that training adjusts; 0 for closed forms."""
+def num_parameters(spec: ModelSpec, graph: InteractionGraph) -> int:
+    """Count the numbers that training adjusts, of a blend in its branches; 0 for closed forms."""
+    if isinstance(spec, BlendSpec):
+        return sum(num_parameters(share.spec, graph) for share in spec.shares)
     if not isinstance(spec, ArchitectureSpec):
         return 0
     weights = count_parameters(spec.canonical(), graph.num_users + graph.num_items)

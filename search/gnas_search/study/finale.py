@@ -17,7 +17,7 @@ from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
 from gnas_search.memory import peak_bytes
 from gnas_search.space.constraints import UNCONSTRAINED
-from gnas_search.space.costs import artifact_bytes
+from gnas_search.space.costs import artifact_bytes, num_parameters
 from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec, kind_of
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
@@ -144,7 +144,8 @@ def blend_models(
     blended = blend(models, graph, validation, seed=seed, epochs=epochs, fresh=fresh)
     if blended is None:
         return []
-    whole = _record(blended.spec, blended.metrics, seed, blended.seconds)
+    parameters = num_parameters(blended.spec, graph)
+    whole = _record(blended.spec, blended.metrics, seed, blended.seconds, parameters)
     whole = replace(whole, scan_us=scan_us(blended.fit, graph.positives, validation.users))
     found = [Found(whole, blended.metrics, blended.fit)]
     if blended.fit.item_vectors.shape[1] <= COMPRESSED_DIMS and blended.fit.two_hop is None:
@@ -153,7 +154,7 @@ def blend_models(
     spec = replace(blended.spec, dims=COMPRESSED_DIMS)
     short = compress(blended.fit, graph.positives, COMPRESSED_DIMS, name=spec.key(), seed=seed)
     metrics = validation.score_with(short.score_rows(graph.positives))
-    compressed = _record(spec, metrics, seed, time.monotonic() - start)
+    compressed = _record(spec, metrics, seed, time.monotonic() - start, parameters)
     # Held against the whole blend under the same weights; cross-fitted metrics are of others, halfway ones.
     weighed = blended.metrics if fresh is not None else validation.score_with(blended.fit.score_rows(graph.positives))
     exact = weighed.mean()[1]
@@ -174,6 +175,6 @@ def scan_us(fit: Fit, histories: sp.csr_matrix, users: npt.NDArray[np.int64]) ->
     return float(np.median(times)) * 1e6
 
 
-def _record(spec: BlendSpec, metrics: UserMetrics, seed: int, seconds: float) -> BlendRecord:
-    measured = Measurement.of(metrics, seed=seed, seconds=seconds, parameters=0, peak_bytes=peak_bytes())
+def _record(spec: BlendSpec, metrics: UserMetrics, seed: int, seconds: float, parameters: int) -> BlendRecord:
+    measured = Measurement.of(metrics, seed=seed, seconds=seconds, parameters=parameters, peak_bytes=peak_bytes())
     return BlendRecord(spec, measured, loss=0.0, scan_us=0.0)

@@ -29,7 +29,7 @@ class Measurement:
     seconds
         From start to finish, validation included.
     parameters
-        Numbers that training adjusts; 0 for closed forms.
+        Numbers that training adjusts, of a blend in its branches; 0 for closed forms.
     best_epoch
         The epoch whose model is meant; 0 for closed forms.
     epochs
