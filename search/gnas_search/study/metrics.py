@@ -39,7 +39,7 @@ def save_metrics(folder: Path, name: str, users: UserMetrics) -> None:
 
 
 def read_metrics(path: Path, *, judged: bool) -> UserMetrics:
-    """Read the metrics per user of a model, those that a study's judge gave among them where it had one.
+    """Read the metrics per user of a model, those that a study's judge gave among them where one ``judged`` it.
 
     Raises
     ------

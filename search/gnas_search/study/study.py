@@ -190,9 +190,11 @@ class Study:
             If their file is missing or damaged, or disagrees with the journal.
         """
         path = self._metrics_path(name)
-        users = read_metrics(path, judged=self.header.objectives.first != NDCG.first)
         measured = self._measured.get(name)
-        if measured is not None:
+        if measured is None:
+            users = read_metrics(path, judged=self.header.objectives.first != NDCG.first)
+        else:
+            users = read_metrics(path, judged=measured.judged is not None)
             check_means(path, users, measured)
         return users
 
