@@ -83,10 +83,15 @@ class SearchProgress(_Lines):
         there is none.
     objectives
         Of the study.
+    slots
+        How many trials run at a time.
     """
 
-    def __init__(self, console: Console, limits: Limits, *, best: float | None, objectives: Objectives) -> None:
+    def __init__(
+        self, console: Console, limits: Limits, *, best: float | None, objectives: Objectives, slots: int = 1
+    ) -> None:
         super().__init__(console)
+        self._slots = slots
         self._objectives = objectives
         self._metric, self._sign = objectives.first, objectives.sign(objectives.first)
         self._trials = limits.trials
@@ -233,8 +238,8 @@ class SearchProgress(_Lines):
         if self._deadline is not None:
             estimates.append(max(0.0, self._deadline - time.monotonic()))
         if self._trials is not None and self._seconds:
-            mean = sum(self._seconds) / len(self._seconds)
-            estimates.append(mean * max(0, self._trials - self._finished))
+            mean, left = sum(self._seconds) / len(self._seconds), max(0, self._trials - self._finished)
+            estimates.append(mean * left / max(1, min(self._slots, left)))
         if not estimates:
             return ""
         left_s = min(estimates)

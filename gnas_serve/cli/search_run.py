@@ -189,7 +189,9 @@ def go_on(
         with ExitStack() as stack:
             before = Study.load(folder)
             objectives = before.header.objectives
-            progress = stack.enter_context(SearchProgress(console, limits, best=before.best, objectives=objectives))
+            progress = stack.enter_context(
+                SearchProgress(console, limits, best=before.best, objectives=objectives, slots=order.slots)
+            )
             watchers = stack.enter_context(FanOut(progress, trackers, on_lost=warn))
             meter = _meter(dataset, before.header)
             study = run(folder, dataset, watchers, limits=limits, order=order, meter=meter)

@@ -50,6 +50,17 @@ def test_the_time_left_is_of_the_trials_left_where_their_number_alone_is_limited
     assert "| about 8 s left" in said.getvalue()  # four trials of 2 s
 
 
+@pytest.mark.parametrize(("trials", "left"), [(9, "about 8 s left"), (3, "about 2 s left"), (2, "about 2 s left")])
+def test_slots_share_what_is_left(trials: int, left: str, said: io.StringIO) -> None:
+    """Eight trials of 2 s take two slots 8 s; the last one has a slot to itself."""
+    progress = SearchProgress(
+        Console(file=said, width=200), Limits.of(trials, None), best=None, objectives=NDCG, slots=2
+    )
+    progress.trial_started(0, FilterSpec(), 0, None)
+    progress.trial_ended(ended(FilterSpec()))
+    assert f"| {left}" in said.getvalue()
+
+
 def test_a_baseline_that_is_left_out_is_told(progress: SearchProgress, said: io.StringIO) -> None:
     progress.baseline_left_out("svd", "training needs about 9.0 GiB of memory")
     assert said.getvalue() == "svd: left out: training needs about 9.0 GiB of memory\n"
