@@ -26,13 +26,14 @@ from gnas_serve.cli.search_run import (
     load_data,
     seconds,
 )
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, GnasError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gnas_search.initial_weights import InitialWeights
     from gnas_search.specs import ModelSpec
+    from gnas_search.study import StudyHeader, WarmSource
     from gnas_search.study.warm_start import WarmStart
 
 
@@ -93,7 +94,7 @@ def search(
     budget_s = None if budget is None else seconds(budget)
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, WarmSource, begin
+    from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, begin
     from gnas_serve.cli.search_plan import emit_plan
 
     limits = Limits.of(trials, budget_s)
@@ -117,14 +118,14 @@ def search(
         id_type=id_type,
     )
     header = StudyHeader.read(out) if out is not None and out.exists() else None
-    source = None if warm_start is None else WarmSource.of(Study.load(warm_start))
+    source = None if warm_start is None else _source(warm_start, header)
     dataset = load_data(data, settings, header, out if out is not None else data)
     if dry_run or out is None:
         chosen = (chosen_space, strategy, seed)
         emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data, source=source)
         return
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives, source=source)
-    if source is not None:
+    if warm_start is not None:
         _say_what_is_taken_over(Study.load(out).warm_start)
     go_on(out, dataset, limits, LastRun(str(data.absolute()), trials, budget_s, strategy, slots), trackers, output)
 
@@ -223,6 +224,20 @@ def train(
         "unseen": unseen,
     }
     emit(result, checkpoint_table(result), output)
+
+
+def _source(other: Path, header: StudyHeader | None) -> WarmSource | None:
+    """Ask the study to start from; None where it is gone and the one that was started from it goes on."""
+    from gnas_search.study import Study, WarmSource
+
+    try:
+        return WarmSource.of(Study.load(other))
+    except (GnasError, OSError) as error:
+        if header is None or not header.warm_start:
+            raise
+        reason = error.message if isinstance(error, GnasError) else f"{other} is unreadable: {error.strerror}"
+        warn(f"warm start: {reason}; the study goes on with what it took over")
+        return None
 
 
 def _say_what_is_taken_over(warm: WarmStart) -> None:

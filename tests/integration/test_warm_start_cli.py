@@ -66,14 +66,35 @@ def test_it_goes_on_in_several_processes(gnas: Gnas, shop: Path, warmed: Path, t
     folder = Path(shutil.copytree(warmed, tmp_path / "study"))
     code, output, said = gnas("study", "resume", folder, "--trials", 10, "--slots", 2, "--output", "json")
     assert (code, len(trials(output))) == (0, 10), said
-    code, _, said = gnas("search", shop, "--out", folder, "--warm-start", tmp_path / "old")
-    assert (code, "does not exist" in said) == (2, True)
     code, _, said = gnas("search", shop, "--out", folder, "--warm-start", folder)
     assert (code, "was made with warm_start = 'old " in said) == (2, True)
     damaged = next((folder / "warm_start").iterdir())
     damaged.write_bytes(b"")
     code, _, said = gnas("study", "resume", folder, "--trials", 11)
     assert (code, damaged.name in said, "is damaged" in said) == (8, True, True)
+
+
+@pytest.mark.parametrize("left", ["nothing", "a folder", "a damaged study"])
+def test_the_same_command_goes_on_without_the_other_study(
+    gnas: Gnas, shop: Path, space: Path, warmed: Path, made: Path, tmp_path: Path, left: str
+) -> None:
+    folder, old = Path(shutil.copytree(warmed, tmp_path / "new")), tmp_path / "old"
+    if left != "nothing":
+        old.mkdir()
+    if left == "a damaged study":
+        (old / "study.json").write_text("{")
+    again = ("--space", space, "--warm-start", old)
+    code, output, said = gnas("search", shop, "--out", folder, *again, "--trials", 9, "--output", "json")
+    assert (code, len(trials(output))) == (0, 9), said
+    assert f"warning: warm start: {old}" in said
+    assert "goes on with what it took over" in said
+    code, output, said = gnas("search", shop, "--dry-run", "--out", folder, *again, "--output", "json")
+    assert (code, len(json.loads(output)["families"]["gnn"]["starts"]) > 1) == (0, True), said
+    for other in (made, tmp_path / "another"):  # begun from none, and one that is still to be
+        code, _, said = gnas("search", shop, "--out", other, *again)
+        assert code == (8 if left == "a damaged study" else 2)
+        assert f"{old}" in said
+    assert not (tmp_path / "another").exists()
 
 
 def test_a_dry_run_forecasts_what_would_be_tried(gnas: Gnas, shop: Path, warmed: Path, space: Path) -> None:
