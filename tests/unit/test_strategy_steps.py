@@ -12,7 +12,8 @@ from cmaes import CatCMAwM
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, create_trial
 
-from gnas_search.strategies.evolution import POPULATION, evolution
+from gnas_search.strategies import STRATEGIES
+from gnas_search.strategies.evolution import POPULATION
 from gnas_search.strategies.proposer import REJECTED, Tried
 
 cma_es, genetic, nsga2, reinforce, swarm = (
@@ -99,7 +100,23 @@ def test_a_point_counts_by_the_best_that_it_was_worth(module: Any, monkeypatch: 
     assert len(set(rates)) == len(rates) == module.POPULATION
 
 
-def test_what_was_rejected_is_no_member_of_a_population() -> None:
-    good = [of(RATES, {"rate": 0.5, "width": place / 100}, 1.0) for place in range(POPULATION)]
-    rejected = [of(RATES, {"rate": 0.9, "width": 0.9}, 0.0, **{REJECTED: True})] * POPULATION
-    assert evolution([*good, *rejected], RATES, 3) == evolution(good, RATES, 3)
+def with_rejected(name: str, measured: int) -> tuple[list[Any], list[Any]]:
+    """Give what a strategy proposes after some trials, and after as many and some that were rejected."""
+    good = [of(RATES, {"rate": 0.5, "width": place / 100}, 1.0 + place / 100) for place in range(measured)]
+    rejected = [of(RATES, {"rate": 0.9, "width": place / 100}, 0.0, **{REJECTED: True}) for place in range(30)]
+    alone, among = ([STRATEGIES[name](told, RATES, seed) for seed in range(3)] for told in (good, [*good, *rejected]))
+    return alone, among
+
+
+@pytest.mark.parametrize("name", ["darts", "evolution", "genetic", "nsga-ii", "one-shot", "particle-swarm"])
+def test_what_was_rejected_is_no_member_of_a_population(name: str) -> None:
+    """Neither in the place of one that was measured nor where there are too few of those."""
+    for measured in (1, POPULATION - 1, nsga2.POPULATION):
+        alone, among = with_rejected(name, measured)
+        assert among == alone
+
+
+@pytest.mark.parametrize("name", ["cma-es", "gp", "reinforce", "tpe"])
+def test_what_models_the_space_learns_of_what_was_rejected(name: str) -> None:
+    alone, among = with_rejected(name, nsga2.POPULATION)
+    assert among != alone

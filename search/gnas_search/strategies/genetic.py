@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated, random_point
-from gnas_search.strategies.proposer import Tried, tried
+from gnas_search.strategies.proposer import Tried, members, tried
 
 POPULATION = 12
 _CROSSOVER = 0.9
@@ -29,7 +29,7 @@ def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """
     rng = np.random.default_rng(seed)
     best: dict[tuple[Any, ...], Tried] = {}
-    for one in sorted(tried(finished), key=lambda one: -one.value):  # stable: of equal ones the earlier
+    for one in sorted(tried(members(finished)), key=lambda one: -one.value):  # stable: of equal ones the earlier
         best.setdefault(tuple(one.point.values()), one)
     population = list(best.values())[:POPULATION][::-1]  # ascending
     if len(population) < POPULATION or all(gene.single() for gene in genes.values()):

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, random_point
 from gnas_search.strategies.genetic import child_of
+from gnas_search.strategies.proposer import members
 
 POPULATION = 16
 
@@ -31,7 +32,7 @@ def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """
     # Differs from Deb et al.: steady state, one child after the other, so that it goes on from any trials.
     rng = np.random.default_rng(seed)
-    valued = {(*trial.params.values(), *trial.values): trial for trial in finished if trial.values}
+    valued = {(*trial.params.values(), *trial.values): trial for trial in members(finished) if trial.values}
     trials = list(valued.values())
     order = ranked(np.array([trial.values for trial in trials], dtype=np.float64)) if trials else []
     best: dict[tuple[Any, ...], Point] = {}

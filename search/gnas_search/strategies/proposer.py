@@ -50,6 +50,14 @@ def tried(finished: Sequence[FrozenTrial]) -> list[Tried]:
     return [Tried(dict(trial.params), trial.value) for trial in finished if trial.value is not None]
 
 
+def members(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Give the trials that can be members of a population, in the order drawn.
+
+    A point that was rejected was never one: in a tight space half of them would push out those that were.
+    """
+    return [trial for trial in finished if REJECTED not in trial.user_attrs]
+
+
 def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
     """Make a proposer of an Optuna sampler.
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
-from gnas_search.strategies.proposer import REJECTED, tried
+from gnas_search.strategies.proposer import members, tried
 from gnas_search.strategies.strategy import Strategy, family_of
 
 LISTED = POPULATION
@@ -102,7 +102,7 @@ def mutation(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
 
     It changes any gene: also those that a supernet leaves at one setting.
     """
-    known = tried([trial for trial in finished if REJECTED not in trial.user_attrs])  # as evolution counts them
+    known = tried(members(finished))  # as evolution counts them
     free = [name for name, gene in genes.items() if not gene.single()]
     if len(known) >= POPULATION or not known or not free:
         return evolution(finished, genes, seed)

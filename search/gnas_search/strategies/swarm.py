@@ -21,6 +21,7 @@ from gnas_search.space.points import (
     to_unit,
     values_of,
 )
+from gnas_search.strategies.proposer import members
 
 PARTICLES = 10
 _INERTIA = 0.7298
@@ -35,10 +36,10 @@ Floats = npt.NDArray[np.float64]
 def particle_swarm(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """Move the particle whose turn it is.
 
-    The i-th finished trial is a step of particle ``i % PARTICLES``; the first step of each is random. Ordered genes are
-    places in 0..1. The others are one coordinate per choice, and where they lead to is the chance of each, as the bits
-    of a binary swarm. A particle's velocity is the difference of its last two places, so that trials are all there is
-    to remember.
+    The i-th trial that was not rejected is a step of particle ``i % PARTICLES``; the first step of each is random.
+    Ordered genes are places in 0..1. The others are one coordinate per choice, and where they lead to is the chance of
+    each, as the bits of a binary swarm. A particle's velocity is the difference of its last two places, so that trials
+    are all there is to remember.
 
     References
     ----------
@@ -49,6 +50,7 @@ def particle_swarm(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> 
     # Differs from Kennedy and Eberhart: with several slots a trial under way makes all later ones steps of the next
     # particle until it ends, so that the flight of a particle may go on from another's place.
     rng = np.random.default_rng(seed)
+    finished = members(finished)  # a particle tries another step in the place of one that was rejected
     own = finished[len(finished) % PARTICLES :: PARTICLES] if len(finished) >= PARTICLES else []
     if not own or all(trial.value is None for trial in finished):
         return random_point(rng, genes)
