@@ -23,7 +23,7 @@ PROPOSALS = 20
 """So often a strategy proposes for one draw where what it proposes breaks a constraint."""
 RANDOM_POINTS = 2000
 """So many random points are then tried; where none is feasible, the family has nothing more."""
-_SYSTEMATIC = ("grid",)  # strategies with an order of their own, which phases would break
+_SYSTEMATIC = ("grid",)  # strategies that go through the whole space, of which tuning would see a part
 _STALE = 5
 LOST = 10
 """So many draws in a row repeat what is known: a strategy that has gathered around a few points has no others to give,
