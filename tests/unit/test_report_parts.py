@@ -1,4 +1,4 @@
-"""The parts of a report: markup that escapes, scales and their ticks, Pareto fronts, what mattered."""
+"""The parts of a report: markup that escapes, scales and their ticks, what mattered."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gnas_search.report.charts.parallel import MOST_AXES, parallel
 from gnas_search.report.drawing import draw
 from gnas_search.report.importance import LEAST_MODELS, importances
 from gnas_search.report.markup import element
-from gnas_search.report.models import Yardstick, pareto_front
+from gnas_search.report.models import Yardstick
 from gnas_search.report.scale import Scale, duration, figure
 from gnas_search.specs import BlendSpec, ModelSpec, Share
 from gnas_search.study.traits import ABSENT, traits
@@ -78,6 +78,11 @@ class TestScale:
         middle = math.sqrt(scale.low * scale.high)
         assert scale(middle) == pytest.approx(50.0)
 
+    def test_zeros_have_room_beside_a_logarithmic_one(self) -> None:
+        scale = Scale.over([0.0, 10.0, 1000.0], 100.0, 300.0, log=True)
+        assert 100.0 < scale(0.0) < scale(10.0) < scale(100.0) < scale(1000.0) < 300.0
+        assert scale.ticks()[:2] == [0.0, 10.0]
+
     def test_figures(self) -> None:
         assert [figure(one) for one in (0, 0.08751, 12.54, 1429, 1.5e6, 2e-7)] == [
             "0",
@@ -94,19 +99,6 @@ class TestScale:
             *("9.9 s", "10 s", "119 s", "2 min 0 s", "119 min 59 s", "2 h 0 min")
         ]
         assert [duration(one) for one in (0.44, 84, 200, 7500)] == ["0.4 s", "84 s", "3 min 20 s", "2 h 5 min"]
-
-
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=25))
-def test_the_front_is_what_no_other_beats(pairs: list[tuple[int, int]]) -> None:
-    points = [(float(value), float(cost)) for value, cost in pairs]
-    front = {points[place] for place in pareto_front(points)}
-    wanted = {
-        (value, cost)
-        for value, cost in points
-        if not any((v >= value and c <= cost) and (v, c) != (value, cost) for v, c in points)
-    }
-    assert front == wanted
-    assert len(pareto_front(points)) == len(wanted)  # of equal ones, one
 
 
 class TestImportance:

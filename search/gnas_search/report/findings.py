@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from gnas_search.evaluate import Interval, paired_interval
+from gnas_search.report.axes import axes_of
 from gnas_search.report.charts import forest, history, influence, learning_curves, parallel, pareto
 from gnas_search.report.charts.forest import Row
 from gnas_search.report.drawing import draw
 from gnas_search.report.importance import LEAST_MODELS, Importance, importances
 from gnas_search.report.markup import Markup, element
-from gnas_search.report.models import COSTS, KIND_NAMES, Model, Yardstick, best_of_kinds
+from gnas_search.report.models import KIND_NAMES, Model, Yardstick, best_of_kinds
 from gnas_search.report.scale import figure
 from gnas_search.specs import FAMILIES, GNN, BlendSpec, BranchSpec
 from gnas_search.study import Study, Verdict
+from gnas_search.study.front import front
 from gnas_search.study.traits import Trait, traits
 from gnas_search.study.verdict import BASELINE
 
@@ -133,10 +135,14 @@ def _traits(models: list[Model]) -> list[dict[str, Trait]]:
     return [traits(spec, depth=depth) for spec in specs]
 
 
-def fronts(models: tuple[Model, ...]) -> list[object]:
-    """Hold what models are worth against every cost."""
-    drawn = [(cost, pareto(models, cost)) for cost in COSTS]
-    missing = [cost.title for cost, one in drawn if one is None]
+def fronts(study: Study, models: tuple[Model, ...]) -> list[object]:
+    """Hold what models are worth against the study's other objectives, and against every cost."""
+    objectives = study.header.objectives
+    several = front(study) if len(objectives.names) > 2 else None
+    drawn = [
+        (axis, pareto(models, axis, several if axis.name in objectives.names else None)) for axis in axes_of(objectives)
+    ]
+    missing = [axis.title for axis, one in drawn if one is None]
     parts: list[object] = [one for _, one in drawn if one is not None]
     if missing:
         said = f"Not drawn, for fewer than two models have it: {'; '.join(missing)}."

@@ -1,8 +1,7 @@
-"""Models: what a study measured, of whatever kind, as one list; and what each of them costs."""
+"""Models: what a study measured, of whatever kind, as one list."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnas_search.evaluate import Interval
@@ -107,36 +106,8 @@ class Model:
         return self.name if self.trial is None else f"{self.name} (trial {self.trial})"
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Something that a model costs: an axis to hold its value against.
-
-    Attributes
-    ----------
-    title, unit
-        Of the axis.
-    of
-        The cost of a model; None where it was not measured or has no meaning.
-    """
-
-    title: str
-    unit: str
-    of: Callable[[Model], float | None]
-
-
-COSTS: tuple[Cost, ...] = (
-    Cost("time of training", "s", lambda model: model.seconds or None),
-    Cost("trained parameters", "", lambda model: model.parameters or None),
-    Cost("time of scoring all items for one user", "µs", lambda model: model.scan_us or None),
-    Cost("median request to the exported scorer", "µs", lambda model: model.measured.values.get("latency_us")),
-    Cost("what would be served", "bytes", lambda model: model.measured.values.get("artifact_bytes")),
-)
-"""Every axis of the Pareto fronts. The peak of memory is none: it is the most that the process has held until then,
-whichever model it was for."""
-
-
 def models_of(study: Study) -> tuple[Model, ...]:
-    """List the measured models: baselines, blends, then trials, each group best first."""
+    """List the models that break no constraint: baselines, blends, then trials, each group best first."""
     by = Yardstick.of(study)
     found = [
         Model(one.name, BASELINE, None, one.spec, one.spec.summary(), one.measured, yardstick=by)
@@ -148,7 +119,7 @@ def models_of(study: Study) -> tuple[Model, ...]:
         if trial.spec is not None
     ]
     took = {model.spec.key(): model.measured for model in [*found, *trials]}
-    for one in study.blends:
+    for one in study.feasible_blends:
         parts = [took[share.spec.key()] for share in one.spec.shares if share.spec.key() in took]
         if one.spec.dims is not None:
             parts += [whole.measured for whole in study.blends if whole.spec.dims is None]
@@ -170,25 +141,3 @@ def best_of_kinds(study: Study, models: tuple[Model, ...]) -> tuple[Model, ...]:
         if held is not None:
             best[model.kind] = held
     return tuple(best[kind] for kind in RICHNESS if kind in best)
-
-
-def pareto_front(points: list[tuple[float, float]]) -> list[int]:
-    """Choose the points that no other is at least as good and as cheap as, and better in one of the two.
-
-    Parameters
-    ----------
-    points
-        (value, cost): the more value and the less cost, the better.
-
-    Returns
-    -------
-    list of int
-        Places in ``points``, from cheap to dear; of equal points the first alone.
-    """
-    front: list[int] = []
-    best = float("-inf")
-    for place in sorted(range(len(points)), key=lambda one: (points[one][1], -points[one][0], one)):
-        if points[place][0] > best:
-            best = points[place][0]
-            front.append(place)
-    return front

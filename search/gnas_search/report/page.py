@@ -73,7 +73,7 @@ def render(study: Study) -> str:
         ("learning", "Learning curves", learning(models)),
         ("finalists", "Finalists", finalists(study)),
         ("settings", "What mattered", settings(models, study.header.seed)),
-        ("costs", "Value and cost", fronts(models)),
+        ("costs", "Value and cost", fronts(study, models)),
         ("failures", "Failed trials", failures(study)),
         ("time", "Time spent", time_spent(study)),
         ("about", "About this study", about(study)),

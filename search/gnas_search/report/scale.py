@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _LEAST = 1e-9
+_ROOM = 44.0
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,13 @@ class Scale:
     Attributes
     ----------
     low, high
-        Of the values; ``low < high``, and above 0 where it is logarithmic.
+        Of the values; ``low < high``, and above 0 where it is logarithmic, zeros left aside.
     start, end
         Places of the two.
     log
         Whether equal ratios are equally long.
+    room
+        Of a logarithmic scale: what of it, from its start, is left for zeros.
     """
 
     low: float
@@ -28,6 +31,7 @@ class Scale:
     start: float
     end: float
     log: bool = False
+    room: float = 0.0
 
     @classmethod
     def over(
@@ -35,11 +39,12 @@ class Scale:
     ) -> Scale:
         """Fit a scale around values, with a margin at both ends; no or equal values give a scale around them."""
         found = list(values) or [1.0]
-        low, high = min(found), max(found)
+        room = math.copysign(_ROOM, end - start) if log and min(found) == 0 else 0.0
+        low, high = min(value for value in found if value or not room), max(found)
         if log:
             width = math.log(high / low) if high > low else 1.0
             factor = math.exp(width * margin)
-            return cls(low / factor, high * factor, start, end, log=True)
+            return cls(low / factor, high * factor, start, end, log=True, room=room)
         width = high - low
         if width < _LEAST * max(1.0, abs(low), abs(high)):  # equal, as far as a scale can tell
             width, margin = max(1.0, abs(low), abs(high)) * 0.02, 0.5
@@ -47,15 +52,19 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Give the place of a value."""
+        if self.room and value == 0:
+            return self.start + self.room / 3
         if self.log:
             part = math.log(value / self.low) / math.log(self.high / self.low)
         else:
             part = (value - self.low) / (self.high - self.low)
-        return self.start + part * (self.end - self.start)
+        return self.start + self.room + part * (self.end - self.start - self.room)
 
     def ticks(self, wanted: int = 6) -> list[float]:
         """Give round values within the scale, about so many."""
-        return _powers(self.low, self.high, wanted) if self.log else _steps(self.low, self.high, wanted)
+        if not self.log:
+            return _steps(self.low, self.high, wanted)
+        return [0.0] * bool(self.room) + _powers(self.low, self.high, wanted)
 
 
 def _steps(low: float, high: float, wanted: int) -> list[float]:

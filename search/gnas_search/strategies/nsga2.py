@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
+from gnas_search.dominance import dominates
 from gnas_search.space.points import Genes, Point, random_point
 from gnas_search.strategies.genetic import child_of
 from gnas_search.strategies.proposer import members
@@ -16,7 +17,6 @@ from gnas_search.strategies.proposer import members
 POPULATION = 16
 
 Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 
 
 def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
@@ -64,14 +64,13 @@ def fronts(values: Floats) -> list[list[int]]:
     Parameters
     ----------
     values : (n, m)
-        As for :func:`ranked`. A point dominates another that it is no worse than anywhere and better than somewhere.
+        As for :func:`ranked`.
     """
-    no_worse: Mask = np.all(values[:, None, :] >= values[None, :, :], axis=2)
-    dominates: Mask = no_worse & ~no_worse.T  # (n, n)
+    dominating = dominates(values[:, None], values[None])  # (n, n)
     left = np.arange(len(values))
     found: list[list[int]] = []
     while len(left):
-        first = np.flatnonzero(~np.any(dominates[np.ix_(left, left)], axis=0))
+        first = np.flatnonzero(~np.any(dominating[np.ix_(left, left)], axis=0))
         found.append(left[first].tolist())
         left = np.delete(left, first)
     return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from gnas_search.dominance import dominates
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.objectives import TIMED
 from gnas_search.study.study import Study
@@ -24,13 +26,14 @@ def front(study: Study) -> tuple[str, ...]:
     """
     objectives = study.header.objectives
     models: list[tuple[str, Measurement]] = [(one.key, one.measured) for one in study.baselines]
-    models += [(one.key, one.measured) for one in study.blends if not one.infeasible]
+    models += [(one.key, one.measured) for one in study.feasible_blends]
     models += [(trial.key, measured) for trial, measured in study.ranking]
     known: dict[str, list[float]] = {}
     for key, measured in models:
         values = [measured.value_of(name) for name in objectives.names]
-        if key not in known and None not in values:
-            known[key] = [objectives.sign(n) * float(v or 0.0) for n, v in zip(objectives.names, values, strict=True)]
+        told = [v for v in values if v is not None and math.isfinite(v)]
+        if key not in known and len(told) == len(values):
+            known[key] = [objectives.sign(name) * value for name, value in zip(objectives.names, told, strict=True)]
     if not known:
         return ()
     ties = [TIE if name in TIMED else 0.0 for name in objectives.names]
@@ -43,24 +46,19 @@ def undominated(
 ) -> npt.NDArray[np.bool_]:
     """Tell of each of n points in m objectives, the higher the better, whether no other dominates it: (n, m) -> (n,).
 
-    One point dominates another where it is at least as good in every objective, and better in one.
-
     Parameters
     ----------
     points : (n, m)
         Values.
     ties : (m,)
-        By how much, relative to the other's, a value may be worse and still as good, and has to be better to be better
-        at all; none unless given, and none in the first objective. With ties, to be dominated is not passed on: from
-        the best by the first objective on, each point is held against those that are left so far.
+        As for :func:`gnas_search.dominance.dominates`; none unless given, and none in the first objective. With ties,
+        to be dominated is not passed on: from the best by the first objective on, each point is held against those
+        that are left so far.
     """
     values = np.asarray(points, dtype=np.float64)
     slack = np.zeros(values.shape[1]) if ties is None else np.asarray(ties, dtype=np.float64)
     left = np.zeros(len(values), dtype=bool)
     keys = -values[:, np.argsort(slack, kind="stable")].T  # by what has no ties first: who dominates comes before
     for place in np.lexsort(keys[::-1]):
-        tied = slack * np.abs(values[place])
-        as_good = (values[left] >= values[place] - tied).all(axis=1)
-        better = (values[left] > values[place] + tied).any(axis=1)
-        left[place] = not (as_good & better).any()
+        left[place] = not dominates(values[left], values[place], slack).any()
     return left
