@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form.spectra import decomposed_rank
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Branch, Fit
@@ -57,11 +58,11 @@ class TrialForecast:
         A network that stops for want of patience takes less, and so does a filter that shares its decomposition.
         """
         if isinstance(spec, ArchitectureSpec):
-            rank = spec.embedding_dim if spec.init == "svd" else 0
-            return spec.epochs * self.epoch_s(spec) + (self._decomposition_s(rank) if rank else 0.0)
+            begun_s = self._decomposition_s(spec.edges, spec.embedding_dim) if spec.init == "svd" else 0.0
+            return spec.epochs * self.epoch_s(spec) + begun_s
         if isinstance(spec, FilterSpec):
             rank = min(spec.rank, self._graph.num_users, self._graph.num_items)
-            return self._decomposition_s(rank) + self._validation_s(rank)
+            return self._decomposition_s(spec.edges, decomposed_rank(spec.rank)) + self._validation_s(rank)
         if isinstance(spec, TwoHopSpec):
             return self._links_s(spec) + self._along_links_s(spec.neighbours)
         return self._validation_s(1)
@@ -87,16 +88,21 @@ class TrialForecast:
             for spec in (FilterSpec(rank=2), TwoHopSpec(neighbours=2), TwoHopSpec(neighbours=2, kept_per="target")):
                 fit_closed_form(spec, graph, seed=0)
 
-    def _decomposition_s(self, rank: int) -> float:
+    def _decomposition_s(self, edges: str, rank: int) -> float:
         """Extrapolate from two small ones: sparse products grow with the width, dense ones with its square."""
-        matrix = normalised(self._graph.positives)
-        widths = [min(one, self._graph.num_users, self._graph.num_items) + OVERSAMPLING for one in _RANKS]
-        few, more = (self._timed(("rank", one), partial(truncated_svd, matrix, one, 0)) for one in _RANKS)
-        width = rank + OVERSAMPLING
-        if widths[0] == widths[1]:
-            return more * width / widths[1]
-        square = max(0.0, (more / widths[1] - few / widths[0]) / (widths[1] - widths[0]))
-        return width * (max(0.0, more / widths[1] - square * widths[1]) + square * width)
+        matrix = normalised(self._edges(edges))
+        few, more = (self._timed(("rank", edges, one), partial(truncated_svd, matrix, one, 0)) for one in _RANKS)
+        narrow, wide, width = (self._decomposed(one) for one in (*_RANKS, rank))
+        if narrow == wide:
+            return more * width / wide
+        square = max(0.0, (more / wide - few / narrow) / (wide - narrow))
+        return width * (max(0.0, more / wide - square * wide) + square * width)
+
+    def _decomposed(self, rank: int) -> int:
+        return min(rank + OVERSAMPLING, self._graph.num_users, self._graph.num_items)
+
+    def _edges(self, edges: str) -> sp.csr_matrix:
+        return self._graph.edges if edges == "all" else self._graph.positives
 
     def _validation_s(self, width: int) -> float:
         few, more = (self._timed(("width", one), partial(self._score, one)) for one in _WIDTHS)
@@ -120,7 +126,7 @@ class TrialForecast:
 
     def _links_s(self, spec: TwoHopSpec) -> float:
         """Time the links that some users make; pairs of a user's items are what they are summed from."""
-        edges = self._graph.edges if spec.edges == "all" else self._graph.positives
+        edges = self._edges(spec.edges)
         pairs = _pairs(edges)
         chosen = np.random.default_rng(0).permutation(edges.shape[0])[: max(1, int(_SHARE * edges.shape[0]))]
         some = edges[np.sort(chosen)]

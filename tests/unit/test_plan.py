@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from random_graph import random_graph
@@ -12,10 +13,12 @@ from toy_study import SMALL, make_dataset, small_space
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import validation_of
 from gnas_search.fit_forecast import TrialForecast
 from gnas_search.forecast import Timings, forecast
 from gnas_search.space import SearchSpace
+from gnas_search.spectral import OVERSAMPLING
 from gnas_search.study import Limits
 from gnas_search.study.limits import SUPERNET_SHARE
 from gnas_search.study.plan import SAMPLED, plan
@@ -94,6 +97,51 @@ def test_trials_of_more_work_are_forecast_to_take_longer() -> None:
         assert trials.trial_s(spec) > 0
         assert trials.trial_s(spec) == trials.trial_s(spec)  # what was timed once counts
         assert trials.peak_bytes(spec) > 0
+
+
+class EntryClock:
+    """A clock by which a decomposition takes a second per entry and column, and nothing else takes any."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def decompose(self, matrix: Any, rank: int, seed: int) -> None:
+        self.now += len(matrix.pattern.indices) * min(rank + OVERSAMPLING, matrix.num_rows, matrix.num_columns)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> EntryClock:
+    clock = EntryClock()
+    monkeypatch.setattr("gnas_search.fit_forecast.time", clock)
+    monkeypatch.setattr("gnas_search.fit_forecast.truncated_svd", clock.decompose)
+    return clock
+
+
+def test_what_is_decomposed_is_timed_on_the_edges_that_it_is_of(clock: EntryClock) -> None:
+    """Of a shop with five views per purchase, a model of all edges decomposes six times as much."""
+    few, many = random_graph(300, 200, 4).positives, random_graph(300, 200, 24).positives
+    trials = TrialForecast(InteractionGraph(few, many), validation_of(make_dataset()))
+    for spec in (FilterSpec(rank=64), ArchitectureSpec(embedding_dim=64, init="svd", epochs=1)):
+        drawn = [replace(spec, init="random")] if isinstance(spec, ArchitectureSpec) else []
+        target_s, whole_s = (
+            trials.trial_s(replace(spec, edges=edges)) - sum(trials.trial_s(replace(one, edges=edges)) for one in drawn)
+            for edges in ("target", "all")
+        )
+        assert target_s > 0.0
+        assert whole_s / target_s == pytest.approx(many.nnz / few.nnz)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_filter_takes_as_long_as_the_decomposition_that_is_made_for_it() -> None:
+    """It has a multiple of so many columns, whatever the rank."""
+    trials = TrialForecast(random_graph(3000, 2000), validation_of(make_dataset()))
+    found = [trials.trial_s(FilterSpec(rank=rank)) for rank in (16, 512, 513, 1024)]
+    assert found[0] == found[1] < found[2] == found[3]
+    small = TrialForecast(random_graph(300, 200), validation_of(make_dataset()))  # decomposed whole
+    assert small.trial_s(FilterSpec(rank=16)) == small.trial_s(FilterSpec(rank=1024))
 
 
 def test_timings_are_shared_and_of_one_graph() -> None:

@@ -43,9 +43,14 @@ class Spectrum:
     level: float
 
 
+def decomposed_rank(rank: int) -> int:
+    """Say of how many columns the decomposition is that a filter of some rank takes its own from."""
+    return _STEP * -(-rank // _STEP)
+
+
 def decomposed_bytes(num_users: int, num_items: int, rank: int) -> int:
     """Count what a decomposition takes at its peak, beside the others that :class:`Spectra` keeps."""
-    width = min(_STEP * -(-rank // _STEP), num_users, num_items)
+    width = min(decomposed_rank(rank), num_users, num_items)
     # Three arrays on each side are alive at most. Freed ones stay with the process (memory.reuse_freed_memory), and
     # which of them fits the next array is a matter of chance: of many runs of one decomposition most took two to four
     # arrays a side, one took five.
@@ -92,7 +97,7 @@ class Spectra:
         rank
             At most so many eigenpairs; fewer where the matrix has no more.
         """
-        width = _STEP * -(-rank // _STEP)
+        width = decomposed_rank(rank)
         key = (user_power, item_power, edges, width)
         spectrum = self._known.pop(key, None)
         if spectrum is None:
