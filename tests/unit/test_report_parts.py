@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.closed_form.graph_filter import RESPONSES
+from gnas_search.evaluate import Interval
 from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
 from gnas_search.report.charts.parallel import MOST_AXES, parallel
 from gnas_search.report.drawing import draw
+from gnas_search.report.findings import settings
 from gnas_search.report.importance import LEAST_MODELS, importances
 from gnas_search.report.markup import element
-from gnas_search.report.models import Yardstick
+from gnas_search.report.models import Model, Yardstick
 from gnas_search.report.scale import Scale, duration, figure
 from gnas_search.specs import BlendSpec, ModelSpec, Share
+from gnas_search.study import Measurement
 from gnas_search.study.traits import ABSENT, traits
 
 
@@ -149,6 +152,25 @@ class TestImportance:
             importances([{"a": place % 2} for place in range(few)], [0.1 * place for place in range(few)], seed=0) == ()
         )
         assert importances([{"a": place % 2} for place in range(20)], [0.5] * 20, seed=0) == ()
+
+
+def test_how_many_were_stopped_early_is_said_of_what_mattered() -> None:
+    """They count: those that fell behind are the worst of a study, and without them little is left to explain."""
+    where = Interval(0.1, 0.1, 0.1)
+
+    def network(layers: int, stopped: str, epochs: int) -> Model:
+        history = tuple({"ndcg": 0.1, "epoch": epoch} for epoch in range(epochs))
+        worth = Interval(0.1 * layers, 0.1, 0.4)
+        measured = Measurement(worth, where, 1.0, 10, epochs=12, stopped=stopped, history=history)
+        return Model("n", "gnn", None, ArchitectureSpec(layers=("gcn",) * layers), "", measured)
+
+    whole = [network(1 + place % 3, "patience", 9) for place in range(LEAST_MODELS)]
+    early = [network(1, "rung", 3), network(2, "rung", 6), network(1, "deadline", 5)]
+    cut = network(3, "deadline", 1)
+    said = " ".join(str(part) for part in settings((*whole, *early, cut), 0))
+    assert f"3 of the {LEAST_MODELS + 3} networks were stopped early" in said
+    assert f"Over {LEAST_MODELS + 3} networks" in said
+    assert "stopped early" not in " ".join(str(part) for part in settings(tuple(whole), 0))
 
 
 class TestParallel:
