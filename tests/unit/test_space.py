@@ -24,6 +24,7 @@ from gnas_search.data.interactions import DatasetConfig, FeatureTable
 from gnas_search.graph_spec import GRAPH_FIELDS, GraphSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import FamilySpace, NetworkSpace, SearchSpace, Value
+from gnas_search.space.feasible import Count
 from gnas_search.space.genes import choices
 from gnas_search.space.layers import NAMES as LAYER_NAMES
 from gnas_search.specs import FAMILIES, GNN, kind_of, read_spec
@@ -549,6 +550,35 @@ def test_closed_forms_alone_are_a_space() -> None:
     assert space.families["two-hop"].is_finite
     assert not space.families["filter"].is_finite
     assert space.families["two-hop"].size() == 6
+
+
+@pytest.mark.parametrize(
+    ("genes", "models"),
+    [
+        ({"response": ["ideal", "heat"], "strength": [1.0, 2.0, 4.0], "rank": [4, 8]}, 8),
+        ({"response": ["ideal", "linear"], "strength": [2.0, 4.0]}, 2),
+        ({"response": ["heat", "ridge"], "strength": [2.0, 4.0], "edges": ["all", "target"]}, 8),
+        ({"strength": [2.0, 4.0]}, 2),
+        ({"rank": {"low": 2, "high": 300}, "user_power": [0.0, 0.5], "strength": [1.0, 2.0, 4.0]}, 1794),
+    ],
+)
+def test_size_counts_distinct_closed_forms_whatever_constraints_there_are(genes: dict[str, Any], models: int) -> None:
+    start = {"response": "heat" if "response" not in genes else genes["response"][0]}
+    raw = {"filter": {"genes": genes, "fixed": {} if "response" in genes else start, "start": [start]}}
+    space = SearchSpace.from_json(raw)
+    points = [dict(zip(genes, values, strict=True)) for values in itertools.product(*map(listed, genes.values()))]
+    assert len({space.read("filter", named(point)) for point in points}) == models
+    assert space.size() == models
+    held = SearchSpace.from_json({**raw, "forbid": [{"rank": 1}]})  # which is out of nothing
+    assert space.count("filter") == held.count("filter") == Count(models, is_exact=True)
+
+
+def listed(gene: Any) -> Any:
+    return range(gene["low"], gene["high"] + 1) if isinstance(gene, dict) else gene
+
+
+def named(point: dict[str, Any]) -> dict[str, Any]:
+    return {f"filter.{name}": value for name, value in point.items()}
 
 
 def test_a_file_is_read_as_the_same_space(tmp_path: Path) -> None:

@@ -98,6 +98,13 @@ class TestRun:
             assert study.trials[trial.duplicate_of].key == trial.key
         assert status(study)["trials"]["duplicate"] == len(duplicates)
 
+    def test_points_that_differ_in_idle_genes_are_one_model_and_run_out(self, tmp_path: Path) -> None:
+        genes = {"response": ["ideal", "heat"], "strength": [1.0, 2.0, 4.0], "rank": [4]}
+        filters = {"filter": {"genes": genes, "start": [{"response": "ideal", "rank": 4}]}}
+        study = go(tmp_path / "study", trials=None, space=SearchSpace.from_json(filters), strategy="random")
+        assert len(keys(study)) == 4
+        assert len(study.trials) < 50  # not as many repeats as end a search that finds nothing new
+
     def test_the_deadline_before_a_validation_queues_the_trial_again(self, tmp_path: Path) -> None:
         folder, dataset = tmp_path / "study", make_dataset()
         begin(folder, dataset, space=small_space(), strategy=None, seed=None)

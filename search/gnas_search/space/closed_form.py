@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import product
 from typing import Any
 
 from optuna.distributions import FloatDistribution
@@ -128,8 +129,21 @@ class ClosedFormSpace:
         return replace(self, genes=genes, fixed={**self.fixed, "edges": "target"}, starts=starts)
 
     def size(self) -> int:
-        """Count the points; a continuous gene counts once, points that differ in idle genes alone count apart."""
-        return math.prod(len(choices(gene, None)) for gene in self.genes.values())
+        """Count the distinct models; a continuous gene counts once (see :attr:`is_finite`)."""
+        values = {name: choices(gene, None) for name, gene in self.genes.items()}
+        usual = {name: any_value(gene) for name, gene in self.genes.items()}
+        words = [name for name in values if isinstance(usual[name], str)]
+        found: dict[ClosedFormSpec, int] = {}
+        for chosen in product(*(values[name] for name in words)):  # which numbers have an effect is for words to say
+            point = {**usual, **dict(zip(words, chosen, strict=True))}
+            numbers = [name for name in values if name not in words and self._has_effect(name, point)]
+            found[self.to_spec(point)] = math.prod(len(values[name]) for name in numbers)
+        return sum(found.values())
+
+    def _has_effect(self, name: str, point: Mapping[str, Value]) -> bool:
+        """Tell whether a gene of several values makes several models of a point."""
+        some = choices(self.genes[name], None)[:2]
+        return len(some) > 1 and len({self.to_spec({**point, name: value}) for value in some}) > 1
 
     @property
     def is_finite(self) -> bool:

@@ -46,7 +46,7 @@ class FamilySpace(Protocol):
         """Drop what cannot differ on a dataset."""
 
     def size(self) -> int:
-        """Count the points, a continuous gene once."""
+        """Count the distinct models, a continuous gene once."""
 
     def to_json(self) -> dict[str, Any]:
         """Give its section of a space file."""
