@@ -265,12 +265,14 @@ class TestSeveralProcesses:
             assert place == 0
             assert isinstance(event, Failure)
             assert "SIGKILL" in event.reason
+            assert not event.is_overdue
             slots.start(1, Job(SPEC, 0, time.monotonic()))
             os.kill(slots.process_ids[1], signal.SIGSTOP)
             place, event = slots.wait()
             assert place == 1
             assert isinstance(event, Failure)
             assert "after the time was up" in event.reason
+            assert event.is_overdue
             slots.start(0, Job(SPEC, 0, None))
             os.kill(slots.process_ids[0], signal.SIGSTOP)
         finally:

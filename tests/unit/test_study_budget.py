@@ -6,11 +6,15 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
+from random_graph import random_graph
 from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Interval
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
@@ -20,6 +24,7 @@ from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, pi
 from gnas_search.study.draws import Draws
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
+from gnas_search.study.put_off import PutOff
 from gnas_search.study.reserve import Reserve
 
 UNSEARCHED = (
@@ -120,6 +125,60 @@ def test_what_the_blend_takes_is_estimated_anew_at_every_trial(tmp_path: Path) -
     assert 7.0 < first - second < 8.1
     assert watcher.expected_s == [pytest.approx(Reserve(study, 60).blend_s)]
     assert watcher.expected_s[0] > 8.0
+
+
+class TestClosedFormsThatOutlastTheTime:
+    """Nothing stops a closed form that has begun."""
+
+    WIDE: ClassVar = {
+        "filter": {
+            "genes": {"rank": [8, 16]},
+            "fixed": {"response": "ideal"},
+            "start": [{"rank": 8, "response": "ideal"}],
+        },
+        "two-hop": {"genes": {"neighbours": [5, 10, 20, 40]}, "start": [{"neighbours": 5}]},
+    }
+
+    def go(self, folder: Path, limits: Limits, seconds: float) -> tuple[Study, ToySlot]:
+        class Slow(ToySlot):
+            def result(self) -> Result:
+                filters = kind_of(self.jobs[-1].spec) == "filter"
+                return replace(super().result(), seconds=seconds if filters else 0.1)
+
+        if not folder.exists():
+            begin(folder, make_dataset(), space=SearchSpace.from_json(self.WIDE), strategy=None, seed=None)
+        slot = Slow()
+        return run(folder, make_dataset(), Ledger(), limits=limits, slots=slot), slot
+
+    def test_they_are_left_to_the_next_run_and_others_take_the_time(self, tmp_path: Path) -> None:
+        study, slot = self.go(tmp_path / "study", Limits.of(None, 60.0), 1000.0)
+        assert [kind_of(job.spec) for job in slot.jobs].count("filter") == 1  # the first: nothing was known of it
+        assert [kind_of(job.spec) for job in slot.jobs].count("two-hop") == 4
+        lost = [trial for trial in study.trials if trial.state == "interrupted"]
+        assert [trial.kind for trial in lost] == ["filter"]
+        again, slot = self.go(tmp_path / "study", Limits.of(None, 30000.0), 1000.0)
+        assert [job.spec.key() for job in slot.jobs] == [lost[0].key]
+        assert status(again)["trials"]["complete"] == 6
+
+    def test_where_trials_are_counted_nothing_is_put_off(self, tmp_path: Path) -> None:
+        study, _ = self.go(tmp_path / "study", Limits.of(6, None), 1e9)
+        assert {trial.state for trial in study.trials} <= {"complete", "duplicate"}
+        assert status(study)["trials"]["complete"] == 6
+
+    def test_what_they_take_grows_with_columns_and_edges(self, tmp_path: Path) -> None:
+        graph = random_graph(3000, 2000, 4)
+        graph = InteractionGraph(graph.positives, random_graph(3000, 2000, 24).positives)
+        study, _ = self.go(tmp_path / "study", Limits.of(1, None), 10.0)
+        known = PutOff(graph, study)
+        baselines = {one.name: one.measured.seconds for one in study.baselines}
+        assert known.expected_s(TwoHopSpec(neighbours=100)) == baselines["item-knn"]
+        assert known.expected_s(FilterSpec(rank=16)) == known.expected_s(FilterSpec(rank=512)) == 10.0
+        assert known.expected_s(FilterSpec(rank=1536)) == 90.0
+        ratio = graph.edges.nnz / graph.positives.nnz
+        assert known.expected_s(FilterSpec(rank=16, edges="all")) == pytest.approx(10.0 * ratio)
+        assert known.expected_s(small_space().families["gnn"].starts[0]) == 0.0
+        known.hear(TwoHopSpec(neighbours=5), 50.0)
+        assert known.expected_s(TwoHopSpec(neighbours=100)) == 50.0
 
 
 @pytest.mark.parametrize("earlier", [1, 2, 3])

@@ -121,6 +121,25 @@ def test_a_slot_that_dies_costs_one_trial(tmp_path: Path) -> None:
     assert [one["reason"] for one in leaderboard(study)["failed"]] == ["the process of its slot was ended by SIGKILL"]
 
 
+def test_what_had_not_ended_when_the_time_was_up_is_tried_again(tmp_path: Path) -> None:
+    class Overdue(ToySlots):
+        def wait(self) -> tuple[int, Event]:
+            if self.turn == 5:
+                self.turn += 1
+                place = min(self.places)
+                del self.places[place]
+                return place, Failure("not ended 120 s after the time was up, and was killed", is_overdue=True)
+            return super().wait()
+
+    study = go(tmp_path / "study", trials=8, slots=Overdue(2))
+    counts = status(study)["trials"]
+    assert (counts["interrupted"], counts["failed"]) == (1, 0)
+    lost = [trial.key for trial in study.trials if trial.state == "interrupted"]
+    again = go(tmp_path / "study", trials=8, slots=ToySlots(2))
+    assert set(lost) <= set(keys(again))
+    assert status(again)["trials"]["complete"] == 8
+
+
 class CrampedSlots(ToySlots):
     """Their memory holds one network at a time."""
 

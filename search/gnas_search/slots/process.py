@@ -175,7 +175,8 @@ class ProcessSlots:
         if not ready:
             place = min(place for place, at in ends.items() if at == overdue_at)
             self._drop(place)
-            return place, Failure(f"its process had not ended {GRACE_S:.0f} s after the time was up, and was killed")
+            late = f"its process had not ended {GRACE_S:.0f} s after the time was up, and was killed"
+            return place, Failure(late, is_overdue=True)
         place = min(places[one] for one in ready if isinstance(one, Connection))
         try:
             event: Event = self._workers[place].connection.recv()

@@ -84,9 +84,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job came to nothing."""
+    """Why a job came to nothing.
+
+    Attributes
+    ----------
+    reason
+        For people.
+    is_overdue
+        Whether the time was up, which is no fault of the model: the next run tries it again.
+    """
 
     reason: str
+    is_overdue: bool = False
 
 
 Event = EpochResult | Result | Failure

@@ -28,6 +28,7 @@ from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.opening import forecast_network, measure_baselines
+from gnas_search.study.put_off import PutOff
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
 from gnas_search.study.scribe import Scribe
@@ -158,6 +159,7 @@ class _Search:
         self._scribe.recover()
         study = shop.study()
         self.reserve = Reserve(study, len(shop.judges.users), shop.slots.count)
+        self._put_off = PutOff(shop.graph, study)
         self._rungs = Rungs()
         for trial, measured in study.ranking:
             if trial.kind == GNN and not shop.warm.begins_trained(trial.key):
@@ -178,12 +180,15 @@ class _Search:
                 with self._shop.hold.released():
                     place, event = self._shop.slots.wait()
                 self._hear(place, event, draws)
+            while self._put_off.kept:
+                self._scribe.interrupted(self._put_off.kept.pop()[1])
         except (OSError, StorageError):  # more lines might run into a torn one: the next run closes its trials
             raise
         except BaseException:
             waiting = [] if self._waiting is None else [self._waiting]
-            for running in [*self._running.values(), *waiting]:
-                self._scribe.interrupted(running.trial.number)
+            begun = [running.trial.number for running in (*self._running.values(), *waiting)]
+            for number in (*begun, *(number for _, number, _ in self._put_off.kept)):
+                self._scribe.interrupted(number)
             raise
 
     def _fill(self, draws: Draws, limits: Limits) -> bool:
@@ -191,9 +196,13 @@ class _Search:
         while (place := self._free_place()) is not None:
             if self._waiting is None:
                 self._waiting = self._drawn(draws, limits)
+            drawn, now = self._waiting, self._until_the_end(limits)
+            if drawn is not None and self._put_off.takes(drawn.trial, drawn.spec, now):
+                draws.ended(drawn.trial.number)
+                self._waiting = None
+                continue
             if self._waiting is None or not self._shop.slots.has_room(place, self._waiting.spec):
                 break
-            now = self._until_the_end(limits)
             running, self._waiting = self._waiting, None
             if self._out_of_time or now.is_late:
                 self._scribe.interrupted(running.trial.number)
@@ -213,11 +222,13 @@ class _Search:
         while True:
             known = draws.known()
             running = [(one.family, one.trial.number, one.spec.key()) for one in self._running.values()]
+            begun = [*running, *self._put_off.kept]
             unfinished = [
                 family
                 for family in draws.families
-                if draws.repeats(family) < _REPEATS
-                and not draws.is_exhausted(family, known, sum(of == family for of, *_ in running))
+                if not self._put_off.has_closed(family)
+                and draws.repeats(family) < _REPEATS
+                and not draws.is_exhausted(family, known, sum(of == family for of, *_ in begun))
             ]
             now = self._until_the_end(limits)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
@@ -229,7 +240,7 @@ class _Search:
             spec = self._space.read(family, trial.params)
             twin = known.get(spec.key())
             if twin is None:
-                twin = next((self._scribe.frozen(number) for _, number, key in running if key == spec.key()), None)
+                twin = next((self._scribe.frozen(number) for _, number, key in begun if key == spec.key()), None)
             if twin is None:
                 return _Running(trial, spec, family)
             self._scribe.duplicate(trial, twin)
@@ -251,9 +262,9 @@ class _Search:
             return
         running = self._running.pop(place)  # what goes wrong while its end is written leaves it to the next run
         number = running.trial.number
-        if isinstance(event, Failure):
+        if isinstance(event, Failure) and not event.is_overdue:
             self._scribe.failed(running.trial, event.reason)
-        elif event.is_empty:
+        elif isinstance(event, Failure) or event.is_empty:
             self._out_of_time = True
             self._scribe.interrupted(number)
         else:
@@ -277,6 +288,7 @@ class _Search:
         # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
         if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):
             self._rungs.hear(measured.epochs, [epoch.worth for epoch in result.history])
+        self._put_off.hear(running.spec, result.seconds)
         self.reserve.hear(self._scribe.read(running.trial.number), measured)
 
     def _costs_of(self, spec: BranchSpec, result: Result) -> Mapping[str, float]:

@@ -56,6 +56,11 @@ class Limits:
         """Whether the time is up."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the time is up; None where it never is."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
     def reached(self, finished: int) -> bool:
         """Tell whether no further trial may begin."""
         return self.is_late or (self.trials is not None and finished >= self.trials)
