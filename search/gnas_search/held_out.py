@@ -1,4 +1,4 @@
-"""The test part, scored once: for a checkpoint by full ranking, for an artifact through what it would serve."""
+"""The report on the test part: what one model makes of it, over all users and by group."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gnas_search.bootstrap import intervals
-from gnas_search.checkpoint import Checkpoint
-from gnas_search.data.dataset import Dataset, TestPart
 from gnas_search.evaluate import Interval
 from gnas_search.exam import Exam
 from gnas_search.exposure import exposure
 from gnas_search.groups import COLD, Group, groups, plain
-from gnas_search.outcome import Outcome, checkpoint_outcome
+from gnas_search.outcome import Outcome
 
 
 @dataclass(frozen=True)
@@ -54,20 +52,6 @@ class HeldOutReport:
             "groups": {name: group.to_json() for name, group in self.groups.items()},
             "pointwise": self.pointwise,
         }
-
-
-def evaluate_checkpoint(
-    checkpoint: Checkpoint, dataset: Dataset, test: TestPart, *, k: int = 20, cold: int = COLD
-) -> HeldOutReport:
-    """Measure a checkpoint on its test part: see :func:`gnas_search.outcome.checkpoint_outcome`.
-
-    Raises
-    ------
-    DataMismatchError
-        If the checkpoint was made from other data.
-    """
-    exam = Exam(dataset, test, k)
-    return report(checkpoint_outcome(exam, checkpoint), exam, cold=cold)
 
 
 def report(outcome: Outcome, exam: Exam, *, cold: int = COLD) -> HeldOutReport:

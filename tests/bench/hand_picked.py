@@ -23,7 +23,9 @@ from gnas_search.data.dataset import Dataset
 from gnas_search.data.readers import read_config
 from gnas_search.data.splits import load_with_test
 from gnas_search.evaluate import validation_of
-from gnas_search.held_out import evaluate_checkpoint
+from gnas_search.exam import Exam
+from gnas_search.held_out import report
+from gnas_search.outcome import checkpoint_outcome
 from gnas_search.selection import fit_selected
 from gnas_search.train import train_checkpoint
 
@@ -56,13 +58,14 @@ def main() -> dict[str, Any]:
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     dataset, test = load_with_test(given.data, read_config(given.data, {}))
+    exam = Exam(dataset, test)
     found = {}
     for name, base in HAND_PICKED.items():
         spec = with_epochs(base, dataset, given.seconds, given.seed)
         start = time.perf_counter()
         checkpoint = train_checkpoint(dataset, spec, seed=given.seed)
         train_s = time.perf_counter() - start
-        metrics = evaluate_checkpoint(checkpoint, dataset, test).known_metrics
+        metrics = report(checkpoint_outcome(exam, checkpoint), exam).known_metrics
         found[f"LightGCN, {name}"] = {
             "model": f"{spec.summary()}, up to {spec.epochs} epochs",
             "valid_ndcg": checkpoint.metrics["ndcg@20"],

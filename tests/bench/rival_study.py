@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gnas_search.data.splits import load_with_test
-from gnas_search.held_out import evaluate_checkpoint
+from gnas_search.exam import Exam
+from gnas_search.held_out import report
+from gnas_search.outcome import checkpoint_outcome
 from gnas_search.study import Study, pick
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
@@ -70,6 +72,7 @@ def main(data: Path, folder: Path, models: list[str]) -> dict[str, Any]:
     """Train and measure models of a study; those that are one and the same once, those it does not have not at all."""
     study = Study.load(folder)
     dataset, test = load_with_test(data, study.header.config)
+    exam = Exam(dataset, test)
     by_key: dict[str, dict[str, Any]] = {}
     found: dict[str, Any] = {}
     for model in models:
@@ -82,7 +85,7 @@ def main(data: Path, folder: Path, models: list[str]) -> dict[str, Any]:
             initial = study.warm_start.initial(spec)
             checkpoint = train_checkpoint(dataset, spec, seed=study.header.seed, initial=initial)
             train_s = time.perf_counter() - start
-            metrics = evaluate_checkpoint(checkpoint, dataset, test).known_metrics
+            metrics = report(checkpoint_outcome(exam, checkpoint), exam).known_metrics
             by_key[spec.key()] = {
                 "model": spec.summary(),
                 "valid_ndcg": checkpoint.metrics["ndcg@20"],

@@ -13,8 +13,10 @@ from gnas_search.data.dataset import Dataset, TestPart
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.sample import write_sample
 from gnas_search.data.splits import load_with_test
+from gnas_search.exam import Exam
 from gnas_search.groups import COLD
-from gnas_search.held_out import HeldOutReport, evaluate_checkpoint
+from gnas_search.held_out import HeldOutReport, report
+from gnas_search.outcome import checkpoint_outcome
 from gnas_search.train import train_checkpoint
 
 COLD_ITEM = 12  # the shop has none of fewer interactions that somebody wants
@@ -33,7 +35,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     write_sample(folder, num_users=150, num_items=90, seed=0)
     dataset, test = load_with_test(folder, DatasetConfig())
     checkpoint = train_checkpoint(dataset, FilterSpec(rank=8), seed=0)
-    return World(dataset, test, checkpoint, evaluate_checkpoint(checkpoint, dataset, test, k=10))
+    return World(dataset, test, checkpoint, reported(checkpoint, dataset, test))
+
+
+def reported(checkpoint: Checkpoint, dataset: Dataset, test: TestPart, cold: int = COLD) -> HeldOutReport:
+    exam = Exam(dataset, test, 10)
+    return report(checkpoint_outcome(exam, checkpoint), exam, cold=cold)
 
 
 def test_groups_of_users_share_the_users_out(world: World) -> None:
@@ -100,11 +107,11 @@ def test_groups_tell_every_metric(world: World) -> None:
 def test_cold_items_are_those_with_few_interactions(world: World) -> None:
     counts = np.bincount(world.dataset.final.positives.indices, minlength=len(world.dataset.items))
     for cold in (3, COLD_ITEM):
-        report = evaluate_checkpoint(world.checkpoint, world.dataset, world.test, k=10, cold=cold)
-        sizes = {name: group.items for name, group in report.groups.items() if group.items is not None}
+        groups = reported(world.checkpoint, world.dataset, world.test, cold).groups
+        sizes = {name: group.items for name, group in groups.items() if group.items is not None}
         assert sizes.get("cold_items", 0) in ((counts <= cold).sum(), 0)
         assert sizes["warm_items"] == (counts > cold).sum()
-        users = {name: group.users for name, group in report.groups.items() if group.items is None}
+        users = {name: group.users for name, group in groups.items() if group.items is None}
         lengths = np.diff(world.dataset.final.positives.indptr)[world.test.user_rows]
         assert users.get("cold_users", 0) == (lengths <= cold).sum()
 
@@ -112,7 +119,7 @@ def test_cold_items_are_those_with_few_interactions(world: World) -> None:
 def test_recall_and_auc_of_cold_items_by_plain_loops(world: World) -> None:
     seen = world.dataset.final.positives
     counts = np.bincount(seen.indices, minlength=seen.shape[1])
-    group = evaluate_checkpoint(world.checkpoint, world.dataset, world.test, k=10, cold=COLD_ITEM).groups["cold_items"]
+    group = reported(world.checkpoint, world.dataset, world.test, COLD_ITEM).groups["cold_items"]
     recalls, areas = [], []
     for place, row in enumerate(world.test.user_rows.tolist()):
         scores = world.checkpoint.final.score_rows(seen)(np.array([row]))[0]
