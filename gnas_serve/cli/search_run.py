@@ -194,7 +194,16 @@ def go_on(
             )
             watchers = stack.enter_context(FanOut(progress, trackers, on_lost=warn))
             meter = _meter(dataset, before.header)
-            study = run(folder, dataset, watchers, limits=limits, order=order, meter=meter)
+            study = run(
+                folder,
+                dataset,
+                watchers,
+                limits=limits,
+                strategy=order.strategy,
+                slots=order.slots,
+                order=order,
+                meter=meter,
+            )
         ended = True
     except (ConfigError, MissingExtraError):  # refused before anything ran
         ended = True

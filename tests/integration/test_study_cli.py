@@ -10,7 +10,7 @@ import pytest
 from search_world import TRIALS, Gnas, trials
 
 from gnas_search.data.sample import write_sample
-from gnas_search.study import LastRun
+from gnas_search.study import LastRun, Study
 
 
 class TestReport:
@@ -45,6 +45,7 @@ class TestResume:
         assert code == 0, said
         assert len(trials(output)) == TRIALS + 1
         assert f"trial {TRIALS}: ndcg@20" in said
+        assert Study.load(study).trials[TRIALS].strategy == "random"
         assert json.loads(output)["study"] == str(study)
         code, output, said = gnas("study", "resume", study, "--output", "json")  # which was all
         assert (code, len(trials(output))) == (0, TRIALS + 1)

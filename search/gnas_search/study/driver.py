@@ -74,8 +74,7 @@ def run(
     slots
         Where trials are trained: one in this process, so many processes, or what is given; closed at the end.
     order
-        What the run was told: its strategy and slots are taken from it, and it is kept for the next run once this
-        one is the study's writer.
+        What the run was told, kept for the next one once this one is the study's writer; nothing is read from it.
     meter
         Measures what models cost to serve, where :func:`needs_meter` says so of the study.
 
@@ -102,8 +101,6 @@ def run(
     validation = validation_of(dataset).judged_by(header.objectives.judge(dataset, header.seed))
     fresh = fresh_validation(dataset, validation)
     graph = dataset.selection
-    if order is not None:
-        strategy, slots = order.strategy, order.slots
     if isinstance(slots, int):
         slots = InlineSlot(graph, validation) if slots == 1 else ProcessSlots(graph, validation, slots)
     with storage_errors(folder), closing(slots), _writing(folder, header) as journal, SignalHold() as hold:
