@@ -231,7 +231,7 @@ class TestNotes:
         """It would be made on the CPU, which does not train then."""
         watcher = Ledger()
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.opening.default_device", lambda: torch.device("cuda"))
+            patched.setattr("gnas_search.study.simple_models.default_device", lambda: torch.device("cuda"))
             study = go(tmp_path / "study", trials=1, watcher=watcher)
         assert (watcher.forecasts, study.forecast) == ([], None)
         assert "no network was tried: give a longer --budget or more --trials" in notes(study)

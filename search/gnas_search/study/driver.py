@@ -27,11 +27,11 @@ from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
 from gnas_search.study.meter import CostMeter
-from gnas_search.study.opening import forecast_network, measure_baselines
 from gnas_search.study.put_off import PutOff
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
 from gnas_search.study.scribe import Scribe
+from gnas_search.study.simple_models import forecast_network, measure_baselines
 from gnas_search.study.study import Study
 from gnas_search.study.supernet_phase import shortlist_networks
 from gnas_search.study.warm_start import WarmStart

@@ -1,4 +1,4 @@
-"""The beginning of a search: simple models are measured, and what a network will cost is forecast."""
+"""The simple models, measured before the search, and the forecast of its first network."""
 
 from __future__ import annotations
 
