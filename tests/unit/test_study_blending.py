@@ -19,7 +19,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.costs import num_parameters
 from gnas_search.specs import BlendSpec, Share, kind_of
 from gnas_search.study import Study, leaderboard, pick, status
-from gnas_search.study.finale import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
+from gnas_search.study.blending import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
 from gnas_search.study.kept import KeptModels
 from gnas_serve.errors import NoViableTrialError
 
@@ -86,7 +86,7 @@ class TestBlend:
             assert found is not None
             return replace(found, metrics=UserMetrics(found.metrics.recall / 2, found.metrics.ndcg / 2))
 
-        monkeypatch.setattr("gnas_search.study.finale.blend", pessimistic)
+        monkeypatch.setattr("gnas_search.study.blending.blend", pessimistic)
         dataset = make_dataset()
         best = models_of(study)
         fits = {kind: toy_fit(spec) for kind, spec in best.items()}
@@ -123,7 +123,7 @@ class TestBlend:
             asked.append(settings["fresh"])
             return blend(*given, **settings)
 
-        monkeypatch.setattr("gnas_search.study.finale.blend", spying)
+        monkeypatch.setattr("gnas_search.study.blending.blend", spying)
         go(tmp_path / "whole", trials=4)
         assert asked == [None]
         monkeypatch.setattr("gnas_search.evaluate.FRESH_USERS", (5, 1000))
@@ -208,7 +208,7 @@ class TestResumption:
     ) -> None:
         whole = go(tmp_path / "whole", trials=4)
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: interrupt())
+            patched.setattr("gnas_search.study.blending.blend_models", lambda *_, **__: interrupt())
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=4)
         assert Study.load(tmp_path / "study").blends == ()
@@ -246,13 +246,13 @@ class TestFailure:
 
     def test_which_way_there_is_no_blend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: interrupt())
+            patched.setattr("gnas_search.study.blending.blend_models", lambda *_, **__: interrupt())
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=4)
         with pytest.raises(NoViableTrialError, match="it has no blend: none was made yet"):
             pick(Study.load(tmp_path / "study"), "blend")
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.study.finale.blend_models", lambda *_, **__: [])
+            patched.setattr("gnas_search.study.blending.blend_models", lambda *_, **__: [])
             alone = go(tmp_path / "study", trials=4)
         with pytest.raises(NoViableTrialError, match="it has no blend: none is better than its best part"):
             pick(alone, "blend")
