@@ -18,7 +18,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.blending import blend_best
 from gnas_search.study.draws import Draws
-from gnas_search.study.final_round import repeat_finalists
+from gnas_search.study.finalist_training import repeat_finalists
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
 from gnas_search.study.journal import WriterLock, mend_journal, open_journal
