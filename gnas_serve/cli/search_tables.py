@@ -96,7 +96,7 @@ def status_table(state: dict[str, Any]) -> Table:
         "running": "yes" if state["running"] else "no",
         "trials": counts,
         "best": "nothing yet" if best is None else f"{best['name']}: {state['objective']} {best['value']:.4f}",
-        "strategy": state["strategy"],
+        "strategy": ", ".join(state["strategies"]) or state["strategy"],
         "seed": str(state["seed"]),
         "space": f"{state['space_size']:,} models, settings on a continuous scale aside",
         "data": f"{state['data']['fingerprint'][:12]}, split {state['data']['policy']}",

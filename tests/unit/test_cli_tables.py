@@ -96,8 +96,10 @@ def test_what_could_not_be_found_out_is_said() -> None:
     assert note in shown(leaderboard_table({**board(3), "notes": [note]}), 120)
     state: dict[str, Any] = {"running": False, "trials": {}, "best": None, "strategy": "tpe", "seed": 0}
     state["warm_start"] = None
+    state["strategies"] = ["tpe", "gp"]
     state |= {"objective": "ndcg@20", "space_size": 1, "data": {"fingerprint": "a", "policy": "random"}, "seconds": 1}
     assert note in shown(status_table({**state, "notes": [note, "no blend: a reason"]}), 120)
+    assert "tpe, gp" in shown(status_table({**state, "notes": []}))
     assert "no blend: a reason" in shown(status_table({**state, "notes": [note, "no blend: a reason"]}))
     assert "notes" not in shown(status_table({**state, "notes": []}))
     warm = {"study": "spring", "data": "d" * 64, "models": 7, "weights": 2}

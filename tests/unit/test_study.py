@@ -12,6 +12,7 @@ import pytest
 from toy_study import ROUND, SMALL, Ledger, ToySlot, go, keys, make_dataset, small_space
 
 from gnas_search.data.interactions import DatasetConfig
+from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
 from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
@@ -63,6 +64,16 @@ class TestRun:
         go(tmp_path / "study", trials=2, strategy="random")
         study = go(tmp_path / "study", trials=4, strategy="evolution")
         assert [trial.strategy for trial in study.trials] == ["random", "random", "evolution", "evolution"]
+        state = status(study)
+        assert (state["strategy"], state["strategies"]) == ("evolution", ["random", "evolution"])
+        again = status(go(tmp_path / "study", trials=5, strategy="random"))
+        assert (again["strategy"], again["strategies"]) == ("random", ["random", "evolution"])
+        assert "random, evolution" in render(study)
+
+    def test_a_study_without_trials_has_the_strategy_that_it_begins_with(self, tmp_path: Path) -> None:
+        begin(tmp_path / "study", make_dataset(), space=small_space(), strategy="gp", seed=None)
+        state = status(Study.load(tmp_path / "study"))
+        assert (state["strategy"], state["strategies"]) == ("gp", [])
 
     def test_a_failing_trial_is_kept_with_its_reason_and_the_study_goes_on(self, tmp_path: Path) -> None:
         def fail() -> None:

@@ -82,7 +82,6 @@ def about(study: Study) -> list[object]:
     """Say what data, seed and strategy the study has, and what it draws from."""
     header = study.header
     last = LastRun.read(study.folder)
-    strategies = sorted({trial.strategy for trial in study.trials if trial.strategy})
     facts = {
         "data": "not kept" if last is None else last.data,
         "fingerprint of the data": header.fingerprint,
@@ -90,8 +89,8 @@ def about(study: Study) -> list[object]:
         **{f"read with {name}": value for name, value in header.config.to_json().items() if value is not None},
         "objectives" if header.objectives.are_several else "objective": ", ".join(header.objectives.names),
         "seed": header.seed,
-        "strategy": header.strategy,
-        "strategies that drew trials": ", ".join(strategies) or "none",
+        "strategy at the beginning": header.strategy,
+        "strategies that drew trials": ", ".join(study.strategies) or "none",
         "size of the space": f"{header.space.size():,} models, settings on a continuous scale aside",
         **{f"constraint: {name}": str(value) for name, value in header.space.constraints.to_json().items()},
     }

@@ -133,9 +133,10 @@ def status(study: Study) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy``, ``seed``,
-        ``objective`` (the first), ``objectives``, ``space_size`` (continuous genes count once), ``data`` (fingerprint,
-        policy, config), ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`), ``warm_start``
+        ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy`` (of the latest
+        trial, or that the study begins with), ``strategies`` (that drew trials, in order), ``seed``, ``objective`` (the
+        first), ``objectives``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
+        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`), ``warm_start``
         (of the study that it was started from the name, ``study``, the fingerprint of its ``data``, and how many
         ``models`` and ``weights`` were taken over; None where it was started from none).
     """
@@ -150,7 +151,8 @@ def status(study: Study) -> dict[str, Any]:
         "running": is_locked(study.folder),
         "trials": {state: counts[state] for state in STATES if state != "waiting"},
         "best": None if best is None else {"name": best[0], "value": best[1].value_of(first)},
-        "strategy": header.strategy,
+        "strategy": next((trial.strategy for trial in reversed(study.trials) if trial.strategy), header.strategy),
+        "strategies": list(study.strategies),
         "seed": header.seed,
         "objective": first,
         "objectives": list(header.objectives.names),

@@ -80,6 +80,11 @@ class Study:
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a trial is unreadable: {error}", hint="search again") from error
 
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those that drew trials, in order: a study may be gone on with by another one."""
+        return tuple(dict.fromkeys(trial.strategy for trial in self.trials if trial.strategy))
+
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
         """The simple models, best first."""
