@@ -177,6 +177,9 @@ class TestClosedFormsThatOutlastTheTime:
         ratio = graph.edges.nnz / graph.positives.nnz
         assert known.expected_s(FilterSpec(rank=16, edges="all")) == pytest.approx(10.0 * ratio)
         assert known.expected_s(small_space().families["gnn"].starts[0]) == 0.0
+        known.hear(FilterSpec(rank=1024), 15.0)
+        assert known.expected_s(FilterSpec(rank=1536)) == pytest.approx(15.0 * 2.25)  # of the nearest
+        assert known.expected_s(FilterSpec(rank=16)) == 10.0
         known.hear(TwoHopSpec(neighbours=5), 50.0)
         assert known.expected_s(TwoHopSpec(neighbours=100)) == 50.0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import optuna
 
 from gnas_search.closed_form import FilterSpec
@@ -19,8 +21,9 @@ _MOST = 3
 class PutOff:
     """Knows how long closed forms take by those that were measured, and keeps those for which the time is too short.
 
-    A filter is expected to take as long as one that was measured, times the edges and the square of the columns that
-    it has more of; two hops as long as any. Those measured on other machines, or with other slots, count too.
+    A filter is expected to take as long as the longest of those measured that are most like it, times the edges and the
+    square of the columns that it has more of; two hops as long as any. Those measured on other machines, or with other
+    slots, count too.
 
     Parameters
     ----------
@@ -43,12 +46,15 @@ class PutOff:
         self._measured.append((spec, seconds))
 
     def expected_s(self, spec: BranchSpec) -> float:
-        """Say how long a closed form takes; 0 of a network, which ends when the time does, and where nothing is known."""
+        """Say how long a closed form takes; 0 of a network, which ends with the time, and where nothing is known."""
         kind = kind_of(spec)
         if kind == GNN:
             return 0.0
-        known = ((seconds, self._growth(one, spec)) for one, seconds in self._measured if kind_of(one) == kind)
-        return max((seconds * growth for seconds, growth in known), default=0.0)
+        known = [(one, seconds) for one, seconds in self._measured if kind_of(one) == kind]
+        # The first of all compiles its loops: what it took says little of others as soon as any like them is known.
+        nearest = min((self._distance(one, spec) for one, _ in known), default=0.0)
+        alike = [(one, seconds) for one, seconds in known if self._distance(one, spec) == nearest]
+        return max((seconds * self._growth(one, spec) for one, seconds in alike), default=0.0)
 
     def takes(self, trial: optuna.trial.Trial, spec: BranchSpec, limits: Limits) -> bool:
         """Tell whether a trial that is about to begin would outlast the time left; it is kept then.
@@ -73,10 +79,17 @@ class PutOff:
         return self._new.get(family, 0) >= _MOST
 
     def _growth(self, known: BranchSpec, wanted: BranchSpec) -> float:
-        if not isinstance(known, FilterSpec) or not isinstance(wanted, FilterSpec):
-            return 1.0
-        columns, edges = (self._columns(wanted) / self._columns(known), self._edges(wanted) / self._edges(known))
+        columns, edges = self._ratios(known, wanted)
         return max(1.0, columns) ** 2 * max(1.0, edges)
+
+    def _distance(self, known: BranchSpec, wanted: BranchSpec) -> float:
+        columns, edges = self._ratios(known, wanted)
+        return 2 * abs(math.log(columns)) + abs(math.log(edges))
+
+    def _ratios(self, known: BranchSpec, wanted: BranchSpec) -> tuple[float, float]:
+        if not isinstance(known, FilterSpec) or not isinstance(wanted, FilterSpec):
+            return 1.0, 1.0
+        return self._columns(wanted) / self._columns(known), self._edges(wanted) / self._edges(known)
 
     def _columns(self, spec: FilterSpec) -> int:
         return min(decomposed_rank(spec.rank), self._graph.num_users, self._graph.num_items)
