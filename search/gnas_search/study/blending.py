@@ -1,4 +1,4 @@
-"""The end of a search: the best models of each kind are blended, and the blend is compressed."""
+"""The blend of a study, made at its end: the best models of each kind are blended, and the blend is compressed."""
 
 from __future__ import annotations
 
