@@ -95,7 +95,7 @@ def search(
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
     from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, begin
-    from gnas_serve.cli.search_plan import emit_plan
+    from gnas_serve.cli.search_plan import Asked, emit_plan
 
     limits = Limits.of(trials, budget_s)
     if strategy is not None:
@@ -121,8 +121,8 @@ def search(
     source = None if warm_start is None else _source(warm_start, header)
     dataset = load_data(data, settings, header, out if out is not None else data)
     if dry_run or out is None:
-        chosen = (chosen_space, strategy, seed)
-        emit_plan(dataset, chosen, limits, header, output, folder=out if out is not None else data, source=source)
+        asked = Asked(chosen_space, strategy, seed, objectives, source, slots)
+        emit_plan(dataset, asked, limits, None if header is None else out, output)
         return
     begin(out, dataset, space=chosen_space, strategy=strategy, seed=seed, objectives=objectives, source=source)
     if warm_start is not None:

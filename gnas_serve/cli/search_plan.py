@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,68 +12,89 @@ from rich.table import Table
 from rich.text import Text
 
 from gnas_serve.cli.console import Output, emit
+from gnas_serve.cli.search_run import meter_of
 
 if TYPE_CHECKING:
     from gnas_search.data.dataset import Dataset
     from gnas_search.space import SearchSpace
-    from gnas_search.study import Limits, StudyHeader, WarmSource
+    from gnas_search.study import Limits, Objectives, WarmSource
 
 
-def emit_plan(
-    dataset: Dataset,
-    chosen: tuple[SearchSpace | None, str | None, int | None],
-    limits: Limits,
-    header: StudyHeader | None,
-    output: Output,
-    *,
-    folder: Path,
-    source: WarmSource | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What a search is told; None where that is as in its study, or as a new one begins.
+
+    Attributes
+    ----------
+    space, strategy, seed, objectives
+        Of the search.
+    source
+        Another study that it would be started from.
+    slots
+        Trials at a time.
+    """
+
+    space: SearchSpace | None
+    strategy: str | None
+    seed: int | None
+    objectives: Objectives | None
+    source: WarmSource | None
+    slots: int
+
+
+def emit_plan(dataset: Dataset, asked: Asked, limits: Limits, folder: Path | None, output: Output) -> None:
     """Tell what a search would take.
 
     Parameters
     ----------
     dataset
         What it would be about.
-    chosen
-        Space, strategy and seed; None where they are the study's, or what a new one begins with.
+    asked
+        What it would be told.
     limits
         When it would end.
-    header
+    folder
         Of the study that would be gone on with; None for a new one.
     output
         Form of the result.
-    folder
-        Of the study, for messages.
-    source
-        Another study that it would be started from.
 
     Raises
     ------
     ConfigError
-        If the study has another space, seed or source, or the constraints leave nothing.
+        If the study has another space, seed, objective or source, the constraints leave nothing, or an objective
+        cannot be measured on this data.
     """
-    from gnas_search.space import SearchSpace
+    from gnas_search.study import Study
+    from gnas_search.study.beginning import new_header, require_same
     from gnas_search.study.plan import plan
     from gnas_search.study.transfer import Transfer
-    from gnas_search.study.warm_start import COLD, WarmStart
+    from gnas_search.study.warm_start import COLD
 
-    space, strategy, seed = chosen
-    if header is not None:
-        if space is not None:
-            header.require_space(space, folder)
-        if seed is not None:
-            header.require_seed(seed, folder)
-        if source is not None:
-            header.require_source(source, folder)
-        space, strategy, seed = header.space, strategy or header.strategy, header.seed
-    whole = space if space is not None else SearchSpace.load("standard")
-    warm = COLD
-    if header is not None:
-        warm = WarmStart.read(folder, header.warm_start)
-    elif source is not None:
-        warm = Transfer.of(source, whole, dataset).warm
-    found = plan(dataset, whole, strategy=strategy or "tpe", seed=seed or 0, limits=limits, warm=warm)
+    study, warm = None, COLD
+    if folder is None:
+        header = new_header(
+            dataset, space=asked.space, strategy=asked.strategy, seed=asked.seed, objectives=asked.objectives
+        )
+        if asked.source is not None:
+            warm = Transfer.of(asked.source, header.space, dataset).warm
+    else:
+        study = Study.load(folder)
+        header, warm = study.header, study.warm_start
+        require_same(
+            header, folder, space=asked.space, seed=asked.seed, objectives=asked.objectives, source=asked.source
+        )
+    found = plan(
+        dataset,
+        header.space,
+        strategy=asked.strategy or header.strategy,
+        seed=header.seed,
+        limits=limits,
+        warm=warm,
+        objectives=header.objectives,
+        slots=asked.slots,
+        study=study,
+        meter=meter_of(dataset, header),
+    )
     emit(found, plan_table(found), output)
 
 
@@ -102,11 +124,29 @@ def plan_table(plan: dict[str, Any]) -> Group:
     parts: list[Any] = [Text(f"{counts}; strategy {plan['strategy']}, seed {plan['seed']}"), *sizes, "", table, ""]
     parts += [Text(f"refused for want of memory: {one['model']}: {one['refused']}") for one in refused]
     parts.append(Text(_expected(plan), style="bold"))
-    aside = "the simple models, the finalists' further seeds and the blend come on top"
-    if plan["budget_s"] is not None:
-        aside = "a budget also pays for the simple models, measured first, and keeps up to a third for the blend"
-    parts.append(Text(f"(on this machine's CPU; {aside})", style="dim"))
+    parts.append(Text(f"(on this machine's CPU; {'; '.join(_aside(plan))})", style="dim"))
     return Group(*parts)
+
+
+def _aside(plan: dict[str, Any]) -> list[str]:
+    """Say what the forecast holds, and what it does not."""
+    said = []
+    if plan["costs_s"]:
+        said.append(f"{plan['costs_s']:.1f} s of each trial are the model's export and timing")
+    if plan["slots"] > 1:
+        together = plan["together"]
+        memory = f"{together['peak_bytes'] / (1 << 30):.1f} GiB"
+        said.append(
+            f"up to {together['trials']} of {plan['slots']} trials at a time, {memory} in all; "
+            "each is timed on its share of the threads with nothing beside it, and may take longer"
+        )
+    tried = any(facts["tried"] for facts in plan["families"].values())
+    simple = "" if tried else "the simple models, "
+    if plan["budget_s"] is None:
+        supernet = "the supernet, " if plan["supernet"] else ""
+        return [*said, f"{simple}{supernet}the finalists' further seeds and the blend come on top"]
+    pays = "" if tried else "also pays for the simple models, measured first, and "
+    return [*said, f"a budget {pays}keeps up to a third for the blend"]
 
 
 def _size(facts: dict[str, Any]) -> str:
@@ -129,9 +169,11 @@ def _figures(one: dict[str, Any]) -> tuple[str, str, str]:
 
 def _expected(plan: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {family}" for family, count in plan["trials"].items())
-    seconds = sum(plan["seconds"].values())
+    trials, tried = sum(plan["trials"].values()), sum(facts["tried"] for facts in plan["families"].values())
+    further = f"{trials} further trials beside the study's {tried}" if tried else f"{trials} trials"
+    if plan["budget_s"] is not None:
+        return f"the budget would hold about {further}: {counts}"
+    seconds = plan["wall_s"]
     minutes = f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
     length = f"{seconds:.0f} s" if seconds < 100 else minutes
-    if plan["budget_s"] is None:
-        return f"{sum(plan['trials'].values())} trials ({counts}) would take about {length}"
-    return f"the budget would hold about {sum(plan['trials'].values())} trials: {counts}"
+    return f"{further} ({counts}) would take about {length}"

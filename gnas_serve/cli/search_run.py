@@ -193,7 +193,7 @@ def go_on(
                 SearchProgress(console, limits, best=before.best, objectives=objectives, slots=order.slots)
             )
             watchers = stack.enter_context(FanOut(progress, trackers, on_lost=warn))
-            meter = _meter(dataset, before.header)
+            meter = meter_of(dataset, before.header)
             study = run(
                 folder,
                 dataset,
@@ -219,8 +219,21 @@ def go_on(
     emit({"study": str(folder), **board}, leaderboard_table(board, most_trials=BEST_SHOWN), output)
 
 
-def _meter(dataset: Dataset, header: StudyHeader) -> CostMeter | None:
-    """Make what measures the costs of serving, where the study asks for any: by an export of each model."""
+def meter_of(dataset: Dataset, header: StudyHeader) -> CostMeter | None:
+    """Make what measures the costs of serving, where a study asks for any: by an export of each model.
+
+    Parameters
+    ----------
+    dataset
+        Of the search.
+    header
+        Of its study.
+
+    Raises
+    ------
+    MissingExtraError
+        If what it takes is not installed.
+    """
     from gnas_search.study import needs_meter
 
     if not needs_meter(header):

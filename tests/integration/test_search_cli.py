@@ -125,6 +125,20 @@ class TestSearch:
         code, _, said = gnas("search", shop, "--space", space)
         assert (code, "--out is missing" in said) == (2, True)
 
+    def test_a_dry_run_is_of_the_study_that_is_gone_on_with(self, gnas: Gnas, shop: Path, study: Path) -> None:
+        asked = ("search", shop, "--dry-run", "--out", study, "--trials", TRIALS + 4)
+        code, output, _ = gnas(*asked, "--output", "json")
+        assert code == 0
+        plan = json.loads(output)
+        assert sum(plan["trials"].values()) == 4
+        assert sum(facts["tried"] for facts in plan["families"].values()) == TRIALS
+        assert [facts["starts"] for facts in plan["families"].values()] == [[], [], []]
+        code, shown, _ = gnas(*asked, "--slots", 2)
+        assert (code, f"4 further trials beside the study's {TRIALS}" in shown) == (0, True)
+        assert "of 2 trials at a time" in " ".join(shown.split())
+        code, _, said = gnas(*asked, "--objective", "recall@20")
+        assert (code, "objective = 'ndcg@20', not 'recall@20'" in said) == (2, True)
+
     def test_several_objectives_are_answered_by_a_front(
         self, gnas: Gnas, shop: Path, space: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -136,6 +150,9 @@ class TestSearch:
         assert "artifact_bytes" in shown
         assert "no model is better in everything than those on the front: " in shown
         assert ", artifact_bytes " in said
+        _, output, _ = gnas("search", shop, "--dry-run", "--out", out, "--trials", 5, "--output", "json")
+        plan = json.loads(output)
+        assert plan["wall_s"] > 2 * plan["costs_s"] > 0.0  # the export of each
         _, output, _ = gnas("study", "leaderboard", out, "--output", "json")
         board = json.loads(output)
         assert board["objectives"] == ["ndcg@20", "artifact_bytes"]

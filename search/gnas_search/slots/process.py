@@ -22,6 +22,7 @@ from gnas_search.memory import available_bytes, resident_bytes, resident_bytes_o
 from gnas_search.selection import EpochResult
 from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.slot import Event, Failure, Job
+from gnas_search.slots.threads import share_of, use_threads
 from gnas_search.specs import BranchSpec
 
 _PATIENCE_S = 5.0  # for a process that has ended or been killed to be gone
@@ -224,7 +225,7 @@ class ProcessSlots:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         listens.close()
-        world = (self._graph, self._validation, max(1, _cores() // self.count))
+        world = (self._graph, self._validation, share_of(self.count))
         feeder = threading.Thread(target=_send, args=(ours, world, job), daemon=True)
         feeder.start()
         return _Worker(process, ours, lifeline, feeder)
@@ -251,17 +252,12 @@ def _send(connection: Connection, *messages: object) -> None:
         return
 
 
-def _cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _serve(connection: Connection, lifeline: Connection) -> None:
     """Train job after job, until the driver hangs up."""
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
     try:
         graph, validation, threads = connection.recv()
-        _use_threads(threads)
+        use_threads(threads)
         slot = InlineSlot(graph, validation)
         while True:
             slot.start(0, connection.recv())
@@ -280,13 +276,3 @@ def _end_with(lifeline: Connection, end: Callable[[int], None] = os._exit) -> No
         lifeline.recv_bytes()
     except (EOFError, OSError):
         end(1)
-
-
-def _use_threads(count: int) -> None:
-    import numba
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(count)
-    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
-    threadpool_limits(count)

@@ -50,15 +50,7 @@ def begin(
     if strategy is not None:
         require_strategy(strategy)
     if not folder.exists():
-        new = StudyHeader(
-            fingerprint=dataset.fingerprint,
-            policy=dataset.policy,
-            config=dataset.config,
-            space=space if space is not None else SearchSpace.load("standard"),
-            strategy=strategy if strategy is not None else "tpe",
-            seed=seed if seed is not None else 0,
-            objectives=objectives if objectives is not None else NDCG,
-        )
+        new = new_header(dataset, space=space, strategy=strategy, seed=seed, objectives=objectives)
         new.objectives.judge(dataset, new.seed)  # refused before anything is made
         new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
         transfer = None if source is None else Transfer.of(source, new.space, dataset)
@@ -68,6 +60,46 @@ def begin(
     header = StudyHeader.read(folder)
     check_same_data(dataset, header.fingerprint, f"the study {folder}")
     header.require_config(dataset.config.to_json(), folder)
+    require_same(header, folder, space=space, seed=seed, objectives=objectives, source=source)
+    return header
+
+
+def new_header(
+    dataset: Dataset,
+    *,
+    space: SearchSpace | None,
+    strategy: str | None,
+    seed: int | None,
+    objectives: Objectives | None,
+) -> StudyHeader:
+    """Say what a new study is about; the parameters are those of :func:`begin`."""
+    return StudyHeader(
+        fingerprint=dataset.fingerprint,
+        policy=dataset.policy,
+        config=dataset.config,
+        space=space if space is not None else SearchSpace.load("standard"),
+        strategy=strategy if strategy is not None else "tpe",
+        seed=seed if seed is not None else 0,
+        objectives=objectives if objectives is not None else NDCG,
+    )
+
+
+def require_same(
+    header: StudyHeader,
+    folder: Path,
+    *,
+    space: SearchSpace | None,
+    seed: int | None,
+    objectives: Objectives | None,
+    source: WarmSource | None,
+) -> None:
+    """Refuse to go on with a study otherwise than it was begun; the parameters are those of :func:`begin`.
+
+    Raises
+    ------
+    ConfigError
+        If the study has another space, seed, objective or source.
+    """
     if space is not None:
         header.require_space(space, folder)
     if seed is not None:
@@ -76,4 +108,3 @@ def begin(
         header.require_objectives(objectives, folder)
     if source is not None:
         header.require_source(source, folder)
-    return header

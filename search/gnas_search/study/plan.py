@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.data.dataset import Dataset
-from gnas_search.evaluate import validation_of
+from gnas_search.data.dataset import Dataset, InteractionGraph
+from gnas_search.evaluate import Validation, fresh_validation, validation_of
+from gnas_search.fit import Branch, Fit
 from gnas_search.fit_forecast import TrialForecast
-from gnas_search.footprint import TOO_LARGE, check_memory
-from gnas_search.memory import available_bytes
+from gnas_search.footprint import TOO_LARGE, check_memory, host_bytes
+from gnas_search.memory import available_bytes, resident_bytes
+from gnas_search.slots.threads import threads_of_a_slot
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
-from gnas_search.specs import GNN, BranchSpec
-from gnas_search.strategies import SHARING_STRATEGIES
+from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.limits import MOST_RESERVED, Limits
-from gnas_search.study.supernet_phase import share_s
-from gnas_search.study.turns import ROUND, TIME_SHARES
+from gnas_search.study.meter import CostMeter
+from gnas_search.study.objectives import NDCG, Objectives
+from gnas_search.study.records import MEASURED_STATES, Trial
+from gnas_search.study.rehearsal import Cast, Part, Stage, rehearse
+from gnas_search.study.reserve import Reserve
+from gnas_search.study.study import Study
+from gnas_search.study.supernet_phase import is_wanted, share_s
 from gnas_search.study.warm_start import COLD, WarmStart
+from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ConfigError
 
 SAMPLED = 20
 """Random points of each family whose forecast is told."""
 _DRAWS = 50
 """So many are drawn for each of them at most, where constraints leave few."""
+_METERED = 64
+"""Columns of the vectors that the export of a model is timed with."""
 
 Facts = dict[str, Any]
 
 
 def plan(
-    dataset: Dataset, space: SearchSpace, *, strategy: str, seed: int, limits: Limits, warm: WarmStart = COLD
+    dataset: Dataset,
+    space: SearchSpace,
+    *,
+    strategy: str,
+    seed: int,
+    limits: Limits,
+    warm: WarmStart = COLD,
+    objectives: Objectives = NDCG,
+    slots: int = 1,
+    study: Study | None = None,
+    meter: CostMeter | None = None,
 ) -> Facts:
     """Forecast a search.
 
@@ -50,39 +70,152 @@ def plan(
         When it would end.
     warm
         What it would be started from: its models are told among the starts.
+    objectives
+        What models would be measured by.
+    slots
+        Trials at a time: each is timed with its share of the threads, though with nothing beside it.
+    study
+        What it would go on with: its trials count, and what was tried is not forecast.
+    meter
+        Measures what models cost to serve, where the search would: it is timed once.
 
     Returns
     -------
     dict
         ``users``, ``items``, ``interactions``, ``available_bytes`` (None where the system does not say),
-        ``strategy``, ``seed``, ``families`` (of each its ``size``, what is ``feasible`` of it, ``starts`` and
-        ``sample``), ``trials`` and ``seconds`` expected, by family and in all.
+        ``strategy``, ``seed``, ``objectives``, ``slots``, ``families`` (of each its ``size``, what is ``feasible`` of
+        it and was ``tried``, the ``starts`` that are left and ``sample``), ``costs_s`` (of a model's export and
+        timing), ``trials`` and ``seconds`` expected by family, ``wall_s`` in all, and the most trials ``together``.
 
     Raises
     ------
     ConfigError
-        If the constraints of the space leave nothing.
+        If the constraints of the space leave nothing, or an objective cannot be measured on this data.
     """
+    validation = validation_of(dataset).judged_by(objectives.judge(dataset, seed))
     restricted = warm.extended(space.restrict(dataset))
-    trials = TrialForecast(dataset.selection, validation_of(dataset))
-    families = {family: _family(restricted, family, trials, dataset, seed) for family in restricted.families}
+    trials = TrialForecast(dataset.selection, validation)
+    done = {} if study is None else tried(study)
+    with threads_of_a_slot(slots):
+        families = {family: _family(restricted, family, trials, dataset, seed, done) for family in restricted.families}
+        again = [] if study is None else _unfinished(study, restricted, done)
+        retries = [(kind_of(spec), _part(_forecast(spec, trials, dataset))) for spec in again]
+    costs_s = 0.0 if meter is None else _metered_s(meter, dataset.selection, seed)
+    room = available_bytes()
+    time_s = _trials_s(limits, dataset, validation, slots, study)
+    supernet = GNN in families and is_wanted(strategy, {} if study is None else study.shortlists)
+    stage = Stage(
+        trials=None if limits.trials is None else max(0, limits.trials - len(done)),
+        time_s=time_s,
+        trial_s=limits.trial_s,
+        spent_s=None if limits.budget_s is None else _spent_s(study),
+        drawn=0 if study is None else _drawn(study),
+        supernet_s=share_s(time_s, families) if supernet and time_s else 0.0,
+        costs_s=costs_s,
+        slots=slots,
+        available_bytes=room,
+        process_bytes=resident_bytes(),
+    )
+    found = rehearse({family: _cast(facts) for family, facts in families.items()}, stage, retries)
     return {
         "users": dataset.selection.num_users,
         "items": dataset.selection.num_items,
         "interactions": int(dataset.selection.positives.nnz),
-        "available_bytes": available_bytes(),
+        "available_bytes": room,
         "strategy": strategy,
         "seed": seed,
+        "objectives": list(objectives.names),
+        "slots": slots,
         "constraints": restricted.constraints.to_json(),
         "families": families,
-        **_expected(families, limits, strategy),
+        "interrupted": len(retries),
+        "costs_s": costs_s,
+        "supernet": supernet,
+        "trials": {family: found.trials[family] for family in families},
+        "seconds": {family: found.seconds.get(family, 0.0) for family in families},
+        "wall_s": found.wall_s,
+        "together": {"trials": found.most_together, "peak_bytes": resident_bytes() + found.most_bytes},
+        "budget_s": limits.budget_s,
     }
 
 
-def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int) -> Facts:
+def tried(study: Study) -> dict[str, Trial]:
+    """Give the trials that ``--trials`` counts, by key: measured or failed, duplicates left out."""
+    ended = [one for one in study.trials if one.state in (*MEASURED_STATES, "failed") or _is_too_slow(one)]
+    return {one.key: one for one in ended if one.key}
+
+
+def _is_too_slow(trial: Trial) -> bool:
+    return trial.state == "infeasible" and trial.measured is not None
+
+
+def _drawn(study: Study) -> int:
+    """Count the points that were drawn, as turns do."""
+    rejected = [one for one in study.trials if one.state == "infeasible" and one.measured is None]
+    return len([one for one in study.trials if one.state not in ("interrupted", "running")]) - len(rejected)
+
+
+def _unfinished(study: Study, space: SearchSpace, done: Mapping[str, Trial]) -> list[BranchSpec]:
+    """Give the models whose trials did not come to their end: they are tried first."""
+    found = {one.key: one.spec for one in study.trials if one.state == "interrupted" and one.spec is not None}
+    return [spec for key, spec in found.items() if key not in done and kind_of(spec) in space.families]
+
+
+def _spent_s(study: Study | None) -> dict[str, float]:
+    """Say what earlier runs spent on each family, supernets included."""
+    spent: dict[str, float] = {}
+    for trial in () if study is None else study.trials:
+        if trial.measured is not None:
+            spent[trial.kind] = spent.get(trial.kind, 0.0) + trial.measured.seconds
+    shared = 0.0 if study is None else sum(one.seconds for one in study.shortlists.values())
+    return {**spent, GNN: spent.get(GNN, 0.0) + shared} if shared else spent
+
+
+def _trials_s(
+    limits: Limits, dataset: Dataset, validation: Validation, slots: int, study: Study | None
+) -> float | None:
+    """Say how much of a budget is for trials: of a study it is known what comes after them, else the most is kept."""
+    if limits.budget_s is None:
+        return None
+    kept_s = MOST_RESERVED * limits.budget_s
+    if study is not None and study.ranking:
+        judges = fresh_validation(dataset, validation) or validation
+        reserve = Reserve(study, len(judges.users), slots)
+        kept_s = min(kept_s, reserve.finalists_s + reserve.blend_s)
+    return limits.budget_s - kept_s
+
+
+def _metered_s(meter: CostMeter, graph: InteractionGraph, seed: int) -> float:
+    """Time the export of one model: of vectors as wide as usual, drawn at random."""
+    rng = np.random.default_rng(seed)
+    users, items = (
+        rng.standard_normal((count, _METERED), dtype=np.float32) for count in (graph.num_users, graph.num_items)
+    )
+    branch = Branch(BranchFacts("drawn", GNN, _METERED), users, items)
+    start = time.monotonic()
+    meter(Fit((branch,), 1))
+    return time.monotonic() - start
+
+
+def _cast(facts: Facts) -> Cast:
+    sample = facts["sample"]
+    models = facts["feasible"]["models"] - facts["tried"]
+    usual = None
+    if sample["usual"] is not None:
+        usual = Part(**{name: sample["usual"][name] for name in ("seconds", "host_bytes", "first_s")})
+    return Cast([_part(start) for start in facts["starts"]], usual, max(0, models) if facts["is_finite"] else None)
+
+
+def _part(forecast: Facts) -> Part:
+    return Part(forecast["trial_s"], forecast["host_bytes"], forecast["epoch_s"], bool(forecast["refused"]))
+
+
+def _family(
+    space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int, done: Mapping[str, Trial]
+) -> Facts:
     own = space.families[family]
     count = space.count(family)
-    starts = [_forecast(start, trials, dataset) for start in own.starts]
+    starts = [_forecast(start, trials, dataset) for start in own.starts if start.key() not in done]
     rng = np.random.default_rng([seed, len(own.genes)])
     drawn = 0
     points: list[Facts] = []
@@ -95,12 +228,13 @@ def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dat
         "size": own.size(),
         "is_finite": own.is_finite,
         "feasible": {"models": count.models, "is_exact": count.is_exact},
+        "tried": sum(trial.kind == family for trial in done.values()),
         "starts": starts,
         "sample": {
             "points": len(points),
             "drawn": drawn,
             **{name: _spread([point[name] for point in points]) for name in ("epoch_s", "trial_s", "peak_bytes")},
-            "usual_trial_s": _spread([point["trial_s"] for point in points if not point["refused"]]),
+            "usual": _usual([point for point in points if not point["refused"]]),
             "refused": [point for point in points if point["refused"]],
         },
     }
@@ -120,8 +254,18 @@ def _forecast(spec: BranchSpec, trials: TrialForecast, dataset: Dataset) -> Fact
         "epoch_s": trials.epoch_s(spec) if isinstance(spec, ArchitectureSpec) else None,
         "trial_s": trials.trial_s(spec),
         "peak_bytes": trials.peak_bytes(spec),
+        "host_bytes": host_bytes(spec, dataset.selection),
         "refused": refused,
     }
+
+
+def _usual(points: Sequence[Facts]) -> Facts | None:
+    """Give the medians of the points that memory allows; None where it allows none."""
+    if not points:
+        return None
+    names = {"seconds": "trial_s", "host_bytes": "host_bytes", "first_s": "epoch_s"}
+    spreads = {name: _spread([point[of] for point in points]) for name, of in names.items()}
+    return {name: spread and spread["median"] for name, spread in spreads.items()}
 
 
 def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
@@ -129,47 +273,3 @@ def _spread(values: Sequence[float | None]) -> dict[str, float] | None:
     if not known:
         return None
     return {"least": known[0], "median": known[len(known) // 2], "most": known[-1]}
-
-
-def _expected(families: dict[str, Facts], limits: Limits, strategy: str) -> Facts:
-    """Say how many trials a budget holds, or how long so many take: what the simple models take left aside.
-
-    A trial takes the mean of the forecasts that memory allows, of the starts and of the median random point; where it
-    allows none, none is expected. No trial takes more than its share of a budget. A supernet takes its share out of
-    that of the networks. Where trials are limited too, each family has the fewer for it.
-    """
-    budget_s = None if limits.budget_s is None else limits.budget_s * (1.0 - MOST_RESERVED)
-    mean: dict[str, float] = {}
-    for family, facts in families.items():
-        known = [one["trial_s"] for one in facts["starts"] if not one["refused"]]
-        usual = facts["sample"]["usual_trial_s"]
-        known += [usual["median"]] if usual is not None else []
-        if not known:
-            continue
-        mean[family] = float(np.mean(known))
-        if limits.trial_s is not None:
-            mean[family] = min(mean[family], limits.trial_s)
-    if budget_s is None:
-        turns = [family for family in ROUND if family in families]
-        asked = [turns[number % len(turns)] for number in range(limits.trials or 0)]
-        found = {family: asked.count(family) for family in mean}
-    else:
-        shares = sum(TIME_SHARES[family] for family in families)
-        left = {
-            family: budget_s * TIME_SHARES[family] / shares
-            - (share_s(budget_s, families) if family == GNN and strategy in SHARING_STRATEGIES else 0.0)
-            for family in families
-        }
-        found = {family: int(max(0.0, left[family]) / max(s, 1e-3)) for family, s in mean.items()}
-    found = {
-        family: min(count, families[family]["feasible"]["models"]) if families[family]["is_finite"] else count
-        for family, count in found.items()
-    }
-    most = sum(found.values()) if limits.trials is None else limits.trials
-    if sum(found.values()) > most:
-        found = {family: count * most // sum(found.values()) for family, count in found.items()}
-    return {
-        "trials": {family: found.get(family, 0) for family in families},
-        "seconds": {family: found.get(family, 0) * mean.get(family, 0.0) for family in families},
-        "budget_s": limits.budget_s,
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import torch
@@ -20,6 +20,8 @@ from gnas_search.supernet import SUPERNETS, Step, Survey
 from gnas_search.supernet.choices import NOTHING_SHARED, everything
 from gnas_search.supernet.survey import TRAINING_SHARE
 from gnas_serve.errors import ConfigError, NoViableTrialError
+
+_NONE = Shortlist(reason="none was made")
 
 
 def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits: Limits, draws: Draws) -> None:
@@ -45,10 +47,9 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     if not isinstance(networks, NetworkSpace):
         return
     known = Shortlist.all_of(shop.journal.user_attrs)
-    before = known.get(strategy, Shortlist(reason="none was made"))
-    wanted = strategy in SUPERNETS and before.reason and not before.ranked
+    before = known.get(strategy, _NONE)
     tried = draws.known()
-    if wanted and not limits.reached(len(tried)):
+    if is_wanted(strategy, known) and not limits.reached(len(tried)):
         keys = {*tried, *(start.key() for start in networks.starts)}
         if limits.trials is None or draws.proposals(limits.trials - len(tried)):
             found = _found(shop, space, networks, strategy, limits, keys)
@@ -58,6 +59,20 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
         known[strategy].write(shop.journal, strategy)
         shop.watcher.supernet_ended(strategy, known[strategy])
     draws.charge(GNN, sum(one.seconds for one in known.values()))
+
+
+def is_wanted(strategy: str, known: Mapping[str, Shortlist]) -> bool:
+    """Tell whether a strategy has a supernet, and a study no list of it yet.
+
+    Parameters
+    ----------
+    strategy
+        Of the run.
+    known
+        The shortlists of the study, by strategy.
+    """
+    before = known.get(strategy, _NONE)
+    return strategy in SUPERNETS and bool(before.reason) and not before.ranked
 
 
 def _found(
