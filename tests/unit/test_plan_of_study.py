@@ -18,9 +18,10 @@ from gnas_search.specs import FAMILIES, GNN
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.study import Limits, Objectives, Study
 from gnas_search.study.journal import open_journal
-from gnas_search.study.limits import SUPERNET_SHARE
+from gnas_search.study.limits import MOST_RESERVED
 from gnas_search.study.plan import plan
 from gnas_search.study.rehearsal import Cast, Part, Stage, rehearse
+from gnas_search.study.supernet_phase import share_s
 from gnas_search.study.turns import ROUND, TIME_SHARES
 from gnas_serve.errors import ConfigError
 
@@ -82,7 +83,7 @@ class TestStudies:
         after = planned(Study.load(study.folder), limits, strategy="one-shot")
         assert not after["supernet"]
         gained = after["seconds"][GNN] - before["seconds"][GNN]
-        assert gained > 60.0 * SUPERNET_SHARE / 2
+        assert gained > 0.9 * share_s(60.0 * (1 - MOST_RESERVED), FAMILIES)
 
 
 class TestObjectives:
