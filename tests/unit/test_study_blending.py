@@ -216,6 +216,10 @@ class TestResumption:
         assert [record.spec for record in again.blends] == [record.spec for record in whole.blends]
 
 
+def about_blends(notes: list[str]) -> list[str]:
+    return [note for note in notes if "blend" in note]
+
+
 class TestFailure:
     def test_a_blend_that_fails_leaves_the_study_its_models_and_is_tried_again(self, tmp_path: Path) -> None:
         folder, watcher = tmp_path / "study", Ledger()
@@ -225,13 +229,13 @@ class TestFailure:
         assert (failed.blends, failed.blend_failure) == ((), "LinAlgError: singular")
         assert failed.verdict.kind == "gnn"
         for shown in (leaderboard(failed), status(failed)):
-            assert shown["notes"] == ["no blend: LinAlgError: singular"]
+            assert about_blends(shown["notes"]) == ["no blend: LinAlgError: singular"]
         with pytest.raises(NoViableTrialError, match="it has no blend: making it failed: LinAlgError: singular"):
             pick(failed, "blend")
         watcher = Ledger()
         again = go(folder, trials=4, watcher=watcher)
         assert (watcher.failures, len(watcher.blends)) == ([], 1)
-        assert (len(again.blends), again.blend_failure, leaderboard(again)["notes"]) == (2, "", [])
+        assert (len(again.blends), again.blend_failure, about_blends(leaderboard(again)["notes"])) == (2, "", [])
 
     def test_the_blend_before_stays_beside_one_that_failed(self, tmp_path: Path) -> None:
         space = SearchSpace.from_json(
@@ -241,7 +245,7 @@ class TestFailure:
         before = go(tmp_path / "study", trials=1, space=space).blends
         again = go(tmp_path / "study", trials=2, slots=ToySlot(refuses=MemoryError("no more")))
         assert again.blends == before
-        assert leaderboard(again)["notes"] == ["no new blend: MemoryError: no more"]
+        assert about_blends(leaderboard(again)["notes"]) == ["no new blend: MemoryError: no more"]
         assert pick(again, "blend") == before[0].spec
 
     def test_which_way_there_is_no_blend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +260,7 @@ class TestFailure:
             alone = go(tmp_path / "study", trials=4)
         with pytest.raises(NoViableTrialError, match="it has no blend: none is better than its best part"):
             pick(alone, "blend")
-        assert leaderboard(alone)["notes"] == []
+        assert about_blends(leaderboard(alone)["notes"]) == []
 
 
 def test_a_blend_names_the_parts_that_have_names(study: Study) -> None:
@@ -274,7 +278,7 @@ def test_a_blend_names_the_parts_that_have_names(study: Study) -> None:
 class TestKeptModel:
     def test_the_best_network_is_kept_and_not_trained_again(self, tmp_path: Path) -> None:
         slot = ToySlot()
-        study = go(tmp_path / "study", trials=8, slots=slot)
+        study = go(tmp_path / "study", trials=3, slots=slot)  # one network: others may be kept for being close to it
         best = study.best_of("gnn")
         assert best is not None
         assert kept_files(study.folder) == [best.key]
