@@ -47,7 +47,7 @@ def test_the_plan_of_every_family() -> None:
 def test_a_budget_holds_fewer_trials_of_what_takes_longer() -> None:
     found = plan(make_dataset(), SearchSpace.load("quick"), strategy="tpe", seed=0, limits=Limits.of(None, 60.0))
     per_trial = {family: found["seconds"][family] / count for family, count in found["trials"].items()}
-    assert 20.0 < sum(found["seconds"].values()) <= 40.0  # a third is left for the blend
+    assert 20.0 < sum(found["seconds"].values()) <= 40.0 + 1e-6  # a third is left for the blend
     assert all(0 < seconds <= 20.0 for seconds in per_trial.values())
     assert found["budget_s"] == 60.0
 
