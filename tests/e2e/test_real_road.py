@@ -53,7 +53,7 @@ _BLEND = {
 @pytest.fixture(scope="module")
 def road(tmp_path_factory):
     out = tmp_path_factory.mktemp("road")
-    _gnas("search", _DATA, "--out", out / "study", "--space", "quick", "--trials", "5", "--seed", "0")
+    _gnas("search", _DATA, "--out", out / "study", "--space", "quick", "--trials", "3", "--seed", "0")
     (out / "blend.json").write_text(json.dumps(_BLEND))
     _gnas("train", _DATA, "--spec", out / "blend.json", "--out", out / "checkpoint")
     _gnas("export", out / "checkpoint", "--out", out / "artifact", "--ranker", "always")
