@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from gnas_serve.runtime.topk import top_k
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
+Drawn = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 ScoreRows = Callable[[Rows], Floats]
 """Scores of all items for some user rows: ``(b,) -> (b, I) float32``, an array the caller may overwrite."""
 
@@ -31,6 +33,8 @@ FRESH_SCORES = 1 << 30
 """So many scores of one model allow more of them: what each costs is to rank all items. Of 8,192 users of Gowalla the
 gain of a blend's branch has a standard error of .7 %, of the 25,762 that there are one of .4 %: a network that brings
 1.3 % was dropped by the former."""
+
+_KEPT = 1 << 23  # counts of resampled users (32 MB): what is drawn beyond them is drawn anew
 
 _BLOCK_SCORES = 1 << 24  # scores held at a time (64 MB): large enough for BLAS, small beside the model
 
@@ -94,12 +98,30 @@ def interval(values: npt.NDArray[np.floating], seed: int, *, confidence: float =
     if len(values) == 0:
         raise ValueError("an interval needs at least one value")
     exact = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(seed)
-    n = len(exact)
-    means = np.array([exact[rng.integers(0, n, n, dtype=np.int32)].mean() for _ in range(rounds)])
+    means = np.array([drawn @ exact for drawn in _resamples(len(exact), seed, rounds)]) / len(exact)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return Interval(float(exact.mean()), float(low), float(high))
+
+
+def _resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
+    """Give how often each of n users is drawn, (n,) for every round.
+
+    A study measures every model on the same users with the same seed: to draw them anew for each took a tenth of the
+    time of small data's trials.
+    """
+    return _kept_resamples(n, seed, rounds) if n * rounds <= _KEPT else _drawn(n, seed, rounds)
+
+
+@lru_cache(maxsize=2)
+def _kept_resamples(n: int, seed: int, rounds: int) -> npt.NDArray[np.float32]:
+    return np.array(list(_drawn(n, seed, rounds)), dtype=np.float32)
+
+
+def _drawn(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
+    rng = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield np.bincount(rng.integers(0, n, n, dtype=np.int32), minlength=n)
 
 
 def paired_interval(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_study import make_dataset
 
+from gnas_search import evaluate
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import (
     Validation,
@@ -116,6 +117,20 @@ def test_an_interval_holds_its_mean_and_stays_within_the_values(values: list[flo
     assert min(values) - 1e-12 <= found.low <= found.high <= max(values) + 1e-12
     assert found.value == pytest.approx(np.mean(values))
     assert found == interval(np.array(values), seed, rounds=50, confidence=0.999)
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 23])
+def test_an_interval_is_of_resampled_means_whether_the_resamples_are_kept_or_not(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "_KEPT", kept)
+    for n, seed in ((1, 0), (30, 1), (200, 1)):
+        values = np.random.default_rng(n).random(n)
+        rng = np.random.default_rng(seed)
+        means = [values[rng.integers(0, n, n, dtype=np.int32)].mean() for _ in range(100)]
+        for _ in range(2):
+            found = interval(values, seed, rounds=100)
+            assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1e-12)
 
 
 def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
