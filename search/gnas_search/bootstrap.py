@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.evaluate import Interval
+from gnas_search.evaluate import Interval, resamples
 
 Values = npt.NDArray[np.float64]
 
@@ -37,12 +37,8 @@ def intervals(
 
 
 def _intervals(matrix: Values, seed: int, confidence: float, rounds: int) -> list[Interval]:
-    rng = np.random.default_rng(seed)
     n = len(matrix)
-    means = np.empty((rounds, matrix.shape[1]))
-    for line in means:
-        drawn = np.bincount(rng.integers(0, n, n, dtype=np.int32), minlength=n)
-        line[:] = drawn @ matrix / n
+    means = np.array([drawn @ matrix for drawn in resamples(n, seed, rounds)]) / n
     tail = (1.0 - confidence) / 2.0
     lows, highs = np.quantile(means, [tail, 1.0 - tail], axis=0)
     exact = matrix.mean(axis=0)

@@ -47,7 +47,7 @@ def constructed(spec: ArchitectureSpec, graph: InteractionGraph) -> Construction
     ConfigError
         If the spec names an event that the data does not have, or ages where it has no timestamps.
     """
-    pattern = graph.edges if spec.edges == "all" else graph.positives
+    pattern = graph.pattern(spec.edges)
     asked = spec.graph
     if asked == replace(PLAIN, edge_weights=asked.edge_weights):
         return Construction(pattern, None)
@@ -65,7 +65,7 @@ def edge_counts(spec: ArchitectureSpec, graph: InteractionGraph) -> tuple[int, i
 
     Upper bounds: events that weigh nothing are counted, and an item's links as those of both its ends.
     """
-    pattern = graph.edges if spec.edges == "all" else graph.positives
+    pattern = graph.pattern(spec.edges)
     links, _ = links_bytes(pattern, spec.graph.cooccurrence) if spec.graph.cooccurrence else (0, 0)
     lengths = np.diff(pattern.indptr)
     kept = np.minimum(lengths, spec.graph.max_degree) if spec.graph.max_degree else lengths
@@ -76,7 +76,7 @@ def construction_bytes(spec: ArchitectureSpec, graph: InteractionGraph) -> int:
     """Count what building the graph takes at its peak: nothing where the interactions are taken as they are."""
     if spec.graph == replace(PLAIN, edge_weights=spec.graph.edge_weights):
         return 0
-    pattern = graph.edges if spec.edges == "all" else graph.positives
+    pattern = graph.pattern(spec.edges)
     entries = pattern.nnz if graph.log is None or graph.log.places is None else len(graph.log.places)
     # Weights and ages of each entry and edge, and of pruning the order, ranks and places of each edge.
     weighing = 24 * entries + (16 + 48 * (spec.graph.max_degree > 0)) * pattern.nnz
@@ -124,7 +124,7 @@ def _check(asked: GraphSpec, graph: InteractionGraph) -> None:
 
 def _weights(spec: ArchitectureSpec, graph: InteractionGraph) -> tuple[Floats, Floats | None]:
     """Give each edge the largest weight of its entries in the log, and the least age of those that weigh anything."""
-    pattern, log = (graph.edges, graph.log) if spec.edges == "all" else (graph.positives, graph.log)
+    pattern, log = graph.pattern(spec.edges), graph.log
     if log is None:
         return np.ones(pattern.nnz, np.float32), None
     if spec.edges == "target":

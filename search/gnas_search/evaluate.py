@@ -98,17 +98,22 @@ def interval(values: npt.NDArray[np.floating], seed: int, *, confidence: float =
     if len(values) == 0:
         raise ValueError("an interval needs at least one value")
     exact = np.asarray(values, dtype=np.float64)
-    means = np.array([drawn @ exact for drawn in _resamples(len(exact), seed, rounds)]) / len(exact)
+    means = np.array([drawn @ exact for drawn in resamples(len(exact), seed, rounds)]) / len(exact)
     tail = (1.0 - confidence) / 2.0
     low, high = np.quantile(means, [tail, 1.0 - tail])
     return Interval(float(exact.mean()), float(low), float(high))
 
 
-def _resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
+def resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
     """Give how often each of n users is drawn, (n,) for every round.
 
     A study measures every model on the same users with the same seed: to draw them anew for each took a tenth of the
     time of small data's trials.
+
+    Parameters
+    ----------
+    n, seed, rounds
+        As for :func:`interval`.
     """
     return _kept_resamples(n, seed, rounds) if n * rounds <= _KEPT else _drawn(n, seed, rounds)
 

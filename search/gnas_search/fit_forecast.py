@@ -90,7 +90,7 @@ class TrialForecast:
 
     def _decomposition_s(self, edges: str, rank: int) -> float:
         """Extrapolate from two small ones: sparse products grow with the width, dense ones with its square."""
-        matrix = normalised(self._edges(edges))
+        matrix = normalised(self._graph.pattern(edges))
         few, more = (self._timed(("rank", edges, one), partial(truncated_svd, matrix, one, 0)) for one in _RANKS)
         narrow, wide, width = (self._decomposed(one) for one in (*_RANKS, rank))
         if narrow == wide:
@@ -100,9 +100,6 @@ class TrialForecast:
 
     def _decomposed(self, rank: int) -> int:
         return min(rank + OVERSAMPLING, self._graph.num_users, self._graph.num_items)
-
-    def _edges(self, edges: str) -> sp.csr_matrix:
-        return self._graph.edges if edges == "all" else self._graph.positives
 
     def _validation_s(self, width: int) -> float:
         few, more = (self._timed(("width", one), partial(self._score, one)) for one in _WIDTHS)
@@ -126,7 +123,7 @@ class TrialForecast:
 
     def _links_s(self, spec: TwoHopSpec) -> float:
         """Time the links that some users make; pairs of a user's items are what they are summed from."""
-        edges = self._edges(spec.edges)
+        edges = self._graph.pattern(spec.edges)
         pairs = _pairs(edges)
         chosen = np.random.default_rng(0).permutation(edges.shape[0])[: max(1, int(_SHARE * edges.shape[0]))]
         some = edges[np.sort(chosen)]

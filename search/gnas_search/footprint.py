@@ -59,7 +59,7 @@ def filter_bytes(spec: FilterSpec, graph: InteractionGraph) -> int:
 
 def two_hop_bytes(spec: TwoHopSpec, graph: InteractionGraph) -> int:
     """Count what finding the links of a two-hop model takes; those kept per target are turned at the end."""
-    links, peak = links_bytes(graph.positives if spec.edges == "target" else graph.edges, spec.neighbours)
+    links, peak = links_bytes(graph.pattern(spec.edges), spec.neighbours)
     return _RUNTIME_BYTES + peak + (links if spec.kept_per == "target" else 0)
 
 
@@ -165,7 +165,7 @@ def _parts(spec: ModelSpec) -> list[BranchSpec]:
 def _kept_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     """Count what is left of a fit: vectors and links."""
     if isinstance(spec, TwoHopSpec):
-        return links_bytes(graph.positives if spec.edges == "target" else graph.edges, spec.neighbours)[0]
+        return links_bytes(graph.pattern(spec.edges), spec.neighbours)[0]
     width = 1  # of popularity
     if isinstance(spec, FilterSpec):
         width = min(spec.rank, graph.num_users, graph.num_items)

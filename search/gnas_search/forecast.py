@@ -110,7 +110,7 @@ class Timings:
     def directions(self, edges: str) -> tuple[CsrPattern, CsrPattern]:
         """Give a sample of the entries of ``"all"`` or the ``"target"`` edges, by users and by items."""
         if edges not in self._patterns:
-            matrix = self.graph.edges if edges == "all" else self.graph.positives
+            matrix = self.graph.pattern(edges)
             self._patterns[edges] = _sampled_directions(matrix, np.random.default_rng(0))
         return self._patterns[edges]
 
@@ -160,7 +160,7 @@ def _timed(run: Callable[[], object], repeats: int) -> float:
 
 def _messages_s(spec: ArchitectureSpec, timings: Timings) -> float:
     """Time the sparse products of one step: every edge in both directions, forward and backward."""
-    edges = timings.graph.edges if spec.edges == "all" else timings.graph.positives
+    edges = timings.graph.pattern(spec.edges)
     passes = [_SPARSE_PASSES[name] for name in spec.operators]
     if edges.nnz == 0 or not any(passes):
         return 0.0

@@ -81,7 +81,7 @@ class Spectra:
     def incidence(self, edges: str) -> Incidence:
         """Give the interactions of the target event (``"target"``) or of every event (``"all"``)."""
         if edges not in self._incidences:
-            chosen = self.graph.positives if edges == "target" else self.graph.edges
+            chosen = self.graph.pattern(edges)
             self._incidences[edges] = Incidence(chosen)
         return self._incidences[edges]
 

@@ -45,6 +45,10 @@ class InteractionGraph:
         """I."""
         return int(self.positives.shape[1])
 
+    def pattern(self, edges: str) -> sp.csr_matrix:
+        """Give the edges that a model passes messages along or is fitted to: ``"all"`` or those of the ``"target"``."""
+        return self.edges if edges == "all" else self.positives
+
 
 @dataclass(frozen=True)
 class Dataset:

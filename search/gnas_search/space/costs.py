@@ -52,7 +52,7 @@ def artifact_bytes(spec: ModelSpec, graph: InteractionGraph) -> int:
 
 def _branch_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     if isinstance(spec, TwoHopSpec):
-        interactions = graph.positives if spec.edges == "target" else graph.edges
+        interactions = graph.pattern(spec.edges)
         links = links_bytes(interactions, spec.neighbours)[0] // LINK_BYTES
         return links * _LINK + (graph.num_items + 1) * _OFFSET
     width = 1  # of popularity

@@ -95,4 +95,4 @@ class PutOff:
         return min(decomposed_rank(spec.rank), self._graph.num_users, self._graph.num_items)
 
     def _edges(self, spec: FilterSpec) -> int:
-        return max(1, (self._graph.edges if spec.edges == "all" else self._graph.positives).nnz)
+        return max(1, self._graph.pattern(spec.edges).nnz)
