@@ -66,7 +66,8 @@ class _Lines:
 
     def say(self, message: str) -> None:
         """Print one line that stays."""
-        self._progress.console.print(message)
+        # As it is: to look for words to colour took a tenth of what passes between two small trials.
+        self._progress.console.print(message, markup=False, highlight=False)
 
 
 class SearchProgress(_Lines):

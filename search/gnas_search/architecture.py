@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from gnas_search.bodies import MAX_LAYERS, Body, Setting, canonical_body, canonical_graph
@@ -208,6 +209,10 @@ class ArchitectureSpec:
         items depends on one; :class:`~gnas_search.trainer.Trainer` trains the canonical one of them, from whose order
         of operators the initial weights are drawn.
         """
+        return self._canonical
+
+    @cached_property  # a search asks a dozen times per trial
+    def _canonical(self) -> ArchitectureSpec:
         body = canonical_body(self.body, self.setting)
         changes: dict[str, Any] = {
             "layers": tuple(layer.canonical() for layer in body.layers),
@@ -236,6 +241,10 @@ class ArchitectureSpec:
 
     def key(self) -> str:
         """Give a short name of the canonical spec, equal for equal models."""
+        return self._key
+
+    @cached_property
+    def _key(self) -> str:
         raw = json.dumps(self.canonical().to_json(), sort_keys=True)
         return "gnn-" + hashlib.sha256(raw.encode()).hexdigest()[:10]
 

@@ -95,13 +95,34 @@ def interval(values: npt.NDArray[np.floating], seed: int, *, confidence: float =
     ----------
     Efron, B. (1979). Bootstrap methods: another look at the jackknife. The Annals of Statistics 7(1).
     """
-    if len(values) == 0:
+    return intervals(np.asarray(values)[:, None], seed, confidence=confidence, rounds=rounds)[0]
+
+
+def intervals(
+    columns: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000
+) -> list[Interval]:
+    """Bootstrap several means over the same users as :func:`interval` does, in one pass.
+
+    Parameters
+    ----------
+    columns : (n, m)
+        One row per user.
+    seed, confidence, rounds
+        As there.
+    """
+    if len(columns) == 0:
         raise ValueError("an interval needs at least one value")
-    exact = np.asarray(values, dtype=np.float64)
-    means = np.array([drawn @ exact for drawn in resamples(len(exact), seed, rounds)]) / len(exact)
+    exact = np.asarray(columns, dtype=np.float64)
+    means = exact.mean(axis=0)
+    # What lies about the mean, in half the memory, which is what this takes its time for: relative to the interval's
+    # width, its rounding is a ten-millionth.
+    apart = (exact - means).astype(np.float32)
+    drawn = resamples(len(exact), seed, rounds)
+    sums = drawn @ apart if isinstance(drawn, np.ndarray) else np.array([counts @ apart for counts in drawn])
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(means, [tail, 1.0 - tail])
-    return Interval(float(exact.mean()), float(low), float(high))
+    ends = means + np.quantile(sums, [tail, 1.0 - tail], axis=0) / len(exact)
+    lows, highs = np.clip(ends, exact.min(axis=0), exact.max(axis=0))
+    return [Interval(float(mean), float(low), float(high)) for mean, low, high in zip(means, lows, highs, strict=True)]
 
 
 def resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:

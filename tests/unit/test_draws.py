@@ -56,7 +56,7 @@ def test_killed_between_a_rejected_point_and_the_next_it_goes_on_with_the_next(
 ) -> None:
     genes = {"num_layers": [1, 2], "operator": ["gcn", "gin", "lightgcn", "sage_mean"], "embedding_dim": [8, 16]}
     space = SearchSpace.from_json({**SMALL, "genes": genes, "forbid": [{"operator": ["gcn", "gin"]}]})
-    whole = go(tmp_path / "whole", trials=8, strategy=name, space=space)
+    whole = go(tmp_path / "whole", trials=12, strategy=name, space=space)
     states = [state for _, state, _ in sequence(whole)]
     assert states.count("infeasible") > at
     reject, rejected = Draws._reject, []
@@ -69,8 +69,8 @@ def test_killed_between_a_rejected_point_and_the_next_it_goes_on_with_the_next(
 
     monkeypatch.setattr(Draws, "_reject", killed)
     with pytest.raises(KeyboardInterrupt):
-        go(tmp_path / "part", trials=8, strategy=name, space=space)
-    assert sequence(go(tmp_path / "part", trials=8, strategy=name)) == sequence(whole)
+        go(tmp_path / "part", trials=12, strategy=name, space=space)
+    assert sequence(go(tmp_path / "part", trials=12, strategy=name)) == sequence(whole)
 
 
 @pytest.mark.usefixtures("_stubborn")

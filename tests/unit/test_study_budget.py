@@ -287,7 +287,7 @@ def test_a_cut_result_that_was_written_but_not_told_is_told_as_cut(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(optuna.Study, "tell", die)
+        patched.setattr(optuna.storages.JournalStorage, "set_trial_state_values", die)
         with pytest.raises(KeyboardInterrupt):
             search(tmp_path / "study", 1, trials=1)
     assert [trial.state for trial in go(tmp_path / "study", trials=1).trials] == ["cut"]

@@ -130,7 +130,7 @@ class TestInterruption:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr(optuna.Study, "tell", lambda *_, **__: interrupt())
+            patched.setattr(optuna.storages.JournalStorage, "set_trial_state_values", lambda *_, **__: interrupt())
             with pytest.raises(KeyboardInterrupt):
                 go(tmp_path / "study", trials=1)
         slot = ToySlot()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -42,6 +42,11 @@ def values_of(gene: Gene, most: int | None = None) -> list[Any]:
     if most is None:
         raise TypeError("a continuous gene has no list of values")
     return [from_unit(gene, (place + 0.5) / most) for place in range(most)]
+
+
+def first_value(gene: Gene) -> Value:
+    """Give the first choice or the lowest number of a gene: of a single one all that there is."""
+    return cast(Value, gene.choices[0] if isinstance(gene, CategoricalDistribution) else gene.low)
 
 
 def to_unit(gene: Gene, value: Any) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from optuna.samplers import RandomSampler
-
 from gnas_search.space import FamilySpace
 from gnas_search.specs import GNN
 from gnas_search.strategies.cma_es import cma_es
@@ -13,6 +11,7 @@ from gnas_search.strategies.genetic import genetic
 from gnas_search.strategies.grid import grid
 from gnas_search.strategies.nsga2 import nsga2
 from gnas_search.strategies.proposer import Proposer, sampled
+from gnas_search.strategies.random_search import random_search
 from gnas_search.strategies.reinforce import reinforce
 from gnas_search.strategies.scalarisation import scalarised
 from gnas_search.strategies.shortlist import ShortlistStrategy, mutation
@@ -33,7 +32,7 @@ STRATEGIES: dict[str, Proposer] = {
     "nsga-ii": nsga2,
     "one-shot": scalarised(mutation),
     "particle-swarm": scalarised(particle_swarm),
-    "random": scalarised(sampled(RandomSampler)),
+    "random": random_search,
     "reinforce": scalarised(reinforce),
     "tpe": scalarised(sampled(tpe_sampler)),
 }

@@ -26,7 +26,8 @@ _FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 def interrupted_numbers(study: optuna.Study) -> set[int]:
     """Read which trials were stopped from outside."""
-    return set(study.user_attrs.get(INTERRUPTED, ()))
+    # The study's own property copies all attributes, metrics of baselines and shortlists: a sixth of a draw's time.
+    return set(study._storage.get_study_user_attrs(study._study_id).get(INTERRUPTED, ()))
 
 
 def family_of(trial: FrozenTrial) -> str:

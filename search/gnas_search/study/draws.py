@@ -10,12 +10,13 @@ from optuna.trial import FrozenTrial, TrialState
 from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import Count
 from gnas_search.space.points import Point, random_point
-from gnas_search.specs import GNN
+from gnas_search.specs import GNN, BranchSpec
 from gnas_search.strategies import make_strategy
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.limits import Limits
+from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
 from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, START, Phases, Tuning
 from gnas_search.study.turns import Turns, by_rounds
 
@@ -80,13 +81,14 @@ class Draws:
         known = {}
         for trial in finished:
             facts = trial.user_attrs
-            if _is_rejected(trial):
-                continue
-            if records.SPEC in facts and records.DUPLICATE_OF not in facts and trial.number not in interrupted:
-                # A finished trial does not change: reading all of them anew would slow every draw a little more.
-                if trial.number not in self._keys:
-                    self._keys[trial.number] = records.branch_spec(facts[records.SPEC]).key()
-                known[self._keys[trial.number]] = trial
+            # A finished trial does not change: reading all of them anew would slow every draw a little more.
+            if trial.number not in self._keys:
+                if _is_rejected(trial) or records.SPEC not in facts or records.DUPLICATE_OF in facts:
+                    continue
+                if trial.number in interrupted:
+                    continue
+                self._keys[trial.number] = records.branch_spec(facts[records.SPEC]).key()
+            known[self._keys[trial.number]] = trial
         return known
 
     def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
@@ -127,7 +129,7 @@ class Draws:
         """Say how much is over of what the starts of the networks left: what decides the phase."""
         return self._phases.progress(limits, known.values(), running)
 
-    def draw(self, families: list[str], progress: float = 0.0) -> tuple[optuna.trial.Trial, str] | None:
+    def draw(self, families: list[str], progress: float = 0.0) -> tuple[FrozenTrial, BranchSpec, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
 
         Parameters
@@ -139,8 +141,8 @@ class Draws:
 
         Returns
         -------
-        trial
-            Its spec is among its attributes.
+        trial, spec
+            As it was begun, and its model.
         family
             What it was drawn from.
 
@@ -151,6 +153,10 @@ class Draws:
         waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
         if waiting:
             family = family_of(waiting[0])
+            begun = self._second_try(family)
+            if begun is None:
+                return self.draw(families, progress)
+            trial, spec = begun
         else:
             drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
             trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
@@ -161,22 +167,39 @@ class Draws:
             repeats = self.repeats(family)
             whole = starts or self._name in _SYSTEMATIC or repeats >= _STALE
             tuned = None if whole else self._phases.tuning(family, progress)
-            point = space.encode(starts[0]) if starts else self._feasible(family, tuned, lost=repeats >= LOST)
-            if point is None:
+            found = self._start(family, starts[0]) if starts else self._feasible(family, tuned, lost=repeats >= LOST)
+            if found is None:
                 self._barren.add(family)
                 return None
+            point, spec = found
             phase = START if starts else ARCHITECTURE if tuned is None else HYPERPARAMETERS
-            self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.PHASE: phase})
-        trial = self._journal.ask(dict(self._space.families[family].genes))
-        trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
-        trial.set_user_attr(records.STRATEGY, self._name)
-        reason = self._space.why_not(self._space.read(family, trial.params)) if waiting else ""
-        if reason:  # one that was rejected when the run before was stopped
-            trial.set_user_attr(records.INFEASIBLE, reason)
-            records.tell_infeasible(self._journal, trial)
-            return self.draw(families, progress)
+            facts = {**self._facts(family, spec), records.PHASE: phase}
+            trial = begin_trial(self._journal, point, space.genes, facts)
         self._turns.begin(trial.number, family)
-        return trial, family
+        return trial, spec, family
+
+    def _start(self, family: str, start: BranchSpec) -> tuple[Point, BranchSpec]:
+        point = self._space.families[family].encode(start)
+        return point, self._space.read(family, point)
+
+    def _second_try(self, family: str) -> tuple[FrozenTrial, BranchSpec] | None:
+        """Begin the trial that waits for its second try; None where it is one that the run before was rejecting."""
+        asked = self._journal.ask(dict(self._space.families[family].genes))
+        spec = self._space.read(family, asked.params)
+        for name, value in self._facts(family, spec).items():
+            if name not in asked.user_attrs:
+                asked.set_user_attr(name, value)
+        trial = self._journal.get_trials(deepcopy=False)[asked.number]
+        reason = self._space.why_not(spec)
+        if not reason:
+            return trial, spec
+        values = records.infeasible_values(self._journal)
+        end_trial(self._journal, trial.number, values, {records.INFEASIBLE: reason})
+        return None
+
+    def _facts(self, family: str, spec: BranchSpec) -> dict[str, Any]:
+        """Give what every trial has among its attributes."""
+        return {FAMILY: family, records.SPEC: spec.to_json(), records.STRATEGY: self._name}
 
     def charge(self, family: str, seconds: float) -> None:
         """Count what was done for a family, beside its trials, as its share of the time."""
@@ -186,7 +209,7 @@ class Draws:
         """Hear that a trial has ended: its family's turn is over."""
         self._turns.end(number)
 
-    def _feasible(self, family: str, tuned: Tuning | None, *, lost: bool) -> Point | None:
+    def _feasible(self, family: str, tuned: Tuning | None, *, lost: bool) -> tuple[Point, BranchSpec] | None:
         """Let the strategy propose until a point meets the constraints; after some proposals, or lost, draw at random.
 
         The first point of a draw that does not is written down as infeasible, so that the strategy learns of it, and
@@ -198,18 +221,20 @@ class Draws:
         first = int(self._goes_on(family))
         for attempt in range(first, 0 if lost else PROPOSALS):
             point = strategy.propose(self._journal, attempt, **given)
-            reason = self._space.why_not(self._space.read(family, point))
+            spec = self._space.read(family, point)
+            reason = self._space.why_not(spec)
             if not reason:
-                return point
+                return point, spec
             if attempt == 0:
-                self._reject(family, point, reason)
+                self._reject(family, point, spec, reason)
         rng = strategy.rng(self._journal)
         for _ in range(RANDOM_POINTS):
             point = random_point(rng, self._space.families[family].genes)
             if tuned is not None:
                 point = {**tuned.base, **{name: point[name] for name in tuned.free}}
-            if not self._space.why_not(self._space.read(family, point)):
-                return point
+            spec = self._space.read(family, point)
+            if not self._space.why_not(spec):
+                return point, spec
         return None
 
     def _goes_on(self, family: str) -> bool:
@@ -219,12 +244,10 @@ class Draws:
         latest = next((trial for trial in own if trial.number not in interrupted), None)
         return latest is not None and REJECTED in latest.user_attrs
 
-    def _reject(self, family: str, point: Point, reason: str) -> None:
-        self._journal.enqueue_trial(point, user_attrs={FAMILY: family, records.INFEASIBLE: reason, REJECTED: True})
-        trial = self._journal.ask(dict(self._space.families[family].genes))
-        trial.set_user_attr(records.SPEC, self._space.read(family, trial.params).to_json())
-        trial.set_user_attr(records.STRATEGY, self._name)
-        records.tell_infeasible(self._journal, trial)
+    def _reject(self, family: str, point: Point, spec: BranchSpec, reason: str) -> None:
+        facts = {**self._facts(family, spec), records.INFEASIBLE: reason, REJECTED: True}
+        values = records.infeasible_values(self._journal)
+        add_ended(self._journal, point, self._space.families[family].genes, facts, values)
 
 
 def _counts_as_drawn(trial: FrozenTrial) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from gnas_search.data.dataset import Dataset
 from gnas_search.evaluate import fresh_validation, validation_of
@@ -26,6 +27,7 @@ from gnas_search.study.kept import KeptModels
 from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
+from gnas_search.study.measurement import Measurement
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.put_off import PutOff
 from gnas_search.study.reserve import Reserve
@@ -137,11 +139,12 @@ def _writing(folder: Path, header: StudyHeader) -> Iterator[optuna.Study]:
 
 @dataclass
 class _Running:
-    """A trial that a slot trains."""
+    """A trial that a slot trains, and how many models were known when it was drawn."""
 
-    trial: optuna.trial.Trial
+    trial: FrozenTrial
     spec: BranchSpec
     family: str
+    known: int
     epochs: list[EpochResult] = field(default_factory=list)
 
 
@@ -206,7 +209,7 @@ class _Search:
                 draws.ended(running.trial.number)
                 break
             self._running[place] = running
-            self._watcher.trial_started(running.trial.number, running.spec, len(draws.known()), now.deadline)
+            self._watcher.trial_started(running.trial.number, running.spec, running.known, now.deadline)
             self._shop.slots.start(place, self._shop.job(running.spec, now.deadline, now.trial_s))
         return bool(self._running)
 
@@ -233,14 +236,13 @@ class _Search:
             drawn = draws.draw(unfinished, draws.progress(now, known, len(running)))
             if drawn is None:
                 continue
-            trial, family = drawn
-            spec = self._space.read(family, trial.params)
+            trial, spec, family = drawn
             twin = known.get(spec.key())
             if twin is None:
                 twin = next((self._scribe.frozen(number) for _, number, key in begun if key == spec.key()), None)
             if twin is None:
-                return _Running(trial, spec, family)
-            self._scribe.duplicate(trial, twin)
+                return _Running(trial, spec, family, len(known))
+            self._scribe.duplicate(trial.number, twin)
             draws.ended(trial.number)
             self._watcher.trial_ended(self._scribe.read(trial.number))
 
@@ -257,36 +259,41 @@ class _Search:
             go_on = self._rungs.goes_on(epochs, [epoch.worth for epoch in running.epochs])
             self._shop.slots.reply(place, go_on=go_on)
             return
+        measured = None
         running = self._running.pop(place)  # what goes wrong while its end is written leaves it to the next run
         number = running.trial.number
         if isinstance(event, Failure) and not event.is_overdue:
-            self._scribe.failed(running.trial, event.reason)
+            self._scribe.failed(running.trial.number, event.reason)
         elif isinstance(event, Failure) or event.is_empty:
             self._out_of_time = True
             self._scribe.interrupted(number)
         else:
-            self._end_measured(running, event)
+            measured = self._end_measured(running, event)
         draws.ended(number)
-        self._watcher.trial_ended(self._scribe.read(number))
+        ended = self._scribe.read(number)
+        if measured is not None:
+            self.reserve.hear(ended, measured)
+        self._watcher.trial_ended(ended)
 
-    def _end_measured(self, running: _Running, result: Result) -> None:
+    def _end_measured(self, running: _Running, result: Result) -> Measurement | None:
+        """End a trial that came to its end; give what was measured, where others are held against it."""
         try:
             with storage_errors(Path(gettempdir())):
                 costs = self._costs_of(running.spec, result)
         except StorageError:  # no fault of the model: the next run trains it again
             raise
         except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
-            self._scribe.failed(running.trial, f"{type(error).__name__}: {error}")
-            return
+            self._scribe.failed(running.trial.number, f"{type(error).__name__}: {error}")
+            return None
         too_slow = self._space.constraints.too_slow(costs["latency_us"]) if "latency_us" in costs else ""
-        measured = self._scribe.measured(running.trial, running.spec, result, costs, too_slow)
+        measured = self._scribe.measured(running.trial.number, running.spec, result, costs, too_slow)
         if too_slow:  # nothing that others are held against, or that will be blended
-            return
+            return None
         # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
         if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):
             self._rungs.hear(measured.epochs, [epoch.worth for epoch in result.history])
         self._put_off.hear(running.spec, result.seconds)
-        self.reserve.hear(self._scribe.read(running.trial.number), measured)
+        return measured
 
     def _costs_of(self, spec: BranchSpec, result: Result) -> Mapping[str, float]:
         job, fit = self._shop.job(spec), result.fit

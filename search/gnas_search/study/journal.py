@@ -11,8 +11,9 @@ from typing import BinaryIO, Literal
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 
+from gnas_search.study.own_journal import OwnJournal
 from gnas_serve.errors import ConfigError, IntegrityError
 
 Direction = Literal["maximize", "minimize"]
@@ -109,8 +110,8 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
     folder
         Of the study.
     create
-        Begin the journal where it is absent (by the holder of the writer lock alone); otherwise an absent journal
-        reads as an empty one.
+        By the holder of the writer lock alone: begin the journal where it is absent, and read what is in it once.
+        Otherwise an absent journal reads as an empty one.
     directions
         Of the objectives of a journal that is begun.
 
@@ -126,7 +127,7 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
         return optuna.create_study(directions=list(directions))
     try:
         # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+        storage = JournalStorage(OwnJournal(path) if create else JournalFileBackend(str(path)))
         if optuna.get_all_study_names(storage):
             return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.evaluate import Interval, UserMetrics, interval
+from gnas_search.evaluate import Interval, UserMetrics, interval, intervals
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
 from gnas_search.specs import BranchSpec
@@ -63,9 +63,10 @@ class Measurement:
         cls, users: UserMetrics, *, seed: int, costs: Mapping[str, float] | None = None, **facts: Any
     ) -> Measurement:
         """Summarise per-user metrics, beside what a model costs; ``facts`` are the other attributes."""
+        ndcg, recall = intervals(np.stack([users.ndcg, users.recall], axis=1), seed)
         return cls(
-            ndcg=interval(users.ndcg, seed),
-            recall=interval(users.recall, seed),
+            ndcg=ndcg,
+            recall=recall,
             judged=None if users.judged is None else interval(users.quality, seed),
             values={**users.values, **(costs or {})},
             **facts,

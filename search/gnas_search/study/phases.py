@@ -6,15 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import optuna
-from optuna.distributions import CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from gnas_search.space import Gene, SearchSpace, Value
-from gnas_search.space.points import Point
+from gnas_search.space import Gene, SearchSpace
+from gnas_search.space.points import Point, first_value
 from gnas_search.specs import GNN
 from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.strategy import family_of, interrupted_numbers
@@ -153,13 +151,9 @@ class Phases:
         """Name the architecture of a trial: the key that it has with every free gene at one value."""
         if trial.number not in self._architectures:
             genes = self._space.families[GNN].genes
-            spec = self._space.read(GNN, {**trial.params, **{name: _first(genes[name]) for name in free}})
+            spec = self._space.read(GNN, {**trial.params, **{name: first_value(genes[name]) for name in free}})
             self._architectures[trial.number] = spec.key()
         return self._architectures[trial.number]
-
-
-def _first(gene: Gene) -> Value:
-    return cast(Value, gene.choices[0] if isinstance(gene, CategoricalDistribution) else gene.low)
 
 
 def _by_value(journal: optuna.Study, family: str) -> list[FrozenTrial]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import optuna
+from optuna.trial import FrozenTrial
 
 from gnas_search.closed_form import FilterSpec
 from gnas_search.closed_form.spectra import decomposed_rank
@@ -56,7 +56,7 @@ class PutOff:
         alike = [(one, seconds) for one, seconds in known if self._distance(one, spec) == nearest]
         return max((seconds * self._growth(one, spec) for one, seconds in alike), default=0.0)
 
-    def takes(self, trial: optuna.trial.Trial, spec: BranchSpec, limits: Limits) -> bool:
+    def takes(self, trial: FrozenTrial, spec: BranchSpec, limits: Limits) -> bool:
         """Tell whether a trial that is about to begin would outlast the time left; it is kept then.
 
         Parameters

@@ -163,12 +163,9 @@ def stored_key(raw: Mapping[str, Any]) -> str:
     return f"{raw.get('kind', GNN)}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
-def tell_infeasible(journal: optuna.Study, trial: optuna.trial.Trial | int) -> None:
-    """End a trial whose model breaks a constraint: strategies hear of the lowest value, where there is one."""
-    if list(journal.directions) == [StudyDirection.MAXIMIZE]:
-        journal.tell(trial, _WORST)
-    else:
-        journal.tell(trial, state=TrialState.FAIL)
+def infeasible_values(journal: optuna.Study) -> list[float] | None:
+    """Give the values of a trial whose model breaks a constraint: strategies hear of the lowest, where there is one."""
+    return [_WORST] if list(journal.directions) == [StudyDirection.MAXIMIZE] else None
 
 
 def branch_spec(raw: dict[str, Any]) -> BranchSpec:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
-import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.architecture import ArchitectureSpec
@@ -18,6 +18,7 @@ from gnas_search.study import records
 from gnas_search.study.finalists import to_be_kept
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
+from gnas_search.study.own_journal import end_trial
 from gnas_search.study.records import Trial
 from gnas_search.study.workshop import Workshop
 from gnas_serve.errors import IntegrityError
@@ -39,30 +40,33 @@ class Scribe:
         self._journal = shop.journal
         self._space = space
 
+    @cached_property  # when the first network ends: to read the whole study for each would slow them a little more
+    def _networks(self) -> dict[str, Measurement]:
+        """What the networks were worth, by key."""
+        return {trial.key: found for trial, found in reversed(self._shop.study().ranking) if trial.kind == GNN}
+
     def recover(self) -> None:
         """Queue what a killed run left unfinished."""
         for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if records.MEASURED in trial.user_attrs:  # stopped after its result was written, before it was told
-                self._tell_measured(trial.number, Measurement.from_json(trial.user_attrs[records.MEASURED]))
+            if records.MEASURED in trial.user_attrs:  # an end is one record, of which a full disk takes a part
+                measured = Measurement.from_json(trial.user_attrs[records.MEASURED])
+                values = self._values(measured, is_infeasible=records.INFEASIBLE in trial.user_attrs)
+                end_trial(self._journal, trial.number, values)
             else:
                 self.interrupted(trial.number)
 
-    def duplicate(self, trial: optuna.trial.Trial, twin: FrozenTrial) -> None:
+    def duplicate(self, number: int, twin: FrozenTrial) -> None:
         """End a trial whose model another one measured, or is about to."""
-        trial.set_user_attr(records.DUPLICATE_OF, twin.number)
-        if twin.state == TrialState.COMPLETE:
-            self._journal.tell(trial, twin.values)
-        else:
-            self._journal.tell(trial, state=TrialState.FAIL)
+        values = twin.values if twin.state == TrialState.COMPLETE else None
+        end_trial(self._journal, number, values, {records.DUPLICATE_OF: twin.number})
 
-    def failed(self, trial: optuna.trial.Trial, reason: str) -> None:
+    def failed(self, number: int, reason: str) -> None:
         """End a trial that came to nothing."""
-        trial.set_user_attr(records.REASON, reason)
-        self._journal.tell(trial, state=TrialState.FAIL)
+        end_trial(self._journal, number, None, {records.REASON: reason})
 
     def measured(
         self,
-        trial: optuna.trial.Trial,
+        number: int,
         spec: BranchSpec,
         result: Result,
         costs: Mapping[str, float] | None = None,
@@ -72,8 +76,8 @@ class Scribe:
 
         Parameters
         ----------
-        trial, spec
-            As it was drawn.
+        number, spec
+            Of the trial.
         result
             Of its slot; not empty.
         costs
@@ -82,35 +86,34 @@ class Scribe:
             Why the model is infeasible, now that it was timed; empty where it is not.
         """
         measured = Measurement.of_result(result, spec, seed=self._shop.seed, costs=costs)
-        if too_slow:
-            trial.set_user_attr(records.INFEASIBLE, too_slow)
-        elif kind_of(spec) == GNN and result.fit is not None:
+        if not too_slow and kind_of(spec) == GNN and result.fit is not None:
             kept = self._to_keep(spec.key(), measured)
             if spec.key() in kept:
                 self._shop.kept.keep(spec.key(), result.fit, beside=kept)
         if not too_slow and isinstance(spec, ArchitectureSpec) and result.weights is not None:
             self._shop.weights.keep(spec, measured.quality.value, result.weights)
         save_metrics(self._shop.folder, spec.key(), result.users)
-        trial.set_user_attr(records.MEASURED, measured.to_json())
-        self._tell_measured(trial.number, measured)
+        facts = {records.MEASURED: measured.to_json(), **({records.INFEASIBLE: too_slow} if too_slow else {})}
+        end_trial(self._journal, number, self._values(measured, is_infeasible=bool(too_slow)), facts)
+        if kind_of(spec) == GNN and not too_slow:
+            self._networks[spec.key()] = measured
         return measured
 
     def _to_keep(self, key: str, measured: Measurement) -> set[str]:
         """Name the networks whose fits are kept, were this one measured."""
-        others = [(t.key, m) for t, m in self._shop.study().ranking if t.kind == GNN and t.key != key]
-        return to_be_kept(sorted([*others, (key, measured)], key=lambda network: -network[1].quality.value))
+        networks = {**self._networks, key: measured}
+        return to_be_kept(sorted(networks.items(), key=lambda network: -network[1].quality.value))
 
-    def _tell_measured(self, number: int, measured: Measurement) -> None:
-        if records.INFEASIBLE in self.frozen(number).user_attrs:
-            records.tell_infeasible(self._journal, number)
-        elif measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
-            self._journal.tell(number, state=TrialState.FAIL)
-        else:
-            values = [measured.value_of(name) for name in self._shop.header.objectives.names]
-            if None in values or not np.isfinite([float(value or 0.0) for value in values]).all():
-                self._journal.tell(number, state=TrialState.FAIL)  # it is on the leaderboard; no strategy can use it
-            else:
-                self._journal.tell(number, [float(value or 0.0) for value in values])
+    def _values(self, measured: Measurement, *, is_infeasible: bool) -> list[float] | None:
+        """Say what strategies hear of a model; None where that is nothing."""
+        if is_infeasible:
+            return records.infeasible_values(self._journal)
+        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
+            return None
+        values = [measured.value_of(name) for name in self._shop.header.objectives.names]
+        if None in values or not np.isfinite([float(value or 0.0) for value in values]).all():
+            return None  # it is on the leaderboard; no strategy can use it
+        return [float(value or 0.0) for value in values]
 
     def interrupted(self, number: int) -> None:
         """Close a trial that did not come to its end, and queue its point again."""
@@ -125,7 +128,7 @@ class Scribe:
         if queued is not None and number not in again:
             kept = {name: value for name, value in trial.user_attrs.items() if name in (records.PHASE, REJECTED)}
             self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
-        self._journal.tell(number, state=TrialState.FAIL)
+        end_trial(self._journal, number, None)
 
     def read(self, number: int) -> Trial:
         """Give a trial as it is written."""

@@ -1,0 +1,113 @@
+"""A journal as its writer has it: whole records, few syncs, and the same file that Optuna reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from gnas_search.study import own_journal
+from gnas_search.study.journal import JOURNAL, open_journal
+from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
+
+GENES = {"layers": CategoricalDistribution([0, 1, 2]), "rate": FloatDistribution(0.001, 1.0, log=True)}
+POINT = {"layers": 2, "rate": 0.1}
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> optuna.Study:
+    return open_journal(tmp_path, create=True)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+
+
+def test_a_trial_is_begun_whole(tmp_path: Path, journal: optuna.Study) -> None:
+    before = len(lines(tmp_path))
+    trial = begin_trial(journal, POINT, GENES, {"family": "gnn"})
+    assert (trial.number, trial.state, trial.params) == (0, TrialState.RUNNING, POINT)
+    assert trial.distributions == GENES
+    assert len(lines(tmp_path)) == before + 1
+
+
+def test_others_read_what_the_writer_has(tmp_path: Path, journal: optuna.Study) -> None:
+    """Another process, and the writer of the next run; what the writer remembers is what stands in the file."""
+    trial = begin_trial(journal, POINT, GENES, {"family": "gnn"})
+    end_trial(journal, trial.number, [0.5], {"measured": {"ndcg": 0.5}})
+    add_ended(journal, POINT, GENES, {"rejected": True}, None)
+    add_ended(journal, POINT, GENES, {"rejected": True}, [0.0])
+    begin_trial(journal, POINT, GENES, {})
+    journal.set_user_attr("interrupted", [3])
+    wanted = [facts(one) for one in journal.get_trials()]
+    assert [one[0] for one in wanted] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.RUNNING]
+    assert wanted[0][1:] == ([0.5], POINT, GENES, {"family": "gnn", "measured": {"ndcg": 0.5}})
+    for other in (open_journal(tmp_path, create=False), open_journal(tmp_path, create=True)):
+        assert [facts(one) for one in other.get_trials()] == wanted
+        assert other.user_attrs == {"interrupted": [3]}
+
+
+def facts(trial: FrozenTrial) -> tuple[Any, ...]:
+    return trial.state, trial.values, trial.params, trial.distributions, trial.user_attrs
+
+
+def test_the_next_writer_goes_on_where_the_last_ended(tmp_path: Path, journal: optuna.Study) -> None:
+    begin_trial(journal, POINT, GENES, {})
+    again = open_journal(tmp_path, create=True)
+    end_trial(again, 0, None, {"reason": "it broke"})
+    assert begin_trial(again, POINT, GENES, {}).number == 1
+    states = [trial.state for trial in open_journal(tmp_path, create=False).trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING]
+
+
+def test_a_trial_ends_once(journal: optuna.Study) -> None:
+    begin_trial(journal, POINT, GENES, {})
+    end_trial(journal, 0, [1.0])
+    with pytest.raises(ValueError, match="trial 0 is complete"):
+        end_trial(journal, 0, None)
+
+
+def test_an_end_is_written_at_once(tmp_path: Path, journal: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a process that is killed leaves a trial with a result that nobody was told."""
+    begin_trial(journal, POINT, GENES, {})
+    before = len(lines(tmp_path))
+    seen: list[int] = []
+    told = JournalStorage.set_trial_state_values
+
+    def telling(self: JournalStorage, *given: Any) -> bool:
+        seen.append(len(lines(tmp_path)))
+        return told(self, *given)
+
+    monkeypatch.setattr(JournalStorage, "set_trial_state_values", telling)
+    end_trial(journal, 0, [1.0], {"measured": {}, "infeasible": "too slow"})
+    assert seen == [before]
+    assert len(lines(tmp_path)) == before + 3
+
+
+def test_small_trials_are_not_each_synced(journal: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs: list[float] = []
+    now = [first := time.monotonic() + 100.0]
+    monkeypatch.setattr(os, "fsync", lambda _: syncs.append(now[0]))
+    monkeypatch.setattr(own_journal.time, "monotonic", lambda: now[0])
+    for number in range(6):
+        begin_trial(journal, POINT, GENES, {})
+        now[0] += 0.4
+        end_trial(journal, number, [1.0])
+    assert syncs == pytest.approx([first, first + 1.2, first + 2.4])
+    journal.set_user_attr("baseline.popularity", {})  # whatever is no trial is synced as it is written
+    assert len(syncs) == 4
+
+
+def test_a_study_in_memory_has_trials_too() -> None:
+    journal = optuna.create_study(direction="maximize")
+    assert begin_trial(journal, POINT, GENES, {"family": "gnn"}).number == 0
+    end_trial(journal, 0, [0.25], {"measured": 1})
+    assert (journal.trials[0].value, journal.trials[0].user_attrs) == (0.25, {"family": "gnn", "measured": 1})
