@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import numpy.typing as npt
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point
 from gnas_search.strategies.proposer import Proposer
@@ -64,10 +65,6 @@ def as_one(values: Floats, weights: Floats) -> Floats:
 
 
 def _with_value(trial: FrozenTrial, value: float | None) -> FrozenTrial:
-    return create_trial(
-        state=trial.state,
-        value=value,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-    )
+    one = copy(trial)
+    one.values = None if value is None else [value]
+    return one

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.space import FamilySpace
 from gnas_search.space.points import Point
@@ -20,7 +22,6 @@ INTERRUPTED = "interrupted"
 FAMILY = "family"
 """Attribute of an Optuna trial: which family it was drawn from."""
 
-_DRAWN = tuple(state for state in TrialState if state != TrialState.WAITING)
 _FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
 
 
@@ -33,6 +34,16 @@ def interrupted_numbers(study: optuna.Study) -> set[int]:
 def family_of(trial: FrozenTrial) -> str:
     """Tell which family a trial was drawn from."""
     return str(trial.user_attrs.get(FAMILY, ""))
+
+
+def drawn_by_family(study: optuna.Study) -> Counter[str]:
+    """Count the points drawn so far, but for those rejected; of those stopped from outside, their second tries."""
+    interrupted = interrupted_numbers(study)
+    return Counter(
+        family_of(trial)
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state != TrialState.WAITING and REJECTED not in trial.user_attrs and trial.number not in interrupted
+    )
 
 
 @dataclass(frozen=True)
@@ -98,36 +109,26 @@ class Strategy:
         return np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study), *further])
 
     def drawn(self, study: optuna.Study) -> int:
-        """Count the points drawn so far, but for those rejected; of those stopped from outside, their second tries."""
-        trials = study.get_trials(deepcopy=False, states=_DRAWN)
-        numbers = {t.number for t in trials if family_of(t) == self.family and REJECTED not in t.user_attrs}
-        return len(numbers - interrupted_numbers(study))
+        """Count the points drawn so far, as :func:`drawn_by_family` does."""
+        return drawn_by_family(study)[self.family]
 
 
 def _of_genes(trial: FrozenTrial, names: Sequence[str]) -> FrozenTrial:
     """Give a trial as one of some genes alone."""
-    known = [name for name in names if name in trial.params]
-    return create_trial(
-        state=trial.state,
-        values=trial.values,
-        params={name: trial.params[name] for name in known},
-        distributions={name: trial.distributions[name] for name in known},
-        user_attrs=trial.user_attrs,
-    )
+    params, genes = trial.params, trial.distributions
+    part = copy(trial)  # Optuna's create_trial validates it anew: of all trials, longer than most draws
+    part.params = {name: params[name] for name in names if name in params}
+    part.distributions = {name: genes[name] for name in part.params}
+    return part
 
 
 def _maximised(trial: FrozenTrial, directions: list[StudyDirection]) -> FrozenTrial:
     """Give a trial whose values are the better the higher, as proposers read them."""
     if StudyDirection.MINIMIZE not in directions:
         return trial
-    values = trial.values and [
+    turned = copy(trial)
+    turned.values = trial.values and [
         -value if direction == StudyDirection.MINIMIZE else value
         for value, direction in zip(trial.values, directions, strict=True)
     ]
-    return create_trial(
-        state=trial.state,
-        values=values,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-    )
+    return turned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from gnas_search.space.points import Point, random_point
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.strategies import make_strategy
 from gnas_search.strategies.proposer import REJECTED
-from gnas_search.strategies.strategy import FAMILY, family_of, interrupted_numbers
+from gnas_search.strategies.strategy import FAMILY, drawn_by_family, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.limits import Limits
 from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
@@ -55,7 +56,9 @@ class Draws:
         self._strategies = {
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
-        self._keys: dict[int, str] = {}
+        self._known: dict[str, FrozenTrial] = {}
+        self._unfinished: list[int] = []
+        self._read = 0  # so many trials are in the two above, or will never be
         self._counts: dict[str, Count] = {}
         self._barren: set[str] = set()
         self._phases = Phases(journal, space)
@@ -69,6 +72,10 @@ class Draws:
             spent[family_of(trial)] = spent.get(family_of(trial), 0.0) + float(seconds)
         return spent
 
+    def _drawn(self) -> Counter[str]:
+        drawn = drawn_by_family(self._journal)
+        return Counter({family: drawn[family] for family in self._strategies})
+
     @property
     def families(self) -> tuple[str, ...]:
         """The families that are drawn from."""
@@ -76,20 +83,19 @@ class Draws:
 
     def known(self) -> dict[str, FrozenTrial]:
         """Give the finished trials by key, the duplicates left out."""
-        finished = self._journal.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-        interrupted = interrupted_numbers(self._journal)
-        known = {}
-        for trial in finished:
-            facts = trial.user_attrs
-            # A finished trial does not change: reading all of them anew would slow every draw a little more.
-            if trial.number not in self._keys:
-                if _is_rejected(trial) or records.SPEC not in facts or records.DUPLICATE_OF in facts:
-                    continue
-                if trial.number in interrupted:
-                    continue
-                self._keys[trial.number] = records.branch_spec(facts[records.SPEC]).key()
-            known[self._keys[trial.number]] = trial
-        return known
+        trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
+        # A finished trial does not change: to read all of them anew would slow every draw a little more.
+        unread, self._unfinished = [*self._unfinished, *range(self._read, len(trials))], []
+        self._read = len(trials)
+        for number in unread:
+            trial, facts = trials[number], trials[number].user_attrs
+            if not trial.state.is_finished():
+                self._unfinished.append(number)
+            elif number in interrupted or _is_rejected(trial) or records.DUPLICATE_OF in facts:
+                continue
+            elif records.SPEC in facts:
+                self._known[records.branch_spec(facts[records.SPEC]).key()] = trial
+        return self._known
 
     def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
         """Tell whether every point of a family was tried, or is by one of so many running trials.
@@ -119,11 +125,11 @@ class Draws:
 
     def proposals(self, count: int) -> int:
         """Say how many networks beyond their starts are among so many further draws, where trials are counted."""
-        drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
-        if GNN not in drawn:
+        if GNN not in self._strategies:
             return 0
+        drawn = self._drawn()
         starts = max(0, len(self._space.families[GNN].starts) - drawn[GNN])
-        return max(0, by_rounds(drawn, sum(drawn.values()), count)[GNN] - starts)
+        return max(0, by_rounds(self._strategies, drawn.total(), count)[GNN] - starts)
 
     def progress(self, limits: Limits, known: dict[str, FrozenTrial], running: int) -> float:
         """Say how much is over of what the starts of the networks left: what decides the phase."""
@@ -158,10 +164,10 @@ class Draws:
                 return self.draw(families, progress)
             trial, spec = begun
         else:
-            drawn = {name: strategy.drawn(self._journal) for name, strategy in self._strategies.items()}
+            drawn = self._drawn()
             trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
             rejected = sum(_counts_as_drawn(trial) and trial.number not in interrupted for trial in trials)
-            family = self._turns.next(sum(drawn.values()) - rejected, families)
+            family = self._turns.next(drawn.total() - rejected, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
             repeats = self.repeats(family)

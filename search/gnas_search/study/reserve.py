@@ -38,6 +38,7 @@ class Reserve:
         self._slots = slots
         self._networks: list[Ranked] = []
         self._repeats = frozenset(study.repeats)
+        self._finalists_s: float | None = None
         self._scale = max(1.0, users / _USERS)
         self._best: dict[str, tuple[float, float]] = {}
         self._quickest_s = min((one.measured.seconds for one in study.baselines), default=0.0)
@@ -52,6 +53,7 @@ class Reserve:
         if trial.kind == GNN:
             self._networks.append((trial, measured))
             self._networks.sort(key=lambda ranked: -ranked[1].quality.value)
+            self._finalists_s = None
 
     def _hear(self, kind: str, measured: Measurement) -> None:
         if measured.ndcg.value > 0.0 and measured.quality.value > self._best.get(kind, (-math.inf, 0.0))[0]:
@@ -60,8 +62,10 @@ class Reserve:
     @property
     def finalists_s(self) -> float:
         """What training the finalists again will take, but for what an earlier run trained."""
-        plan = Plan.of(self._networks, self._seed, by_time=True)
-        return 0.0 if plan is None else seconds_of(plan.missing(self._repeats)) / self._slots
+        if self._finalists_s is None:  # asked twice per trial
+            plan = Plan.of(self._networks, self._seed, by_time=True)
+            self._finalists_s = 0.0 if plan is None else seconds_of(plan.missing(self._repeats)) / self._slots
+        return self._finalists_s
 
     @property
     def blend_s(self) -> float:
