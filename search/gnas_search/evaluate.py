@@ -120,9 +120,19 @@ def intervals(
     drawn = resamples(len(exact), seed, rounds)
     sums = drawn @ apart if isinstance(drawn, np.ndarray) else np.array([counts @ apart for counts in drawn])
     tail = (1.0 - confidence) / 2.0
-    ends = means + np.quantile(sums, [tail, 1.0 - tail], axis=0) / len(exact)
+    ends = means + _quantiles(np.sort(sums, axis=0), [tail, 1.0 - tail]) / len(exact)
     lows, highs = np.clip(ends, exact.min(axis=0), exact.max(axis=0))
     return [Interval(float(mean), float(low), float(high)) for mean, low, high in zip(means, lows, highs, strict=True)]
+
+
+def _quantiles(ordered: Floats | npt.NDArray[np.float64], shares: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Interpolate between sorted rows as np.quantile does, without its checks, which take as long as the resampling."""
+    places = np.array(shares) * (len(ordered) - 1)
+    before = np.floor(places).astype(np.int64)
+    after = np.minimum(before + 1, len(ordered) - 1)
+    part = (places - before)[:, None]
+    found: npt.NDArray[np.float64] = (1.0 - part) * ordered[before] + part * ordered[after]
+    return found
 
 
 def resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:

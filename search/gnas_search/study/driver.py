@@ -270,7 +270,7 @@ class _Search:
         else:
             measured = self._end_measured(running, event)
         draws.ended(number)
-        ended = self._scribe.read(number)
+        ended = self._scribe.read(number, running.spec, measured)
         if measured is not None:
             self.reserve.hear(ended, measured)
         self._watcher.trial_ended(ended)

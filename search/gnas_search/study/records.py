@@ -182,7 +182,14 @@ def branch_spec(raw: dict[str, Any]) -> BranchSpec:
     return spec
 
 
-def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> Trial:
+def read_trial(
+    frozen: FrozenTrial,
+    *,
+    interrupted: bool,
+    writer_alive: bool,
+    spec: BranchSpec | None = None,
+    measured: Measurement | None = None,
+) -> Trial:
     """Read a trial from the journal.
 
     Parameters
@@ -193,10 +200,14 @@ def read_trial(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) ->
         Whether the study lists it as stopped from outside.
     writer_alive
         Whether a process writes the study: a running trial without one was interrupted.
+    spec, measured
+        What is written of it, where that is at hand.
     """
     attributes = frozen.user_attrs
-    spec = branch_spec(attributes[SPEC]) if SPEC in attributes else None
-    measured = Measurement.from_json(attributes[MEASURED]) if MEASURED in attributes else None
+    if spec is None and SPEC in attributes:
+        spec = branch_spec(attributes[SPEC])
+    if measured is None and MEASURED in attributes:
+        measured = Measurement.from_json(attributes[MEASURED])
     return Trial(
         number=frozen.number,
         state=_state(frozen, interrupted=interrupted, writer_alive=writer_alive),

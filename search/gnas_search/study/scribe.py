@@ -130,11 +130,11 @@ class Scribe:
             self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
         end_trial(self._journal, number, None)
 
-    def read(self, number: int) -> Trial:
-        """Give a trial as it is written."""
-        return records.read_trial(
-            self.frozen(number), interrupted=number in interrupted_numbers(self._journal), writer_alive=True
-        )
+    def read(self, number: int, spec: BranchSpec | None = None, measured: Measurement | None = None) -> Trial:
+        """Give a trial as it is written; of what is at hand of it, nothing is read."""
+        interrupted = number in interrupted_numbers(self._journal)
+        frozen = self.frozen(number)
+        return records.read_trial(frozen, interrupted=interrupted, writer_alive=True, spec=spec, measured=measured)
 
     def frozen(self, number: int) -> FrozenTrial:
         """Give a trial as the journal has it now.
@@ -144,7 +144,7 @@ class Scribe:
         IntegrityError
             If it is not there.
         """
-        for trial in self._journal.get_trials(deepcopy=False):
-            if trial.number == number:
-                return trial
-        raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
+        trials = self._journal.get_trials(deepcopy=False)
+        if number >= len(trials):
+            raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
+        return trials[number]
