@@ -66,8 +66,11 @@ class _Lines:
 
     def say(self, message: str) -> None:
         """Print one line that stays."""
-        # As it is: to look for words to colour took a tenth of what passes between two small trials.
-        self._progress.console.print(message, markup=False, highlight=False)
+        # As it is: to wrap it, and to look for words to colour, took a tenth of what passes between two small trials.
+        if self._progress.console.is_terminal:
+            self._progress.console.print(message, markup=False, highlight=False)
+        else:
+            self._progress.console.out(message, highlight=False)
 
 
 class SearchProgress(_Lines):

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 Records = list[dict[str, Any]]
@@ -36,8 +36,7 @@ class OwnJournal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = JournalFileOpenLock(str(path))  # against others that append to a study, as dashboards do
-        self._file = JournalFileBackend(str(path), lock_obj=self._lock)
+        self._file = JournalFileBackend(str(path))
         self._unread: Records | None = None  # None before the file was read
         self._held: Records | None = None
         self._synced_at = -math.inf
@@ -70,17 +69,14 @@ class OwnJournal(BaseJournalBackend):
                 self._append(held, synced=time.monotonic() - self._synced_at >= SYNC_S)
 
     def _append(self, logs: Records, *, synced: bool) -> None:
+        # In one write at the end of the file, whatever others append to it: Optuna's lock is a file made and unmade.
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self._lock.acquire()
-        try:
-            with self._path.open("ab") as stream:
-                stream.write(lines.encode())
-                stream.flush()
-                if synced:
-                    os.fsync(stream.fileno())
-                    self._synced_at = time.monotonic()
-        finally:
-            self._lock.release()
+        with self._path.open("ab") as stream:
+            stream.write(lines.encode())
+            stream.flush()
+            if synced:
+                os.fsync(stream.fileno())
+                self._synced_at = time.monotonic()
 
 
 def _together(journal: optuna.Study) -> AbstractContextManager[None]:
