@@ -66,6 +66,16 @@ def test_a_baseline_that_is_left_out_is_told(progress: SearchProgress, said: io.
     assert said.getvalue() == "svd: left out: training needs about 9.0 GiB of memory\n"
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_said_is_shown_as_it_is(terminal: bool, said: io.StringIO) -> None:
+    """A reason may have brackets; and a line of a log is one line, however narrow a terminal would be."""
+    console = Console(file=said, width=400 if terminal else 40, force_terminal=terminal, color_system=None)
+    progress = SearchProgress(console, Limits.of(5, None), best=None, objectives=NDCG)
+    progress.baseline_left_out("svd", "[data] has 12 columns [bold]of zeros[/bold], which leave nothing to decompose")
+    shown = "svd: left out: [data] has 12 columns [bold]of zeros[/bold], which leave nothing to decompose"
+    assert shown in said.getvalue().splitlines()
+
+
 def test_a_blend_is_announced_with_what_it_will_take(progress: SearchProgress, said: io.StringIO) -> None:
     progress.blending(19.7)
     assert "blending: about 20 s" in said.getvalue()
