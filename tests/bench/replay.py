@@ -29,7 +29,7 @@ from table import SEEDS, architectures, network_space, read_table
 from gnas_search.space.points import random_point
 from gnas_search.specs import GNN
 from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
-from gnas_search.strategies.strategy import FAMILY
+from gnas_search.strategies.tally import FAMILY
 from gnas_search.study.draws import LOST
 
 TRIALS = (10, 20, 40, 80)

@@ -20,7 +20,7 @@ from gnas_search.strategies import STRATEGIES, make_strategy
 from gnas_search.strategies.nsga2 import POPULATION, crowding_distances, fronts, nsga2, ranked
 from gnas_search.strategies.proposer import Proposer
 from gnas_search.strategies.scalarisation import as_one, scalarised
-from gnas_search.strategies.strategy import FAMILY
+from gnas_search.strategies.tally import FAMILY
 
 GENES: dict[str, Gene] = {
     "width": CategoricalDistribution([16, 32, 64, 128]),

@@ -21,7 +21,7 @@ from gnas_search.specs import FAMILIES
 from gnas_search.strategies import STRATEGIES, make_strategy
 from gnas_search.strategies.evolution import POPULATION
 from gnas_search.strategies.grid import LEVELS, grid
-from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of
+from gnas_search.strategies.tally import FAMILY, INTERRUPTED, family_of
 from gnas_search.study.journal import open_journal
 from gnas_serve.errors import ConfigError
 

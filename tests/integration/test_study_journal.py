@@ -16,7 +16,7 @@ from toy_study import ToySlot, go, interrupt, make_dataset
 from gnas_search.data.dataset import Dataset
 from gnas_search.data.splits import load_dataset
 from gnas_search.space import SearchSpace
-from gnas_search.strategies.strategy import family_of
+from gnas_search.strategies.tally import family_of
 from gnas_search.study import Objectives, Study
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE

@@ -10,9 +10,8 @@ from optuna.trial import create_trial
 
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
-from gnas_search.strategies.proposer import REJECTED
 from gnas_search.strategies.shortlist import Listed, Shortlist
-from gnas_search.strategies.strategy import FAMILY
+from gnas_search.strategies.tally import FAMILY, REJECTED
 from gnas_search.supernet import SUPERNETS
 
 SPACES = SearchSpace.load("quick").families

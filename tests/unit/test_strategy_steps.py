@@ -14,7 +14,8 @@ from optuna.trial import FrozenTrial, create_trial
 
 from gnas_search.strategies import STRATEGIES
 from gnas_search.strategies.evolution import POPULATION
-from gnas_search.strategies.proposer import REJECTED, Tried
+from gnas_search.strategies.proposer import Tried
+from gnas_search.strategies.tally import REJECTED
 
 cma_es, genetic, nsga2, reinforce, swarm = (
     import_module(f"gnas_search.strategies.{name}") for name in ("cma_es", "genetic", "nsga2", "reinforce", "swarm")

@@ -16,6 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from gnas_search.space.genes import Gene
 from gnas_search.space.points import Genes, Point, first_value
+from gnas_search.strategies.tally import REJECTED
 
 Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 """Chooses the next point: ``proposer(finished, genes, seed)``.
@@ -25,10 +26,6 @@ higher; ``genes`` has one distribution per gene, and the point a value for each.
 from these trials: nothing is kept between two calls, so that a study goes on after a crash, or with another strategy,
 without anything to restore.
 """
-
-
-REJECTED = "rejected"
-"""Attribute of an Optuna trial: its point broke a constraint, and another was proposed in its place."""
 
 
 @dataclass(frozen=True)

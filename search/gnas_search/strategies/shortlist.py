@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial
 from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
 from gnas_search.strategies.proposer import members, tried
-from gnas_search.strategies.strategy import Strategy, family_of
+from gnas_search.strategies.strategy import Strategy
+from gnas_search.strategies.tally import family_of
 
 LISTED = POPULATION
 """Points that are kept: they make the population that evolution goes on with."""

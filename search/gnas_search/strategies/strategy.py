@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -10,40 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from gnas_search.space import FamilySpace
 from gnas_search.space.points import Point
 from gnas_search.specs import FAMILIES
-from gnas_search.strategies.proposer import REJECTED, Proposer
-
-INTERRUPTED = "interrupted"
-"""Attribute of an Optuna study: numbers of the trials stopped from outside; later trials repeat their points."""
-FAMILY = "family"
-"""Attribute of an Optuna trial: which family it was drawn from."""
-
-_FINISHED = (TrialState.COMPLETE, TrialState.FAIL)
-
-
-def interrupted_numbers(study: optuna.Study) -> set[int]:
-    """Read which trials were stopped from outside."""
-    # The study's own property copies all attributes, metrics of baselines and shortlists: a sixth of a draw's time.
-    return set(study._storage.get_study_user_attrs(study._study_id).get(INTERRUPTED, ()))
-
-
-def family_of(trial: FrozenTrial) -> str:
-    """Tell which family a trial was drawn from."""
-    return str(trial.user_attrs.get(FAMILY, ""))
-
-
-def drawn_by_family(study: optuna.Study) -> Counter[str]:
-    """Count the points drawn so far, but for those rejected; of those stopped from outside, their second tries."""
-    interrupted = interrupted_numbers(study)
-    return Counter(
-        family_of(trial)
-        for trial in study.get_trials(deepcopy=False)
-        if trial.state != TrialState.WAITING and REJECTED not in trial.user_attrs and trial.number not in interrupted
-    )
+from gnas_search.strategies.proposer import Proposer
+from gnas_search.strategies.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -86,19 +58,13 @@ class Strategy:
             free genes of all trials.
         """
         entropy = self._entropy(study, *([attempt] if attempt else []))
-        interrupted = interrupted_numbers(study)
-        finished = [
-            trial
-            for trial in study.get_trials(deepcopy=False, states=_FINISHED)
-            if family_of(trial) == self.family and trial.number not in interrupted
-        ]
+        # Of all architectures: a rate that went well with others is a better guess than none.
+        finished, directions = Tally.of(study).finished(self.family, None if base is None else free), study.directions
+        oriented = [_maximised(trial, directions) for trial in finished]
         seed = int(entropy.generate_state(1)[0])
         if base is None:
-            oriented = [_maximised(trial, study.directions) for trial in finished]
             return self.proposer(oriented, self.space.genes, seed)
         genes = {name: self.space.genes[name] for name in free}
-        # Of all architectures: a rate that went well with others is a better guess than none.
-        oriented = [_of_genes(_maximised(trial, study.directions), free) for trial in finished]
         return {**base, **self.proposer(oriented, genes, seed)}
 
     def rng(self, study: optuna.Study) -> np.random.Generator:
@@ -109,17 +75,8 @@ class Strategy:
         return np.random.SeedSequence([self.seed, FAMILIES.index(self.family), self.drawn(study), *further])
 
     def drawn(self, study: optuna.Study) -> int:
-        """Count the points drawn so far, as :func:`drawn_by_family` does."""
-        return drawn_by_family(study)[self.family]
-
-
-def _of_genes(trial: FrozenTrial, names: Sequence[str]) -> FrozenTrial:
-    """Give a trial as one of some genes alone."""
-    params, genes = trial.params, trial.distributions
-    part = copy(trial)  # Optuna's create_trial validates it anew: of all trials, longer than most draws
-    part.params = {name: params[name] for name in names if name in params}
-    part.distributions = {name: genes[name] for name in part.params}
-    return part
+        """Count the points drawn so far, but for those rejected; of those stopped from outside, their second tries."""
+        return Tally.of(study).drawn()[self.family]
 
 
 def _maximised(trial: FrozenTrial, directions: list[StudyDirection]) -> FrozenTrial:

@@ -13,8 +13,7 @@ from gnas_search.space.feasible import Count
 from gnas_search.space.points import Point, random_point
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.strategies import make_strategy
-from gnas_search.strategies.proposer import REJECTED
-from gnas_search.strategies.strategy import FAMILY, drawn_by_family, family_of, interrupted_numbers
+from gnas_search.strategies.tally import FAMILY, REJECTED, Tally, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.limits import Limits
 from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
@@ -58,7 +57,8 @@ class Draws:
         }
         self._known: dict[str, FrozenTrial] = {}
         self._unfinished: list[int] = []
-        self._read = 0  # so many trials are in the two above, or will never be
+        self._counted = 0  # rejected trials that strategies count as drawn: those of studies of earlier versions
+        self._read = 0  # so many trials are in these, or will never be
         self._counts: dict[str, Count] = {}
         self._barren: set[str] = set()
         self._phases = Phases(journal, space)
@@ -73,7 +73,7 @@ class Draws:
         return spent
 
     def _drawn(self) -> Counter[str]:
-        drawn = drawn_by_family(self._journal)
+        drawn = Tally.of(self._journal).drawn()
         return Counter({family: drawn[family] for family in self._strategies})
 
     @property
@@ -91,8 +91,10 @@ class Draws:
             trial, facts = trials[number], trials[number].user_attrs
             if not trial.state.is_finished():
                 self._unfinished.append(number)
-            elif number in interrupted or _is_rejected(trial) or records.DUPLICATE_OF in facts:
+            elif number in interrupted or records.DUPLICATE_OF in facts:
                 continue
+            elif _is_rejected(trial):
+                self._counted += REJECTED not in facts
             elif records.SPEC in facts:
                 self._known[records.branch_spec(facts[records.SPEC]).key()] = trial
         return self._known
@@ -165,9 +167,8 @@ class Draws:
             trial, spec = begun
         else:
             drawn = self._drawn()
-            trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
-            rejected = sum(_counts_as_drawn(trial) and trial.number not in interrupted for trial in trials)
-            family = self._turns.next(drawn.total() - rejected, families)
+            self.known()  # counts the rejected, too
+            family = self._turns.next(drawn.total() - self._counted, families)
             space = self._space.families[family]
             starts = space.starts[drawn[family] :]
             repeats = self.repeats(family)
@@ -254,11 +255,6 @@ class Draws:
         facts = {**self._facts(family, spec), records.INFEASIBLE: reason, REJECTED: True}
         values = records.infeasible_values(self._journal)
         add_ended(self._journal, point, self._space.families[family].genes, facts, values)
-
-
-def _counts_as_drawn(trial: FrozenTrial) -> bool:
-    """Tell whether a rejected trial is counted by its strategy, as those of studies of earlier versions are."""
-    return _is_rejected(trial) and REJECTED not in trial.user_attrs
 
 
 def _is_rejected(trial: FrozenTrial) -> bool:

@@ -13,7 +13,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from gnas_search.study.own_journal import OwnJournal
+from gnas_search.study.own_journal import OwnJournal, OwnStorage
 from gnas_serve.errors import ConfigError, IntegrityError
 
 Direction = Literal["maximize", "minimize"]
@@ -127,7 +127,7 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
         return optuna.create_study(directions=list(directions))
     try:
         # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
-        storage = JournalStorage(OwnJournal(path) if create else JournalFileBackend(str(path)))
+        storage = OwnStorage(OwnJournal(path)) if create else JournalStorage(JournalFileBackend(str(path)))
         if optuna.get_all_study_names(storage):
             return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:

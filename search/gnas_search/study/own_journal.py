@@ -6,13 +6,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -40,6 +41,8 @@ class OwnJournal(BaseJournalBackend):
         self._unread: Records | None = None  # None before the file was read
         self._held: Records | None = None
         self._synced_at = -math.inf
+        self.appended = 0
+        """How often anything was."""
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """Give what was not given yet: the whole file, then what was appended."""
@@ -56,6 +59,7 @@ class OwnJournal(BaseJournalBackend):
         else:
             self._held += logs
         self._unread = [*(self._unread or []), *json.loads(json.dumps(logs))]
+        self.appended += 1
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -77,6 +81,26 @@ class OwnJournal(BaseJournalBackend):
             if synced:
                 os.fsync(stream.fileno())
                 self._synced_at = time.monotonic()
+
+
+class OwnStorage(JournalStorage):
+    """Optuna's storage of an :class:`OwnJournal`, which lists all trials anew only where one was appended to."""
+
+    def __init__(self, journal: OwnJournal) -> None:
+        self._listed: tuple[int, list[FrozenTrial]] | None = None
+        self._journal = journal
+        super().__init__(journal)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Give the trials of the one study."""
+        if deepcopy:
+            return super().get_all_trials(study_id, deepcopy, states)
+        if self._listed is None or self._listed[0] != self._journal.appended:
+            self._listed = self._journal.appended, super().get_all_trials(study_id, deepcopy=False)
+        trials = self._listed[1]
+        return list(trials) if states is None else [trial for trial in trials if trial.state in states]
 
 
 def _together(journal: optuna.Study) -> AbstractContextManager[None]:

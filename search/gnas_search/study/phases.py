@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import optuna
 from optuna.study import StudyDirection
@@ -14,8 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from gnas_search.space import Gene, SearchSpace
 from gnas_search.space.points import Point, first_value
 from gnas_search.specs import GNN
-from gnas_search.strategies.proposer import REJECTED
-from gnas_search.strategies.strategy import family_of, interrupted_numbers
+from gnas_search.strategies.tally import REJECTED, Tally
 from gnas_search.study import records
 from gnas_search.study.limits import Limits
 from gnas_search.study.records import PHASE
@@ -108,14 +108,9 @@ class Phases:
         """Give the number of the first network that a strategy proposed; None where none was."""
         if GNN not in self._space.families:
             return None
-        interrupted = interrupted_numbers(self._journal)
-        drawn = [
-            trial.number
-            for trial in self._journal.get_trials(deepcopy=False)
-            if family_of(trial) == GNN and trial.number not in interrupted and REJECTED not in trial.user_attrs
-        ]
-        starts = len(self._space.families[GNN].starts)
-        return drawn[starts] if len(drawn) > starts else None
+        trials = sorted(Tally.of(self._journal).all(GNN), key=lambda trial: trial.number)
+        drawn = (trial.number for trial in trials if REJECTED not in trial.user_attrs)
+        return next(islice(drawn, len(self._space.families[GNN].starts), None), None)
 
     def tuning(self, family: str, progress: float) -> Tuning | None:
         """Say what a draw is to tune; None in the first phase, and where a family has no phases.
@@ -158,8 +153,6 @@ class Phases:
 
 def _by_value(journal: optuna.Study, family: str) -> list[FrozenTrial]:
     """List the trials of a family, those with a value first, from the best by the first objective on."""
-    interrupted = interrupted_numbers(journal)  # which others repeat
-    every = journal.get_trials(deepcopy=False)
-    trials = [trial for trial in every if family_of(trial) == family and trial.number not in interrupted]
     sign = 1 if journal.directions[0] == StudyDirection.MAXIMIZE else -1
+    trials = Tally.of(journal).all(family)
     return sorted(trials, key=lambda one: (one.values is None, -sign * one.values[0] if one.values else 0, one.number))

@@ -12,8 +12,7 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
-from gnas_search.strategies.proposer import REJECTED
-from gnas_search.strategies.strategy import FAMILY, INTERRUPTED, family_of, interrupted_numbers
+from gnas_search.strategies.tally import FAMILY, INTERRUPTED, REJECTED, family_of, interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.finalists import to_be_kept
 from gnas_search.study.measurement import Measurement

@@ -13,7 +13,7 @@ from gnas_search.evaluate import UserMetrics
 from gnas_search.forecast import Forecast
 from gnas_search.specs import BLEND, FAMILIES, GNN, BlendSpec, ModelSpec
 from gnas_search.strategies.shortlist import Shortlist
-from gnas_search.strategies.strategy import interrupted_numbers
+from gnas_search.strategies.tally import interrupted_numbers
 from gnas_search.study.finalists import Finalist, decided, repeats_of
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
