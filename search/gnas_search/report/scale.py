@@ -72,7 +72,8 @@ def _steps(low: float, high: float, wanted: int) -> list[float]:
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [count * step for count in range(first, last + 1)]
+    # Two steps of 5,000 may leave out an axis of 4,300.
+    return [count * step for count in range(first, last + 1)] or _steps(low, high, 2 * wanted)
 
 
 def _powers(low: float, high: float, wanted: int) -> list[float]:
