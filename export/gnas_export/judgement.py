@@ -13,7 +13,8 @@ from gnas_export.retrieval import uncompressed
 from gnas_export.scoring import collect_lists, score_lists
 from gnas_export.shipped import ShippedFit
 from gnas_export.tables import LINKS, WIDTHS
-from gnas_search.evaluate import UserMetrics, paired_interval
+from gnas_search.bootstrap import paired_interval
+from gnas_search.evaluate import UserMetrics
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.topk import top_k
 

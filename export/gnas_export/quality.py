@@ -10,7 +10,8 @@ import scipy.sparse as sp
 
 from gnas_export.gates import Gate, at_least, skipped
 from gnas_export.tables import Lists
-from gnas_search.evaluate import Interval, UserMetrics, interval, paired_interval, rank_metrics
+from gnas_search.bootstrap import Interval, interval, paired_interval
+from gnas_search.evaluate import UserMetrics, rank_metrics
 from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems

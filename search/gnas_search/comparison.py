@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.bootstrap import intervals
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval, intervals
 from gnas_search.search_objective import objective
 
 Values = npt.NDArray[np.float64]

@@ -1,11 +1,10 @@
-"""Full-ranking evaluation on held-out interactions, and intervals that say how sure a figure is."""
+"""Full-ranking evaluation on held-out interactions."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +18,6 @@ from gnas_serve.runtime.topk import top_k
 
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
-Drawn = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 ScoreRows = Callable[[Rows], Floats]
 """Scores of all items for some user rows: ``(b,) -> (b, I) float32``, an array the caller may overwrite."""
 
@@ -33,8 +31,6 @@ FRESH_SCORES = 1 << 30
 """So many scores of one model allow more of them: what each costs is to rank all items. Of 8,192 users of Gowalla the
 gain of a blend's branch has a standard error of .7 %, of the 25,762 that there are one of .4 %: a network that brings
 1.3 % was dropped by the former."""
-
-_KEPT = 1 << 23  # counts of resampled users (32 MB): what is drawn beyond them is drawn anew
 
 _BLOCK_SCORES = 1 << 24  # scores held at a time (64 MB): large enough for BLAS, small beside the model
 
@@ -66,114 +62,6 @@ class UserMetrics:
     def mean(self) -> tuple[float, float]:
         """Average over the users: ``(recall, ndcg)``."""
         return float(self.recall.mean()), float(self.ndcg.mean())
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its bootstrap confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-def interval(values: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000) -> Interval:
-    """Bootstrap the mean over users (percentile interval).
-
-    Parameters
-    ----------
-    values : (n,)
-        One value per user.
-    seed
-        Of the resampling: equal seeds give equal intervals.
-    confidence
-        Within 0..1.
-    rounds
-        How often the users are resampled.
-
-    References
-    ----------
-    Efron, B. (1979). Bootstrap methods: another look at the jackknife. The Annals of Statistics 7(1).
-    """
-    return intervals(np.asarray(values)[:, None], seed, confidence=confidence, rounds=rounds)[0]
-
-
-def intervals(
-    columns: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000
-) -> list[Interval]:
-    """Bootstrap several means over the same users as :func:`interval` does, in one pass.
-
-    Parameters
-    ----------
-    columns : (n, m)
-        One row per user.
-    seed, confidence, rounds
-        As there.
-    """
-    if len(columns) == 0:
-        raise ValueError("an interval needs at least one value")
-    exact = np.asarray(columns, dtype=np.float64)
-    means = exact.mean(axis=0)
-    # What lies about the mean, in half the memory, which is what this takes its time for: relative to the interval's
-    # width, its rounding is a ten-millionth.
-    apart = (exact - means).astype(np.float32)
-    drawn = resamples(len(exact), seed, rounds)
-    sums = drawn @ apart if isinstance(drawn, np.ndarray) else np.array([counts @ apart for counts in drawn])
-    tail = (1.0 - confidence) / 2.0
-    ends = means + _quantiles(np.sort(sums, axis=0), [tail, 1.0 - tail]) / len(exact)
-    lows, highs = np.clip(ends, exact.min(axis=0), exact.max(axis=0))
-    return [Interval(float(mean), float(low), float(high)) for mean, low, high in zip(means, lows, highs, strict=True)]
-
-
-def _quantiles(ordered: Floats | npt.NDArray[np.float64], shares: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Interpolate between sorted rows as np.quantile does, without its checks, which take as long as the resampling."""
-    places = np.array(shares) * (len(ordered) - 1)
-    before = np.floor(places).astype(np.int64)
-    after = np.minimum(before + 1, len(ordered) - 1)
-    part = (places - before)[:, None]
-    found: npt.NDArray[np.float64] = (1.0 - part) * ordered[before] + part * ordered[after]
-    return found
-
-
-def resamples(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
-    """Give how often each of n users is drawn, (n,) for every round.
-
-    A study measures every model on the same users with the same seed: to draw them anew for each took a tenth of the
-    time of small data's trials.
-
-    Parameters
-    ----------
-    n, seed, rounds
-        As for :func:`interval`.
-    """
-    return _kept_resamples(n, seed, rounds) if n * rounds <= _KEPT else _drawn(n, seed, rounds)
-
-
-@lru_cache(maxsize=2)
-def _kept_resamples(n: int, seed: int, rounds: int) -> npt.NDArray[np.float32]:
-    return np.array(list(_drawn(n, seed, rounds)), dtype=np.float32)
-
-
-def _drawn(n: int, seed: int, rounds: int) -> Iterable[Drawn]:
-    rng = np.random.default_rng(seed)
-    for _ in range(rounds):
-        yield np.bincount(rng.integers(0, n, n, dtype=np.int32), minlength=n)
-
-
-def paired_interval(
-    a: npt.NDArray[np.floating], b: npt.NDArray[np.floating], seed: int, *, confidence: float = 0.95, rounds: int = 1000
-) -> Interval:
-    """Bootstrap the mean of ``a - b``, user by user: whether model a beats model b on the same users.
-
-    Raises
-    ------
-    ValueError
-        If the two were not measured on the same number of users.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} and {len(b)} users cannot be paired")
-    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    return interval(difference, seed, confidence=confidence, rounds=rounds)
 
 
 def rank_metrics(

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gnas_search.bootstrap import intervals
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval, intervals
 from gnas_search.evidence import Evidence
 from gnas_search.exam import Exam
 from gnas_search.metrics import METRICS

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gnas_search.bootstrap import intervals
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval, intervals
 from gnas_search.exam import Exam
 from gnas_search.exposure import exposure
 from gnas_search.groups import COLD, Group, groups, plain

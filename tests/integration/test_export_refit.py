@@ -8,7 +8,8 @@ from export_runs import PROFILE, run
 from planted_checkpoint import refitted_checkpoint
 
 from gnas_export.profile import GateLimits
-from gnas_search.evaluate import paired_interval, rank_metrics
+from gnas_search.bootstrap import paired_interval
+from gnas_search.evaluate import rank_metrics
 from gnas_serve.runtime.recommender import Query, Recommender
 
 LENIENT = replace(PROFILE, candidates=100, gates=GateLimits(quality_loss=0.1))

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnas_search.bootstrap import intervals
+from gnas_search.bootstrap import interval, intervals, paired_interval
 from gnas_search.comparison import compare, holm, sign_flip
-from gnas_search.evaluate import interval, paired_interval
 
 
 def _enumerated(differences: np.ndarray) -> float:

@@ -8,17 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
-from hypothesis import strategies as st
 from toy_study import make_dataset
 
-from gnas_search import evaluate
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import (
     Validation,
     fresh_validation,
-    interval,
-    paired_interval,
     rank_metrics,
     validation_of,
 )
@@ -109,47 +104,6 @@ def test_a_sample_of_users_depends_on_the_seed_alone() -> None:
 def test_no_user_to_validate_on_is_a_data_error() -> None:
     with pytest.raises(DataError, match="validation"):
         Validation(_csr([[0]], 2), _csr([[]], 2), max_users=None, seed=0)
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=50), st.integers(0, 5))
-def test_an_interval_holds_its_mean_and_stays_within_the_values(values: list[float], seed: int) -> None:
-    found = interval(np.array(values), seed, rounds=50, confidence=0.999)
-    assert min(values) - 1e-12 <= found.low <= found.high <= max(values) + 1e-12
-    assert found.value == pytest.approx(np.mean(values))
-    assert found == interval(np.array(values), seed, rounds=50, confidence=0.999)
-
-
-@pytest.mark.parametrize("kept", [0, 1 << 23])
-def test_an_interval_is_of_resampled_means_whether_the_resamples_are_kept_or_not(
-    kept: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluate, "_KEPT", kept)
-    for n, seed in ((1, 0), (30, 1), (200, 1)):
-        values = np.random.default_rng(n).random(n)
-        rng = np.random.default_rng(seed)
-        means = [values[rng.integers(0, n, n, dtype=np.int32)].mean() for _ in range(100)]
-        for _ in range(2):
-            found = interval(values, seed, rounds=100)
-            assert (found.low, found.high) == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1e-7)
-
-
-def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    found = [interval(rng.normal(size=100), seed, confidence=0.9, rounds=200) for seed in range(200)]
-    covered = np.mean([one.low <= 0 <= one.high for one in found])
-    assert 0.83 <= covered <= 0.96
-
-
-def test_pairing_sees_a_difference_that_single_intervals_hide() -> None:
-    rng = np.random.default_rng(0)
-    base = rng.random(300)
-    better = base + 0.01 + rng.normal(scale=0.02, size=300)
-    assert paired_interval(better, base, 0).low > 0
-    assert interval(better, 0).low < interval(base, 0).high
-    with pytest.raises(ValueError, match="paired"):
-        paired_interval(base, base[:-1], 0)
-    with pytest.raises(ValueError, match="at least one"):
-        interval(np.empty(0), 0)
 
 
 def test_fresh_users_are_those_that_selected_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from toy_study import ToySlot, go
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval
 from gnas_search.fit import Fit
 from gnas_search.report import render
 from gnas_search.report.axes import COSTS, Axis, axes_of

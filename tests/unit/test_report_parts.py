@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.bootstrap import Interval
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.closed_form.graph_filter import RESPONSES
-from gnas_search.evaluate import Interval
 from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
 from gnas_search.report.charts.parallel import MOST_AXES, parallel

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.bootstrap import Interval
 from gnas_search.closed_form import FilterSpec
-from gnas_search.evaluate import Interval
 from gnas_search.specs import BranchSpec
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.study import NDCG, Limits, Measurement, Trial

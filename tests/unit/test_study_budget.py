@@ -13,9 +13,9 @@ import torch
 from random_graph import random_graph
 from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 
+from gnas_search.bootstrap import Interval
 from gnas_search.closed_form import FilterSpec, TwoHopSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.evaluate import Interval
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace

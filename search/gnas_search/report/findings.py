@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gnas_search.evaluate import Interval, paired_interval
+from gnas_search.bootstrap import Interval, paired_interval
 from gnas_search.report.axes import axes_of
 from gnas_search.report.charts import forest, history, influence, learning_curves, parallel, pareto
 from gnas_search.report.charts.forest import Row

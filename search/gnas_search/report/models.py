@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval
 from gnas_search.specs import BLEND, GNN, ModelSpec
 from gnas_search.study import Measurement, Study
 from gnas_search.study.verdict import BASELINE, RICHNESS

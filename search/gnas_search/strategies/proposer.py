@@ -82,9 +82,9 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
 
 
 def _drawn(view: optuna.Study, genes: Genes) -> Point:
-    """Draw a value for every gene as Optuna's ``ask`` does: jointly those that all trials have alike, then the others.
+    """Draw a value for every gene: jointly those that all trials have alike, then the others.
 
-    It compares the genes of all trials one by one, which takes half of a draw.
+    Optuna's ``ask`` gives the same; its comparison of the genes of all trials takes half of a draw.
     """
     view.ask()
     *before, trial = view.get_trials(deepcopy=False)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.evaluate import Interval, UserMetrics, interval, intervals
+from gnas_search.bootstrap import Interval, interval, intervals
+from gnas_search.evaluate import UserMetrics
 from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
 from gnas_search.specs import BranchSpec
@@ -63,10 +64,10 @@ class Measurement:
         cls, users: UserMetrics, *, seed: int, costs: Mapping[str, float] | None = None, **facts: Any
     ) -> Measurement:
         """Summarise per-user metrics, beside what a model costs; ``facts`` are the other attributes."""
-        ndcg, recall = intervals(np.stack([users.ndcg, users.recall], axis=1), seed)
+        found = intervals({"ndcg": users.ndcg, "recall": users.recall}, seed=seed)
         return cls(
-            ndcg=ndcg,
-            recall=recall,
+            ndcg=found["ndcg"],
+            recall=found["recall"],
             judged=None if users.judged is None else interval(users.quality, seed),
             values={**users.values, **(costs or {})},
             **facts,

@@ -1,4 +1,4 @@
-"""OwnJournal: a journal's file as its one writer has it, and trials begun and ended in one record each."""
+"""OwnJournal: a journal's file as its one writer has it; trials whose begin and end are each written at once."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def end_trial(
     values: Sequence[float] | None,
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """End a running trial, with what is to be remembered of it, in one record.
+    """End a running trial, with what is to be remembered of it, at once.
 
     Parameters
     ----------

@@ -47,7 +47,7 @@ class Scribe:
     def recover(self) -> None:
         """Queue what a killed run left unfinished."""
         for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if records.MEASURED in trial.user_attrs:  # an end is one record, of which a full disk takes a part
+            if records.MEASURED in trial.user_attrs:  # an end is written at once, of which a full disk may take a part
                 measured = Measurement.from_json(trial.user_attrs[records.MEASURED])
                 values = self._values(measured, is_infeasible=records.INFEASIBLE in trial.user_attrs)
                 end_trial(self._journal, trial.number, values)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.evaluate import Interval, paired_interval
+from gnas_search.bootstrap import Interval, paired_interval
 from gnas_serve.errors import NoViableTrialError
 
 CONFIDENCE = 0.8

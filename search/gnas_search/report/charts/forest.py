@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gnas_search.evaluate import Interval
+from gnas_search.bootstrap import Interval
 from gnas_search.report.charts.plot import WIDTH, line, mark, shown, svg, text
 from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import Scale, figure
