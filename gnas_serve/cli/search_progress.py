@@ -70,7 +70,7 @@ class _Lines:
         if self._progress.console.is_terminal:
             self._progress.console.print(message, markup=False, highlight=False)
         else:
-            self._progress.console.out(message, highlight=False)
+            print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
 
 
 class SearchProgress(_Lines):

@@ -7,6 +7,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 from gnas_search.typed_fields import read_field
@@ -31,6 +32,10 @@ class ClosedFormSpec(ABC):
 
     def key(self) -> str:
         """Give a short name of the canonical spec, equal for equal models."""
+        return self._key
+
+    @cached_property  # a search asks several times per trial
+    def _key(self) -> str:
         raw = json.dumps(self.canonical().to_json(), sort_keys=True)
         return f"{self.KIND}-" + hashlib.sha256(raw.encode()).hexdigest()[:10]
 

@@ -17,7 +17,7 @@ from gnas_search.strategies.scalarisation import scalarised
 from gnas_search.strategies.shortlist import ShortlistStrategy, mutation
 from gnas_search.strategies.strategy import Strategy
 from gnas_search.strategies.swarm import particle_swarm
-from gnas_search.strategies.tpe import tpe_sampler
+from gnas_search.strategies.tpe import tpe
 from gnas_serve.errors import unknown_name
 
 __all__ = ["NO_BETTER_THAN_RANDOM", "SHARING_STRATEGIES", "STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
@@ -34,7 +34,7 @@ STRATEGIES: dict[str, Proposer] = {
     "particle-swarm": scalarised(particle_swarm),
     "random": random_search,
     "reinforce": scalarised(reinforce),
-    "tpe": scalarised(sampled(tpe_sampler)),
+    "tpe": scalarised(tpe),
 }
 """By name; those for one objective search for several along a direction of each draw's own."""
 

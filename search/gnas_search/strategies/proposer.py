@@ -70,10 +70,7 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
         # The sampler sees the trials of its family alone: in a study of several families, what the trials have in
         # common is nothing, and every gene would be drawn by itself.
         view = optuna.create_study(direction="maximize", sampler=make(seed))
-        # A point that was drawn again and is worth the same tells nothing new; counted twice, it draws the sampler to
-        # itself once more, and makes the matrix of a Gaussian process singular.
-        distinct = {(*trial.params.values(), *(trial.values or ())): trial for trial in finished}
-        view.add_trials([_Shared.of(trial) for trial in distinct.values()])
+        view.add_trials([_Shared.of(trial) for trial in distinct(finished)])
         # Its matrices are of tens of rows: more threads would wait for each other most of the time.
         with _threads().limit(limits=1):
             return _drawn(view, genes)
@@ -88,12 +85,8 @@ def _drawn(view: optuna.Study, genes: Genes) -> Point:
     """
     view.ask()
     *before, trial = view.get_trials(deepcopy=False)
-    alike: dict[str, BaseDistribution] = {
-        name: gene
-        for name, gene in sorted(genes.items())
-        if not gene.single() and all(_is_same(gene, one.distributions.get(name)) for one in before)
-    }
-    together = view.sampler.sample_relative(view, trial, alike if before else {})
+    joint: dict[str, BaseDistribution] = {**alike(before, genes)} if before else {}
+    together = view.sampler.sample_relative(view, trial, joint)
     point: Point = {}
     for name, gene in genes.items():
         if gene.single():
@@ -103,6 +96,26 @@ def _drawn(view: optuna.Study, genes: Genes) -> Point:
         else:
             point[name] = view.sampler.sample_independent(view, trial, name, gene)
     return point
+
+
+def distinct(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Leave out repetitions.
+
+    A point that was drawn again and is worth the same tells nothing new; counted twice, it draws a sampler to itself
+    once more, and makes the matrix of a Gaussian process singular.
+    """
+    return list({(*trial.params.values(), *(trial.values or ())): trial for trial in finished}.values())
+
+
+def alike(finished: Sequence[FrozenTrial], genes: Genes) -> dict[str, Gene]:
+    """Give the genes of more than one value that all trials have alike, by name in order."""
+    # A tally's trials share what is equal: to compare the genes of each took half of a draw.
+    seen = {id(trial.distributions): trial.distributions for trial in finished}.values()
+    return {
+        name: gene
+        for name, gene in sorted(genes.items())
+        if not gene.single() and all(_is_same(gene, of.get(name)) for of in seen)
+    }
 
 
 def _is_same(gene: Gene, other: BaseDistribution | None) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from copy import copy
 from weakref import WeakKeyDictionary
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 INTERRUPTED = "interrupted"
@@ -63,6 +64,7 @@ class Tally:
         self._finished: dict[str, list[FrozenTrial]] = {}
         self._drawn: Counter[str] = Counter()
         self._parts: dict[tuple[str, ...], dict[int, FrozenTrial]] = {}
+        self._genes: dict[tuple[Hashable, ...], dict[str, BaseDistribution]] = {}
 
     def update(self, study: optuna.Study) -> None:
         """Read what has changed in the study since."""
@@ -76,7 +78,7 @@ class Tally:
             if not trial.state.is_finished():
                 self._unfinished.append(trial)
             elif trial.number not in interrupted:
-                insort(self._finished.setdefault(family_of(trial), []), trial, key=_number)
+                insort(self._finished.setdefault(family_of(trial), []), self._sharing(trial), key=_number)
                 self._drawn[family_of(trial)] += REJECTED not in trial.user_attrs
 
     def drawn(self) -> Counter[str]:
@@ -98,8 +100,16 @@ class Tally:
         parts = self._parts.setdefault(tuple(genes), {})
         for trial in trials:
             if trial.number not in parts:
-                parts[trial.number] = _of_genes(trial, genes)
+                parts[trial.number] = self._sharing(_of_genes(trial, genes))
         return [parts[trial.number] for trial in trials]
+
+    def _sharing(self, trial: FrozenTrial) -> FrozenTrial:
+        """Give a trial whose genes are one and the same object as those of every trial that has them alike."""
+        genes = trial.distributions
+        facts = tuple((name, type(gene), *vars(gene).values()) for name, gene in genes.items())
+        shared = copy(trial)
+        shared.distributions = self._genes.setdefault(facts, genes)
+        return shared
 
     def all(self, family: str) -> list[FrozenTrial]:
         """Give all trials of a family but those stopped, the unfinished last."""

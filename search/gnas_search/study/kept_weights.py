@@ -33,7 +33,7 @@ class KeptWeights:
     Parameters
     ----------
     folder
-        Of the study.
+        Of the study; nothing else writes there while networks are kept.
     dataset
         Its data; not needed to read.
     """
@@ -41,6 +41,7 @@ class KeptWeights:
     def __init__(self, folder: Path, dataset: Dataset | None = None) -> None:
         self._folder = folder / _FOLDER
         self._dataset = dataset
+        self._worths: dict[Path, float] | None = None  # None before they were asked for
 
     def keep(self, spec: ArchitectureSpec, worth: float, weights: Mapping[str, Floats]) -> None:
         """Keep the parameters of a network if it is among the best; forget those of the one that it drives out.
@@ -60,7 +61,9 @@ class KeptWeights:
         if self._dataset is None:
             raise ValueError("what the weights were trained on is not known")
         path = self._path(spec.key())
-        held = {other: _worth_of(other) for other in self._folder.glob("gnn-*.safetensors") if other != path}
+        if self._worths is None:
+            self._worths = {other: _worth_of(other) for other in self._folder.glob("gnn-*.safetensors")}
+        held = {other: of for other, of in self._worths.items() if other != path}
         best = sorted(held, key=lambda other: (-held[other], other.name))
         if len(best) >= MOST and worth <= held[best[MOST - 1]]:
             return
@@ -69,8 +72,10 @@ class KeptWeights:
             replace_file(self._folder / _DATA, TrainedOn.of(self._dataset).to_bytes())
         facts = {_SPEC: _written(spec), _WORTH: repr(worth)}
         replace_file(path, save({name: np.ascontiguousarray(one) for name, one in weights.items()}, metadata=facts))
+        self._worths[path] = worth
         for other in best[MOST - 1 :]:
-            other.unlink()
+            other.unlink(missing_ok=True)
+            del self._worths[other]
 
     def find(self, spec: ArchitectureSpec) -> dict[str, Floats] | None:
         """Give the parameters of a network by name; None where they are not kept, or mean another network by now.

@@ -39,7 +39,7 @@ class OwnJournal(BaseJournalBackend):
         self._path = path
         self._file = JournalFileBackend(str(path))
         self._unread: Records | None = None  # None before the file was read
-        self._held: Records | None = None
+        self._held: list[str] | None = None
         self._synced_at = -math.inf
         self.appended = 0
         """How often anything was."""
@@ -54,11 +54,12 @@ class OwnJournal(BaseJournalBackend):
 
     def append_logs(self, logs: Records) -> None:
         """Append records, synced to the disk, or hold them until the end of :meth:`together`."""
+        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         if self._held is None:
-            self._append(logs, synced=True)
+            self._append(lines, synced=True)
         else:
-            self._held += logs
-        self._unread = [*(self._unread or []), *json.loads(json.dumps(logs))]
+            self._held += lines
+        self._unread = [*(self._unread or []), *map(json.loads, lines)]
         self.appended += 1
 
     @contextmanager
@@ -72,11 +73,10 @@ class OwnJournal(BaseJournalBackend):
             if held:
                 self._append(held, synced=time.monotonic() - self._synced_at >= SYNC_S)
 
-    def _append(self, logs: Records, *, synced: bool) -> None:
+    def _append(self, lines: Sequence[str], *, synced: bool) -> None:
         # In one write at the end of the file, whatever others append to it: Optuna's lock is a file made and unmade.
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         with self._path.open("ab") as stream:
-            stream.write(lines.encode())
+            stream.write("".join(f"{line}\n" for line in lines).encode())
             stream.flush()
             if synced:
                 os.fsync(stream.fileno())

@@ -14,6 +14,9 @@ from gnas_search.study import records
 from gnas_search.study.limits import Limits
 from gnas_search.study.study import Study
 
+_Size = tuple[int, int]
+"""Columns and edges of a filter; of all two-hop models the same."""
+
 _MOST = 3
 """So many new models of a family put off close it for the run: what else it would draw is hardly quicker."""
 
@@ -35,26 +38,31 @@ class PutOff:
 
     def __init__(self, graph: InteractionGraph, study: Study) -> None:
         self._graph = graph
-        self._measured: list[tuple[BranchSpec, float]] = [(one.spec, one.measured.seconds) for one in study.baselines]
-        self._measured += [(trial.spec, found.seconds) for trial, found in study.ranking if trial.spec is not None]
+        self._longest: dict[str, dict[_Size, float]] = {}  # seconds, by family and size
+        measured = [(one.spec, one.measured.seconds) for one in study.baselines]
+        measured += [(trial.spec, found.seconds) for trial, found in study.ranking if trial.spec is not None]
+        for spec, seconds in measured:
+            self.hear(spec, seconds)
         self._new: dict[str, int] = {}
         self.kept: list[tuple[str, int, str]] = []
         """Family, number and key of the trials that are put off."""
 
     def hear(self, spec: BranchSpec, seconds: float) -> None:
         """Take a measured model into account."""
-        self._measured.append((spec, seconds))
+        longest = self._longest.setdefault(kind_of(spec), {})
+        size = self._size(spec)
+        longest[size] = max(seconds, longest.get(size, 0.0))
 
     def expected_s(self, spec: BranchSpec) -> float:
         """Say how long a closed form takes; 0 of a network, which ends with the time, and where nothing is known."""
         kind = kind_of(spec)
         if kind == GNN:
             return 0.0
-        known = [(one, seconds) for one, seconds in self._measured if kind_of(one) == kind]
+        wanted, longest = self._size(spec), self._longest.get(kind, {})
         # The first of all compiles its loops: what it took says little of others as soon as any like them is known.
-        nearest = min((self._distance(one, spec) for one, _ in known), default=0.0)
-        alike = [(one, seconds) for one, seconds in known if self._distance(one, spec) == nearest]
-        return max((seconds * self._growth(one, spec) for one, seconds in alike), default=0.0)
+        nearest = min((_distance(size, wanted) for size in longest), default=0.0)
+        alike = (size for size in longest if _distance(size, wanted) == nearest)
+        return max((longest[size] * _growth(size, wanted) for size in alike), default=0.0)
 
     def takes(self, trial: FrozenTrial, spec: BranchSpec, limits: Limits) -> bool:
         """Tell whether a trial that is about to begin would outlast the time left; it is kept then.
@@ -78,21 +86,25 @@ class PutOff:
         """Tell whether nothing more is drawn from a family in this run."""
         return self._new.get(family, 0) >= _MOST
 
-    def _growth(self, known: BranchSpec, wanted: BranchSpec) -> float:
-        columns, edges = self._ratios(known, wanted)
-        return max(1.0, columns) ** 2 * max(1.0, edges)
-
-    def _distance(self, known: BranchSpec, wanted: BranchSpec) -> float:
-        columns, edges = self._ratios(known, wanted)
-        return 2 * abs(math.log(columns)) + abs(math.log(edges))
-
-    def _ratios(self, known: BranchSpec, wanted: BranchSpec) -> tuple[float, float]:
-        if not isinstance(known, FilterSpec) or not isinstance(wanted, FilterSpec):
-            return 1.0, 1.0
-        return self._columns(wanted) / self._columns(known), self._edges(wanted) / self._edges(known)
+    def _size(self, spec: BranchSpec) -> _Size:
+        return (self._columns(spec), self._edges(spec)) if isinstance(spec, FilterSpec) else (1, 1)
 
     def _columns(self, spec: FilterSpec) -> int:
         return min(decomposed_rank(spec.rank), self._graph.num_users, self._graph.num_items)
 
     def _edges(self, spec: FilterSpec) -> int:
         return max(1, self._graph.pattern(spec.edges).nnz)
+
+
+def _growth(known: _Size, wanted: _Size) -> float:
+    columns, edges = _ratios(known, wanted)
+    return max(1.0, columns) ** 2 * max(1.0, edges)
+
+
+def _distance(known: _Size, wanted: _Size) -> float:
+    columns, edges = _ratios(known, wanted)
+    return 2 * abs(math.log(columns)) + abs(math.log(edges))
+
+
+def _ratios(known: _Size, wanted: _Size) -> tuple[float, float]:
+    return wanted[0] / known[0], wanted[1] / known[1]

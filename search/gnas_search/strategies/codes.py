@@ -1,0 +1,114 @@
+"""Codes: the points of trials as arrays, choices by their number and numbers on their own scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial
+
+from gnas_search.space.points import Genes, Point
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Points as numbers.
+
+    Attributes
+    ----------
+    chosen : (n, c)
+        Which choice of each gene that has choices.
+    placed : (n, m)
+        Where on its own scale each number lies: the logarithm, where the gene has one.
+    """
+
+    chosen: Indices
+    placed: Floats
+
+    def of(self, rows: Indices) -> Codes:
+        """Give some of the points."""
+        return Codes(self.chosen[rows], self.placed[rows])
+
+
+class Axes:
+    """The genes of a space, those with choices apart from the numbers.
+
+    Parameters
+    ----------
+    genes
+        At least one, none with a single value.
+    """
+
+    def __init__(self, genes: Genes) -> None:
+        self._genes = genes
+        self._chosen = {n: gene for n, gene in genes.items() if isinstance(gene, CategoricalDistribution)}
+        self._placed = {n: gene for n, gene in genes.items() if not isinstance(gene, CategoricalDistribution)}
+        self.choices = np.array([len(gene.choices) for gene in self._chosen.values()], dtype=np.intp)  # (c,)
+        ends = [_ends(gene) for gene in self._placed.values()]
+        self.low, self.high = np.array(ends, dtype=np.float64).reshape(-1, 2).T  # (m,), (m,)
+        self.stepped = [place for place, gene in enumerate(self._placed.values()) if gene.step is not None]
+
+    def encode(self, trials: Sequence[FrozenTrial]) -> Codes:
+        """Read the points of some trials, n of them."""
+        if not trials:
+            return Codes(np.zeros((0, len(self._chosen)), dtype=np.intp), np.zeros((0, len(self._placed))))
+        values = itemgetter(*self._genes)
+        rows = [values(trial.params) for trial in trials]
+        columns = dict(zip(self._genes, zip(*rows, strict=True) if len(self._genes) > 1 else [rows], strict=True))
+        chosen = np.zeros((len(trials), len(self._chosen)), dtype=np.intp)
+        placed = np.zeros((len(trials), len(self._placed)))
+        for place, (name, choices) in enumerate(self._chosen.items()):
+            number = {choice: at for at, choice in enumerate(choices.choices)}
+            chosen[:, place] = list(map(number.__getitem__, columns[name]))
+        for place, (name, gene) in enumerate(self._placed.items()):
+            numbers = np.array(columns[name], dtype=np.float64)
+            placed[:, place] = np.log(numbers) if gene.log else numbers
+        return Codes(chosen, placed)
+
+    def one_hot(self, chosen: Indices) -> Floats:
+        """Give n points of c choices as 1 where a choice is theirs, (n, all choices of all genes)."""
+        places = np.cumsum(self.choices) - self.choices
+        found = np.zeros((len(chosen), int(self.choices.sum())))
+        found[np.arange(len(chosen))[:, None], chosen + places] = 1.0
+        return found
+
+    def decode(self, codes: Codes, row: int) -> Point:
+        """Give one of some points as values of the genes."""
+        point: Point = {}
+        for (name, choices), code in zip(self._chosen.items(), codes.chosen[row], strict=True):
+            point[name] = choices.choices[int(code)]  # type: ignore[assignment]  # none of our genes has None
+        for (name, gene), code in zip(self._placed.items(), codes.placed[row], strict=True):
+            value = min(max(math.exp(code) if gene.log else float(code), gene.low), gene.high)
+            point[name] = value if gene.step is None else round(value)
+        return point
+
+    def rounded(self, placed: Floats) -> Floats:
+        """Give places of which those of whole numbers are such, (n, m) as they were given."""
+        for place in self.stepped:
+            gene = list(self._placed.values())[place]
+            numbers = np.exp(placed[:, place]) if gene.log else placed[:, place]
+            numbers = np.clip(np.round(numbers), gene.low, gene.high)
+            placed[:, place] = np.log(numbers) if gene.log else numbers
+        return placed
+
+    def around(self, place: int, codes: Floats) -> tuple[Floats, Floats]:
+        """Give where whole numbers begin and end, (n,) each, on the gene's own scale."""
+        if not list(self._placed.values())[place].log:
+            return codes - 0.5, codes + 0.5
+        numbers = np.round(np.exp(codes))
+        return np.log(numbers - 0.5), np.log(numbers + 0.5)
+
+
+def _ends(gene: IntDistribution | FloatDistribution) -> tuple[float, float]:
+    """Give the ends of a number on its own scale; those of a whole one lie half a step further out."""
+    beyond = 0.0 if gene.step is None else gene.step / 2
+    low, high = gene.low - beyond, gene.high + beyond
+    return (math.log(low), math.log(high)) if gene.log else (low, high)
