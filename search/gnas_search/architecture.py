@@ -138,26 +138,21 @@ class ArchitectureSpec:
             if getattr(self, field_name) not in known:
                 raise unknown_name(field_name, str(getattr(self, field_name)), known)
         for field_name in ("embedding_dim", "heads", "num_negatives", "batch_size", "epochs", "patience"):
-            if getattr(self, field_name) < 1:
-                raise ConfigError(f"{field_name}: {getattr(self, field_name)} is below 1", hint="give at least 1")
+            self._require(field_name, "is below 1", "give at least 1", fits=getattr(self, field_name) >= 1)
         for field_name in ("learning_rate", "temperature"):
-            if not 0 < getattr(self, field_name) < math.inf:
-                raise ConfigError(
-                    f"{field_name}: {getattr(self, field_name)} is no finite number above 0", hint="give more than 0"
-                )
+            fits = 0 < getattr(self, field_name) < math.inf
+            self._require(field_name, "is no finite number above 0", "give more than 0", fits=fits)
         for field_name in ("weight_decay", "uniformity_weight", *_CONTRAST, *_ADVERSARIAL):
-            if not 0 <= getattr(self, field_name) < math.inf:
-                raise ConfigError(
-                    f"{field_name}: {getattr(self, field_name)} is negative or not finite", hint="give 0 or more"
-                )
-        if not 0 <= self.edge_dropout <= MAX_DROPOUT:
-            raise ConfigError(
-                f"edge_dropout: {self.edge_dropout} is not within 0..{MAX_DROPOUT}", hint="give such a share"
-            )
-        if self._attends and self.embedding_dim % self.heads:
-            raise ConfigError(
-                f"heads: {self.heads} do not divide embedding_dim {self.embedding_dim}", hint="choose a divisor"
-            )
+            fits = 0 <= getattr(self, field_name) < math.inf
+            self._require(field_name, "is negative or not finite", "give 0 or more", fits=fits)
+        fits = 0 <= self.edge_dropout <= MAX_DROPOUT
+        self._require("edge_dropout", f"is not within 0..{MAX_DROPOUT}", "give such a share", fits=fits)
+        fits = not self._attends or self.embedding_dim % self.heads == 0
+        self._require("heads", f"do not divide embedding_dim {self.embedding_dim}", "choose a divisor", fits=fits)
+
+    def _require(self, name: str, otherwise: str, hint: str, *, fits: bool) -> None:
+        if not fits:
+            raise ConfigError(f"{name}: {getattr(self, name)} {otherwise}", hint=hint)
 
     @property
     def layer_specs(self) -> tuple[LayerSpec, ...]:
@@ -258,12 +253,8 @@ class ArchitectureSpec:
         said = [body or "no layers", combined, self.scorer, self.loss, f"{self.init} init", f"d={self.embedding_dim}"]
         said += [found for found in (self.graph.summary(), "features" if self.features else "") if found]
         said += [f"{name} {getattr(self, name):g}" for name in _REGULARISERS if getattr(self, name)]
-        said += [
-            f"{name} {getattr(self, name)}"
-            for name in ("heads", "negatives")
-            if getattr(self, name) != getattr(plain, name)
-        ]
-        return " | ".join(said)
+        unusual = (name for name in ("heads", "negatives") if getattr(self, name) != getattr(plain, name))
+        return " | ".join([*said, *(f"{name} {getattr(self, name)}" for name in unusual)])
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form; without a graph of its own and features it is that of versions that had neither."""

@@ -109,7 +109,7 @@ def test_a_failed_trial_says_nothing() -> None:
 @given(TABLES)
 def test_fronts_are_what_nothing_left_dominates(rows: list[list[int]]) -> None:
     values = np.array(rows, dtype=np.float64)
-    found = fronts(values)
+    found = list(fronts(values))
     assert sorted(place for front in found for place in front) == list(range(len(values)))
 
     def dominates(one: int, other: int) -> bool:
@@ -123,7 +123,7 @@ def test_fronts_are_what_nothing_left_dominates(rows: list[list[int]]) -> None:
 def test_the_ends_of_a_front_and_its_thin_places_come_first() -> None:
     values = np.array([[0.0, 4.0], [1.0, 3.0], [1.1, 2.9], [4.0, 0.0], [0.0, 0.0]])
     assert np.isinf(crowding_distances(values[:4])[[0, 3]]).all()
-    assert ranked(values) == [0, 3, 2, 1, 4]
+    assert list(ranked(values)) == [0, 3, 2, 1, 4]
 
 
 @given(TABLES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,16 +34,18 @@ def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     rng = np.random.default_rng(seed)
     valued = {(*trial.params.values(), *trial.values): trial for trial in members(finished) if trial.values}
     trials = list(valued.values())
-    order = ranked(np.array([trial.values for trial in trials], dtype=np.float64)) if trials else []
     best: dict[tuple[Any, ...], Point] = {}
-    for place in order:  # a point that is worth several things, as where the rest of a network differs, by its best
+    for place in ranked(np.array([trial.values for trial in trials], dtype=np.float64)) if trials else ():
+        # A point that is worth several things, as where the rest of a network differs, counts by its best.
         best.setdefault(tuple(trials[place].params.values()), dict(trials[place].params))
+        if len(best) == POPULATION:
+            break
     if len(best) < POPULATION or all(gene.single() for gene in genes.values()):
         return random_point(rng, genes)
-    return child_of(rng, list(best.values())[:POPULATION][::-1], genes, finished)
+    return child_of(rng, list(best.values())[::-1], genes, finished)
 
 
-def ranked(values: Floats) -> list[int]:
+def ranked(values: Floats) -> Iterator[int]:
     """Order points from best to worst: by front, and within one from the least to the most crowded.
 
     Parameters
@@ -51,14 +53,12 @@ def ranked(values: Floats) -> list[int]:
     values : (n, m)
         Of each point in each objective; the higher the better.
     """
-    order: list[int] = []
     for front in fronts(values):
         crowding = crowding_distances(values[front])
-        order += [front[place] for place in np.lexsort((np.array(front), -crowding))]
-    return order
+        yield from (front[place] for place in np.lexsort((np.array(front), -crowding)))
 
 
-def fronts(values: Floats) -> list[list[int]]:
+def fronts(values: Floats) -> Iterator[list[int]]:
     """Sort points into fronts: none in the first is dominated, none in the second but by the first, and so on.
 
     Parameters
@@ -67,13 +67,13 @@ def fronts(values: Floats) -> list[list[int]]:
         As for :func:`ranked`.
     """
     dominating = dominates(values[:, None], values[None])  # (n, n)
-    left = np.arange(len(values))
-    found: list[list[int]] = []
-    while len(left):
-        first = np.flatnonzero(~np.any(dominating[np.ix_(left, left)], axis=0))
-        found.append(left[first].tolist())
-        left = np.delete(left, first)
-    return found
+    dominators = dominating.sum(axis=0)  # (n,), those of earlier fronts left out
+    left = np.ones(len(values), dtype=np.bool_)
+    while left.any():
+        front = np.flatnonzero(left & (dominators == 0))
+        yield front.tolist()
+        left[front] = False
+        dominators -= dominating[front].sum(axis=0)
 
 
 def crowding_distances(values: Floats) -> Floats:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
 
-import optuna
 from optuna.trial import FrozenTrial
 
 from gnas_search.data.dataset import Dataset
@@ -22,7 +21,7 @@ from gnas_search.study.draws import Draws
 from gnas_search.study.finalist_training import repeat_finalists
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.interruption import SignalHold
-from gnas_search.study.journal import WriterLock, mend_journal, open_journal
+from gnas_search.study.journal import writing
 from gnas_search.study.kept import KeptModels
 from gnas_search.study.kept_weights import KeptWeights
 from gnas_search.study.last_run import LastRun
@@ -105,7 +104,12 @@ def run(
     graph = dataset.selection
     if isinstance(slots, int):
         slots = InlineSlot(graph, validation) if slots == 1 else ProcessSlots(graph, validation, slots)
-    with storage_errors(folder), closing(slots), _writing(folder, header) as journal, SignalHold() as hold:
+    with (
+        storage_errors(folder),
+        closing(slots),
+        writing(folder, header.objectives.directions) as journal,
+        SignalHold() as hold,
+    ):
         if order is not None:
             order.write(folder)
         kept, weights = KeptModels(folder), KeptWeights(folder, dataset)
@@ -125,16 +129,6 @@ def run(
 def needs_meter(header: StudyHeader) -> bool:
     """Tell whether a study has an objective or a limit that is measured on an exported scorer."""
     return header.objectives.needs_export or header.space.constraints.max_latency_us is not None
-
-
-@contextmanager
-def _writing(folder: Path, header: StudyHeader) -> Iterator[optuna.Study]:
-    lock = WriterLock(folder)
-    try:
-        mend_journal(folder)
-        yield open_journal(folder, create=True, directions=header.objectives.directions)
-    finally:
-        lock.release()
 
 
 @dataclass

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -133,3 +134,29 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
     return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, directions=list(directions))
+
+
+@contextmanager
+def writing(folder: Path, directions: Sequence[Direction]) -> Iterator[optuna.Study]:
+    """Be the one writer of a study's journal, mended and begun where that is needed.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    directions
+        Of its objectives.
+
+    Raises
+    ------
+    ConfigError
+        If another process is.
+    IntegrityError
+        If the journal is damaged.
+    """
+    lock = WriterLock(folder)
+    try:
+        mend_journal(folder)
+        yield open_journal(folder, create=True, directions=directions)
+    finally:
+        lock.release()
