@@ -209,8 +209,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
     """Write a file whole or not at all: who reads meanwhile, or after an interruption, sees the one before.
+
+    Parameters
+    ----------
+    path, content
+        Of the file.
+    synced
+        So that it is whole after a failure of power, too.
 
     Raises
     ------
@@ -220,6 +227,8 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         temporary.write_bytes(content)
+        if synced:
+            _flush(temporary)
         temporary.replace(path)
     except OSError:
         temporary.unlink(missing_ok=True)

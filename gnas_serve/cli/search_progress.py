@@ -51,12 +51,21 @@ class _Lines:
     ) -> None:
         self._progress.stop()
 
+    @property
+    def _is_silent(self) -> bool:
+        """Whether there is no terminal to show bars on."""
+        return self._progress.disable
+
     def begin_bar(self, number: int, description: str, epochs: int) -> None:
         """Put up a bar, under the number of its trial."""
+        if self._is_silent:
+            return
         self._tasks[number] = self._progress.add_task(description, total=epochs, state="")
 
     def move_bar(self, number: int, epoch: int, state: str) -> None:
         """Say which epoch has ended, and how."""
+        if self._is_silent:
+            return
         self._progress.update(self._tasks[number], completed=epoch, state=state)
 
     def end_bar(self, number: int) -> None:
@@ -67,10 +76,10 @@ class _Lines:
     def say(self, message: str) -> None:
         """Print one line that stays."""
         # As it is: to wrap it, and to look for words to colour, took a tenth of what passes between two small trials.
-        if self._progress.console.is_terminal:
-            self._progress.console.print(message, markup=False, highlight=False)
-        else:
+        if self._is_silent:
             print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
+        else:
+            self._progress.console.print(message, markup=False, highlight=False)
 
 
 class SearchProgress(_Lines):
@@ -152,6 +161,8 @@ class SearchProgress(_Lines):
 
     def epoch_ended(self, number: int, epoch: EpochResult) -> None:
         """Move the trial's bar."""
+        if self._is_silent:
+            return
         left = self._time_left()
         best = f", best {self._sign * self._best:.4f}" if self._best > -math.inf else ""
         value = f"{self._metric} {self._sign * epoch.worth:.4f}"
@@ -283,5 +294,5 @@ class TrainingProgress(_Lines):
         """Move the bar; on no terminal, print a line."""
         found = f"loss {epoch.loss:.4f}, validation ndcg@20 {epoch.ndcg:.4f}"
         self.move_bar(0, epoch.epoch, found)
-        if self._progress.disable:
+        if self._is_silent:
             self.say(f"epoch {epoch.epoch}: {found}, {epoch.seconds:.1f} s")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -85,7 +86,8 @@ def main() -> None:
             folder = given.work.resolve() / f"{data.name}-{given.budget}-{seed}"
             done = folder / "measured.json"
             if not done.is_file():
-                folder.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)  # or a search would go on, for its whole budget again
+                folder.mkdir(parents=True)
                 measured = measure(
                     data.resolve(), folder / "study", given.budget, seed, given.models, hand_picked=given.hand_picked
                 )

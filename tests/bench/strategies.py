@@ -2,8 +2,9 @@
 
 ``python tests/bench/strategies.py DATA --work FOLDER --budget 2m --seeds 0 1`` runs one ``gnas-serve search`` for each
 strategy and seed, trains the study's verdict and its best network on train + validation, and scores them on test once.
-What lies in FOLDER is kept: an interrupted run goes on, and ``--strategies`` may be given in parts. Seeds are the outer
-loop, so that what the machine does meanwhile strikes all strategies alike.
+What was measured is kept in FOLDER: an interrupted run goes on with the search that it was in from its beginning, and
+``--strategies`` may be given in parts. Seeds are the outer loop, so that what the machine does meanwhile strikes all
+strategies alike.
 
 *Overhead* is what passes between the first trial's start and the last one's end and is in no trial: asking the
 strategy, writing the journal, telling whoever watches. It is shown as a share of that time, and per trial.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 from collections.abc import Sequence
@@ -41,11 +43,15 @@ def facts(folder: Path) -> dict[str, Any]:
     study = Study.load(folder)
     best = study.best_of("gnn")
     ended = [trial for trial in study.trials if trial.measured is not None]
-    clocks = open_journal(folder, create=False).get_trials(deepcopy=False)
-    starts = [trial.datetime_start for trial in clocks if trial.datetime_start is not None]
-    ends = [trial.datetime_complete for trial in clocks if trial.datetime_complete is not None]
-    whole_s = (max(ends) - min(starts)).total_seconds()
+    clocks = {
+        trial.number: (trial.datetime_start, trial.datetime_complete)
+        for trial in open_journal(folder, create=False).get_trials(deepcopy=False)
+        if trial.datetime_start is not None and trial.datetime_complete is not None
+    }
+    whole_s = (max(end for _, end in clocks.values()) - min(start for start, _ in clocks.values())).total_seconds()
     overhead_s = whole_s - sum(trial.measured.seconds for trial in ended if trial.measured is not None)
+    came_to_nothing = (clocks[trial.number] for trial in study.trials if trial.state in ("failed", "interrupted"))
+    overhead_s -= sum((end - start).total_seconds() for start, end in came_to_nothing)
     return {
         "valid_gnn": None if best is None or best.measured is None else best.measured.ndcg.value,
         "trials": len(ended),
@@ -101,7 +107,8 @@ def main() -> None:
             folder = given.work.resolve() / f"{given.data.name}-{given.space}-{given.budget}-{strategy}-{seed}"
             done = folder / "measured.json"
             if not done.is_file():
-                folder.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)  # or a search would go on, for its whole budget again
+                folder.mkdir(parents=True)
                 found = measure(given.data.resolve(), folder / "study", strategy, given.budget, seed, given.space)
                 done.write_text(json.dumps(found, indent=1), encoding="utf-8")
                 print(f"{strategy}: seed {seed} done", file=sys.stderr, flush=True)

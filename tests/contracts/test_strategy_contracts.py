@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import optuna
 import pytest
+from optuna.distributions import IntDistribution
 from optuna.samplers import BaseSampler, GPSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import ClosedFormSpec, FilterSpec, TwoHopSpec
@@ -21,7 +23,9 @@ from gnas_search.specs import FAMILIES
 from gnas_search.strategies import STRATEGIES, make_strategy
 from gnas_search.strategies.evolution import POPULATION
 from gnas_search.strategies.grid import LEVELS, grid
+from gnas_search.strategies.history import History
 from gnas_search.strategies.tally import FAMILY, INTERRUPTED, family_of
+from gnas_search.strategies.tpe import densities
 from gnas_search.study.journal import open_journal
 from gnas_serve.errors import ConfigError
 
@@ -104,6 +108,20 @@ class StrategyContract:
         among = [dict(trial.params) for trial in mixed.get_trials() if family_of(trial) == family]
         assert among == search(self.name, family, new_study(), self.length)
 
+    def test_trials_of_other_genes_are_passed_over(self, family: str) -> None:
+        """Those of a version whose space had others: one gene has another range, one is new, one is no more."""
+        space, study = SPACES[family], new_study()
+        first, second, *_ = (name for name, gene in space.genes.items() if not gene.single())
+        others: dict[str, Any] = {**space.genes, first: IntDistribution(100, 200), "gone": IntDistribution(0, 9)}
+        del others[second]
+        rng = np.random.default_rng(0)
+        for _ in range(30):
+            point = random_point(rng, others)
+            study.add_trial(create_trial(params=point, distributions=others, value=9.0, user_attrs={FAMILY: family}))
+        for point in search(self.name, family, study, self.length):
+            assert set(point) == set(space.genes)
+            assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in space.genes.items())
+
 
 class LearningContract(StrategyContract):
     """Subclass with ``name`` where points are chosen by what was learned."""
@@ -177,7 +195,7 @@ class TestCmaEs(LearningContract):
 
 
 class TestDarts(LearningContract):
-    """Without a list, which tests/unit/test_shortlist.py is about. TPE draws the closed forms, and is slow."""
+    """Without a list, which tests/unit/test_shortlist.py is about. TPE draws the closed forms."""
 
     name = "darts"
     length = 14
@@ -246,6 +264,24 @@ class TestTpe(LearningContract):
     """Held against Optuna's in tests/unit/test_parzen.py."""
 
     name = "tpe"
+
+    def test_draws_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Though the study holds the trials of every family; in the second phase, all that are free."""
+        study, space = new_study(), SPACES[family]
+        for other in FAMILIES:
+            search(self.name, other, study, POPULATION + 2)
+        together: list[tuple[int, int]] = []
+
+        def spying(known: History) -> Any:
+            together.append((len(known.values), known.codes.chosen.shape[1] + known.codes.placed.shape[1]))
+            return densities(known)
+
+        monkeypatch.setattr(import_module("gnas_search.strategies.tpe"), "densities", spying)
+        strategy = make_strategy(self.name, family, space, 0)
+        point = strategy.propose(study)
+        names = sorted(name for name, gene in space.genes.items() if not gene.single())
+        assert strategy.propose(study, base=point, free=names[1:])[names[0]] == point[names[0]]
+        assert together == [(POPULATION + 2, len(names)), (POPULATION + 2, len(names) - 1)]
 
 
 def test_every_strategy_has_a_contract() -> None:

@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.study import own_journal
 from gnas_search.study.journal import JOURNAL, open_journal
-from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
+from gnas_search.study.own_journal import add_ended, begin_trial, end_trial, sync
+from gnas_serve.errors import IntegrityError
 
 GENES = {"layers": CategoricalDistribution([0, 1, 2]), "rate": FloatDistribution(0.001, 1.0, log=True)}
 POINT = {"layers": 2, "rate": 0.1}
@@ -104,6 +105,34 @@ def test_small_trials_are_not_each_synced(journal: optuna.Study, monkeypatch: py
     assert syncs == pytest.approx([first, first + 1.2, first + 2.4])
     journal.set_user_attr("baseline.popularity", {})  # whatever is no trial is synced as it is written
     assert len(syncs) == 4
+
+
+def test_what_ended_before_a_long_training_is_synced_while_it_lasts(
+    journal: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[float] = []
+    now = [first := time.monotonic() + 100.0]
+    monkeypatch.setattr(os, "fsync", lambda _: syncs.append(now[0]))
+    monkeypatch.setattr(own_journal.time, "monotonic", lambda: now[0])
+    begin_trial(journal, POINT, GENES, {})
+    now[0] += 0.5
+    end_trial(journal, 0, [1.0])
+    begin_trial(journal, POINT, GENES, {})
+    for _ in range(4):  # epochs
+        now[0] += 0.3
+        sync(journal)
+    assert syncs == pytest.approx([first, first + 1.1])
+    sync(optuna.create_study())  # one in memory has nothing to sync
+
+
+def test_another_process_that_writes_is_noticed(tmp_path: Path, journal: optuna.Study) -> None:
+    """It would count the trials that follow anew, and their results would be those of other points."""
+    begin_trial(journal, POINT, GENES, {})
+    begin_trial(open_journal(tmp_path, create=True), POINT, GENES, {})
+    before = (tmp_path / JOURNAL).read_bytes()
+    with pytest.raises(IntegrityError, match="another process"):
+        end_trial(journal, 0, [1.0])
+    assert (tmp_path / JOURNAL).read_bytes() == before
 
 
 def test_a_study_in_memory_has_trials_too() -> None:

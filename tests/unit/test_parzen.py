@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.space.points import random_point
 from gnas_search.strategies.codes import Axes
+from gnas_search.strategies.history import History
 from gnas_search.strategies.parzen import ParzenEstimator
-from gnas_search.strategies.proposer import distinct, sampled
-from gnas_search.strategies.tpe import STARTUP_TRIALS, densities, tpe, tpe_sampler
+from gnas_search.strategies.proposer import sampled
+from gnas_search.strategies.tpe import STARTUP_TRIALS, densities, tpe
 
 KINDS: dict[str, Any] = {
     "choice": CategoricalDistribution(("a", "b", "c")),
@@ -50,6 +52,10 @@ def history(genes: dict[str, Any], count: int, seed: int, *, failed: float = 0.1
     return trials
 
 
+def of_optuna(seed: int) -> BaseSampler:
+    return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)
+
+
 def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     """Tell whether two points are one; numbers to within what rounding does."""
     return list(ours) == list(theirs) and all(
@@ -69,21 +75,19 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 def test_it_proposes_what_the_sampler_of_optuna_does(names: set[str], count: int, seed: int) -> None:
     genes = {name: KINDS[name] for name in sorted(names, reverse=True)}
     finished = history(genes, count, seed)
-    ours, theirs = tpe(finished, genes, seed), sampled(tpe_sampler)(finished, genes, seed)
+    ours, theirs = tpe(finished, genes, seed), sampled(of_optuna)(finished, genes, seed)
     if not same(ours, theirs):  # of two points whose ratios are equal, rounding chooses
-        known = [trial for trial in distinct(finished) if trial.values]
-        axes, good, others = densities(known, {name: genes[name] for name in sorted(genes) if name != "one"})
-        both = axes.encode([create_trial(params=p, distributions=genes, value=0.0) for p in (ours, theirs)])
+        known = History.of(finished, {name: genes[name] for name in sorted(genes) if name != "one"})
+        good, others = densities(known)
+        both = known.axes.encode([create_trial(params=p, distributions=genes, value=0.0) for p in (ours, theirs)])
         ratios = good.log_pdf(both) - others.log_pdf(both)
         assert ratios[0] == pytest.approx(ratios[1], abs=1e-9)
 
 
-def test_genes_that_some_trials_have_otherwise_are_drawn_by_themselves() -> None:
-    before = {"rate": FloatDistribution(1e-3, 0.1, log=True), "depth": KINDS["depth"]}
-    now = {"rate": KINDS["rate"], "depth": KINDS["depth"]}
-    finished = [*history(before, 15, 5), *history(now, 15, 6)]
-    for seed in range(10):
-        assert tpe(finished, now, seed) == sampled(tpe_sampler)(finished, now, seed)
+@pytest.mark.parametrize("kind", [FloatDistribution(0.0, 1.0, step=0.25), IntDistribution(0, 8, step=2)])
+def test_numbers_in_other_steps_are_refused(kind: Any) -> None:
+    with pytest.raises(ValueError, match="steps of 1"):
+        Axes({"share": kind})
 
 
 def test_it_comes_to_the_best_place() -> None:

@@ -12,6 +12,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.strategies.tally import FAMILY, REJECTED
+from gnas_search.study.own_journal import add_ended
 from gnas_search.supernet import SUPERNETS
 
 SPACES = SearchSpace.load("quick").families
@@ -76,9 +77,11 @@ def test_what_runs_or_waits_is_not_proposed_again() -> None:
 
 
 def test_a_point_that_breaks_a_constraint_is_passed_over() -> None:
+    """The first of a draw is written down once it is rejected; the next of the list is not passed over with it."""
     strategy = make_strategy("one-shot", "gnn", SPACES["gnn"], 0)
     study = begun("one-shot")
-    assert [strategy.propose(study, attempt) for attempt in range(3)] == POINTS
+    add_ended(study, strategy.propose(study), GENES, {FAMILY: "gnn", REJECTED: True}, [0.0])
+    assert [strategy.propose(study, attempt) for attempt in (1, 2)] == POINTS[1:]
     assert strategy.propose(study, 3) not in POINTS
 
 

@@ -7,21 +7,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 import toy_study
-from optuna.storages.journal import JournalFileBackend
 from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 
 from gnas_search.space import SearchSpace
 from gnas_search.study import Limits, Study, begin, driver, metrics, run, status
 from gnas_search.study.journal import JOURNAL
+from gnas_search.study.own_journal import OwnJournal
 from gnas_serve.errors import StorageError
 
 FILTERS = {
@@ -33,17 +32,27 @@ FILTERS = {
 
 @contextmanager
 def stopped_after(records: int) -> Iterator[list[int]]:
-    """Write nothing more to a journal after so many records, as a kill would; list how long each was."""
-    append, written = JournalFileBackend.append_logs, []
+    """Write nothing more to a journal after so many records, as a kill would; list how many were written at a time.
 
-    def stop(self: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
-        if len(written) >= records:
-            raise KeyboardInterrupt
-        written.append(len(logs))
-        append(self, logs)
+    What is written at once may be cut anywhere: of the first record too many, half is written.
+    """
+    append, written = OwnJournal._append, []
+
+    def stop(self: OwnJournal, lines: Sequence[str], *, synced: bool) -> None:
+        room = records - sum(written)
+        if room >= len(lines):
+            written.append(len(lines))
+            append(self, lines, synced=synced)
+            return
+        if room >= 0:
+            whole = "".join(f"{line}\n" for line in lines[:room])
+            with self._path.open("a") as stream:
+                stream.write(whole + lines[room][: len(lines[room]) // 2])
+            written.append(records + 1)  # and nothing after it
+        raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(JournalFileBackend, "append_logs", stop)
+        patched.setattr(OwnJournal, "_append", stop)
         yield written
 
 
@@ -79,10 +88,14 @@ class TestInterruption:
         folder = tmp_path / "study"
         begin(folder, make_dataset(), space=space, strategy=None, seed=None)
         run(folder, make_dataset(), Ledger(), limits=Limits(None, time.monotonic()))  # the baselines, once
-        for number in range(1, 60, 5):
+        with stopped_after(1000) as written:
+            go(Path(shutil.copytree(folder, tmp_path / "undisturbed")), trials=3)
+        assert sum(written) > 12
+        assert max(written) > 1
+        for number in range(sum(written)):
             part = Path(shutil.copytree(folder, tmp_path / f"part-{number}"))
-            with stopped_after(number), suppress(KeyboardInterrupt):
-                go(part, trials=2, slots=ToySlot({1: interrupt}))
+            with stopped_after(number), pytest.raises(KeyboardInterrupt):
+                go(part, trials=3)
             assert keys(go(part, trials=3)) == keys(whole), number
 
     def test_killed_at_every_record_a_constrained_study_goes_on_with_the_same_sequence(
@@ -104,11 +117,45 @@ class TestInterruption:
         with stopped_after(1000) as written:
             whole = sequence(go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=3))
         assert [state for _, state in whole].count("infeasible") >= 2
-        for number in range(1, len(written)):
+        assert sum(written) > 10
+        for number in range(sum(written)):
             part = Path(shutil.copytree(begun, tmp_path / f"part-{number}"))
             with stopped_after(number), pytest.raises(KeyboardInterrupt):
                 go(part, trials=3)
             assert sequence(go(part, trials=3)) == whole, number
+
+    def test_killed_while_it_rejects_a_slow_model_it_does_not_take_it_for_a_quick_one(self, tmp_path: Path) -> None:
+        slow, begun = {"max_latency_us": 20.0}, tmp_path / "begun"
+        space = SearchSpace.from_json({"filter": FILTERS, "constraints": slow})  # the toy costs 10 and its columns
+        begin(begun, make_dataset(), space=space, strategy=None, seed=None)
+        with stopped_after(1000) as written:
+            whole = go(Path(shutil.copytree(begun, tmp_path / "whole")), trials=3)
+        states = {trial.key: trial.state for trial in whole.trials}
+        assert {"complete", "infeasible"} <= set(states.values())
+        for number in range(sum(written)):
+            part = Path(shutil.copytree(begun, tmp_path / f"part-{number}"))
+            with stopped_after(number), suppress(KeyboardInterrupt):
+                go(part, trials=3)
+            again = [trial for trial in go(part, trials=3).trials if trial.state != "interrupted"]
+            assert {trial.key: trial.state for trial in again} == states, number
+
+    def test_a_trial_whose_metrics_a_failure_of_power_took_is_tried_again(self, tmp_path: Path) -> None:
+        folder = tmp_path / "study"
+        whole = go(folder, trials=4)
+        lost = whole.trials[1]
+        (folder / "metrics" / f"{lost.key}.npy").write_bytes(b"")
+        slot = ToySlot()
+        again = go(folder, trials=4, slots=slot)
+        assert [job.spec.key() for job in slot.jobs] == [lost.key]
+        assert [trial.state for trial in again.trials] == ["complete", "interrupted", *["complete"] * 3]
+        assert sorted(keys(again)) == sorted(keys(whole))
+        assert keys(go(folder, trials=4)) == keys(again)
+
+    def test_a_second_try_is_of_the_strategy_that_drew_it(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "study", trials=4, slots=ToySlot({3: interrupt}), strategy="evolution")
+        study = go(tmp_path / "study", trials=6, strategy="random")
+        assert [trial.strategy for trial in study.trials] == ["evolution"] * 5 + ["random"] * 2
 
     def test_a_killed_search_goes_on_with_the_same_sequence(self, tmp_path: Path) -> None:
         whole = go(tmp_path / "whole", trials=6)

@@ -37,6 +37,10 @@ class Codes:
         """Give some of the points."""
         return Codes(self.chosen[rows], self.placed[rows])
 
+    def and_then(self, further: Codes) -> Codes:
+        """Give these points and further ones."""
+        return Codes(np.concatenate([self.chosen, further.chosen]), np.concatenate([self.placed, further.placed]))
+
 
 class Axes:
     """The genes of a space, those with choices apart from the numbers.
@@ -45,6 +49,11 @@ class Axes:
     ----------
     genes
         At least one, none with a single value.
+
+    Raises
+    ------
+    ValueError
+        If a number goes in steps other than 1, as none of a space does.
     """
 
     def __init__(self, genes: Genes) -> None:
@@ -54,6 +63,8 @@ class Axes:
         self.choices = np.array([len(gene.choices) for gene in self._chosen.values()], dtype=np.intp)  # (c,)
         ends = [_ends(gene) for gene in self._placed.values()]
         self.low, self.high = np.array(ends, dtype=np.float64).reshape(-1, 2).T  # (m,), (m,)
+        if any(gene.step not in (None, 1) or isinstance(gene.step, float) for gene in self._placed.values()):
+            raise ValueError("numbers go in steps of 1, or in none")
         self.stepped = [place for place, gene in enumerate(self._placed.values()) if gene.step is not None]
 
     def encode(self, trials: Sequence[FrozenTrial]) -> Codes:

@@ -22,9 +22,9 @@ Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 """Chooses the next point: ``proposer(finished, genes, seed)``.
 
 ``finished`` are the complete and the failed trials of one family, in the order drawn, their values the better the
-higher; ``genes`` has one distribution per gene, and the point a value for each. Whatever a proposer knows it reads
-from these trials: nothing is kept between two calls, so that a study goes on after a crash, or with another strategy,
-without anything to restore.
+higher; ``genes`` has one distribution per gene, the one that all of these trials have, and the point a value for each.
+Whatever a proposer knows it reads from these trials: nothing is kept between two calls, so that a study goes on after a
+crash, or with another strategy, without anything to restore.
 """
 
 
@@ -79,14 +79,14 @@ def sampled(make: Callable[[int], BaseSampler]) -> Proposer:
 
 
 def _drawn(view: optuna.Study, genes: Genes) -> Point:
-    """Draw a value for every gene: jointly those that all trials have alike, then the others.
+    """Draw a value for every gene, jointly where the sampler does.
 
     Optuna's ``ask`` gives the same; its comparison of the genes of all trials takes half of a draw.
     """
     view.ask()
     *before, trial = view.get_trials(deepcopy=False)
-    joint: dict[str, BaseDistribution] = {**alike(before, genes)} if before else {}
-    together = view.sampler.sample_relative(view, trial, joint)
+    free: dict[str, BaseDistribution] = {name: gene for name, gene in sorted(genes.items()) if not gene.single()}
+    together = view.sampler.sample_relative(view, trial, free if before else {})
     point: Point = {}
     for name, gene in genes.items():
         if gene.single():
@@ -107,15 +107,12 @@ def distinct(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return list({(*trial.params.values(), *(trial.values or ())): trial for trial in finished}.values())
 
 
-def alike(finished: Sequence[FrozenTrial], genes: Genes) -> dict[str, Gene]:
-    """Give the genes of more than one value that all trials have alike, by name in order."""
+def comparable(finished: Sequence[FrozenTrial], genes: Genes) -> list[FrozenTrial]:
+    """Leave out trials that were drawn from other genes, as by a version whose space had others."""
     # A tally's trials share what is equal: to compare the genes of each took half of a draw.
-    seen = {id(trial.distributions): trial.distributions for trial in finished}.values()
-    return {
-        name: gene
-        for name, gene in sorted(genes.items())
-        if not gene.single() and all(_is_same(gene, of.get(name)) for of in seen)
-    }
+    seen = {id(trial.distributions): trial.distributions for trial in finished}
+    same = {key for key, of in seen.items() if all(_is_same(gene, of.get(name)) for name, gene in genes.items())}
+    return [trial for trial in finished if id(trial.distributions) in same]
 
 
 def _is_same(gene: Gene, other: BaseDistribution | None) -> bool:

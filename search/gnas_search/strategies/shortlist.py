@@ -14,7 +14,7 @@ from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
 from gnas_search.strategies.proposer import members, tried
 from gnas_search.strategies.strategy import Strategy
-from gnas_search.strategies.tally import family_of
+from gnas_search.strategies.tally import REJECTED, family_of
 
 LISTED = POPULATION
 """Points that are kept: they make the population that evolution goes on with."""
@@ -88,14 +88,13 @@ class ShortlistStrategy(Strategy):
         shortlist = Shortlist.read(study.user_attrs, self.name)
         if base is not None or shortlist is None or not shortlist.listed:
             return super().propose(study, attempt, base=base, free=free)
-        # Every trial is queued with its whole point: a killed one may have no other parameters yet.
-        asked = [
-            trial.system_attrs.get("fixed_params", trial.params)
-            for trial in study.get_trials(deepcopy=False)
-            if family_of(trial) == self.family
-        ]
+        trials = [trial for trial in study.get_trials(deepcopy=False) if family_of(trial) == self.family]
+        # One that waits, or that was killed while an earlier version drew it, has its point among what was queued.
+        asked = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
         left = [one.point for one in shortlist.listed if one.point not in asked]
-        return left[attempt] if attempt < len(left) else super().propose(study, attempt)
+        # The first point of a draw is written down once it is rejected, and is in the list no more.
+        place = attempt - bool(attempt and trials and REJECTED in trials[-1].user_attrs)
+        return left[place] if place < len(left) else super().propose(study, attempt)
 
 
 def mutation(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from gnas_search.space import FamilySpace
 from gnas_search.space.points import Point
 from gnas_search.specs import FAMILIES
-from gnas_search.strategies.proposer import Proposer
+from gnas_search.strategies.proposer import Proposer, comparable
 from gnas_search.strategies.tally import Tally
 
 
@@ -45,7 +45,7 @@ class Strategy:
     def propose(
         self, study: optuna.Study, attempt: int = 0, *, base: Point | None = None, free: Sequence[str] = ()
     ) -> Point:
-        """Choose the next point, with a value for every gene; the caller queues it.
+        """Choose the next point, with a value for every gene; the caller begins its trial.
 
         Parameters
         ----------
@@ -60,12 +60,9 @@ class Strategy:
         entropy = self._entropy(study, *([attempt] if attempt else []))
         # Of all architectures: a rate that went well with others is a better guess than none.
         finished, directions = Tally.of(study).finished(self.family, None if base is None else free), study.directions
-        oriented = [_maximised(trial, directions) for trial in finished]
-        seed = int(entropy.generate_state(1)[0])
-        if base is None:
-            return self.proposer(oriented, self.space.genes, seed)
-        genes = {name: self.space.genes[name] for name in free}
-        return {**base, **self.proposer(oriented, genes, seed)}
+        genes = self.space.genes if base is None else {name: self.space.genes[name] for name in free}
+        oriented = [_maximised(trial, directions) for trial in comparable(finished, genes)]
+        return {**(base or {}), **self.proposer(oriented, genes, int(entropy.generate_state(1)[0]))}
 
     def rng(self, study: optuna.Study) -> np.random.Generator:
         """Give the generator of what is drawn in the place of a proposal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from typing import Any
 
@@ -32,7 +33,7 @@ and the next is drawn at random."""
 
 
 class Draws:
-    """Draws points for a study, the families taking turns; the only one that adds trials to its journal.
+    """Draws points for a study, the families taking turns; begins the trials of its journal.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class Draws:
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
         self._known: dict[str, FrozenTrial] = {}
+        self._numbers: list[int] = []  # of the known, ascending
         self._unfinished: list[int] = []
         self._counted = 0  # rejected trials that strategies count as drawn: those of studies of earlier versions
         self._read = 0  # so many trials are in these, or will never be
@@ -93,11 +95,17 @@ class Draws:
                 self._unfinished.append(number)
             elif number in interrupted or records.DUPLICATE_OF in facts:
                 continue
-            elif _is_rejected(trial):
+            elif _broke_a_rule(trial):
                 self._counted += REJECTED not in facts
             elif records.SPEC in facts:
-                self._known[records.branch_spec(facts[records.SPEC]).key()] = trial
+                self._know(records.branch_spec(facts[records.SPEC]).key(), trial)
         return self._known
+
+    def _know(self, key: str, trial: FrozenTrial) -> None:
+        if key in self._known:
+            self._numbers.remove(self._known[key].number)
+        self._known[key] = trial
+        insort(self._numbers, trial.number)
 
     def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
         """Tell whether every point of a family was tried, or is by one of so many running trials.
@@ -118,7 +126,7 @@ class Draws:
         """Count the latest draws of a family, in a row, that gave a model which was known."""
         interrupted, count = interrupted_numbers(self._journal), 0
         for trial in reversed(self._journal.get_trials(deepcopy=False)):
-            if family_of(trial) != family or trial.number in interrupted or _is_rejected(trial):
+            if family_of(trial) != family or trial.number in interrupted or _broke_a_rule(trial):
                 continue
             if records.DUPLICATE_OF not in trial.user_attrs:
                 break
@@ -131,11 +139,12 @@ class Draws:
             return 0
         drawn = self._drawn()
         starts = max(0, len(self._space.families[GNN].starts) - drawn[GNN])
-        return max(0, by_rounds(self._strategies, drawn.total(), count)[GNN] - starts)
+        return max(0, by_rounds(self._strategies, drawn.total() - self._counted, count)[GNN] - starts)
 
-    def progress(self, limits: Limits, known: dict[str, FrozenTrial], running: int) -> float:
+    def progress(self, limits: Limits, running: int) -> float:
         """Say how much is over of what the starts of the networks left: what decides the phase."""
-        return self._phases.progress(limits, known.values(), running)
+        self.known()
+        return self._phases.progress(limits, self._numbers, running)
 
     def draw(self, families: list[str], progress: float = 0.0) -> tuple[FrozenTrial, BranchSpec, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
@@ -257,6 +266,6 @@ class Draws:
         add_ended(self._journal, point, self._space.families[family].genes, facts, values)
 
 
-def _is_rejected(trial: FrozenTrial) -> bool:
+def _broke_a_rule(trial: FrozenTrial) -> bool:
     """Tell whether a trial broke a constraint before it was fitted."""
     return records.INFEASIBLE in trial.user_attrs and records.MEASURED not in trial.user_attrs

@@ -28,6 +28,7 @@ from gnas_search.study.last_run import LastRun
 from gnas_search.study.limits import Limits
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.meter import CostMeter
+from gnas_search.study.own_journal import sync
 from gnas_search.study.put_off import PutOff
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
@@ -175,7 +176,7 @@ class _Search:
                     place, event = self._shop.slots.wait()
                 self._hear(place, event, draws)
             while self._put_off.kept:
-                self._scribe.interrupted(self._put_off.kept.pop()[1])
+                self._scribe.interrupted(self._put_off.kept.pop(0)[1])
         except (OSError, StorageError):  # more lines might run into a torn one: the next run closes its trials
             raise
         except BaseException:
@@ -227,7 +228,7 @@ class _Search:
             now = self._until_the_end(limits)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:
                 return None
-            drawn = draws.draw(unfinished, draws.progress(now, known, len(running)))
+            drawn = draws.draw(unfinished, draws.progress(now, len(running)))
             if drawn is None:
                 continue
             trial, spec, family = drawn
@@ -252,6 +253,7 @@ class _Search:
             epochs = getattr(running.spec, "epochs", 0)
             go_on = self._rungs.goes_on(epochs, [epoch.worth for epoch in running.epochs])
             self._shop.slots.reply(place, go_on=go_on)
+            sync(self._shop.journal)  # what ended before a long training is not at stake until it ends
             return
         measured = None
         running = self._running.pop(place)  # what goes wrong while its end is written leaves it to the next run

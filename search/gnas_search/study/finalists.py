@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import takewhile
+from typing import Any, TypeVar
 
 from gnas_search.specs import GNN
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.records import Trial
+
+Named = TypeVar("Named")  # a trial, or its key
 
 CLOSE = 0.03
 """How far below the best network, relative to it, one may lie to be a finalist: on ml-100k two seeds of one network
@@ -87,10 +90,9 @@ def close_to_best(ranking: Sequence[Ranked]) -> list[Ranked]:
     networks = [(trial, measured) for trial, measured in ranking if trial.kind == GNN]
     if not networks or not _is_whole(networks[0][1]):
         return []
-    best = networks[0][1].quality.value
     found: dict[str, Ranked] = {}  # two trials of an earlier version may be equal by now
-    for trial, measured in networks:
-        if _may_win(measured, best):
+    for trial, measured in _close(networks):
+        if _is_whole(measured):
             found.setdefault(trial.key, (trial, measured))
     return list(found.values())[:MOST]
 
@@ -102,13 +104,14 @@ def to_be_kept(networks: Sequence[tuple[str, Measurement]]) -> set[str]:
     """
     if not networks:
         return set()
+    whole = dict.fromkeys(name for name, measured in _close(networks) if _is_whole(measured))
+    return {networks[0][0], *list(whole)[:MOST]}
+
+
+def _close(networks: Sequence[tuple[Named, Measurement]]) -> Iterator[tuple[Named, Measurement]]:
+    """Give, of networks ranked from the best on, those that may turn out the best by other seeds."""
     best = networks[0][1].quality.value
-    return {networks[0][0], *[name for name, measured in networks if _may_win(measured, best)][:MOST]}
-
-
-def _may_win(measured: Measurement, best: float) -> bool:
-    """Tell whether a network may turn out the best: trained to its end, and close to it."""
-    return _is_whole(measured) and best - measured.quality.value <= CLOSE * abs(best)
+    return takewhile(lambda network: best - network[1].quality.value <= CLOSE * abs(best), networks)
 
 
 def seconds_of(missing: Sequence[tuple[Ranked, int]]) -> float:

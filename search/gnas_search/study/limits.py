@@ -11,7 +11,7 @@ TRIAL_SHARE = 1 / 3
 """Of a run's budget: one slow architecture must not use it up."""
 
 MOST_RESERVED = 1 / 3
-"""Of a run's budget, for the blend at its end."""
+"""Of a run's budget, for what comes after its trials: the finalists and the blend."""
 
 SUPERNET_SHARE = 1 / 3
 """Of the networks' share of a run's time, for the supernet of a strategy that has one."""

@@ -23,8 +23,19 @@ def metrics_path(folder: Path, name: str) -> Path:
     return folder / _FOLDER / f"{name}.npy"
 
 
-def save_metrics(folder: Path, name: str, users: UserMetrics) -> None:
+def save_metrics(folder: Path, name: str, users: UserMetrics, *, synced: bool = True) -> None:
     """Write the metrics per user of a model, whole or not at all.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    name
+        Of the model.
+    users
+        Its metrics.
+    synced
+        So that they are whole after a failure of power, too.
 
     Raises
     ------
@@ -35,7 +46,13 @@ def save_metrics(folder: Path, name: str, users: UserMetrics) -> None:
     path.parent.mkdir(exist_ok=True)
     buffer = io.BytesIO()  # through memory: np.save hides a full disk in an error without a number
     np.save(buffer, per_user(users), allow_pickle=False)
-    replace_file(path, buffer.getvalue())
+    replace_file(path, buffer.getvalue(), synced=synced)
+
+
+def are_lost(folder: Path, name: str) -> bool:
+    """Tell whether a failure of power left nothing but the name of what was not synced."""
+    path = metrics_path(folder, name)
+    return path.is_file() and path.stat().st_size == 0
 
 
 def read_metrics(path: Path, *, judged: bool) -> UserMetrics:

@@ -17,17 +17,20 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from gnas_serve.errors import IntegrityError
+
 Records = list[dict[str, Any]]
 
 SYNC_S = 1.0
-"""Trials are synced to the disk at most so often: on small data a sync took a third of what passed between two. What
-ended since outlasts the death of the process, but not a failure of power."""
+"""What is recorded of trials is synced to the disk at most so often: on small data a sync took a third of what passed
+between two. What was recorded since outlasts the death of the process, but not a failure of power."""
 
 
 class OwnJournal(BaseJournalBackend):
     """Remembers what its process appended, where Optuna's own reads the file again whenever anything is asked.
 
-    Between two trials of a search some forty things are. What another process appends meanwhile is not seen.
+    Between two trials of a search some forty things are. Nothing else may append meanwhile: a trial of another process
+    would count all that follow it anew.
 
     Parameters
     ----------
@@ -40,7 +43,9 @@ class OwnJournal(BaseJournalBackend):
         self._file = JournalFileBackend(str(path))
         self._unread: Records | None = None  # None before the file was read
         self._held: list[str] | None = None
+        self._size: int | None = None  # in bytes, with what this process appended
         self._synced_at = -math.inf
+        self._is_synced = True
         self.appended = 0
         """How often anything was."""
 
@@ -48,6 +53,7 @@ class OwnJournal(BaseJournalBackend):
         """Give what was not given yet: the whole file, then what was appended."""
         if self._unread is None:
             self._unread = []
+            self._size = self._path.stat().st_size
             return self._file.read_logs(log_number_from)
         unread, self._unread = self._unread, []
         return unread
@@ -64,7 +70,15 @@ class OwnJournal(BaseJournalBackend):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Append all records of a block at its end, at once, synced where the last sync was :data:`SYNC_S` ago."""
+        """Append all records of a block at its end, at once, synced where the last sync was :data:`SYNC_S` ago.
+
+        Raises
+        ------
+        IntegrityError
+            If another process has appended to the file.
+        """
+        if self._held is not None:
+            raise RuntimeError("what is to be written at once is being held already")
         self._held = []
         try:
             yield
@@ -73,14 +87,26 @@ class OwnJournal(BaseJournalBackend):
             if held:
                 self._append(held, synced=time.monotonic() - self._synced_at >= SYNC_S)
 
+    def sync(self) -> None:
+        """Sync what is not yet, where the last sync was :data:`SYNC_S` ago."""
+        if not self._is_synced and time.monotonic() - self._synced_at >= SYNC_S:
+            self._append((), synced=True)
+
     def _append(self, lines: Sequence[str], *, synced: bool) -> None:
-        # In one write at the end of the file, whatever others append to it: Optuna's lock is a file made and unmade.
+        content = "".join(f"{line}\n" for line in lines).encode()
         with self._path.open("ab") as stream:
-            stream.write("".join(f"{line}\n" for line in lines).encode())
+            if self._size is not None and os.fstat(stream.fileno()).st_size != self._size:
+                raise IntegrityError(
+                    f"{self._path}: another process has written to it", hint="stop that one, then run the search again"
+                )
+            stream.write(content)  # at once, and without Optuna's lock, a file that is made and unmade for each
             stream.flush()
+            if self._size is not None:
+                self._size += len(content)
             if synced:
                 os.fsync(stream.fileno())
                 self._synced_at = time.monotonic()
+            self._is_synced = synced
 
 
 class OwnStorage(JournalStorage):
@@ -98,9 +124,17 @@ class OwnStorage(JournalStorage):
         if deepcopy:
             return super().get_all_trials(study_id, deepcopy, states)
         if self._listed is None or self._listed[0] != self._journal.appended:
-            self._listed = self._journal.appended, super().get_all_trials(study_id, deepcopy=False)
+            super().get_study_directions(study_id)  # reads what was appended, of a study that must be there
+            self._listed = self._journal.appended, list(self._replay_result._trials.values())
         trials = self._listed[1]
         return list(trials) if states is None else [trial for trial in trials if trial.state in states]
+
+
+def sync(journal: optuna.Study) -> None:
+    """Sync what was recorded of trials, where the last sync was :data:`SYNC_S` ago."""
+    backend = getattr(journal._storage, "_backend", None)
+    if isinstance(backend, OwnJournal):
+        backend.sync()
 
 
 def _together(journal: optuna.Study) -> AbstractContextManager[None]:
@@ -141,7 +175,8 @@ def add_ended(
     values: Sequence[float] | None,
 ) -> None:
     """Add a trial that ended without having run: failed where it has no values; all else as for :func:`begin_trial`."""
-    _add(journal, point, genes, attributes, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
+    with _together(journal):
+        _add(journal, point, genes, attributes, TrialState.FAIL if values is None else TrialState.COMPLETE, values)
 
 
 def _add(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -81,8 +82,9 @@ class Phases:
         self._space = space
         self._architectures: dict[int, str] = {}
         self._proposing_since: float | None = None
+        self._first: int | None = None  # the network that was proposed first, once one was
 
-    def progress(self, limits: Limits, known: Collection[FrozenTrial], running: int) -> float:
+    def progress(self, limits: Limits, known: Sequence[int], running: int) -> float:
         """Say how much is over of what the starts of the networks left, 0 to 1.
 
         Measured from the whole search, a short one would be over for networks before any was proposed: first come their
@@ -93,15 +95,16 @@ class Phases:
         limits
             Of the run, less what comes after the trials.
         known
-            The finished trials.
+            Numbers of the finished trials, ascending.
         running
             How many are under way.
         """
-        first = self._first_proposed()
-        if first is None:  # so it is at every draw until the first
+        if self._first is None:
+            self._first = self._first_proposed()
+        if (first := self._first) is None:  # so it is at every draw until the first
             self._proposing_since = time.monotonic()
             return 0.0
-        after = sum(trial.number < first for trial in known)
+        after = bisect_left(known, first)
         return limits.progress(len(known) + running, after=after, since=self._proposing_since)
 
     def _first_proposed(self) -> int | None:
@@ -128,31 +131,33 @@ class Phases:
         free = free_genes(genes)
         if not free or len(free) == sum(not gene.single() for gene in genes.values()):
             return None
-        best: dict[str, FrozenTrial] = {}
+        sign = 1 if self._journal.directions[0] == StudyDirection.MAXIMIZE else -1
+        best: dict[str, tuple[float, int, FrozenTrial]] = {}  # worth, and of equals the earlier
         drawn: Counter[str] = Counter()
-        for trial in _by_value(self._journal, family):
-            if set(trial.params) != set(genes):
-                continue
+        for trial in Tally.of(self._journal).all(family):
             key = self._architecture(trial, free)
-            drawn[key] += trial.user_attrs.get(PHASE) == HYPERPARAMETERS
-            if trial.state == TrialState.COMPLETE and records.INFEASIBLE not in trial.user_attrs:
-                best.setdefault(key, trial)
+            facts = trial.user_attrs
+            drawn[key] += facts.get(PHASE) == HYPERPARAMETERS
+            # What repeats another is worth what that is, and does not say whether it broke a constraint.
+            is_own = records.INFEASIBLE not in facts and records.DUPLICATE_OF not in facts
+            if key and trial.state == TrialState.COMPLETE and is_own:
+                own = (sign * trial.values[0], -trial.number, trial)
+                best[key] = max(best.get(key, own), own, key=lambda one: one[:2])
         if not best:
             return None
-        chosen = min(list(best)[:TUNED], key=lambda key: drawn[key])  # of equals the best
-        return Tuning(dict(best[chosen].params), free)
+        first = sorted(best, key=lambda key: best[key][:2], reverse=True)[:TUNED]
+        chosen = min(first, key=lambda key: drawn[key])  # of equals the best
+        return Tuning(dict(best[chosen][2].params), free)
 
     def _architecture(self, trial: FrozenTrial, free: tuple[str, ...]) -> str:
-        """Name the architecture of a trial: the key that it has with every free gene at one value."""
+        """Name the architecture of a trial: the key that it has with every free gene at one value.
+
+        Empty where its genes are others, as those of a trial of an earlier version may be.
+        """
         if trial.number not in self._architectures:
-            genes = self._space.families[GNN].genes
-            spec = self._space.read(GNN, {**trial.params, **{name: first_value(genes[name]) for name in free}})
-            self._architectures[trial.number] = spec.key()
+            genes, name = self._space.families[GNN].genes, ""
+            if set(trial.params) == set(genes):
+                point = {**trial.params, **{gene: first_value(genes[gene]) for gene in free}}
+                name = self._space.read(GNN, point).key()
+            self._architectures[trial.number] = name
         return self._architectures[trial.number]
-
-
-def _by_value(journal: optuna.Study, family: str) -> list[FrozenTrial]:
-    """List the trials of a family, those with a value first, from the best by the first objective on."""
-    sign = 1 if journal.directions[0] == StudyDirection.MAXIMIZE else -1
-    trials = Tally.of(journal).all(family)
-    return sorted(trials, key=lambda one: (one.values is None, -sign * one.values[0] if one.values else 0, one.number))

@@ -210,7 +210,7 @@ def read_trial(
         measured = Measurement.from_json(attributes[MEASURED])
     return Trial(
         number=frozen.number,
-        state=_state(frozen, interrupted=interrupted, writer_alive=writer_alive),
+        state=_state(frozen, measured, interrupted=interrupted, writer_alive=writer_alive),
         spec=spec,
         key=spec.key() if spec is not None else "",
         measured=measured,
@@ -222,16 +222,16 @@ def read_trial(
     )
 
 
-def _state(frozen: FrozenTrial, *, interrupted: bool, writer_alive: bool) -> str:
+def _state(frozen: FrozenTrial, measured: Measurement | None, *, interrupted: bool, writer_alive: bool) -> str:
     if frozen.state == TrialState.WAITING:
         return "waiting"
-    if interrupted or (frozen.state == TrialState.RUNNING and not writer_alive):
-        return "interrupted"
-    if frozen.state == TrialState.RUNNING:
-        return "running"
+    if interrupted or frozen.state == TrialState.RUNNING:
+        return "running" if writer_alive and not interrupted else "interrupted"
     for attribute, state in ((DUPLICATE_OF, "duplicate"), (INFEASIBLE, "infeasible")):
         if attribute in frozen.user_attrs:
             return state
-    if frozen.state == TrialState.COMPLETE:
-        return "stopped" if frozen.user_attrs.get(MEASURED, {}).get("stopped") == "rung" else "complete"
-    return "cut" if MEASURED in frozen.user_attrs else "failed"
+    is_complete = frozen.state == TrialState.COMPLETE
+    if measured is None:
+        return "complete" if is_complete else "failed"
+    stopped = "stopped" if measured.stopped == "rung" else "complete"
+    return "cut" if measured.is_cut and not is_complete else stopped

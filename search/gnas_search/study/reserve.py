@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 
 from gnas_search.specs import GNN, kind_of
 from gnas_search.study.finalists import Plan, Ranked, seconds_of
@@ -51,8 +52,7 @@ class Reserve:
         """Take a measured trial into account."""
         self._hear(trial.kind, measured)
         if trial.kind == GNN:
-            self._networks.append((trial, measured))
-            self._networks.sort(key=lambda ranked: -ranked[1].quality.value)
+            insort(self._networks, (trial, measured), key=lambda ranked: -ranked[1].quality.value)
             self._finalists_s = None
 
     def _hear(self, kind: str, measured: Measurement) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -16,11 +17,13 @@ from gnas_search.strategies.tally import FAMILY, INTERRUPTED, REJECTED, family_o
 from gnas_search.study import records
 from gnas_search.study.finalists import to_be_kept
 from gnas_search.study.measurement import Measurement
-from gnas_search.study.metrics import save_metrics
+from gnas_search.study.metrics import are_lost, save_metrics
 from gnas_search.study.own_journal import end_trial
 from gnas_search.study.records import Trial
 from gnas_search.study.workshop import Workshop
-from gnas_serve.errors import IntegrityError
+
+_OF_THE_DRAW = (records.PHASE, records.STRATEGY, REJECTED)
+"""Attributes of a trial that its second try has as well."""
 
 
 class Scribe:
@@ -40,12 +43,17 @@ class Scribe:
         self._space = space
 
     @cached_property  # when the first network ends: to read the whole study for each would slow them a little more
-    def _networks(self) -> dict[str, Measurement]:
-        """What the networks were worth, by key."""
-        return {trial.key: found for trial, found in reversed(self._shop.study().ranking) if trial.kind == GNN}
+    def _networks(self) -> list[tuple[str, Measurement]]:
+        """What the networks were worth, with their keys; best first, and of equals the earlier."""
+        return [(trial.key, found) for trial, found in self._shop.study().ranking if trial.kind == GNN]
 
     def recover(self) -> None:
-        """Queue what a killed run left unfinished."""
+        """Queue what a killed run left unfinished, and those whose metrics a failure of power took."""
+        interrupted = interrupted_numbers(self._journal)
+        for trial in self._journal.get_trials(deepcopy=False):
+            is_measured = records.MEASURED in trial.user_attrs and trial.number not in interrupted
+            if is_measured and are_lost(self._shop.folder, records.stored_key(trial.user_attrs[records.SPEC])):
+                self.interrupted(trial.number)
         for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if records.MEASURED in trial.user_attrs:  # an end is written at once, of which a full disk may take a part
                 measured = Measurement.from_json(trial.user_attrs[records.MEASURED])
@@ -86,22 +94,18 @@ class Scribe:
         """
         measured = Measurement.of_result(result, spec, seed=self._shop.seed, costs=costs)
         if not too_slow and kind_of(spec) == GNN and result.fit is not None:
-            kept = self._to_keep(spec.key(), measured)
+            kept = to_be_kept(_with(self._networks, spec.key(), measured))
             if spec.key() in kept:
                 self._shop.kept.keep(spec.key(), result.fit, beside=kept)
         if not too_slow and isinstance(spec, ArchitectureSpec) and result.weights is not None:
             self._shop.weights.keep(spec, measured.quality.value, result.weights)
-        save_metrics(self._shop.folder, spec.key(), result.users)
-        facts = {records.MEASURED: measured.to_json(), **({records.INFEASIBLE: too_slow} if too_slow else {})}
+        save_metrics(self._shop.folder, spec.key(), result.users, synced=False)  # a sync is longer than all of this
+        # Of an end that was cut short a measurement alone must not be left: it would be one of a feasible model.
+        facts = {**({records.INFEASIBLE: too_slow} if too_slow else {}), records.MEASURED: measured.to_json()}
         end_trial(self._journal, number, self._values(measured, is_infeasible=bool(too_slow)), facts)
         if kind_of(spec) == GNN and not too_slow:
-            self._networks[spec.key()] = measured
+            self._networks = _with(self._networks, spec.key(), measured)
         return measured
-
-    def _to_keep(self, key: str, measured: Measurement) -> set[str]:
-        """Name the networks whose fits are kept, were this one measured."""
-        networks = {**self._networks, key: measured}
-        return to_be_kept(sorted(networks.items(), key=lambda network: -network[1].quality.value))
 
     def _values(self, measured: Measurement, *, is_infeasible: bool) -> list[float] | None:
         """Say what strategies hear of a model; None where that is nothing."""
@@ -115,7 +119,7 @@ class Scribe:
         return [float(value or 0.0) for value in values]
 
     def interrupted(self, number: int) -> None:
-        """Close a trial that did not come to its end, and queue its point again."""
+        """Close a trial that did not come to its end, or whose end was lost, and queue its point again."""
         trial = self.frozen(number)
         self._journal.set_user_attr(INTERRUPTED, sorted({*interrupted_numbers(self._journal), number}))
         # A trial killed while it was being drawn has only some genes; its draw is repeated by the same seed.
@@ -125,9 +129,10 @@ class Scribe:
         # Stopped right here by an earlier run, it is queued already.
         again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
         if queued is not None and number not in again:
-            kept = {name: value for name, value in trial.user_attrs.items() if name in (records.PHASE, REJECTED)}
+            kept = {name: value for name, value in trial.user_attrs.items() if name in _OF_THE_DRAW}
             self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
-        end_trial(self._journal, number, None)
+        if not trial.state.is_finished():
+            end_trial(self._journal, number, None)
 
     def read(self, number: int, spec: BranchSpec | None = None, measured: Measurement | None = None) -> Trial:
         """Give a trial as it is written; of what is at hand of it, nothing is read."""
@@ -136,14 +141,12 @@ class Scribe:
         return records.read_trial(frozen, interrupted=interrupted, writer_alive=True, spec=spec, measured=measured)
 
     def frozen(self, number: int) -> FrozenTrial:
-        """Give a trial as the journal has it now.
+        """Give a trial as the journal has it now."""
+        return self._journal.get_trials(deepcopy=False)[number]
 
-        Raises
-        ------
-        IntegrityError
-            If it is not there.
-        """
-        trials = self._journal.get_trials(deepcopy=False)
-        if number >= len(trials):
-            raise IntegrityError(f"{self._shop.folder}: trial {number} is gone", hint="another process wrote the study")
-        return trials[number]
+
+def _with(networks: list[tuple[str, Measurement]], key: str, measured: Measurement) -> list[tuple[str, Measurement]]:
+    """Rank one more network, behind those that are worth the same."""
+    ranked = networks.copy()
+    insort(ranked, (key, measured), key=lambda network: -network[1].quality.value)
+    return ranked

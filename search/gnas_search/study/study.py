@@ -69,7 +69,7 @@ class Study:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial, in the order drawn; without the points that wait for a first or second try."""
+        """Every trial, in the order drawn; without the points that wait for their second try."""
         alive, stopped = is_locked(self.folder), interrupted_numbers(self._journal)
         try:
             read = (

@@ -60,8 +60,9 @@ class Verdict:
     kind
         One of :data:`RICHNESS`.
     gain
-        Mean difference to the best baseline in what models are chosen by, as a rule ndcg@20, the higher the better, on
-        the same validation users, with its 95 % interval; None where the model is that baseline, or there is none.
+        Mean difference to the best baseline, or to the simplest kind of model where none is usable, in what models are
+        chosen by, as a rule ndcg@20, the higher the better, on the same validation users, with its 95 % interval; None
+        where the model is that one.
     margin
         :data:`MARGIN`.
     reason
