@@ -124,10 +124,6 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
     except _TerminatedError:
         _say("terminated")
         return EXIT_TERMINATED
-    except BrokenPipeError:
-        # The reader of stdout went away (`| head`): nothing is wrong, and nothing more can be said there.
-        streams.discard(sys.stdout)
-        return 0
     except OSError as error:
         if error.errno not in _OUTSIDE:
             return _bug(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from gnas_serve.cli import streams
 from gnas_serve.errors import StorageError
 
 
@@ -31,7 +33,7 @@ def diagnostics() -> Console:
 
 
 def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
-    """Print the result of a command: one JSON object, or the same for people.
+    """Print the result of a command: one JSON object, or the same for people; nothing where nobody reads it.
 
     Raises
     ------
@@ -50,7 +52,9 @@ def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
             console.print(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        # The reader of stdout went away (`| head`): nothing is wrong, and nothing more can be said there. Typer would
+        # end with the code of a bug.
+        streams.discard(sys.stdout)
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(f"cannot write the result to stdout: {reason}", hint="send it elsewhere") from error
@@ -58,7 +62,18 @@ def emit(result: dict[str, Any], text: RenderableType, output: Output) -> None:
 
 def warn(message: str) -> None:
     """Say something odd that does not stop the work."""
-    diagnostics().print(headed("warning:", message, "yellow"))
+    with suppress(OSError):
+        diagnostics().print(headed("warning:", message, "yellow"))
+
+
+class _Console(Console):
+    """Lets go of what no reader is left for: Rich would end the process with the code of a bug."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on without stderr; of stdout, let the command end."""
+        if not self.stderr:
+            raise  # noqa: PLE0704  # called while the error is handled
+        streams.discard(sys.stderr)
 
 
 def headed(heading: str, message: str, style: str) -> Text:
@@ -73,4 +88,4 @@ def _console(*, is_result: bool) -> Console:
     or ``style=``.
     """
     stream = sys.stdout if is_result else sys.stderr
-    return Console(stderr=not is_result, soft_wrap=not stream.isatty(), markup=False, emoji=False, highlight=False)
+    return _Console(stderr=not is_result, soft_wrap=not stream.isatty(), markup=False, emoji=False, highlight=False)

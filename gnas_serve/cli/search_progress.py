@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -77,7 +78,8 @@ class _Lines:
         """Print one line that stays."""
         # As it is: to wrap it, and to look for words to colour, took a tenth of what passes between two small trials.
         if self._is_silent:
-            print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
+            with suppress(OSError):  # what nobody reads ends no search
+                print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
         else:
             self._progress.console.print(message, markup=False, highlight=False)
 

@@ -159,7 +159,8 @@ def objective(name: str) -> Objective:
     ------
     ConfigError
         With code ``"unknown_objective"``, if there is none of that name: it names the nearest one. With code
-        ``"objective_k"``, if a k is absent, out of 1..1000, or given to a measure that takes none.
+        ``"objective_k"``, if a k is absent, out of 1..1000 (of diversity, 2..1000), or given to a measure that takes
+        none.
     """
     parsed = _NAME.fullmatch(name)
     measure_name, k = (parsed[1], parsed[2]) if parsed else (name.partition("@")[0], None)
@@ -174,10 +175,11 @@ def objective(name: str) -> Objective:
                 code="objective_k",
             )
         return Objective(measure_name, None, measure.larger_is_better, measure.per_user, measure.needs, measure.measure)
-    if k is None or int(k) > MAX_K:
+    least = 2 if measure_name == "diversity" else 1  # between the items of a list
+    if k is None or not least <= int(k) <= MAX_K:
         raise ConfigError(
             f"objective {name!r}: the length of the lists is {'out of range' if '@' in name else 'missing'}",
-            hint=f"give 1 to {MAX_K}, as in {f'{measure_name}@{USUAL_K}'!r}",
+            hint=f"give {least} to {MAX_K}, as in {f'{measure_name}@{USUAL_K}'!r}",
             code="objective_k",
         )
     return Objective(

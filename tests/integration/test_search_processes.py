@@ -75,3 +75,31 @@ def done(folder: Path) -> dict[int, tuple[str, float]]:
         return {}
     found = Study.load(folder).ranking
     return {trial.number: (trial.key, measured.ndcg.value) for trial, measured in found}
+
+
+def test_a_search_goes_on_when_nobody_reads_what_it_says(shop: Path, space: Path, tmp_path: Path) -> None:
+    command = ["search", shop, "--out", tmp_path / "study", "--space", space, "--trials", 4]
+    with subprocess.Popen(
+        [sys.executable, "-m", "gnas_serve.cli", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline()
+        process.stderr.close()  # as `2>&1 | head -1` does
+        assert process.wait() == 0
+    assert sum(trial.measured is not None for trial in Study.load(tmp_path / "study").trials) == 4
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_reader_of_the_result_may_leave(output: str, made: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gnas_serve.cli", "study", "leaderboard", str(made), "--output", output],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as `| head` does
+        said = process.stderr.read().decode()
+        assert (process.wait(), said) == (0, "")

@@ -77,6 +77,7 @@ def test_a_name_says_the_length_of_the_lists() -> None:
         ("recall@0", "out of range"),
         ("recall@1001", "out of range"),
         ("recall@ten", "out of range"),
+        ("diversity@1", "out of range (give 2 to 1000, as in 'diversity@20')"),
         ("auc@20", "auc looks at no list (say 'auc')"),
         ("log_loss@", "say 'log_loss'"),
         ("", "unknown objective ''"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -111,7 +112,7 @@ class _Told:
             "model": model,
             "ndcg@20": measured.ndcg.value,
             "recall@20": measured.recall.value,
-            "values": {one: measured.value_of(one) for one in self.objectives.names},
+            "values": {one: _finite(measured.value_of(one)) for one in self.objectives.names},
             "intervals": {
                 "ndcg@20": [measured.ndcg.low, measured.ndcg.high],
                 "recall@20": [measured.recall.low, measured.recall.high],
@@ -171,3 +172,8 @@ def _warm_start(warm: WarmStart) -> dict[str, Any] | None:
         return None
     carried = sum(bool(model.digest) for model in warm.models)
     return {"study": warm.study, "data": warm.data, "models": len(warm.models), "weights": carried}
+
+
+def _finite(value: float | None) -> float | None:
+    """Give a value that JSON can say; what a metric says of nobody is none."""
+    return value if value is not None and math.isfinite(value) else None
