@@ -45,9 +45,23 @@ def needed_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
     return two_hop_bytes(spec, graph) if isinstance(spec, TwoHopSpec) else 0
 
 
-def host_bytes(spec: BranchSpec, graph: InteractionGraph) -> int:
-    """Count what a fit takes of the machine's own memory: nothing where it trains on a CUDA device."""
-    return 0 if _on_device(spec) else needed_bytes(spec, graph)
+def host_bytes(spec: BranchSpec, graph: InteractionGraph, *, held: int = 0) -> int:
+    """Count what a fit takes of the machine's own memory: nothing where it trains on a CUDA device.
+
+    Parameters
+    ----------
+    spec, graph
+        Of the fit.
+    held
+        So many copies of a network's embeddings are held beside its training.
+    """
+    return 0 if _on_device(spec) else needed_bytes(spec, graph) + _held_bytes(spec, graph, held)
+
+
+def _held_bytes(spec: BranchSpec, graph: InteractionGraph, held: int) -> int:
+    if not isinstance(spec, ArchitectureSpec):
+        return 0
+    return held * (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
 
 
 def filter_bytes(spec: FilterSpec, graph: InteractionGraph) -> int:
@@ -199,9 +213,7 @@ def check_memory(spec: BranchSpec, graph: InteractionGraph, *, available: int | 
     """
     if available is None:
         available = available_bytes(default_device() if isinstance(spec, ArchitectureSpec) else "cpu")
-    needed = needed_bytes(spec, graph)
-    if isinstance(spec, ArchitectureSpec) and not _on_device(spec):
-        needed += held * (graph.num_users + graph.num_items) * spec.embedding_dim * _FLOAT
+    needed = needed_bytes(spec, graph) + (0 if _on_device(spec) else _held_bytes(spec, graph, held))
     _refuse_above(available, needed, spec, graph)
 
 

@@ -66,6 +66,8 @@ class GraphSpec:
         ConfigError
             If a name is unknown or a number out of range.
         """
+        if self.event_weight == ():
+            raise ConfigError("event_weight: names no event", hint="give a number, or a weight for each event")
         for event, weight in self.named_weights or (("", self.event_weight),):
             if not 0.0 <= float(weight) <= MOST_WEIGHT:  # type: ignore[arg-type]  # a number: names have been taken apart
                 said = f"event_weight of {event}" if event else "event_weight"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,24 @@ class TestSeveralProcesses:
             assert isinstance(two.wait()[1], Result)
         assert two.has_room(1, large)
 
+    def test_there_is_room_for_the_best_epoch_and_the_beginning_too(
+        self, two: ProcessSlots, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Or the process would refuse what the driver sends it, and the trial count as failed."""
+        graph, large = world()[0], replace(SPEC, embedding_dim=1 << 22)  # 1 GiB for each copy of its embeddings
+        two.start(0, Job(LONG, 3, None))
+        try:
+            assert isinstance(two.wait()[1], EpochResult)
+            monkeypatch.setattr("gnas_search.slots.process.resident_bytes_of", lambda _: 0)
+            for copies in (1, 2):
+                both = host_bytes(LONG, graph, held=2) + host_bytes(large, graph, held=copies)
+                enough = 2 * two._process_bytes + both
+                monkeypatch.setattr("gnas_search.slots.process.available_bytes", lambda enough=enough: enough)
+                assert two.has_room(1, large) == (copies == 2)
+        finally:
+            two.reply(0, go_on=False)
+            assert isinstance(two.wait()[1], Result)
+
     def test_what_was_done_in_time_counts_however_late_it_is_heard(
         self, two: ProcessSlots, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -333,3 +352,29 @@ def _lives(process_id: int) -> bool:
 def test_there_is_at_least_one_slot() -> None:
     with pytest.raises(ValueError, match="0 slots"):
         ProcessSlots(*world(), 0)
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "said"),
+    [
+        ("_send", MemoryError(), "ended by SIGKILL, as the system does when memory runs out"),
+        (
+            "threading.Thread.start",
+            RuntimeError("can't start new thread"),
+            "no process could be started: can't start",
+        ),
+    ],
+)
+def test_what_cannot_be_sent_to_a_new_process_costs_its_trial(
+    broken: str, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(*_: object) -> None:
+        raise error
+
+    with closing(ProcessSlots(*world(), 2)) as slots:
+        monkeypatch.setattr(f"gnas_search.slots.process.{broken}", breaking)
+        slots.start(1, Job(SPEC, 0, None))
+        place, event = slots.wait()
+    assert isinstance(event, Failure)
+    assert place == 1
+    assert said in event.reason

@@ -112,6 +112,7 @@ def test_what_has_an_effect_has_a_key(spec: ArchitectureSpec) -> None:
         ({"half_life": True}, r"half_life: True is not a float"),
         ({"event_weight": 11}, r"event_weight: 11.0 is not within 0..10"),
         ({"event_weight": {"view": -1}}, r"event_weight of view: -1.0 is not within 0..10"),
+        ({"event_weight": {}}, r"event_weight: names no event"),
         ({"event_weight": {"view": "much"}}, r"event_weight: 'much' is not a float"),
         ({"cooccurrence": -1}, r"cooccurrence: -1 is not within 0..1000"),
         ({"max_degree": 1.5}, r"max_degree: 1.5 is not a int"),

@@ -102,7 +102,7 @@ ODD: list[dict[str, Any]] = [
     {"num_layers": [1, 2], "operator": ["gcn", "lightgcn", "skip"], "combination": ["last", "sum"]},
     {"num_layers": [2], "operator": ["lightgcn", "skip"], "combination": ["max", "concat", "attention"]},
     {"num_layers": [3], "operator": ["gat", "lightgcn", "skip"], "combination": ["last"]},
-    {"num_layers": [1, 2], "operator": ["lightgcn", "low_pass", "skip"], "num_nodes": [2, 3]},
+    {"num_layers": [1, 2], "operator": ["lightgcn", "low_pass"], "num_nodes": [2]},
     {"num_layers": [1], "operator": ["gcn"], "loss": ["sampled_softmax"], "negatives": ["hard"]},
     {"num_layers": [1], "operator": ["gcn", "gat"], "heads": [2, 4], "contrast_weight": [0.1], "contrast_noise": [0.0]},
     {"num_layers": [0, 2], "operator": ["skip", "gcn"], "contrast_weight": [0.0, 0.1], "edge_dropout": [0.2]},
@@ -148,8 +148,8 @@ def test_whatever_a_point_reads_as_is_encoded(genes: dict[str, Any], data: st.Da
 def test_size_of_odd_spaces(genes: dict[str, Any]) -> None:
     space = odd_space(genes)
     points = math.prod(len(choices(gene, None)) for gene in space.genes.values())
-    if points < 20_000:
-        assert space.size() == counted(space, 3)
+    assert points < 20_000  # so many are counted one by one
+    assert space.size() == counted(space, 3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -534,6 +534,30 @@ def test_an_event_may_have_a_gene_of_its_own_in_a_file() -> None:
     values = space.encode(replace(space.starts[0], edges="all", graph=viewed))
     spec = space.to_spec({**values, "event_weight.view": 0.0})
     assert (spec.edges, spec.graph.weight_of("cart"), spec.graph.weight_of("view")) == ("all", 1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("genes", "start", "weights", "size"),
+    [
+        ({"event_weight": [0.0, 0.5]}, {"edges": "all", "graph": {"event_weight": 0.0}}, (0.0, 0.0), 8),
+        ({"event_weight": [0.1, 0.3], "event_weight.view": [0.1, 0.2]}, {}, (0.1, 0.1), 8),
+        ({"event_weight.view": {"low": 0.1, "high": 0.4}}, {}, (1.0, 0.4), 2),
+        ({"event_weight": {"low": 0.1, "high": 0.4}, "edges": ["all", "target"]}, {"edges": "all"}, (0.4, 0.4), 4),
+    ],
+)
+def test_on_data_of_several_events_the_start_stays_in_the_space(
+    genes: dict[str, Any], start: dict[str, Any], weights: tuple[float, float], size: int
+) -> None:
+    genes = {"operator": ["lightgcn"], "num_layers": [1, 2], "edges": ["all"], **genes}
+    raw = {"genes": genes, "start": [{"layers": ["lightgcn"], **start}]}
+    space = SearchSpace.from_json(raw).families[GNN].restrict(logged(events=2, timed=False, features=False))
+    assert space.size() == size  # a range counts once
+    read = space.to_spec(space.encode(space.starts[0]))
+    if any(weights):
+        assert read.edges == "all"
+        assert (read.graph.weight_of("cart"), read.graph.weight_of("view")) == weights
+    else:
+        assert read.edges == "target"
 
 
 def test_a_start_has_the_graph_that_is_fixed_for_all() -> None:

@@ -30,6 +30,8 @@ SPACE = SearchSpace.from_json(
         "genes": {**SMALL["genes"], "num_layers": [1, 2, 3]},
     }
 )
+FIXED = {"init": "random", "epochs": 2, "batch_size": 32, "operator": "lightgcn", "embedding_dim": 8}
+STARTS = [{"layers": ["lightgcn"] * depth, "embedding_dim": 8} for depth in (1, 2)]
 WIDTHS = [
     {"num_layers": 1, "layer.0": "gcn", "layer.1": "gcn", "layer.2": "gcn", "embedding_dim": dim} for dim in (8, 16)
 ]
@@ -167,7 +169,7 @@ def test_its_list_is_tried_in_a_search_of_all_families(tmp_path: Path, monkeypat
 
 
 def test_without_a_trial_for_what_it_lists_it_is_not_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answering(monkeypatch, Answer((), 5, 9))
+    asked = answering(monkeypatch, Answer((), 5, 0))
     study = go(tmp_path / "study", trials=7, space=SearchSpace.load("standard"), strategy="one-shot")
     assert asked == []
     short = "the trials end before any network that it would list: give more --trials"
@@ -208,8 +210,8 @@ def test_reasons_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
     reasons = (
         (Answer((), 0, 0), "time ended before its first epoch: give a longer --budget"),
-        (Answer((), 5, 9), "it found no network that is new"),
-        (Answer((), 5, 0), "time ended before it ranked any network: give a longer --budget"),
+        (Answer((), 5, 0), "it found no network that is new"),
+        (Answer((), 5, 0, cut_short=True), "time ended before it ranked any network: give a longer --budget"),
         (diverging, "the supernet diverged in epoch 1: the loss is nan"),
     )
     for number, (answer, reason) in enumerate(reasons):
@@ -225,7 +227,7 @@ def test_one_that_found_nothing_new_is_not_trained_again_and_every_attempt_is_ch
         return lambda _: (time.sleep(0.05), answer)[1]
 
     folder = tmp_path / "study"
-    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 0), Answer((), 5, 9)), start=2):
+    for trials, answer in enumerate((Answer((), 0, 0), Answer((), 5, 0, cut_short=True), Answer((), 5, 0)), start=2):
         asked = answering(monkeypatch, slow(answer))
         study = go(folder, trials=trials, space=None if folder.exists() else SPACE, strategy="one-shot")
         assert len(asked) == 1
@@ -233,6 +235,22 @@ def test_one_that_found_nothing_new_is_not_trained_again_and_every_attempt_is_ch
     asked = answering(monkeypatch, given)
     assert go(folder, trials=5, strategy="one-shot").shortlists == study.shortlists
     assert asked == []
+
+
+@pytest.mark.parametrize("strategy", sorted(SUPERNETS))
+def test_in_a_space_that_was_tried_whole_it_finds_nothing_and_is_trained_once(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, trained = tmp_path / "study", []
+    both = SearchSpace.from_json({**SPACE.to_json(), "genes": {"num_layers": [1, 2]}, "fixed": FIXED, "start": STARTS})
+    supernet = SUPERNETS[strategy]
+    monkeypatch.setitem(SUPERNETS, strategy, lambda survey: (trained.append(survey), supernet(survey))[1])
+    go(folder, trials=1, space=both, strategy="random")
+    for _ in range(2):
+        study = go(folder, trials=9, strategy=strategy)
+        assert len(keys(study)) == 2
+        assert notes(study) == [f"{strategy} goes on without a supernet: it found no network that is new"]
+    assert len(trained) == 1
 
 
 def test_it_leaves_the_blend_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

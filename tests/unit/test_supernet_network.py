@@ -179,6 +179,15 @@ class TestChoices:
                 mixed_choices(space)
             assert path_choices(space).draw(np.random.default_rng(0)).spec.combination == "concat"
 
+    def test_without_layers_there_is_nothing_to_mix(self) -> None:
+        content = {
+            "genes": {"operator": ["gcn", "gat"], "combination": ["last", "mean"], "num_layers": [0]},
+            "start": [{"layers": []}],
+        }
+        with pytest.raises(ConfigError, match="without layers") as caught:
+            mixed_choices(space_of(content))
+        assert caught.value.code == "nothing_shared"
+
     def test_constraints_that_leave_nothing(self) -> None:
         with pytest.raises(ConfigError, match="the constraints leave hardly any") as caught:
             path_choices(SPACE).draw(np.random.default_rng(0), lambda _: False)

@@ -263,6 +263,9 @@ class TestWeights:
                 ndcg = 0.5 if self.jobs[-1].initial is None else 0.9
                 return [EpochResult(epoch, 0.5, ndcg, 0.01) for epoch in range(1, 13)]
 
+            def result(self) -> Result:
+                return replace(super().result(), history=tuple(self.epochs_of(self.jobs[-1].spec)))
+
         slots = Ahead()
         space = space_of(start=[{"layers": ["gcn", "lightgcn"], "embedding_dim": 8}])
         go(tmp_path / "new", trials=MOST + 2, slots=slots, source=source_of(learned), space=space)

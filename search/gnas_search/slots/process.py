@@ -27,6 +27,7 @@ from gnas_search.specs import BranchSpec
 
 _PATIENCE_S = 5.0  # for a process that has ended or been killed to be gone
 _LONGEST_WAIT_S = 3600.0  # at a time: of a wait of weeks the operating system knows nothing
+_HELD = 2  # a network's embeddings, beside its training: those of its best epoch, and those that it begins with
 GRACE_S = 120.0
 """After its deadline, for a job to end by itself: one step of training, or a closed form that had begun."""
 
@@ -122,7 +123,7 @@ class ProcessSlots:
         workers = [self._workers[one] for one in {place, *self._busy} & set(self._workers)]
         held = sum(resident_bytes_of(worker.process.pid or 0) for worker in workers)
         specs = [spec, *(one.spec for one in self._busy.values())]
-        return sum(self._process_bytes + host_bytes(one, self._graph) for one in specs) <= available + held
+        return sum(self._process_bytes + host_bytes(one, self._graph, held=_HELD) for one in specs) <= available + held
 
     def start(self, place: int, job: Job) -> None:
         """Give a place a job, and a process if it has none.
@@ -216,9 +217,9 @@ class ProcessSlots:
         listens, lifeline = context.Pipe(duplex=False)
         # Not the graph among the arguments: those are written before anybody looks whether the process lives.
         process = context.Process(target=_serve, args=(theirs, listens), daemon=True)
-        # A terminal sends its interrupt to everybody; the driver alone decides what becomes of it. A process inherits
-        # what is blocked, from its first instruction on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # A terminal sends its interrupt to everybody, a service manager its request to end; the driver alone decides
+        # what becomes of it. A process inherits what is blocked, from its first instruction on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             process.start()
         finally:
@@ -226,8 +227,12 @@ class ProcessSlots:
         theirs.close()
         listens.close()
         world = (self._graph, self._validation, share_of(self.count))
-        feeder = threading.Thread(target=_send, args=(ours, world, job), daemon=True)
-        feeder.start()
+        feeder = threading.Thread(target=_feed, args=(process, ours, world, job), daemon=True)
+        try:
+            feeder.start()
+        except RuntimeError as error:  # no more threads may be started
+            process.kill()
+            raise OSError(str(error)) from error
         return _Worker(process, ours, lifeline, feeder)
 
     def _drop(self, place: int) -> None:
@@ -242,6 +247,14 @@ class ProcessSlots:
             memory = ", as the system does when memory runs out" if name == "SIGKILL" else ""
             return f"the process of its slot was ended by {name}{memory}"
         return f"the process of its slot ended with exit code {code}"
+
+
+def _feed(process: BaseProcess, connection: Connection, *messages: object) -> None:
+    """Send what a new process waits for; where the memory does not hold its copy, nobody is left to wait for it."""
+    try:
+        _send(connection, *messages)
+    except Exception:  # noqa: BLE001  # the next wait finds it dead
+        process.kill()
 
 
 def _send(connection: Connection, *messages: object) -> None:

@@ -12,7 +12,6 @@ from optuna.distributions import FloatDistribution
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.bodies import Body
-from gnas_search.graph_spec import PLAIN
 from gnas_search.layer_spec import LayerSpec, Node
 from gnas_search.space import graphs, layers
 from gnas_search.space.alternatives import bodies_like
@@ -48,7 +47,7 @@ INDEPENDENT = tuple(name for name in FIELDS if name not in CONDITIONAL)
 
 def listed(genes: Mapping[str, Gene], fixed: Mapping[str, Value], name: str) -> tuple[Any, ...]:
     """List the values of a setting of networks; a continuous one counts as one value."""
-    default = getattr(PLAIN if graphs.is_gene(name) else ArchitectureSpec(), name, None)
+    default = graphs.default(name) if graphs.is_gene(name) else getattr(ArchitectureSpec(), name, None)
     return choices(genes.get(name), fixed.get(name, default))
 
 

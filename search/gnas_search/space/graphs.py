@@ -102,11 +102,31 @@ def idle_on(graph: InteractionGraph) -> dict[str, Any]:
     return idle
 
 
-def on_data(spec: ArchitectureSpec, idle: Mapping[str, Any], events: tuple[str, ...]) -> ArchitectureSpec:
-    """Give a start the values of the genes that are idle, and each event that has a gene its own weight."""
+def on_data(
+    spec: ArchitectureSpec, idle: Mapping[str, Any], genes: Mapping[str, Gene], fixed: Mapping[str, Any]
+) -> ArchitectureSpec:
+    """Give a start the values of the genes that are idle, and each event its own weight.
+
+    Parameters
+    ----------
+    spec
+        Of the start.
+    idle
+        As of :func:`idle_on`.
+    genes, fixed
+        Of the space on this data. An event of which the start says nothing has the usual weight, or where the space
+        has not that, the first choice or the nearest end.
+    """
     own = {name: value for name, value in idle.items() if name in NAMES}
+    events, said = events_of({**genes, **fixed}), dict(spec.graph.named_weights)
     if events and EVENT not in idle:
-        own[EVENT] = tuple((event, spec.graph.weight_of(event)) for event in events)
+        weights = []
+        for event in events:
+            weight, name = spec.graph.weight_of(event), of_event(event)
+            if said and event not in said:
+                weight = nearest(genes[name], weight) if name in genes else fixed[name]
+            weights.append((event, weight))
+        own[EVENT] = tuple(weights) if any(weight for _, weight in weights) else 0.0
     rest = {name: value for name, value in idle.items() if name not in NAMES}
     return replace(spec, graph=replace(spec.graph, **own).canonical(), **rest)
 

@@ -209,8 +209,7 @@ class NetworkSpace:
         own = graphs.events_of({**self.genes, **self.fixed})
         genes, fixed = (graphs.per_event(part, graph, own) for part in (genes, {**self.fixed, **changed}))
         fixed |= graphs.unnamed({**genes, **fixed}, graph)
-        events = graphs.events_of({**genes, **fixed})
-        starts = tuple(graphs.on_data(start, idle, events) for start in self.starts)
+        starts = tuple(graphs.on_data(start, idle, genes, fixed) for start in self.starts)
         return replace(self, genes=genes, fixed=fixed, starts=starts)
 
     def size(self) -> int:

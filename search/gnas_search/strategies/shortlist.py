@@ -41,6 +41,8 @@ class Shortlist:
         Why there is none; empty where there is.
     epochs, ranked, seconds
         How long the supernet behind it was trained, how many networks it ranked, and what both took.
+    is_final
+        Whether another supernet would find no more.
     """
 
     listed: tuple[Listed, ...] = ()
@@ -48,6 +50,7 @@ class Shortlist:
     epochs: int = 0
     ranked: int = 0
     seconds: float = 0.0
+    is_final: bool = False
 
     def write(self, study: optuna.Study, strategy: str) -> None:
         """Keep it as an attribute of an Optuna study."""

@@ -23,12 +23,19 @@ def notes(study: Study) -> list[str]:
     measured = {trial.kind for trial, _ in study.ranking}
     said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
-    if GNN in measured and all(trial.phase == START for trial in study.trials if trial.kind == GNN):
+    if GNN in measured and _are_starts(study):
         said.append(_UNSEARCHED)
     said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
     return said + [f"warm start: {remark}" for remark in study.warm_start.remarks]
+
+
+def _are_starts(study: Study) -> bool:
+    """Tell whether of the networks the starts alone were tried, and there are others."""
+    tried, networks = [trial for trial in study.trials if trial.kind == GNN], study.header.space.families[GNN]
+    has_others = not networks.is_finite or networks.size() > len({trial.key for trial in tried})
+    return has_others and all(trial.phase == START for trial in tried)
 
 
 def _untried(study: Study, family: str) -> str:

@@ -72,7 +72,7 @@ def is_wanted(strategy: str, known: Mapping[str, Shortlist]) -> bool:
         The shortlists of the study, by strategy.
     """
     before = known.get(strategy, _NONE)
-    return strategy in SUPERNETS and bool(before.reason) and not before.ranked
+    return strategy in SUPERNETS and bool(before.reason) and not before.is_final
 
 
 def _found(
@@ -103,11 +103,12 @@ def _found(
     finally:
         torch.cuda.empty_cache()  # slots that are processes of their own need it; without a device nothing is done
     took = time.monotonic() - began
-    if not answer.listed:
-        short = f"time ended before {'it ranked any network' if answer.epochs else 'its first epoch'}"
-        reason = "it found no network that is new" if answer.ranked else f"{short}: give a longer --budget"
-        return Shortlist(reason=reason, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
-    return Shortlist(answer.listed, epochs=answer.epochs, ranked=answer.ranked, seconds=took)
+    is_final = bool(answer.epochs) and not answer.cut_short
+    reason = "" if answer.listed else "it found no network that is new"
+    if not answer.listed and not is_final:
+        short = "it ranked any network" if answer.epochs else "its first epoch"
+        reason = f"time ended before {short}: give a longer --budget"
+    return Shortlist(answer.listed, reason, answer.epochs, answer.ranked, took, is_final)
 
 
 def _tell(shop: Workshop, strategy: str, step: Step) -> None:

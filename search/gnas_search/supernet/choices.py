@@ -181,7 +181,10 @@ def mixed_choices(space: NetworkSpace) -> Choices:
         shared[COMBINATION] = ()
     if not shared.get(COMBINATION, ("any",)):
         raise nothing_shared(f"{WIDE} alone cannot be mixed")
-    return _choices(space, shared)
+    choices = _choices(space, shared)
+    if not choices.depth:
+        raise nothing_shared("without layers there is nothing to mix")
+    return choices
 
 
 def _choices(space: NetworkSpace, shared: dict[str, tuple[Value, ...]]) -> Choices:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +55,7 @@ def darts(survey: Survey) -> Answer:
     with within_memory(choices.any_path.spec, survey.graph):
         network, mixture, course = train_mixture(choices, survey)
         found = discretised(network, mixture, survey) if course.done else []
-    return Answer(tuple(one.listed for one in found), course.done, len(found))
+    return Answer(tuple(one.listed for one in found), course.done, len(found), survey.is_over)
 
 
 def train_mixture(choices: Choices, survey: Survey) -> tuple[MixedNetwork, Mixture, Course]:
@@ -149,8 +148,7 @@ def discretised(network: MixedNetwork, mixture: Mixture, survey: Survey) -> list
     found: list[Ranked] = []
     known = set(survey.known)
     for number, path in enumerate(likeliest(mixture)):
-        late = survey.ends is not None and time.monotonic() >= survey.ends
-        if number >= _TRIED or len(found) >= LISTED or (found and late):
+        if number >= _TRIED or len(found) >= LISTED or (found and survey.is_over):
             break
         key = path.spec.key()
         if key in known or not survey.allowed(path.spec):

@@ -40,7 +40,7 @@ def one_shot(survey: Survey) -> Answer:
     with within_memory(choices.any_path.spec, survey.graph):
         network, course = train_paths(choices, survey)
         found = ranking(network, choices, survey) if course.done else []
-    return Answer(tuple(one.listed for one in found[:LISTED]), course.done, len(found))
+    return Answer(tuple(one.listed for one in found[:LISTED]), course.done, len(found), survey.is_over)
 
 
 def train_paths(choices: Choices, survey: Survey) -> tuple[SharedNetwork, Course]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -78,7 +77,7 @@ def _proposed(choices: Choices, survey: Survey, found: list[Ranked]) -> Iterator
     """Propose paths, as long as new ones are found and there is time."""
     rng = np.random.default_rng([survey.seed, 1])
     before, repeats = 0, 0
-    while len(found) < RANKED and repeats < _REPEATS and not _is_over(survey):
+    while len(found) < RANKED and repeats < _REPEATS and not survey.is_over:
         if len(found) < DRAWN * RANKED and repeats < _REPEATS // 2:
             yield choices.draw(rng, survey.allowed)
         else:
@@ -88,7 +87,3 @@ def _proposed(choices: Choices, survey: Survey, found: list[Ranked]) -> Iterator
                 yield path
         repeats = 0 if len(found) > before else repeats + 1
         before = len(found)
-
-
-def _is_over(survey: Survey) -> bool:
-    return survey.ends is not None and time.monotonic() >= survey.ends

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -52,6 +53,11 @@ class Survey:
     known: Collection[str] = ()
     heard: Heard = _unheard
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.ends is not None and time.monotonic() >= self.ends
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -64,9 +70,12 @@ class Answer:
     epochs
         That the supernet was trained.
     ranked
-        How many networks were judged by the shared weights.
+        How many networks were judged by the shared weights: of those that are known already, none.
+    cut_short
+        Whether time ended it.
     """
 
     listed: tuple[Listed, ...]
     epochs: int
     ranked: int
+    cut_short: bool = False
