@@ -1,20 +1,19 @@
-"""How a search or a training goes on: a live line on a terminal, plain lines elsewhere; always on stderr."""
+"""How a search goes on: a live line on a terminal, plain lines elsewhere; always on stderr."""
 
 from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from gnas_serve.cli.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
     from gnas_search.forecast import Forecast
     from gnas_search.selection import EpochResult
-    from gnas_search.specs import BranchSpec, ModelSpec
+    from gnas_search.specs import BranchSpec
     from gnas_search.strategies.shortlist import Shortlist
     from gnas_search.study import Baseline, BlendRecord, Finalist, Limits, Measurement, Objectives, Trial
     from gnas_search.supernet import Step
@@ -26,65 +25,7 @@ _FINALISTS = -3
 """Numbers of the bars of the blend, the supernet and the finalists: of no trial."""
 
 
-class _Lines:
-    """Live lines with an epoch bar each; where stderr is no terminal they stay silent and only messages are printed."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            # A column has a switch of its own, whatever the console says.
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[state]}", markup=False),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            refresh_per_second=4,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[int, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    @property
-    def _is_silent(self) -> bool:
-        """Whether there is no terminal to show bars on."""
-        return self._progress.disable
-
-    def begin_bar(self, number: int, description: str, epochs: int) -> None:
-        """Put up a bar, under the number of its trial."""
-        if self._is_silent:
-            return
-        self._tasks[number] = self._progress.add_task(description, total=epochs, state="")
-
-    def move_bar(self, number: int, epoch: int, state: str) -> None:
-        """Say which epoch has ended, and how."""
-        if self._is_silent:
-            return
-        self._progress.update(self._tasks[number], completed=epoch, state=state)
-
-    def end_bar(self, number: int) -> None:
-        """Take a bar away, where there is one."""
-        if number in self._tasks:
-            self._progress.remove_task(self._tasks.pop(number))
-
-    def say(self, message: str) -> None:
-        """Print one line that stays."""
-        # As it is: to wrap it, and to look for words to colour, took a tenth of what passes between two small trials.
-        if self._is_silent:
-            with suppress(OSError):  # what nobody reads ends no search
-                print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
-        else:
-            self._progress.console.print(message, markup=False, highlight=False)
-
-
-class SearchProgress(_Lines):
+class SearchProgress(ProgressLines):
     """Follows a search: trial, epoch, best so far, time left.
 
     Parameters
@@ -163,7 +104,7 @@ class SearchProgress(_Lines):
 
     def epoch_ended(self, number: int, epoch: EpochResult) -> None:
         """Move the trial's bar."""
-        if self._is_silent:
+        if self.is_silent:
             return
         left = self._time_left()
         best = f", best {self._sign * self._best:.4f}" if self._best > -math.inf else ""
@@ -179,9 +120,7 @@ class SearchProgress(_Lines):
                 self.say(f"trial {trial.number} repeats trial {trial.duplicate_of}: not trained again")
             self._repeated += 1
             return
-        if self._repeated > 1:
-            self.say(f"so do {self._repeated - 1} after it")
-        self._repeated = 0
+        self._tell_repeats()
         what = trial.spec.summary() if trial.spec is not None else ""
         measured = trial.measured
         if measured is None or trial.state == "infeasible":
@@ -201,6 +140,7 @@ class SearchProgress(_Lines):
 
     def finalists_chosen(self, networks: int, trainings: int, expected_s: float) -> None:
         """Say how many networks are trained again, and how long that takes."""
+        self._tell_repeats()
         self._repeats = 0
         again = f"{networks} networks again, {trainings} trainings from further seeds"
         self.say(f"finalists: {again}, about {max(1.0, expected_s):.0f} s")
@@ -225,6 +165,7 @@ class SearchProgress(_Lines):
 
     def blending(self, expected_s: float) -> None:
         """Say that the blend is being made, and how long that takes."""
+        self._tell_repeats()
         self.end_bar(_FINALISTS)
         self.say(f"blending: about {max(1.0, expected_s):.0f} s")
         self.begin_bar(_BLEND, "blending the best models", 1)
@@ -243,6 +184,12 @@ class SearchProgress(_Lines):
             measured = record.measured
             self._best = max(self._best, measured.quality.value)
             self.say(f"blend: {self._found(measured)}, {measured.seconds:.1f} s | {record.spec.summary()}")
+
+    def _tell_repeats(self) -> None:
+        """Say how many trials have repeated others since the one that was said to."""
+        if self._repeated > 1:
+            self.say(f"so do {self._repeated - 1} after it")
+        self._repeated = 0
 
     def _found(self, measured: Measurement, epoch: str = "") -> str:
         """Say the value of every objective, the first with the epoch that it is of."""
@@ -263,38 +210,3 @@ class SearchProgress(_Lines):
         if left_s < 0.5:
             return ""
         return f"about {left_s:.0f} s left" if left_s < 100 else f"about {left_s / 60:.0f} min left"
-
-
-class TrainingProgress(_Lines):
-    """Follows the training of one model.
-
-    Parameters
-    ----------
-    console
-        On stderr.
-    model
-        What is trained.
-    """
-
-    def __init__(self, console: Console, model: ModelSpec) -> None:
-        super().__init__(console)
-        self._model = model
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        from gnas_search.architecture import ArchitectureSpec
-        from gnas_search.specs import BlendSpec
-
-        self.say(f"training {self._model.summary()}")
-        parts = [share.spec for share in self._model.shares] if isinstance(self._model, BlendSpec) else [self._model]
-        epochs = sum(part.epochs for part in parts if isinstance(part, ArchitectureSpec))
-        if epochs:
-            self.begin_bar(0, "epochs", epochs)
-        return self
-
-    def epoch_ended(self, epoch: EpochResult) -> None:
-        """Move the bar; on no terminal, print a line."""
-        found = f"loss {epoch.loss:.4f}, validation ndcg@20 {epoch.ndcg:.4f}"
-        self.move_bar(0, epoch.epoch, found)
-        if self._is_silent:
-            self.say(f"epoch {epoch.epoch}: {found}, {epoch.seconds:.1f} s")

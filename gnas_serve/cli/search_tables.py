@@ -122,7 +122,7 @@ def checkpoint_table(result: dict[str, Any]) -> Table:
         facts["unseen"] = (
             f"{result['unseen']['name']} {result['unseen']['value']:.4f} in the study, on users by whom its"
         )
-        facts["unseen"] += " weights were not fitted; those above are among them"
+        facts["unseen"] += " weights were not fitted; the figures above are of those by whom they were, too"
     return _facts(facts)
 
 

@@ -66,10 +66,10 @@ def groups(evidence: Evidence, values: Mapping[str, Values], exam: Exam, *, cold
     -------
     dict
         Of users, with every metric: ``cold_users`` have at most ``cold`` items of history, ``warm_users`` more;
-        ``test_only_users`` are the cold ones that training does not know at all. Of items, with every metric by the
-        relevant items of the group alone: the most popular items, which together have a third of the interactions, are
-        ``head_items``, those of the next third ``middle_items``, the others ``tail_items``; ``cold_items`` have at most
-        ``cold`` interactions, ``warm_items`` more. Groups without users are left out.
+        ``test_only_users`` are the cold ones that training does not know at all. Of items, with every metric of
+        relevant items, those of the group alone: the most popular items, which together have a third of the
+        interactions, are ``head_items``, those of the next third ``middle_items``, the others ``tail_items``;
+        ``cold_items`` have at most ``cold`` interactions, ``warm_items`` more. Groups without users are left out.
     """
     return _of_users(values, exam, cold) | _of_items(evidence, exam, cold)
 

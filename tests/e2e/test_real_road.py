@@ -111,6 +111,7 @@ def test_an_altered_checkpoint_is_refused(road, tmp_path):
     assert not (tmp_path / "artifact").exists()
 
 
+@pytest.mark.skipif(not (_DATA.parent / "lastfm").is_dir(), reason="no real data of another set")
 def test_other_data_is_refused(road):
     _gnas("evaluate", road / "checkpoint", _DATA.parent / "lastfm", code=3)
 

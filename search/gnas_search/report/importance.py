@@ -22,14 +22,14 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Importance:
-    """What one setting does to ndcg.
+    """What one setting does to what models are chosen by.
 
     Attributes
     ----------
     name
         Of the setting.
     share
-        Of the variance of ndcg that goes with the setting alone: epsilon squared, the share between groups of equal
+        Of its variance that goes with the setting alone: epsilon squared, the share between groups of equal
         setting less what that many groups have by chance; at least 0.
     is_clear
         Whether shuffled values reach it seldom enough: at :data:`LEVEL` over all settings together (Bonferroni).
@@ -48,7 +48,7 @@ def importances(traits: Sequence[Mapping[str, Trait]], values: Sequence[float], 
     traits
         Of each model; the same names for all.
     values
-        ndcg of each.
+        What each is worth.
     seed
         Of the shuffles.
 

@@ -13,9 +13,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const down = isNumber ? !wasDown : heading.getAttribute("aria-sort") === "ascending";
       const value = (row) => {
         const cell = row.cells[column];
-        return isNumber ? Number(cell.dataset.value) : cell.textContent;
+        return isNumber ? Number(cell.dataset.value ?? -Infinity) : cell.textContent;
       };
-      const order = (a, b) => (isNumber ? value(a) - value(b) : value(a).localeCompare(value(b)));
+      const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+      const order = (a, b) => (isNumber ? compare(value(a), value(b)) : value(a).localeCompare(value(b)));
       body.append(...[...body.rows].sort((a, b) => (down ? order(b, a) : order(a, b))));
       headings.forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", down ? "descending" : "ascending");

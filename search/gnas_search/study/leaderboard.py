@@ -145,6 +145,9 @@ def status(study: Study) -> dict[str, Any]:
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.feasible_blends]
     models = simple + [(t.key, m) for t, m in study.ranking]
     infeasible = [blend.measured for blend in study.blends if blend.infeasible]
+    infeasible += [
+        trial.measured for trial in study.trials if trial.state == "infeasible" and trial.measured is not None
+    ]
     best = max(models, key=lambda model: model[1].quality.value, default=None)
     header = study.header
     first = header.objectives.first

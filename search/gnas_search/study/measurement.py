@@ -38,7 +38,8 @@ class Measurement:
     stopped
         Why training ended: ``"epochs"``, ``"patience"``, ``"deadline"``, ``"rung"``; empty for closed forms.
     history
-        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``, ``train_s`` (of these, training alone).
+        One mapping per epoch: ``epoch``, ``loss``, ``ndcg``, ``seconds``, ``train_s`` (of these, training alone),
+        and ``quality`` where the study has a judge.
     peak_bytes
         The most memory that the process had held when it was done.
     judged

@@ -203,7 +203,9 @@ def _cast(facts: Facts) -> Cast:
     usual = None
     if sample["usual"] is not None:
         usual = Part(**{name: sample["usual"][name] for name in ("seconds", "host_bytes", "first_s")})
-    return Cast([_part(start) for start in facts["starts"]], usual, max(0, models) if facts["is_finite"] else None)
+    # As the driver, which ends a family by an exact count alone: an estimated one may say 0 of a tight space.
+    is_counted = facts["is_finite"] and facts["feasible"]["is_exact"]
+    return Cast([_part(start) for start in facts["starts"]], usual, max(0, models) if is_counted else None)
 
 
 def _part(forecast: Facts) -> Part:

@@ -127,7 +127,7 @@ class Trial:
     spec, key
         The model and its name; None and empty where the trial ended before its point was known.
     measured
-        Of a complete, stopped or cut trial.
+        Of a complete, stopped or cut trial, and of one that proved too slow.
     strategy
         Which one drew it.
     duplicate_of

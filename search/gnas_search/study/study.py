@@ -19,7 +19,6 @@ from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import check_means, metrics_path, read_metrics
-from gnas_search.study.objectives import NDCG
 from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
 from gnas_search.study.verdict import BASELINE, Representative, Verdict, decide
 from gnas_search.study.warm_start import WarmStart
@@ -194,13 +193,9 @@ class Study:
         IntegrityError
             If their file is missing or damaged, or disagrees with the journal.
         """
-        path = self._metrics_path(name)
-        measured = self._measured.get(name)
-        if measured is None:
-            users = read_metrics(path, judged=self.header.objectives.first != NDCG.first)
-        else:
-            users = read_metrics(path, judged=measured.judged is not None)
-            check_means(path, users, measured)
+        path, measured = self._metrics_path(name), self._measured[name]
+        users = read_metrics(path, judged=measured.judged is not None)
+        check_means(path, users, measured)
         return users
 
     def values_per_user(self, name: str) -> npt.NDArray[np.float64]:

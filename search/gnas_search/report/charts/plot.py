@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gnas_search.report.markup import Markup, element, joined, number
@@ -30,13 +30,11 @@ class Plot:
     x_title: str
     y_title: str
 
-    def axes(self, *, write_x: Callable[[float], str] = figure, whole_x: bool = False) -> Markup:
+    def axes(self, *, whole_x: bool = False) -> Markup:
         """Draw grid, ticks and titles.
 
         Parameters
         ----------
-        write_x
-            Writes a tick of x.
         whole_x
             Whether only whole numbers are ticks of x.
         """
@@ -51,7 +49,7 @@ class Plot:
                 continue
             place = self.x(value)
             parts.append(line(place, bottom, place, bottom + 5, "axis"))
-            parts.append(text(place, bottom + 19, write_x(value), "tick middle"))
+            parts.append(text(place, bottom + 19, figure(value), "tick middle"))
         parts.append(line(left, bottom, right, bottom, "axis"))
         parts.append(text((left + right) / 2, bottom + 38, self.x_title, "title middle"))
         middle = (bottom + top) / 2
@@ -140,7 +138,7 @@ def legend(entries: Iterable[tuple[Markup, str]]) -> Markup:
     return element("ul", swatches, class_="legend")
 
 
-def shown(caption: str, drawing: Markup, *, under: object = None, key: Markup | None = None) -> Markup:
+def shown(caption: str, drawing: Markup, *, key: Markup | None = None) -> Markup:
     """Put a drawing, which scrolls where the window is narrow, over its caption."""
     scroller = element("div", drawing, class_="scroll", tabindex="0", role="group", aria_label="chart")
-    return element("figure", key, scroller, element("figcaption", caption), under)
+    return element("figure", key, scroller, element("figcaption", caption))
