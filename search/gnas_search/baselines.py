@@ -17,7 +17,7 @@ from gnas_search.closed_form import (
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit
-from gnas_search.footprint import check_memory, within_memory
+from gnas_search.memory_check import check_memory, within_memory
 from gnas_serve.errors import unknown_name
 
 SVD_DIMS = (32, 64, 128)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gnas_search.baselines import BASELINES, baseline_spec
 from gnas_search.comparison import ROUNDS, Difference, compare
 from gnas_search.exam import Exam
-from gnas_search.footprint import TOO_LARGE
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.outcome import Outcome, checkpoint_outcome
 from gnas_search.train import train_checkpoint
 from gnas_serve.errors import ConfigError

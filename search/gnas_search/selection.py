@@ -13,9 +13,9 @@ from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, wi
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Branch, Fit
-from gnas_search.footprint import check_memory, within_memory
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.memory import peak_bytes
+from gnas_search.memory_check import check_memory, within_memory
 from gnas_search.specs import GNN, BranchSpec
 from gnas_search.trainer import Floats, Trainer
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts

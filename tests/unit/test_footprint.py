@@ -15,16 +15,11 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.data.interactions import FeatureTable
-from gnas_search.footprint import (
-    check_checkpoint_memory,
-    check_memory,
-    checkpoint_bytes,
-    needed_bytes,
-    within_memory,
-)
+from gnas_search.footprint import checkpoint_bytes, needed_bytes
 from gnas_search.graph_spec import GraphSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.links import links_bytes
+from gnas_search.memory_check import check_checkpoint_memory, check_memory, within_memory
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_serve.errors import ConfigError
 

@@ -16,9 +16,9 @@ from gnas_search.contenders import BASELINE, Contender, baseline_outcomes, compa
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.exam import Exam
-from gnas_search.footprint import TOO_LARGE
 from gnas_search.held_out import report
 from gnas_search.labels import RATED_LOW, SAMPLED
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.outcome import (
     LEARNED_RANKER,
     NO_VALIDATION_FIT,

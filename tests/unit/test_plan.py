@@ -63,7 +63,7 @@ def test_a_finite_family_holds_no_more_than_it_has_and_constraints_are_counted()
 
 
 def test_what_memory_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gnas_search.footprint.available_bytes", lambda *_: 1)
+    monkeypatch.setattr("gnas_search.memory_check.available_bytes", lambda *_: 1)
     found = plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=Limits.of(5, None))
     facts = found["families"]["gnn"]
     assert len(facts["sample"]["refused"]) == SAMPLED

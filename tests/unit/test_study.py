@@ -251,7 +251,7 @@ class TestPick:
     ) -> None:
         folder, watcher = tmp_path / "study", Ledger()
         with monkeypatch.context() as patched:
-            patched.setattr("gnas_search.footprint.available_bytes", lambda *_: 1)
+            patched.setattr("gnas_search.memory_check.available_bytes", lambda *_: 1)
             short = go(folder, trials=2, watcher=watcher)
         assert ([b.name for b in short.baselines], watcher.baselines) == (["popularity"], ["popularity"])
         assert watcher.left_out == ["item-knn", "svd"]

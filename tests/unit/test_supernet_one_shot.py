@@ -11,9 +11,9 @@ from communities import make_communities
 from scipy.stats import kendalltau
 from supernet_world import EVERYTHING, graph_and_validation, small, space_of
 
-from gnas_search import footprint
 from gnas_search.evaluate import validation_of
 from gnas_search.footprint import network_bytes
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.selection import fit_selected
 from gnas_search.supernet import SUPERNETS, Step, Survey, course, requirement
 from gnas_search.supernet import ranking as supernet_ranking
@@ -185,4 +185,4 @@ class TestMemory:
         monkeypatch.setattr(requirement, "available_bytes", lambda _: 1 << 20)
         with pytest.raises(ConfigError, match=r"the supernet needs about 0\.\d GiB of memory; 0\.0 GiB are") as caught:
             SUPERNETS[name](survey())
-        assert caught.value.code == footprint.TOO_LARGE
+        assert caught.value.code == TOO_LARGE

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from communities import SMALL, make_communities
 
-from gnas_search import footprint, selection, train
+from gnas_search import memory_check, selection, train
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.data.dataset import Dataset
@@ -38,7 +38,7 @@ def validation(dataset: Dataset) -> Validation:
 def _leave(monkeypatch: pytest.MonkeyPatch, *sizes: int) -> None:
     """Let the system tell these sizes one after the other, the last one from then on."""
     told: Iterator[int] = chain(sizes[:-1], repeat(sizes[-1]))
-    monkeypatch.setattr(footprint, "available_bytes", lambda *_: next(told))
+    monkeypatch.setattr(memory_check, "available_bytes", lambda *_: next(told))
 
 
 def _named(spec: ModelSpec) -> str:

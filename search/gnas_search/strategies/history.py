@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes
 from gnas_search.strategies.codes import Axes, Floats
+from gnas_search.strategies.proposer import told
 
 
 class History:
@@ -59,7 +60,7 @@ class History:
     def _add(self, trials: Sequence[FrozenTrial]) -> None:
         new = []
         for trial in trials:
-            key = (*trial.params.values(), *(trial.values or ()))
+            key = told(trial)
             if trial.values and key not in self._known:
                 self._known.add(key)
                 new.append(trial)

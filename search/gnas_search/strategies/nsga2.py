@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from gnas_search.dominance import dominates
 from gnas_search.space.points import Genes, Point, random_point
 from gnas_search.strategies.genetic import child_of
-from gnas_search.strategies.proposer import members
+from gnas_search.strategies.proposer import distinct, members
 
 POPULATION = 16
 
@@ -32,8 +32,7 @@ def nsga2(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """
     # Differs from Deb et al.: steady state, one child after the other, so that it goes on from any trials.
     rng = np.random.default_rng(seed)
-    valued = {(*trial.params.values(), *trial.values): trial for trial in members(finished) if trial.values}
-    trials = list(valued.values())
+    trials = distinct([trial for trial in members(finished) if trial.values])
     best: dict[tuple[Any, ...], Point] = {}
     for place in ranked(np.array([trial.values for trial in trials], dtype=np.float64)) if trials else ():
         # A point that is worth several things, as where the rest of a network differs, counts by its best.

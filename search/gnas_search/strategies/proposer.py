@@ -23,8 +23,8 @@ Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 
 ``finished`` are the complete and the failed trials of one family, in the order drawn, their values the better the
 higher; ``genes`` has one distribution per gene, the one that all of these trials have, and the point a value for each.
-Whatever a proposer knows it reads from these trials: nothing is kept between two calls, so that a study goes on after a
-crash, or with another strategy, without anything to restore.
+Whatever a proposer knows it reads from these trials: nothing is kept between two calls but what was read of them, so
+that a study goes on after a crash, or with another strategy, without anything to restore.
 """
 
 
@@ -98,13 +98,18 @@ def _drawn(view: optuna.Study, genes: Genes) -> Point:
     return point
 
 
+def told(trial: FrozenTrial) -> tuple[object, ...]:
+    """Give what a trial tells: its point, and what that was worth."""
+    return (*trial.params.values(), *(trial.values or ()))
+
+
 def distinct(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Leave out repetitions.
 
     A point that was drawn again and is worth the same tells nothing new; counted twice, it draws a sampler to itself
     once more, and makes the matrix of a Gaussian process singular.
     """
-    return list({(*trial.params.values(), *(trial.values or ())): trial for trial in finished}.values())
+    return list({told(trial): trial for trial in finished}.values())
 
 
 def comparable(finished: Sequence[FrozenTrial], genes: Genes) -> list[FrozenTrial]:

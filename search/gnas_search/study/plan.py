@@ -13,8 +13,9 @@ from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.evaluate import Validation, fresh_validation, validation_of
 from gnas_search.fit import Branch, Fit
 from gnas_search.fit_forecast import TrialForecast
-from gnas_search.footprint import TOO_LARGE, check_memory, host_bytes
+from gnas_search.footprint import host_bytes
 from gnas_search.memory import available_bytes, resident_bytes
+from gnas_search.memory_check import TOO_LARGE, check_memory
 from gnas_search.slots.threads import threads_of_a_slot
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point

@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.baselines import BASELINES, measure_baseline
-from gnas_search.footprint import TOO_LARGE
 from gnas_search.forecast import forecast
 from gnas_search.links import compile_links
 from gnas_search.memory import peak_bytes
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.specs import BranchSpec
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from gnas_search.footprint import TOO_LARGE
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.space import NetworkSpace, SearchSpace
 from gnas_search.specs import GNN
 from gnas_search.strategies.shortlist import Shortlist

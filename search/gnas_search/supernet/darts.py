@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from gnas_search.evaluate import Validation
-from gnas_search.footprint import within_memory
 from gnas_search.memory import reuse_freed_memory
+from gnas_search.memory_check import within_memory
 from gnas_search.objective import batches
 from gnas_search.space.encoder import NUM_LAYERS
 from gnas_search.strategies.shortlist import LISTED

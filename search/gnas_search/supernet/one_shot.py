@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.footprint import within_memory
 from gnas_search.memory import reuse_freed_memory
+from gnas_search.memory_check import within_memory
 from gnas_search.objective import batches
 from gnas_search.strategies.shortlist import LISTED
 from gnas_search.supernet.choices import Choices, path_choices

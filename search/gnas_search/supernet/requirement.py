@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.footprint import TOO_LARGE, network_bytes
+from gnas_search.footprint import network_bytes
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.memory import available_bytes
+from gnas_search.memory_check import TOO_LARGE
 from gnas_search.space.encoder import NUM_LAYERS
 from gnas_search.supernet.choices import COMBINATION, SCORER, Choices
 from gnas_search.trainer import default_device
