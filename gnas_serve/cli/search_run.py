@@ -30,8 +30,7 @@ StrategyOption = Annotated[
     str | None,
     typer.Option(
         help="cma-es, darts, evolution, genetic, gp, grid, nsga-ii, one-shot, particle-swarm, random, reinforce or tpe "
-        "(tpe, or the study's). In 40 networks of our benchmark grid and one-shot were no better than random. "
-        "gp takes some tenths of a second to choose.",
+        "(tpe, or the study's). In 40 networks of our benchmark grid and one-shot were no better than random.",
         show_default=False,
     ),
 ]

@@ -12,7 +12,6 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
-from optuna.samplers import BaseSampler, GPSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.architecture import ArchitectureSpec
@@ -25,7 +24,6 @@ from gnas_search.strategies.evolution import POPULATION
 from gnas_search.strategies.grid import LEVELS, grid
 from gnas_search.strategies.history import History
 from gnas_search.strategies.tally import FAMILY, INTERRUPTED, family_of
-from gnas_search.strategies.tpe import densities
 from gnas_search.study.journal import open_journal
 from gnas_serve.errors import ConfigError
 
@@ -167,27 +165,31 @@ class LearningContract(StrategyContract):
         return again
 
 
-class SampledContract(LearningContract):
-    """Subclass with ``name`` and ``kind`` where an Optuna sampler chooses."""
+class JointContract(LearningContract):
+    """Subclass with ``name`` and ``model``, which the module of that name makes of a history, where one is modelled."""
 
-    kind: ClassVar[type[BaseSampler]]
+    model: ClassVar[str]
 
-    def test_samples_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Though the study holds the trials of every family, which have no gene in common."""
-        study = new_study()
+    def test_draws_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Though the study holds the trials of every family; in the second phase, all that are free."""
+        study, space = new_study(), SPACES[family]
         for other in FAMILIES:
             search(self.name, other, study, POPULATION + 2)
-        drawn: list[set[str]] = []
-        sample = self.kind.sample_relative
+        together: list[tuple[int, int]] = []
+        module = import_module(f"gnas_search.strategies.{self.name}")
+        make = getattr(module, self.model)
 
-        def spying(self: BaseSampler, study: optuna.Study, trial: FrozenTrial, space: dict[str, Any]) -> dict[str, Any]:
-            found = sample(self, study, trial, space)
-            drawn.append(set(found))
-            return found
+        def spying(*given: Any) -> Any:
+            (known,) = (one for one in given if isinstance(one, History))
+            together.append((len(known.values), known.codes.chosen.shape[1] + known.codes.placed.shape[1]))
+            return make(*given)
 
-        monkeypatch.setattr(self.kind, "sample_relative", spying)
-        make_strategy(self.name, family, SPACES[family], 0).propose(study)
-        assert drawn == [set(SPACES[family].genes)]
+        monkeypatch.setattr(module, self.model, spying)
+        strategy = make_strategy(self.name, family, space, 0)
+        point = strategy.propose(study)
+        names = sorted(name for name, gene in space.genes.items() if not gene.single())
+        assert strategy.propose(study, base=point, free=names[1:])[names[0]] == point[names[0]]
+        assert together == [(POPULATION + 2, len(names)), (POPULATION + 2, len(names) - 1)]
 
 
 class TestCmaEs(LearningContract):
@@ -211,14 +213,9 @@ class TestGenetic(LearningContract):
     name = "genetic"
 
 
-class TestGp(SampledContract):
-    """Its draws take a fifth of a second each: as few as show what they rest on."""
-
+class TestGp(JointContract):
     name = "gp"
-    kind = GPSampler
-    length = 11
-    seeds = 2
-    draws = 18
+    model = "Surrogate"
 
 
 class TestGrid(StrategyContract):
@@ -260,28 +257,11 @@ class TestReinforce(LearningContract):
     name = "reinforce"
 
 
-class TestTpe(LearningContract):
+class TestTpe(JointContract):
     """Held against Optuna's in tests/unit/test_parzen.py."""
 
     name = "tpe"
-
-    def test_draws_all_genes_jointly(self, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Though the study holds the trials of every family; in the second phase, all that are free."""
-        study, space = new_study(), SPACES[family]
-        for other in FAMILIES:
-            search(self.name, other, study, POPULATION + 2)
-        together: list[tuple[int, int]] = []
-
-        def spying(known: History) -> Any:
-            together.append((len(known.values), known.codes.chosen.shape[1] + known.codes.placed.shape[1]))
-            return densities(known)
-
-        monkeypatch.setattr(import_module("gnas_search.strategies.tpe"), "densities", spying)
-        strategy = make_strategy(self.name, family, space, 0)
-        point = strategy.propose(study)
-        names = sorted(name for name, gene in space.genes.items() if not gene.single())
-        assert strategy.propose(study, base=point, free=names[1:])[names[0]] == point[names[0]]
-        assert together == [(POPULATION + 2, len(names)), (POPULATION + 2, len(names) - 1)]
+    model = "densities"
 
 
 def test_every_strategy_has_a_contract() -> None:
@@ -303,7 +283,9 @@ def best_network(name: str) -> float:
     return float(np.mean(found))
 
 
-@pytest.mark.parametrize("name", ["cma-es", "evolution", "genetic", "nsga-ii", "particle-swarm", "reinforce", "tpe"])
+@pytest.mark.parametrize(
+    "name", ["cma-es", "evolution", "genetic", "gp", "nsga-ii", "particle-swarm", "reinforce", "tpe"]
+)
 def test_what_learns_beats_random_search_on_a_toy(name: str) -> None:
     assert best_network(name) > best_network("random") + 0.01
 

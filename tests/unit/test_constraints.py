@@ -183,7 +183,7 @@ def test_bytes_are_those_that_export_writes() -> None:
     assert artifact_bytes(replace(blend, dims=6), graph) == rows * 10
 
 
-@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "gp"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_is_out_is_never_trained_and_the_rest_is_found(strategy: str, tmp_path: Path) -> None:
     limits = {"max_artifact_bytes": 100 * (16 + 4)}
     raw = {**SMALL, "filter": {**FILTERS, "genes": {**FILTERS["genes"], "rank": [4, 16, 32]}}, "constraints": limits}

@@ -7,18 +7,19 @@ import math
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.space.points import random_point
 from gnas_search.strategies.codes import Axes
 from gnas_search.strategies.history import History
 from gnas_search.strategies.parzen import ParzenEstimator
-from gnas_search.strategies.proposer import sampled
+from gnas_search.strategies.proposer import distinct
 from gnas_search.strategies.tpe import STARTUP_TRIALS, densities, tpe
 
 KINDS: dict[str, Any] = {
@@ -52,8 +53,12 @@ def history(genes: dict[str, Any], count: int, seed: int, *, failed: float = 0.1
     return trials
 
 
-def of_optuna(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)
+def of_optuna(finished: list[FrozenTrial], genes: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Draw as Optuna's sampler does from these trials, repetitions left out."""
+    sampler = TPESampler(seed=seed, multivariate=True, n_startup_trials=STARTUP_TRIALS)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.add_trials(distinct(finished))
+    return study.ask(genes).params
 
 
 def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -75,7 +80,7 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 def test_it_proposes_what_the_sampler_of_optuna_does(names: set[str], count: int, seed: int) -> None:
     genes = {name: KINDS[name] for name in sorted(names, reverse=True)}
     finished = history(genes, count, seed)
-    ours, theirs = tpe(finished, genes, seed), sampled(of_optuna)(finished, genes, seed)
+    ours, theirs = tpe(finished, genes, seed), of_optuna(finished, genes, seed)
     if not same(ours, theirs):  # of two points whose ratios are equal, rounding chooses
         known = History.of(finished, {name: genes[name] for name in sorted(genes) if name != "one"})
         good, others = densities(known)

@@ -6,11 +6,11 @@ from gnas_search.space import FamilySpace
 from gnas_search.specs import GNN
 from gnas_search.strategies.cma_es import cma_es
 from gnas_search.strategies.evolution import evolution
-from gnas_search.strategies.gaussian_process import gp_sampler
 from gnas_search.strategies.genetic import genetic
+from gnas_search.strategies.gp import gp
 from gnas_search.strategies.grid import grid
 from gnas_search.strategies.nsga2 import nsga2
-from gnas_search.strategies.proposer import Proposer, sampled
+from gnas_search.strategies.proposer import Proposer
 from gnas_search.strategies.random_search import random_search
 from gnas_search.strategies.reinforce import reinforce
 from gnas_search.strategies.scalarisation import scalarised
@@ -27,7 +27,7 @@ STRATEGIES: dict[str, Proposer] = {
     "darts": scalarised(mutation),
     "evolution": scalarised(evolution),
     "genetic": scalarised(genetic),
-    "gp": scalarised(sampled(gp_sampler)),
+    "gp": scalarised(gp),
     "grid": grid,
     "nsga-ii": nsga2,
     "one-shot": scalarised(mutation),

@@ -1,20 +1,172 @@
-"""Gaussian process: model the objective with its uncertainty, try where most is to be expected."""
+"""Gaussian process: what a function is likely to be worth at places where it was not measured, and how sure that is."""
 
 from __future__ import annotations
 
-from optuna.samplers import BaseSampler, GPSampler
+import math
+from dataclasses import dataclass
 
-STARTUP_TRIALS = 8
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
+from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr
+
+from gnas_search.strategies.codes import Floats
+
+_ROOT_5 = math.sqrt(5.0)
+_ROOT_2_PI = math.sqrt(2 * math.pi)
+_LEAST_NOISE = 1e-4
+_STEPS = 20
+"""Of a fit: what further ones change is little."""
+_FARTHEST = 10.0
+"""Of a fitted logarithm from 0."""
 
 
-def gp_sampler(seed: int) -> BaseSampler:
-    """Make a sampler that maximises the expected improvement under a Gaussian process over all genes jointly.
+@dataclass(frozen=True)
+class Kernel:
+    """Matérn's of 5/2, with a relevance for each gene.
 
-    It costs more per draw than the others, and more with every trial.
+    Attributes
+    ----------
+    relevance : (g,)
+        Of each gene: 1 over the square of the length over which the function changes.
+    scale
+        Variance of the function.
+    noise
+        Variance of a measurement.
+    """
+
+    relevance: Floats
+    scale: float
+    noise: float
+
+    def of(self, squares: Floats) -> Floats:
+        """Give the covariance of the function between points of some squared distances, in any shape."""
+        far = _ROOT_5 * np.sqrt(squares)
+        found: Floats = self.scale * (1.0 + far + far * far / 3.0) * np.exp(-far)
+        return found
+
+
+def fit(squares: Floats, values: Floats) -> Kernel:
+    """Find the kernel under which the values are likeliest, given what kernels are like (maximum a posteriori).
+
+    Parameters
+    ----------
+    squares : (g, n, n)
+        Squared distances between the points in each gene; at most 1.
+    values : (n,)
+        Of variance 1 and mean 0.
 
     References
     ----------
-    Snoek, J., Larochelle, H. and Adams, R. (2012). Practical Bayesian optimization of machine learning algorithms.
-    NeurIPS.
+    Rasmussen, C. and Williams, C. (2006). Gaussian Processes for Machine Learning. MIT Press, chapter 5.
     """
-    return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    genes, count, _ = squares.shape
+    flat = squares.reshape(genes, -1)
+    eye = np.eye(count)
+
+    def loss(logs: Floats) -> tuple[float, Floats]:
+        relevance, scale, noise = np.exp(logs[:genes]), math.exp(logs[-2]), math.exp(logs[-1])
+        far = _ROOT_5 * np.sqrt((relevance @ flat).reshape(count, count))
+        fall = np.exp(-far)
+        shape = (1.0 + far + far * far / 3.0) * fall
+        lower = _lower(scale * shape + (noise + _LEAST_NOISE) * eye)
+        inverse = _inverted(lower)
+        weights = inverse @ values
+        likelihood = -0.5 * float(values @ weights) - float(np.log(np.diag(lower)).sum())
+        outer = np.outer(weights, weights) - inverse  # twice the derivative by the covariance
+        by_square = outer * ((-5.0 / 6.0 * scale) * (1.0 + far) * fall)
+        gradient = np.empty(genes + 2)
+        gradient[:genes] = 0.5 * relevance * (flat @ by_square.ravel())
+        gradient[-2] = 0.5 * scale * float(np.vdot(outer, shape))
+        gradient[-1] = 0.5 * noise * float(np.trace(outer))
+        prior, slope = _log_prior(relevance, scale, noise)
+        return -(likelihood + prior), -(gradient + slope)
+
+    start = np.array([*np.zeros(genes), 0.0, math.log(0.05)])
+    bounds = [(-_FARTHEST, _FARTHEST)] * len(start)
+    logs = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}).x
+    return Kernel(np.exp(logs[:genes]), math.exp(logs[-2]), math.exp(logs[-1]) + _LEAST_NOISE)
+
+
+def _log_prior(relevance: Floats, scale: float, noise: float) -> tuple[float, Floats]:
+    """Give the logarithm of how usual a kernel is, and its derivatives by the logarithms of relevances, scale, noise.
+
+    As in Optuna: no gene is without any effect or decides all, the scale is Gamma(2, 1), the noise Gamma(1.1, 30).
+    """
+    value = -0.1 * float((relevance + 1.0 / relevance).sum()) + math.log(scale) - scale
+    value += 0.1 * math.log(noise) - 30.0 * noise
+    slope = np.array([*(-0.1 * (relevance - 1.0 / relevance)), 1.0 - scale, 0.1 - 30.0 * noise])
+    return value, slope
+
+
+class Posterior:
+    """What is known of a function after some measurements.
+
+    Parameters
+    ----------
+    kernel
+        Of the function.
+    squares : (n, n)
+        Squared distances between the points that were measured, each gene weighed by its relevance.
+    values : (n,)
+        Measured there.
+    """
+
+    def __init__(self, kernel: Kernel, squares: Floats, values: Floats) -> None:
+        self._kernel = kernel
+        covariance = kernel.of(squares)
+        covariance[np.diag_indices_from(covariance)] += kernel.noise
+        self._lower = _lower(covariance)
+        self._whitened = _solved(self._lower, values)
+
+    def at(self, squares: Floats) -> tuple[Floats, Floats]:
+        """Give mean and standard deviation at m points, (m,) each, from their (m, n) distances to those measured."""
+        shared = _solved(self._lower, self._kernel.of(squares).T)  # (n, m)
+        variance = self._kernel.scale - np.einsum("ij,ij->j", shared, shared)
+        return self._whitened @ shared, np.sqrt(np.maximum(variance, 1e-12))
+
+
+def log_expected_improvement(gain: Floats, deviation: Floats) -> Floats:
+    """Give the logarithm of how much better than the best some points are expected to be, worse counting as nothing.
+
+    Parameters
+    ----------
+    gain, deviation : (m,)
+        By how much the mean of each is higher than the best, and its standard deviation, above 0.
+
+    References
+    ----------
+    Ament, S. et al. (2023). Unexpected improvements to expected improvement for Bayesian optimization. NeurIPS.
+    """
+    z = gain / deviation
+    density = np.exp(-z * z / 2.0) / _ROOT_2_PI
+    with np.errstate(divide="ignore"):  # of what the logarithm of 0 is not taken from in the end
+        usual = np.log(density + z * ndtr(z))
+    below = np.minimum(z, -1.0)  # where the two of the sum are nearly each other's opposite
+    tail = 1.0 + below * math.sqrt(math.pi / 2.0) * erfcx(-below / math.sqrt(2.0))
+    tail = np.where(below < -1e4, below**-2.0, tail)
+    small = -below * below / 2.0 - math.log(_ROOT_2_PI) + np.log(tail)
+    found: Floats = np.where(z > -1.0, usual, small) + np.log(deviation)
+    return found
+
+
+def _lower(matrix: Floats) -> Floats:
+    """Give Cholesky's lower factor of a positive definite matrix; what is above its diagonal is of no meaning."""
+    lower, failed = dpotrf(matrix, lower=1, clean=0)
+    if failed:
+        raise np.linalg.LinAlgError("the covariance is not positive definite")
+    found: Floats = lower
+    return found
+
+
+def _solved(lower: Floats, right: Floats) -> Floats:
+    """Solve ``lower @ x = right``."""
+    found: Floats = dtrtrs(lower, right, lower=1)[0]
+    return found
+
+
+def _inverted(lower: Floats) -> Floats:
+    """Invert the matrix of which the lower factor is given."""
+    inverse = np.tril(dpotri(lower, lower=1)[0])
+    found: Floats = inverse + np.tril(inverse, -1).T
+    return found

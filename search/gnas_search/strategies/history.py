@@ -31,12 +31,15 @@ class History:
         The n points, in the order drawn.
     values : (n,)
         The first objective of each; the higher the better.
+    names
+        Of the genes.
     """
 
     def __init__(self, genes: Genes) -> None:
         self.axes = Axes(genes)
         self.codes = self.axes.encode(())
         self.values: Floats = np.zeros(0)
+        self.names = tuple(genes)
         self._genes = genes
         self._read: list[FrozenTrial] = []
         self._known: set[tuple[object, ...]] = set()
@@ -51,7 +54,7 @@ class History:
         if history is None or not history._goes_on_with(finished, genes):
             history = cls(genes)
         history._add(finished[len(history._read) :])
-        _LATEST[tuple(genes)] = history
+        _LATEST[history.names] = history
         return history
 
     def _goes_on_with(self, finished: Sequence[FrozenTrial], genes: Genes) -> bool:

@@ -1,0 +1,91 @@
+"""Coordinates: points as places, so far apart as their values differ; drawn at random, and near others."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from optuna.distributions import CategoricalDistribution
+
+from gnas_search.space.points import Genes, is_ordered, values_of
+from gnas_search.strategies.codes import Axes, Codes, Floats, Indices
+
+_STEP = 0.2
+"""Standard deviation of a small change of a number, in parts of its range."""
+
+
+class Coordinates:
+    """Where points lie: two values of a gene are at most 1 apart.
+
+    Numbers lie on their own scale, choices among numbers evenly in their order, and of other choices any two are 1
+    apart: each has a column that is ``sqrt(1 / 2)`` for it alone.
+
+    Parameters
+    ----------
+    genes
+        The g genes of the axes, in their order.
+    axes
+        Of these genes.
+
+    Attributes
+    ----------
+    gene_of : (d,)
+        Which gene each coordinate is of: those with choices come first.
+    """
+
+    def __init__(self, genes: Genes, axes: Axes) -> None:
+        self._axes = axes
+        choices = [gene for gene in genes.values() if isinstance(gene, CategoricalDistribution)]
+        self._tables = [_places(gene) for gene in choices]
+        widths = [table.shape[1] for table in self._tables] + [1] * len(axes.low)
+        self.gene_of: Indices = np.repeat(np.arange(len(widths)), widths)
+
+    def of(self, codes: Codes) -> Floats:
+        """Give the coordinates of n points, (n, d)."""
+        chosen = [table[codes.chosen[:, place]] for place, table in enumerate(self._tables)]
+        placed = (codes.placed - self._axes.low) / (self._axes.high - self._axes.low)
+        return np.hstack([*chosen, placed])
+
+    def squares(self, coordinates: Floats) -> Floats:
+        """Give the squared distances between n points in each gene, (g, n, n)."""
+        found = np.zeros((self.gene_of[-1] + 1, len(coordinates), len(coordinates)))
+        for gene, column in zip(self.gene_of, coordinates.T, strict=True):
+            found[gene] += (column[:, None] - column) ** 2
+        return found
+
+
+def _places(gene: CategoricalDistribution) -> Floats:
+    """Give the coordinates of each choice."""
+    count = len(gene.choices)
+    if not is_ordered(gene):
+        return np.eye(count) * math.sqrt(0.5)
+    order = values_of(gene)
+    return np.array([[order.index(choice) / (count - 1)] for choice in gene.choices])
+
+
+def squares_between(one: Floats, other: Floats) -> Floats:
+    """Give the squared distances of m places, (m, d), to n, (n, d): (m, n)."""
+    apart = (one * one).sum(axis=1)[:, None] + (other * other).sum(axis=1) - 2.0 * (one @ other.T)
+    found: Floats = np.maximum(apart, 0.0)
+    return found
+
+
+def random_codes(rng: np.random.Generator, axes: Axes, count: int) -> Codes:
+    """Draw so many points, every gene by itself."""
+    chosen = rng.integers(axes.choices, size=(count, len(axes.choices)))
+    placed = rng.uniform(axes.low, axes.high, size=(count, len(axes.low)))
+    return Codes(chosen, axes.rounded(placed))
+
+
+def mutants(rng: np.random.Generator, axes: Axes, parents: Codes) -> Codes:
+    """Give each of n points with a gene or a few changed: to another choice, a number a little, or to any at all."""
+    count, choices = parents.chosen.shape
+    genes = choices + len(axes.low)
+    changed = rng.random((count, genes)) < 1.0 / genes
+    changed[np.arange(count), rng.integers(genes, size=count)] = True
+    others = (parents.chosen + rng.integers(1, axes.choices, size=(count, choices))) % axes.choices
+    anywhere = rng.uniform(axes.low, axes.high, size=(count, len(axes.low)))
+    near = parents.placed + rng.normal(0.0, _STEP, size=anywhere.shape) * (axes.high - axes.low)
+    moved = np.where(rng.random(anywhere.shape) < 0.5, anywhere, np.clip(near, axes.low, axes.high))
+    chosen = np.where(changed[:, :choices], others, parents.chosen)
+    return Codes(chosen, axes.rounded(np.where(changed[:, choices:], moved, parents.placed)))

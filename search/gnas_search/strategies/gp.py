@@ -1,0 +1,136 @@
+"""GP: model the objective by a Gaussian process, try where the largest improvement is to be expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from optuna.trial import FrozenTrial
+from threadpoolctl import ThreadpoolController
+
+from gnas_search.space.points import Genes, Point, first_value, random_point
+from gnas_search.strategies.codes import Codes, Floats, Indices
+from gnas_search.strategies.coordinates import Coordinates, mutants, random_codes, squares_between
+from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
+from gnas_search.strategies.history import History
+
+STARTUP_TRIALS = 8
+MOST = 128
+"""So many trials a process rests on."""
+_FITTED_ANEW = 1.2
+"""After so many times the trials the kernel is fitted anew: to do so for each draw found nothing better."""
+_RANDOM, _PARENTS, _MUTANTS = 96, 8, 8
+"""Candidates: random points, and mutants of each of the best trials."""
+_ROUNDS, _CLIMBING = 2, 4
+"""So often the best few of the candidates get as many mutants of their own."""
+_WORST = 4.0
+"""What lies further below the median than so many times the way from there to the best counts as no worse."""
+
+
+def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
+    """Look for the largest expected improvement among random points, and mutants of what is best.
+
+    The process is over all genes jointly. Every trial tells at once; the kernel is fitted when there are a fifth more.
+    A draw takes one or two milliseconds where Optuna's ``GPSampler`` takes more than a hundred, and finds as much.
+
+    References
+    ----------
+    Snoek, J., Larochelle, H. and Adams, R. (2012). Practical Bayesian optimization of machine learning algorithms.
+    NeurIPS.
+    """
+    # Differs from Snoek et al.: candidates are compared and none is moved along a gradient; most genes are choices.
+    free = {name: gene for name, gene in sorted(genes.items()) if not gene.single()}
+    rng = np.random.default_rng(seed)
+    known = History.of(finished, free) if free else None
+    if known is None or len(known.values) < STARTUP_TRIALS:
+        return random_point(rng, genes)
+    # Its matrices are of some hundred rows: more threads would wait for each other most of the time.
+    with _threads().limit(limits=1):
+        best = _largest(rng, known, Surrogate(free, known))
+    chosen = known.axes.decode(best, 0)
+    return {name: chosen[name] if name in chosen else first_value(gene) for name, gene in genes.items()}
+
+
+def _largest(rng: np.random.Generator, known: History, surrogate: Surrogate) -> Codes:
+    """Give the candidate of the largest expected improvement, as the only one."""
+    axes = known.axes
+    parents = np.argsort(-known.values, kind="stable")[:_PARENTS]
+    candidates = random_codes(rng, axes, _RANDOM)
+    candidates = candidates.and_then(mutants(rng, axes, known.codes.of(np.repeat(parents, _MUTANTS))))
+    gains = surrogate.log_gain(candidates)
+    for _ in range(_ROUNDS):
+        climbing = np.argsort(-gains, kind="stable")[:_CLIMBING]
+        further = mutants(rng, axes, candidates.of(np.repeat(climbing, _MUTANTS)))
+        candidates, gains = candidates.and_then(further), np.append(gains, surrogate.log_gain(further))
+    return candidates.of(np.argmax(gains, keepdims=True))
+
+
+class Surrogate:
+    """A Gaussian process that stands in for the objective.
+
+    Parameters
+    ----------
+    genes
+        None with a single value, in the order of the history's.
+    known
+        At least two trials.
+    """
+
+    def __init__(self, genes: Genes, known: History) -> None:
+        self._coordinates = Coordinates(genes, known.axes)
+        kernel = _kernel(known, self._coordinates)
+        rows = _kept(known.values)
+        values = _standardised(known.values[rows])
+        self._stretched = np.sqrt(kernel.relevance[self._coordinates.gene_of])  # (d,)
+        self._there = self._coordinates.of(known.codes.of(rows)) * self._stretched  # (n, d)
+        self._posterior = Posterior(kernel, squares_between(self._there, self._there), values)
+        self._best = float(values.max())
+
+    def log_gain(self, codes: Codes) -> Floats:
+        """Give the logarithm of the expected improvement over the best trial, of m points: (m,)."""
+        places = self._coordinates.of(codes) * self._stretched
+        mean, deviation = self._posterior.at(squares_between(places, self._there))
+        return log_expected_improvement(mean - self._best, deviation)
+
+
+def _kernel(known: History, coordinates: Coordinates) -> Kernel:
+    """Fit the kernel to the trials up to the last time that one is due."""
+    due = STARTUP_TRIALS
+    while (later := max(due + 1, int(due * _FITTED_ANEW))) <= len(known.values):
+        due = later
+    latest = _LATEST.get(known.names)
+    if latest is None or latest[:2] != (known, due):
+        rows = _kept(known.values[:due])
+        squares = coordinates.squares(coordinates.of(known.codes.of(rows)))
+        latest = known, due, fit(squares, _standardised(known.values[rows]))
+        _LATEST[known.names] = latest
+    return latest[2]
+
+
+_LATEST: dict[tuple[str, ...], tuple[History, int, Kernel]] = {}
+"""By the genes: what was fitted, to how many trials of which history."""
+
+
+def _kept(values: Floats) -> Indices:
+    """Say which trials a process rests on, in their order: all, or the better half of so many and the latest others."""
+    if len(values) <= MOST:
+        return np.arange(len(values))
+    best = np.argsort(-values, kind="stable")[: MOST // 2]
+    others = np.setdiff1d(np.arange(len(values)), best)
+    return np.sort(np.append(best, others[-(MOST // 2) :]))
+
+
+def _standardised(values: Floats) -> Floats:
+    """Scale values to mean 0 and variance 1; what is far below the others would leave these nothing to differ by."""
+    middle, best = float(np.median(values)), float(values.max())
+    raised = np.maximum(values, middle - _WORST * (best - middle)) if best > middle else values
+    spread = float(raised.std())
+    found: Floats = (raised - raised.mean()) / (spread if spread > 0 else 1.0)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadpoolController:
+    """Find the thread pools of this process, once: some milliseconds."""
+    return ThreadpoolController()

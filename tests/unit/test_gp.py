@@ -1,0 +1,253 @@
+"""The Gaussian process against textbook formulas, and what its strategy makes of histories of every kind of gene."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, create_trial
+from scipy.integrate import quad
+from scipy.optimize import approx_fprime
+from scipy.special import gamma, kv
+from scipy.stats import multivariate_normal, norm
+
+from gnas_search.space.points import random_point
+from gnas_search.strategies.codes import Axes
+from gnas_search.strategies.coordinates import Coordinates, mutants, random_codes, squares_between
+from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
+from gnas_search.strategies.gp import MOST, STARTUP_TRIALS, Surrogate, gp
+from gnas_search.strategies.history import History
+
+Floats = npt.NDArray[np.float64]
+
+KINDS: dict[str, Any] = {
+    "choice": CategoricalDistribution(("a", "b", "c")),
+    "depth": IntDistribution(0, 3),
+    "flag": CategoricalDistribution((False, True)),
+    "power": FloatDistribution(-1.0, 2.0),
+    "rate": FloatDistribution(1e-3, 0.5, log=True),
+    "size": IntDistribution(1, 300, log=True),
+    "width": CategoricalDistribution((64, 16, 32)),
+}
+
+
+def trials(genes: dict[str, Any], count: int, seed: int) -> list[FrozenTrial]:
+    rng = np.random.default_rng(seed)
+    return [trial(genes, random_point(rng, genes), float(rng.normal())) for _ in range(count)]
+
+
+def trial(genes: dict[str, Any], point: dict[str, Any], value: float) -> FrozenTrial:
+    return create_trial(params=dict(point), distributions=genes, value=value)
+
+
+def matern(squares: Floats, scale: float) -> Floats:
+    """Matérn's covariance of any smoothness, at 5/2."""
+    far = np.sqrt(5.0 * squares)
+    found: Floats = scale * 2.0**-1.5 / gamma(2.5) * far**2.5 * kv(2.5, np.where(far > 0, far, 1.0))
+    return np.where(far > 0, found, scale)
+
+
+def a_function(count: int, genes: int, seed: int) -> tuple[Floats, Floats]:
+    """Give squared distances in each gene, and values that change with the first gene alone, with some noise."""
+    rng = np.random.default_rng(seed)
+    at = rng.random((count, genes))
+    values = np.sin(6.0 * at[:, 0]) + rng.normal(0.0, 0.1, size=count)
+    return ((at[:, None] - at) ** 2).transpose(2, 0, 1).copy(), (values - values.mean()) / values.std()
+
+
+def test_the_covariance_is_materns() -> None:
+    squares = np.array([[0.0, 1e-4, 0.3], [1.0, 5.0, 40.0]])
+    kernel = Kernel(np.ones(1), scale=1.7, noise=0.1)
+    assert kernel.of(squares) == pytest.approx(matern(squares, 1.7), rel=1e-9)
+
+
+def test_the_posterior_is_that_of_a_joint_normal_distribution() -> None:
+    squares, values = a_function(20, 2, 0)
+    kernel = Kernel(np.array([8.0, 0.5]), scale=1.3, noise=0.05)
+    covariance = matern(np.tensordot(kernel.relevance, squares, 1), kernel.scale)
+    known, new = slice(0, 14), slice(14, 20)
+    noisy = covariance[known, known] + kernel.noise * np.eye(14)
+    shared = covariance[new, known] @ np.linalg.inv(noisy)
+    mean, deviation = Posterior(kernel, np.tensordot(kernel.relevance, squares[:, known, known], 1), values[known]).at(
+        np.tensordot(kernel.relevance, squares[:, new, known], 1)
+    )
+    assert mean == pytest.approx(shared @ values[known], rel=1e-6)
+    left = covariance[new, new] - shared @ covariance[known, new]
+    assert deviation == pytest.approx(np.sqrt(np.diag(left)), rel=1e-6)
+
+
+def test_the_fitted_kernel_is_likelier_than_those_around_it() -> None:
+    """By the density of the values under it, of SciPy, and what kernels are like."""
+    squares, values = a_function(40, 3, 1)
+
+    def worth(logs: Floats) -> float:
+        *relevance, scale, noise = np.exp(logs)
+        covariance = matern(np.tensordot(relevance, squares, 1), scale) + (noise + 1e-4) * np.eye(len(values))
+        prior = sum(-0.1 * (one + 1.0 / one) for one in relevance)
+        prior += gamma_log_density(scale, 2.0, 1.0) + gamma_log_density(noise, 1.1, 30.0)
+        return float(multivariate_normal(cov=covariance).logpdf(values)) + prior
+
+    kernel = fit(squares, values)
+    best = np.log([*kernel.relevance, kernel.scale, kernel.noise - 1e-4])
+    assert np.abs(approx_fprime(best, worth, 1e-6)).max() < 0.05
+    assert kernel.relevance[0] > 5 * kernel.relevance[1:].max()
+    assert 0.001 < kernel.noise < 0.1
+
+
+def gamma_log_density(x: float, shape: float, rate: float) -> float:
+    return (shape - 1.0) * math.log(x) - rate * x
+
+
+@pytest.mark.parametrize("gain", [-30.0, -3.0, -1.0, -0.999, 0.0, 0.4, 7.0])
+@pytest.mark.parametrize("deviation", [0.02, 1.0])
+def test_expected_improvement_is_the_integral(gain: float, deviation: float) -> None:
+    z = gain / deviation
+    if z > 30:  # as good as sure
+        assert log_expected_improvement(np.array([gain]), np.array([deviation]))[0] == pytest.approx(math.log(gain))
+        return
+    if z < -30:  # of the tail's expansion, as the integral is 0
+        expected = norm.logpdf(z) - 2 * math.log(-z) + math.log(deviation)
+        assert log_expected_improvement(np.array([gain]), np.array([deviation]))[0] == pytest.approx(expected, rel=1e-4)
+        return
+    whole, _ = quad(lambda x: (x + z) * math.exp(norm.logpdf(x) - norm.logpdf(max(0.0, -z))), -z, -z + 40, epsabs=0)
+    expected = math.log(whole) + norm.logpdf(max(0.0, -z)) + math.log(deviation)
+    found = log_expected_improvement(np.array([gain]), np.array([deviation]))[0]
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_expected_improvement_rises_with_the_mean_all_the_way() -> None:
+    gains = np.concatenate([-np.logspace(8, -3, 3000), np.logspace(-3, 3, 1000)])
+    found = log_expected_improvement(gains, np.ones(len(gains)))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) > 0).all()
+
+
+genes_of_some_kinds = st.sets(st.sampled_from(sorted(KINDS)), min_size=1).map(
+    lambda names: {name: KINDS[name] for name in sorted(names)}
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(genes_of_some_kinds, st.integers(0, 10_000))
+def test_coordinates_are_as_far_apart_as_values_differ(genes: dict[str, Any], seed: int) -> None:
+    axes = Axes(genes)
+    points = [one.params for one in trials(genes, 6, seed)]
+    coordinates = Coordinates(genes, axes)
+    at = coordinates.of(axes.encode([trial(genes, point, 0.0) for point in points]))
+    squares = coordinates.squares(at)
+    order = [*(n for n in genes if n in ("choice", "flag", "width")), *(n for n in genes if n in SCALES)]
+    assert squares.shape == (len(genes), 6, 6)
+    for place, name in enumerate(order):
+        values = [point[name] for point in points]
+        expected = [[_apart(name, one, other) ** 2 for other in values] for one in values]
+        assert squares[place] == pytest.approx(np.array(expected), abs=1e-12)
+    assert squares_between(at, at) == pytest.approx(squares.sum(axis=0), abs=1e-12)
+
+
+SCALES: dict[str, tuple[Any, float, float]] = {  # whole numbers reach half a step beyond their ends
+    "depth": (float, -0.5, 3.5),
+    "power": (float, -1.0, 2.0),
+    "rate": (math.log, 1e-3, 0.5),
+    "size": (math.log, 0.5, 300.5),
+}
+
+
+def _apart(name: str, one: Any, other: Any) -> float:
+    if name in SCALES:
+        scale, low, high = SCALES[name]
+        return abs(scale(one) - scale(other)) / (scale(high) - scale(low))
+    if name == "width":
+        return abs([16, 32, 64].index(one) - [16, 32, 64].index(other)) / 2
+    return float(one != other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(genes_of_some_kinds, st.integers(0, 10_000))
+def test_candidates_are_points_of_the_space_and_mutants_near_their_parents(genes: dict[str, Any], seed: int) -> None:
+    axes, rng = Axes(genes), np.random.default_rng(seed)
+    parents = random_codes(rng, axes, 40)
+    mutated = mutants(rng, axes, parents)
+    changes = []
+    for row in range(40):
+        before, after = axes.decode(parents, row), axes.decode(mutated, row)
+        assert all(gene._contains(gene.to_internal_repr(after[name])) for name, gene in genes.items())
+        changes.append(sum(before[name] != after[name] for name in genes))
+    assert 0.3 <= np.mean(changes) <= 2.5  # a whole number may come to where it was
+
+
+def test_every_choice_can_be_drawn_and_mutated_to() -> None:
+    axes, rng = Axes(KINDS), np.random.default_rng(0)
+    for codes in (
+        random_codes(rng, axes, 2000),
+        mutants(rng, axes, random_codes(rng, axes, 1).of(np.zeros(2000, int))),
+    ):
+        for place, choices in enumerate(axes.choices):
+            assert set(codes.chosen[:, place]) == set(range(choices))
+        unit = (codes.placed - axes.low) / (axes.high - axes.low)
+        assert (unit.min(axis=0) < 0.2).all()
+        assert (unit.max(axis=0) > 0.8).all()
+
+
+def worth(point: dict[str, Any]) -> float:
+    far = abs(math.log(point["rate"] / 0.02)) + abs(point["depth"] - 2) + (point["choice"] != "b")
+    return -far
+
+
+@pytest.mark.parametrize("disaster", [-10.0, -1e12])
+def test_it_comes_to_the_best_place(disaster: float) -> None:
+    """Also where some models are worse than all others by orders of magnitude: what is left still differs."""
+    genes = {name: KINDS[name] for name in ("rate", "depth", "choice")}
+    finished: list[FrozenTrial] = []
+    for seed in range(50):
+        point = gp(finished, genes, seed)
+        finished.append(trial(genes, point, disaster if point["choice"] == "a" else worth(point)))
+    late = finished[30:]
+    assert max(one.value or 0.0 for one in late) > -0.3
+    assert sum(one.params["choice"] == "a" for one in late) <= 4
+
+
+def test_of_many_trials_the_best_and_the_latest_tell() -> None:
+    """A best point of long ago is still one; trials beyond are read as fast as they come."""
+    genes = {name: KINDS[name] for name in ("rate", "depth", "choice")}
+    rng = np.random.default_rng(0)
+    points = [random_point(rng, genes) for _ in range(2 * MOST)]
+    best = {"rate": 0.02, "depth": 2, "choice": "b"}
+    finished = [trial(genes, best, 0.0), *(trial(genes, point, worth(point)) for point in points)]
+    found = [gp(finished, genes, seed) for seed in range(10)]
+    assert sum(point["choice"] == "b" and point["depth"] == 2 for point in found) >= 8
+    assert np.median([abs(math.log(float(point["rate"]) / 0.02)) for point in found]) < 0.5
+
+
+def test_values_that_are_all_alike_are_no_trouble() -> None:
+    genes = {"flag": KINDS["flag"], "power": KINDS["power"]}
+    finished = [trial(genes, one.params, 0.25) for one in trials(genes, 30, 0)]
+    assert set(gp(finished, genes, 0)) == set(genes)
+    same = [trial(genes, finished[0].params, float(value)) for value in range(30)]
+    assert set(gp(same, genes, 0)) == set(genes)
+
+
+def test_an_earlier_fit_is_gone_on_with_until_a_fifth_more_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each trial tells at once all the same."""
+    genes, fits = {"power": KINDS["power"], "rate": KINDS["rate"]}, []
+
+    def spying(squares: Floats, values: Floats) -> Kernel:
+        fits.append(len(values))
+        return fit(squares, values)
+
+    monkeypatch.setattr(import_module("gnas_search.strategies.gp"), "fit", spying)
+    finished = trials(genes, 40, 3)
+    for count in range(STARTUP_TRIALS, 41):
+        gp(finished[:count], genes, 0)
+    assert fits == [8, 9, 10, 12, 14, 16, 19, 22, 26, 31, 37]
+    known = History.of(finished, genes)
+    one = known.codes.of(np.array([39]))
+    after = Surrogate(genes, known).log_gain(one)
+    before = Surrogate(genes, History.of(finished[:39], genes)).log_gain(one)
+    assert after < before - 0.5  # what has been measured has less to gain
