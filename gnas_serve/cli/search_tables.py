@@ -21,7 +21,7 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     board
         From :func:`gnas_search.study.leaderboard`.
     most_trials
-        Only so many of the best trials, that of each kind always among them; None shows all.
+        Only so many of the best trials, that of each kind and the finalists always among them; None shows all.
     """
     rows = _shortened(board["rows"], most_trials)
     more = len(board["rows"]) - len(rows)
@@ -75,12 +75,13 @@ def _figure(value: float | None) -> str:
 
 
 def _shortened(rows: list[dict[str, Any]], most_trials: int | None) -> list[dict[str, Any]]:
-    """Keep the best trial of each kind and, up to so many, the best of all; and whatever is no trial."""
+    """Keep the best trial of each kind, the finalists and, up to so many, the best of all; and whatever is no trial."""
     trials = [row for row in rows if row["trial"] is not None]
     if most_trials is None or len(trials) <= most_trials:
         return rows
     best_of_kind = {row["kind"]: row["trial"] for row in reversed(trials)}
-    kept = set(best_of_kind.values())
+    # By their mean over seeds, finalists may stand behind what was lucky once; one of them speaks for the networks.
+    kept = {*best_of_kind.values(), *(row["trial"] for row in trials if row["seeds"])}
     for row in trials:
         if len(kept) >= most_trials:
             break

@@ -27,6 +27,7 @@ def row(number: int | None, remark: str = "", kind: str = "gnn") -> dict[str, An
         "values": {"ndcg@20": 0.1234},
         "intervals": {"ndcg@20": [0.12, 0.13]},
         "seconds": 1234.5,
+        "seeds": [],
         "remark": remark,
     }
 
@@ -82,6 +83,13 @@ def test_the_best_of_every_kind_is_shown_however_many_are_better() -> None:
     assert "a richer model must gain at least 1% and be clear of the noise" in said
     few = shown(leaderboard_table(board_of_all_kinds(), most_trials=1))
     assert "37 more" in few
+
+
+def test_finalists_are_shown_though_others_were_luckier() -> None:
+    found = board(40)
+    found["rows"][35] |= {"seeds": [0.13, 0.11], "remark": "verdict, 2 seeds 0.1200 (0.1100-0.1300)"}
+    table, _, _ = shown(leaderboard_table(found, most_trials=BEST_SHOWN), 120).partition("30 more")
+    assert "verdict, 2 seeds" in table
 
 
 def test_what_a_richer_model_must_gain_is_said_where_there_is_one() -> None:

@@ -11,6 +11,7 @@ import pytest
 from toy_study import Ledger, ToySlot, go, interrupt, make_dataset
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.bootstrap import interval
 from gnas_search.evaluate import UserMetrics
 from gnas_search.report import render
 from gnas_search.selection import Stopped
@@ -114,6 +115,58 @@ def test_the_leaderboard_and_the_report_tell_the_seeds(found: Study) -> None:
     assert "from the seeds 0, 1, 2" in page
     assert all(f"{one.trial.key} (trial {one.trial.number})" in page for one in found.finalists)
     assert "finalists, from further seeds" in page
+
+
+def test_whatever_is_said_of_a_finalist_is_its_mean_over_the_seeds(found: Study) -> None:
+    best, *others = found.finalists
+    values = found.values_per_user(best.trial.key)
+    spread = interval(values, found.header.seed)
+    told = f"{best.mean:.4f} [{spread.low:.4f}, {spread.high:.4f}]"
+    recall = np.mean([one.recall.value for one in best.measured])
+    page = render(found)
+    forest = page.partition('id="comparison"')[2].partition("</figure>")[0]
+    assert f"{best.trial.key}: {told}" in forest
+    assert f"<dt>ndcg@20 of the verdict</dt><dd>{best.mean:.4f}</dd>" in page
+    assert f"<dt>its recall@20</dt><dd>{recall:.4f}</dd>" in page
+    costs = page.partition('id="costs"')[2].partition("</section>")[0]
+    assert f"{best.trial.key} (trial {best.trial.number}): ndcg@20 {best.mean:.4f}" in costs
+    board = leaderboard(found)
+    rows = {row["name"]: row for row in board["rows"]}
+    for one in (best, *others):
+        row = rows[one.trial.key]
+        assert row["ndcg@20"] == row["values"]["ndcg@20"] == one.mean
+        assert row["recall@20"] == pytest.approx(np.mean([each.recall.value for each in one.measured]))
+    assert rows[best.trial.key]["intervals"]["ndcg@20"] == pytest.approx([spread.low, spread.high])
+    trials = [row["ndcg@20"] for row in board["rows"] if row["trial"] is not None]
+    assert trials == sorted(trials, reverse=True)
+    assert board["front"] == [max(board["rows"], key=lambda row: row["ndcg@20"])["name"]]
+    most = max(board["rows"], key=lambda row: row["ndcg@20"])
+    assert status(found)["best"] == {"name": most["name"], "value": most["ndcg@20"]}
+
+
+def test_what_is_of_one_seed_says_so(found: Study) -> None:
+    page = render(found)
+    for section in ("history", "learning"):
+        drawn = page.partition(f'id="{section}"')[2].partition("</section>")[0]
+        assert "finalists too, from the study" in drawn
+
+
+def test_other_objectives_are_averaged_too_and_costs_are_those_of_the_first(found: Study) -> None:
+    best = found.finalists[0]
+    values = [{"coverage@20": 0.1 * (place + 1)} for place in range(3)]
+    values[0]["latency_us"] = 7.0
+    users = [found.per_user(name) for name in best.names]
+    judged = [replace(one, judged=-one.ndcg) for one in users]
+    turned = [replace(one.ndcg, value=-one.ndcg.value, low=-one.ndcg.high, high=-one.ndcg.low) for one in best.measured]
+    measured = tuple(
+        replace(one, values=facts, judged=less) for one, facts, less in zip(best.measured, values, turned, strict=True)
+    )
+    mean = replace(best, measured=measured).over_seeds(judged, seed=0)
+    assert mean.values == pytest.approx({"coverage@20": 0.2, "latency_us": 7.0})
+    assert mean.judged is not None
+    assert mean.judged.value == pytest.approx(-mean.ndcg.value)
+    assert mean.judged.low < mean.judged.value < mean.judged.high
+    assert (mean.seconds, mean.history, mean.stopped) == (measured[0].seconds, measured[0].history, "epochs")
 
 
 def _other_s(study: Study) -> float:

@@ -37,7 +37,7 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
             rows,
             by.name,
             f"Means over {users:,} validation users with 95 % bootstrap intervals; the baselines, and the best of "
-            "every other kind. The verdict is in bold.",
+            f"every other kind{_over_seeds(study)}. The verdict is in bold.",
         )
     ]
     if baselines and best:
@@ -62,6 +62,11 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
     return parts
 
 
+def _over_seeds(study: Study) -> str:
+    """Say that the network counts with its mean; empty where one seed decided."""
+    return f", the network by its mean over {len(study.finalists[0].seeds)} seeds" if study.finalists else ""
+
+
 def _row(model: Model, interval: Interval, chosen: str) -> Row:
     return Row(model.name, model.kind, interval, model.name == chosen)
 
@@ -70,7 +75,7 @@ def progress(study: Study) -> list[object]:
     """Show the trials in order, and how networks learned."""
     if not study.trials:
         return [element("p", "No trial was started yet.")]
-    return [history(study.trials, study.baselines, Yardstick.of(study))]
+    return [history(study.trials, study.baselines, Yardstick.of(study)), *_of_one_seed(study)]
 
 
 def finalists(study: Study) -> list[object]:
@@ -90,16 +95,29 @@ def finalists(study: Study) -> list[object]:
     ]
     seeds = ", ".join(str(seed) for seed in study.finalists[0].seeds)
     said = (
-        f"The best networks from the seeds {seeds}: the mean, and from the least to the most. The one that is best on "
-        "average, in bold, speaks for the networks: in the verdict and in the blend."
+        f"The best networks from the seeds {seeds}: the mean, and from the least to the most, which is no interval of "
+        "users. The one that is best on average, in bold, speaks for the networks: in the verdict and in the blend."
     )
     return [forest(rows, by.name, said)]
 
 
-def learning(models: tuple[Model, ...]) -> list[object]:
+def learning(study: Study, models: tuple[Model, ...]) -> list[object]:
     """Show the learning curves."""
     found = learning_curves([model for model in models if model.kind == "gnn"])
-    return [found if found is not None else element("p", "No network was trained: closed forms have no epochs.")]
+    if found is None:
+        return [element("p", "No network was trained: closed forms have no epochs.")]
+    return [found, *_of_one_seed(study)]
+
+
+def _of_one_seed(study: Study) -> list[object]:
+    """Say of a drawing of single trainings that a finalist's mean is elsewhere."""
+    if not study.finalists:
+        return []
+    said = (
+        f"Every trial is drawn as it was trained, the finalists too, from the study's seed {study.header.seed}; "
+        "elsewhere these count with their mean over seeds."
+    )
+    return [element("p", said, class_="note")]
 
 
 def settings(models: tuple[Model, ...], seed: int) -> list[object]:

@@ -66,7 +66,7 @@ class Model:
     summary
         In a few words.
     measured
-        On the validation users.
+        On the validation users; of a finalist its mean over seeds.
     scan_us
         Time of scoring every item for one user; None where it was not measured.
     parts
@@ -115,7 +115,7 @@ def models_of(study: Study) -> tuple[Model, ...]:
     ]
     trials = [
         Model(trial.key, trial.kind, trial.number, trial.spec, trial.spec.summary(), measured, yardstick=by)
-        for trial, measured in study.ranking
+        for trial, measured in study.standings
         if trial.spec is not None
     ]
     took = {model.spec.key(): model.measured for model in [*found, *trials]}

@@ -70,7 +70,7 @@ def render(study: Study) -> str:
         ("comparison", "Against the baselines", comparison(study, models, verdict)),
         ("model", "The model", winner(study, models, verdict)),
         ("history", "History", progress(study)),
-        ("learning", "Learning curves", learning(models)),
+        ("learning", "Learning curves", learning(study, models)),
         ("finalists", "Finalists", finalists(study)),
         ("settings", "What mattered", settings(models, study.header.seed)),
         ("costs", "Value and cost", fronts(study, models)),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, TypeVar
 
+import numpy as np
+
+from gnas_search.bootstrap import Interval, interval, intervals
+from gnas_search.evaluate import UserMetrics
 from gnas_search.specs import GNN
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.records import Trial
@@ -63,6 +67,41 @@ class Finalist:
     def names(self) -> tuple[str, ...]:
         """Under which the metrics per user are kept, from each seed."""
         return (self.trial.key, *(repeat_name(self.trial.key, seed) for seed in self.seeds[1:]))
+
+    def over_seeds(self, users: Sequence[UserMetrics], *, seed: int) -> Measurement:
+        """Give its mean over the seeds, each user's first; what it cost and how it learned are the first seed's.
+
+        Parameters
+        ----------
+        users
+            What it was worth to every validation user, from each seed.
+        seed
+            Of the bootstrap.
+        """
+        first = self.measured[0]
+        per_user = {name: np.mean([getattr(one, name) for one in users], axis=0) for name in ("ndcg", "recall")}
+        found = intervals(per_user, seed=seed)
+        judged = None
+        if first.judged is not None:
+            quality = interval(np.mean([one.quality for one in users], axis=0), seed)
+            judged = replace(quality, value=self.mean)
+        # Files of metrics are in single precision: the means are those of the journal, as everywhere.
+        return replace(
+            first,
+            ndcg=_mean(found["ndcg"], [one.ndcg for one in self.measured]),
+            recall=_mean(found["recall"], [one.recall for one in self.measured]),
+            judged=judged,
+            values={
+                name: sum(one.values[name] for one in self.measured) / len(self.measured)
+                if all(name in one.values for one in self.measured)
+                else value
+                for name, value in first.values.items()
+            },
+        )
+
+
+def _mean(spread: Interval, of: Sequence[Interval]) -> Interval:
+    return replace(spread, value=sum(one.value for one in of) / len(of))
 
 
 def repeat_name(key: str, seed: int) -> str:

@@ -27,7 +27,7 @@ def front(study: Study) -> tuple[str, ...]:
     objectives = study.header.objectives
     models: list[tuple[str, Measurement]] = [(one.key, one.measured) for one in study.baselines]
     models += [(one.key, one.measured) for one in study.feasible_blends]
-    models += [(trial.key, measured) for trial, measured in study.ranking]
+    models += [(trial.key, measured) for trial, measured in study.standings]
     known: dict[str, list[float]] = {}
     for key, measured in models:
         values = [measured.value_of(name) for name in objectives.names]

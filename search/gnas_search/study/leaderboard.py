@@ -31,8 +31,8 @@ def leaderboard(study: Study) -> dict[str, Any]:
     dict
         ``rows`` (``name``, ``kind``, ``trial``, ``model``, ``ndcg@20``, ``recall@20``, ``intervals`` of the two,
         ``values`` of the objectives by name, None where one was not measured, whether it stands on the ``front``,
-        ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``seeds`` (of a finalist its values of the first
-        objective from each seed), ``remark``), ``verdict``
+        ``best_epoch``, ``seconds``, ``parameters``, ``peak_bytes``, ``seeds`` (of a finalist, whose figures are means
+        over its seeds, the values of the first objective from each), ``remark``), ``verdict``
         (None where no model is usable), ``front`` (names, where there are several objectives),
         ``infeasible`` and ``failed`` (trial numbers, None of a blend, with reasons), ``notes`` (lines of
         :func:`gnas_search.study.notes.notes`), ``objective`` (the first) and ``objectives``.
@@ -41,7 +41,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         verdict = study.verdict
     except NoViableTrialError:
         verdict = None
-    finalists = {one.trial.number: one for one in study.finalists}
+    finalists = {one.trial.key: one for one in study.finalists}
     told = _Told(study.header.objectives, verdict.name if verdict is not None else "", front(study))
     rows = [
         told.row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [])
@@ -51,9 +51,9 @@ def leaderboard(study: Study) -> dict[str, Any]:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
         facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
         rows.append(told.row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts))
-    specs = {trial.number: trial.spec for trial, _ in study.ranking if trial.spec is not None}
+    specs = {trial.number: trial.spec for trial, _ in study.standings if trial.spec is not None}
     models = dict(zip(specs, descriptions(list(specs.values())), strict=True))
-    for trial, measured in study.ranking:
+    for trial, measured in study.standings:
         remarks = []
         if measured.stopped == "deadline":
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
@@ -62,7 +62,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
         model = models.get(trial.number, "")
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
-        again = finalists.get(trial.number)
+        again = finalists.get(trial.key)
         remarks += [_of_seeds(again, told.sign)] if again is not None else []
         row = told.row(trial.key, trial.kind, trial.number, model, measured, remarks)
         rows.append({**row, "seeds": [] if again is None else [told.sign * value for value in again.qualities]})
@@ -143,7 +143,7 @@ def status(study: Study) -> dict[str, Any]:
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.feasible_blends]
-    models = simple + [(t.key, m) for t, m in study.ranking]
+    models = simple + [(t.key, m) for t, m in study.standings]
     infeasible = [blend.measured for blend in study.blends if blend.infeasible]
     infeasible += [
         trial.measured for trial in study.trials if trial.state == "infeasible" and trial.measured is not None

@@ -38,7 +38,8 @@ def learning_curves(networks: list[Model]) -> Markup | None:
         + (f"; the best {len(named)} are named by their trial." if len(trained) > len(named) else ", named by trial.")
         + " The dot is the epoch whose model is kept."
     )
-    label = f"learning curves of {len(trained)} networks; the best reaches {trained[0].value:.4f}"
+    best = (max if trained[0].yardstick.sign > 0 else min)(found)
+    label = f"learning curves of {len(trained)} networks; the best reaches {best:.4f}"
     return shown(caption, svg(WIDTH, _HEIGHT, label, joined(parts)))
 
 
