@@ -51,7 +51,7 @@ def _metrics(result: dict[str, Any], name: str) -> Table:
         for metric, facts in part["metrics"].items():
             if not remark or metric.partition("@")[0] in _OF_GROUPS:
                 interval = f"{facts['low']:.4f} .. {facts['high']:.4f}"
-                table.add_row(metric + remark, f"{facts['value']:.4f}", interval, str(part["users"]))
+                table.add_row(metric + remark, f"{facts['value']:.4f}", interval, str(facts["users"]))
         table.add_section()
     for metric, value in result["exposure"].items():
         if metric not in result["metrics"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,22 +22,35 @@ COLD = 5
 
 
 @dataclass(frozen=True)
+class Average(Interval):
+    """A mean over users with its 95 % bootstrap interval.
+
+    Attributes
+    ----------
+    users
+        How many it is over: those of whom the metric says something.
+    """
+
+    users: int
+
+
+@dataclass(frozen=True)
 class Group:
     """Metrics over some of the test users, or by some of the items.
 
     Attributes
     ----------
     users
-        How many the average is over.
+        How many it has; of a group of items, those who want one of them.
     items
         How many items the group has; None for a group of users.
     metrics
-        Each with its 95 % bootstrap interval over users.
+        By name.
     """
 
     users: int
     items: int | None
-    metrics: dict[str, Interval]
+    metrics: dict[str, Average]
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -45,9 +58,23 @@ class Group:
         return {"users": self.users, **sized, "metrics": plain(self.metrics)}
 
 
-def plain(metrics: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    """Give the JSON form of metrics: ``{name: {"value", "low", "high"}}``."""
-    return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in metrics.items()}
+def plain(metrics: Mapping[str, Average]) -> dict[str, dict[str, float]]:
+    """Give the JSON form of metrics: ``{name: {"value", "low", "high", "users"}}``."""
+    return {name: asdict(each) for name, each in metrics.items()}
+
+
+def averages(values: Mapping[str, Values], *, seed: int) -> dict[str, Average]:
+    """Average each metric over the users of whom it says something.
+
+    Parameters
+    ----------
+    values, seed
+        As for :func:`gnas_search.bootstrap.intervals`, which leaves out what says nothing of anybody.
+    """
+    return {
+        name: Average(found.value, found.low, found.high, int(np.isfinite(values[name]).sum()))
+        for name, found in intervals(values, seed=seed).items()
+    }
 
 
 def groups(evidence: Evidence, values: Mapping[str, Values], exam: Exam, *, cold: int = COLD) -> dict[str, Group]:
@@ -78,7 +105,7 @@ def _of_users(values: Mapping[str, Values], exam: Exam, cold: int) -> dict[str, 
     lengths = np.diff(exam.masked.indptr)
     chosen = {"cold_users": lengths <= cold, "warm_users": lengths > cold, "test_only_users": ~exam.is_known}
     return {
-        name: Group(int(is_in.sum()), None, intervals({m: each[is_in] for m, each in values.items()}, seed=exam.seed))
+        name: Group(int(is_in.sum()), None, averages({m: each[is_in] for m, each in values.items()}, seed=exam.seed))
         for name, is_in in chosen.items()
         if is_in.any()
     }
@@ -95,7 +122,7 @@ def _of_items(evidence: Evidence, exam: Exam, cold: int) -> dict[str, Group]:
         part = _by_items(evidence, is_in)
         if part is not None:
             values = {metric: objective(metric).measure(part) for metric in names}
-            found[name] = Group(len(part.lists), int(is_in.sum()), intervals(values, seed=exam.seed))
+            found[name] = Group(len(part.lists), int(is_in.sum()), averages(values, seed=exam.seed))
     return found
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from gnas_search.bootstrap import Interval, intervals
 from gnas_search.exam import Exam
 from gnas_search.exposure import exposure
-from gnas_search.groups import COLD, Group, groups, plain
+from gnas_search.groups import COLD, Average, Group, averages, groups, plain
 from gnas_search.outcome import Outcome
 
 
@@ -23,7 +22,7 @@ class HeldOutReport:
         :data:`gnas_search.search_objective.MEASURES` that are per user, each with its 95 % bootstrap interval over
         users; ``known_metrics`` leaves out users that occur in test only (answered by popularity).
     users, known_users
-        How many users each average is over.
+        How many there are; an average is over those of them of whom its metric says something, and names their number.
     exposure
         What the lists show of the catalogue (:func:`gnas_search.exposure.exposure`). Coverage and Gini have no
         interval: resampled users list ever fewer items than the users themselves.
@@ -33,8 +32,8 @@ class HeldOutReport:
         What ``auc``, ``log_loss`` and ``accuracy`` rest on, and those of them that are left out, with the reason.
     """
 
-    metrics: dict[str, Interval]
-    known_metrics: dict[str, Interval]
+    metrics: dict[str, Average]
+    known_metrics: dict[str, Average]
     users: int
     known_users: int
     exposure: dict[str, float]
@@ -42,7 +41,7 @@ class HeldOutReport:
     pointwise: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form: ``{"metrics": {name: {"value", "low", "high"}}, "users": n, ...}``."""
+        """Give the JSON form: ``{"metrics": {name: {"value", "low", "high", "users"}}, "users": n, ...}``."""
         return {
             "metrics": plain(self.metrics),
             "users": self.users,
@@ -64,12 +63,12 @@ def report(outcome: Outcome, exam: Exam, *, cold: int = COLD) -> HeldOutReport:
         As for :func:`gnas_search.groups.groups`.
     """
     values, known, catalogue = outcome.values, exam.is_known, exam.catalogue
-    metrics = intervals(values, seed=exam.seed)
+    metrics = averages(values, seed=exam.seed)
     return HeldOutReport(
         metrics=metrics,
         known_metrics=metrics
         if known.all()
-        else intervals({name: each[known] for name, each in values.items()}, seed=exam.seed),
+        else averages({name: each[known] for name, each in values.items()}, seed=exam.seed),
         users=exam.num_users,
         known_users=int(known.sum()),
         exposure=exposure(outcome.evidence.lists, catalogue.counts, catalogue.num_users, catalogue.features, exam.k),

@@ -129,7 +129,7 @@ def test_a_file_has_no_width(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_metrics_are_shown_once_where_all_users_are_known() -> None:
-    part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2, "users": 10}}, "users": 10}
     result = {**part, "groups": {}, "exposure": {}, "pointwise": NOTHING_LEFT_OUT}
     for known, times in ((10, 1), (9, 2)):
         said = shown(evaluation_table({**result, "known_users": {**part, "users": known}}, "it"))
@@ -137,7 +137,7 @@ def test_metrics_are_shown_once_where_all_users_are_known() -> None:
 
 
 def test_groups_are_shown_where_they_are_not_everybody() -> None:
-    part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    part = {"metrics": {"ndcg@20": {"value": 0.1, "low": 0.0, "high": 0.2, "users": 10}}, "users": 10}
     groups = {"warm_users": part, "tail_items": {**part, "users": 7}}
     result = {**part, "known_users": part, "groups": groups, "exposure": {"gini@20": 0.54321}}
     result["pointwise"] = NOTHING_LEFT_OUT
@@ -148,7 +148,7 @@ def test_groups_are_shown_where_they_are_not_everybody() -> None:
 
 
 def test_differences_fit_80_columns_and_what_is_left_out_is_said() -> None:
-    part = {"metrics": {"log_loss": {"value": 0.1, "low": 0.0, "high": 0.2}}, "users": 10}
+    part = {"metrics": {"log_loss": {"value": 0.1, "low": 0.0, "high": 0.2, "users": 8}}, "users": 10}
     fact = {"value": 0.3, "difference": -0.2, "low": -0.25, "high": 0.15, "p_value": 0.0123, "p_holm": 0.0369}
     facts = {"log_loss": {**fact, "larger_is_better": False}, "auc": {**fact, "larger_is_better": True}}
     result = {**part, "known_users": part, "groups": {}, "exposure": {"novelty@20": 0.5}}
@@ -160,6 +160,7 @@ def test_differences_fit_80_columns_and_what_is_left_out_is_said() -> None:
         "it against runs/[b]other",
         "less is better: log_loss",
         "accuracy: for a reason",
+        "0.2000 │     8",
         "-0.2000",
         "0.0369",
     ):
@@ -167,7 +168,7 @@ def test_differences_fit_80_columns_and_what_is_left_out_is_said() -> None:
     assert "log_loss, auc" not in said
     assert "-0.2500 .. +0.1500" in said
     # What has an interval is not told again without one.
-    result["metrics"] = {**part["metrics"], "novelty@20": {"value": 0.5, "low": 0.4, "high": 0.6}}  # type: ignore[dict-item]
+    result["metrics"] = {**part["metrics"], "novelty@20": {"value": 0.5, "low": 0.4, "high": 0.6, "users": 10}}  # type: ignore[dict-item]
     assert shown(evaluation_table(result, "it")).count("novelty@20") == 1
 
 

@@ -114,6 +114,24 @@ def test_a_checkpoint_is_measured_pair_by_pair(world: World) -> None:
     assert told.pointwise["calibration"]["model"]["slope"] == curves["model"].slope
 
 
+def test_every_average_names_the_users_it_is_over(world: World) -> None:
+    """What two users took in test is unknown to training: nobody can tell the probability of any pair of theirs."""
+    wanted = world.exam.test.relevant.toarray()
+    wanted[:2] = 0
+    exam = Exam(world.exam.dataset, replace(world.exam.test, relevant=_csr(wanted)), k=5)
+    outcome = checkpoint_outcome(exam, train_checkpoint(exam.dataset, FilterSpec(rank=8), seed=0))
+    told = report(outcome, exam).to_json()
+    assert told["users"] == NUM_USERS
+    for part in (told, told["known_users"]):
+        for name, facts in part["metrics"].items():
+            assert facts["users"] == part["users"] - (2 if name in ("log_loss", "accuracy") else 0)
+    values = outcome.values["log_loss"]
+    assert told["metrics"]["log_loss"]["value"] == pytest.approx(np.nanmean(values))
+    groups = told["groups"]
+    assert all(groups["test_only_users"]["metrics"][name]["users"] == STRANGERS for name in told["metrics"])
+    assert groups["head_items"]["metrics"]["auc"]["users"] == groups["head_items"]["users"]
+
+
 def test_calibration_sees_validation_alone(world: World) -> None:
     checkpoint = train_checkpoint(world.exam.dataset, FilterSpec(rank=8), seed=0)
     found = calibrations(world.exam, checkpoint)
