@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy_study import SMALL, ToySlot, go, interrupt, make_dataset
 
+from gnas_search.evaluate import UserMetrics
 from gnas_search.report import render, write_report
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
-from gnas_search.study import LastRun, Study, begin
+from gnas_search.study import LastRun, Study, Verdict, begin
 from gnas_search.study.journal import WriterLock
 from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 
@@ -48,6 +52,22 @@ class Page(HTMLParser):
 
     def marks(self, kind: str) -> int:
         return sum(tag == "path" and f"mark k-{kind}" in (attrs.get("class") or "") for tag, attrs in self.tags)
+
+
+def _finding_nothing_by(study: Study, useless: str) -> Callable[[str], UserMetrics]:
+    """Read the metrics of a study, those of one model being nothing but zeros."""
+    per_user = study.per_user
+
+    def found(name: str) -> UserMetrics:
+        users = per_user(name)
+        return users if name != useless else UserMetrics(np.zeros_like(users.recall), np.zeros_like(users.ndcg))
+
+    return found
+
+
+def _section(study: Study, name: str) -> str:
+    """Give a section of a study's report as it is read."""
+    return unescape(render(study).partition(f'id="{name}"')[2].partition("</section>")[0])
 
 
 def page_of(study: Study) -> Page:
@@ -126,6 +146,44 @@ class TestOtherStudies:
         page = page_of(go(tmp_path / "study", trials=1))
         assert "1 measured graph filters are too few to say" in page.text
         assert "No network was trained" in page.text
+
+    @pytest.mark.parametrize("measured", [True, False])
+    def test_without_a_usable_baseline(self, whole: Path, measured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The gain is over another model, then, and the report says over which."""
+        study = Study.load(whole)
+        name = study.baselines[0].name
+        if not measured:
+            why = "No baseline was measured."
+            study.baselines = ()
+        else:
+            why = f"The best baseline, {name}, is not usable: it puts no held-out item into anybody's best 20."
+            monkeypatch.setattr(study, "per_user", _finding_nothing_by(study, name))
+        simplest = study.best_of("two-hop")
+        assert simplest is not None
+        assert study.verdict.against == simplest.key
+        said = _section(study, "verdict")
+        assert f"{why} On the same validation users it gains +" in said
+        assert f" over the two-hop model {simplest.key}, the simplest usable one; with 95 % confidence" in said
+        assert "best baseline," not in said.removeprefix(said.partition(why)[0] + why)
+        assert ("the best of each kind" in _section(study, "comparison")) == (not measured)
+
+    @pytest.mark.parametrize(
+        ("kind", "words"),
+        [
+            (
+                "filter",
+                "Nothing richer that was tried is clearly better on the validation users: ship the graph filter.",
+            ),
+            ("gnn", "Nothing richer was measured yet."),
+        ],
+    )
+    def test_without_a_baseline_and_a_gain(self, whole: Path, kind: str, words: str) -> None:
+        study = Study.load(whole)
+        best = study.best_of(kind)
+        assert best is not None
+        study.baselines, study.blends = (), ()
+        study.verdict = Verdict(best.key, kind, None, 0.01, f"ship {best.key}", "")
+        assert f"No baseline was measured. {words}" in _section(study, "verdict")
 
     def test_of_networks_alone(self, tmp_path: Path) -> None:
         page = page_of(go(tmp_path / "study", trials=9, space=SearchSpace.from_json(SMALL)))

@@ -133,6 +133,14 @@ def test_one_side_absent_or_useless() -> None:
     assert decide([of("gnn", BASE), of("baseline", nothing)], seed=0).kind == "gnn"
 
 
+def test_what_the_gain_is_over_is_named() -> None:
+    nothing = of("baseline", np.zeros(len(BASE)))
+    steps = [of("filter", gained(0.03)), of("gnn", gained(0.05))]
+    assert decide([SIMPLE, *steps], seed=0).against == "svd"
+    assert decide([nothing, *steps], seed=0).against == decide(steps, seed=0).against == "filter-0"
+    assert decide([SIMPLE], seed=0).against == decide([nothing, steps[0]], seed=0).against == ""
+
+
 def test_nothing_usable_at_all() -> None:
     for models in ([], [of("baseline", np.zeros(10)), of("gnn", np.zeros(10))]):
         with pytest.raises(NoViableTrialError, match="no model of the study is usable"):

@@ -36,8 +36,9 @@ def comparison(study: Study, models: tuple[Model, ...], verdict: Verdict | None)
         forest(
             rows,
             by.name,
-            f"Means over {users:,} validation users with 95 % bootstrap intervals; the baselines, and the best of "
-            f"every other kind{_over_seeds(study)}. The verdict is in bold.",
+            f"Means over {users:,} validation users with 95 % bootstrap intervals; "
+            f"{'the baselines, and the best of every other kind' if baselines else 'the best of each kind'}"
+            f"{_over_seeds(study)}. The verdict is in bold.",
         )
     ]
     if baselines and best:

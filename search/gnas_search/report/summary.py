@@ -8,7 +8,7 @@ from gnas_search.report.markup import Markup, element
 from gnas_search.report.models import KIND_NAMES, Model
 from gnas_search.report.scale import duration, figure
 from gnas_search.study import Study, Verdict, leaderboard, status
-from gnas_search.study.verdict import BASELINE
+from gnas_search.study.verdict import BASELINE, RICHNESS
 
 
 def verdict_of(study: Study, verdict: Verdict | None, models: tuple[Model, ...]) -> list[object]:
@@ -44,11 +44,13 @@ def _headline(verdict: Verdict, chosen: Model) -> str:
 
 
 def _in_words(verdict: Verdict, models: tuple[Model, ...]) -> str:
-    simple = next((model for model in models if model.kind == BASELINE), None)
+    simple = next((model for model in models if model.name == verdict.against), None)
+    without = _without_baseline(verdict.kind if simple is None else simple.kind, models)
     if verdict.gain is None or simple is None:
-        if len({model.kind for model in models}) < 2:
-            return "Nothing richer was measured yet."
-        return "Nothing richer that was tried is clearly better on the validation users: ship the simple model."
+        if not any(RICHNESS.index(model.kind) > RICHNESS.index(verdict.kind) for model in models):
+            return f"{without}Nothing richer was measured yet."
+        shipped = "simple model" if verdict.kind == BASELINE else KIND_NAMES[verdict.kind]
+        return f"{without}Nothing richer that was tried is clearly better on the validation users: ship the {shipped}."
     by = simple.yardstick
     gain, value = by.turned(verdict.gain), simple.value
     relative = f" ({gain.value / value:+.1%})" if value > 0 else ""
@@ -58,10 +60,25 @@ def _in_words(verdict: Verdict, models: tuple[Model, ...]) -> str:
         else "clear of chance by the verdict's 80 % interval, if not by the 95 % interval shown"
     )
     verb = "gains" if by.sign > 0 else "changes by"
-    return (
-        f"On the same validation users it {verb} {gain.value:+.4f} {by.name}{relative} over the best baseline, "
-        f"{simple.name}; with 95 % confidence it is between {gain.low:+.4f} and {gain.high:+.4f}: {sure}."
+    over = (
+        f"the best baseline, {simple.name}"
+        if simple.kind == BASELINE
+        else f"the {KIND_NAMES[simple.kind]} {simple.name}, the simplest usable one"
     )
+    return (
+        f"{without}On the same validation users it {verb} {gain.value:+.4f} {by.name}{relative} over {over}; "
+        f"with 95 % confidence it is between {gain.low:+.4f} and {gain.high:+.4f}: {sure}."
+    )
+
+
+def _without_baseline(simplest: str, models: tuple[Model, ...]) -> str:
+    """Say why the simplest kind of usable model is no baseline; empty where it is one."""
+    if simplest == BASELINE:
+        return ""
+    best = next((model for model in models if model.kind == BASELINE), None)
+    if best is None:
+        return "No baseline was measured. "
+    return f"The best baseline, {best.name}, is not usable: it puts no held-out item into anybody's best 20. "
 
 
 def _tiles(state: dict[str, Any], chosen: Model | None) -> Markup:

@@ -60,14 +60,16 @@ class Verdict:
     kind
         One of :data:`RICHNESS`.
     gain
-        Mean difference to the best baseline, or to the simplest kind of model where none is usable, in what models are
-        chosen by, as a rule ndcg@20, the higher the better, on the same validation users, with its 95 % interval; None
-        where the model is that one.
+        Mean difference to ``against``, in what models are chosen by, as a rule ndcg@20, the higher the better, on the
+        same validation users, with its 95 % interval; None where the model is that one.
     margin
         :data:`MARGIN`.
     reason
-        One line for people: the gain over the best baseline and, where that is another model, over the simpler one
-        that was held until then, each with its interval of :data:`CONFIDENCE`.
+        One line for people: the gain over ``against`` and, where that is another model, over the simpler one that was
+        held until then, each with its interval of :data:`CONFIDENCE`.
+    against
+        Name of the best baseline, or of the simplest usable model where that baseline is not usable; empty where the
+        model is that one.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Verdict:
     gain: Interval | None
     margin: float
     reason: str
+    against: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""
@@ -128,7 +131,12 @@ def decide(representatives: Sequence[Representative], *, seed: int, metric: str 
     if beaten is not simple:  # the step that was decided last
         figures += f"; {_decided(held, beaten, seed, sign)} against {beaten.name}"
     return Verdict(
-        held.name, held.kind, shown, MARGIN, f"ship the {held.kind} {held.name}: {figures}{_said(held)}{refused}"
+        held.name,
+        held.kind,
+        shown,
+        MARGIN,
+        f"ship the {held.kind} {held.name}: {figures}{_said(held)}{refused}",
+        simple.name,
     )
 
 
