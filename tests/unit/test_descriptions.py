@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_study import ToySlot, go
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.baselines import BASELINES
 from gnas_search.closed_form import FilterSpec
+from gnas_search.report import render
+from gnas_search.space import SearchSpace
+from gnas_search.study import Study, leaderboard
 from gnas_search.study.descriptions import descriptions
 
 NET = ArchitectureSpec(layers=("lightgcn",), embedding_dim=32)
@@ -23,3 +33,74 @@ def test_models_that_read_alike_are_told_apart_by_what_differs() -> None:
     assert one == f"{NET.summary()} | learning_rate={NET.learning_rate:.3g}"
     assert other == f"{NET.summary()} | learning_rate=0.05"
     assert third == specs[2].summary()
+
+
+def test_one_setting_more_is_named_where_four_are_not_enough() -> None:
+    """The first and the third differ in their epochs alone, the fifth setting in which any differ."""
+    first = replace(NET, learning_rate=0.05, temperature=0.2, num_negatives=8)
+    specs = [first, replace(first, batch_size=64), replace(first, epochs=3), replace(NET, batch_size=9), NET]
+    assert len({spec.summary() for spec in specs}) == 1
+    told = [line.removeprefix(f"{NET.summary()} | ").split(", ") for line in descriptions(specs)]
+    assert [len(settings) for settings in told] == [5, 4, 5, 4, 4]
+    assert [told[place][-1] for place in (0, 2)] == ["epochs=12", "epochs=3"]
+    assert told[1] == ["learning_rate=0.05", "temperature=0.2", "num_negatives=8", "batch_size=64"]
+
+
+def test_numbers_that_read_alike_are_written_out_and_no_others() -> None:
+    specs = [replace(NET, learning_rate=rate) for rate in (0.0100012, 0.0100013, 0.02)]
+    assert [line.partition(" | learning_rate=")[2] for line in descriptions(specs)] == [
+        "0.0100012",
+        "0.0100013",
+        "0.02",
+    ]
+    specs = [FilterSpec(user_power=power) for power in (0.5, 0.501)]
+    assert [line.partition(" | user_power=")[2] for line in descriptions(specs)] == ["0.5", "0.501"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *(st.sampled_from([0.01, 0.0100001, 0.3]) for _ in range(2)),
+            *(st.integers(2, 4) for _ in range(3)),
+            st.integers(1, 2),
+        ),
+        min_size=2,
+        max_size=12,
+        unique=True,
+    )
+)
+def test_no_two_models_are_told_alike(settings: list[tuple[float, float, int, int, int, int]]) -> None:
+    names = ("learning_rate", "temperature", "num_negatives", "batch_size", "epochs", "patience")
+    lines = descriptions([replace(NET, **dict(zip(names, one, strict=True))) for one in settings])
+    assert len(set(lines)) == len(lines)
+
+
+def test_every_table_tells_models_apart(tmp_path: Path) -> None:
+    """A filter reads like the baseline SVD, and networks differ in what no summary has, also those that failed."""
+    svd = BASELINES["svd"]
+    assert isinstance(svd, FilterSpec)
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    rates = [0.01, 0.02, 0.03, 0.04]
+    networks = [{"layers": ["gcn"], "embedding_dim": 8, "learning_rate": rate} for rate in rates]
+    gene = {"genes": {"learning_rate": rates}, "fixed": {"num_layers": 1, "operator": "gcn", "embedding_dim": 8}}
+    space = SearchSpace.from_json({**gene, "start": networks})
+    study = go(tmp_path / "study", trials=4, space=space, slots=ToySlot({0: fail, 1: fail}), strategy="grid")
+    near = replace(svd, user_power=0.5001)
+    (trial, measured), *_ = study.ranking
+    study.ranking = (*study.ranking, (replace(trial, number=9, key=near.key(), spec=near), measured))
+    study.baselines = tuple(replace(one, spec=svd) if one.name == "svd" else one for one in study.baselines)
+    rows = leaderboard(study)["rows"]
+    lines = [row["model"] for row in rows]
+    assert len(set(lines)) == len(lines)
+    assert {row["name"]: row["model"] for row in rows}["svd"].endswith(" | user_power=0.5")
+    failures = render(study).partition('id="failures"')[2].partition("</section>")[0]
+    assert all(f"learning_rate={trial.spec.learning_rate:.3g}<" in failures for trial in _failed(study))
+    best = render(study).partition('id="costs"')[2].partition("</section>")[0]
+    assert f"learning_rate={study.ranking[0][0].spec.learning_rate:.3g}<" in best  # type: ignore[union-attr]
+
+
+def _failed(study: Study) -> list[Any]:
+    return [trial for trial in study.trials if trial.state == "failed"]

@@ -9,6 +9,7 @@ from gnas_search.report.findings import PLURALS
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import duration, figure
 from gnas_search.study import LastRun, Study
+from gnas_search.study.descriptions import descriptions
 from gnas_search.study.phases import HYPERPARAMETERS, TUNED
 from gnas_search.study.records import STATES
 
@@ -28,10 +29,9 @@ def failures(study: Study) -> list[object]:
     ]
     if not failed:
         return [*parts, element("p", "No trial failed.")]
-    rows = (
-        (str(trial.number), trial.kind, trial.reason, trial.spec.summary() if trial.spec is not None else "")
-        for trial in failed
-    )
+    specs = {trial.key: trial.spec for trial in failed if trial.spec is not None}
+    said = dict(zip(specs, descriptions(list(specs.values())), strict=True))
+    rows = ((str(trial.number), trial.kind, trial.reason, said.get(trial.key, "")) for trial in failed)
     return [*parts, _table(("trial", "kind", "reason", "what it was"), rows)]
 
 

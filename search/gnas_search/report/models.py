@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gnas_search.bootstrap import Interval
 from gnas_search.specs import BLEND, GNN, ModelSpec
 from gnas_search.study import Measurement, Study
+from gnas_search.study.descriptions import described
 from gnas_search.study.verdict import BASELINE, RICHNESS
 
 KIND_NAMES = {
@@ -64,7 +65,7 @@ class Model:
     spec
         The model.
     summary
-        In a few words.
+        In a few words, told from all others of the study.
     measured
         On the validation users; of a finalist its mean over seeds.
     scan_us
@@ -109,12 +110,12 @@ class Model:
 def models_of(study: Study) -> tuple[Model, ...]:
     """List the models that break no constraint: baselines, blends, then trials, each group best first."""
     by = Yardstick.of(study)
+    said = described(study)
     found = [
-        Model(one.name, BASELINE, None, one.spec, one.spec.summary(), one.measured, yardstick=by)
-        for one in study.baselines
+        Model(one.name, BASELINE, None, one.spec, said[one.name], one.measured, yardstick=by) for one in study.baselines
     ]
     trials = [
-        Model(trial.key, trial.kind, trial.number, trial.spec, trial.spec.summary(), measured, yardstick=by)
+        Model(trial.key, trial.kind, trial.number, trial.spec, said[trial.key], measured, yardstick=by)
         for trial, measured in study.standings
         if trial.spec is not None
     ]

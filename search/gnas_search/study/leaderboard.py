@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gnas_search.specs import BLEND
-from gnas_search.study.descriptions import descriptions
+from gnas_search.study.descriptions import described
 from gnas_search.study.finalists import Finalist
 from gnas_search.study.front import front
 from gnas_search.study.journal import is_locked
@@ -43,16 +43,15 @@ def leaderboard(study: Study) -> dict[str, Any]:
         verdict = None
     finalists = {one.trial.key: one for one in study.finalists}
     told = _Told(study.header.objectives, verdict.name if verdict is not None else "", front(study))
+    models = described(study)
     rows = [
-        told.row(baseline.name, BASELINE, None, baseline.spec.summary(), baseline.measured, [])
+        told.row(baseline.name, BASELINE, None, models[baseline.name], baseline.measured, [])
         for baseline in study.baselines
     ]
     for blend in study.blends:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
         facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
         rows.append(told.row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts))
-    specs = {trial.number: trial.spec for trial, _ in study.standings if trial.spec is not None}
-    models = dict(zip(specs, descriptions(list(specs.values())), strict=True))
     for trial, measured in study.standings:
         remarks = []
         if measured.stopped == "deadline":
@@ -60,7 +59,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         elif measured.stopped == "rung":
             remarks = [f"stopped {len(measured.history)}/{measured.epochs}"]
         remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
-        model = models.get(trial.number, "")
+        model = models.get(trial.key, "")
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
         again = finalists.get(trial.key)
         remarks += [_of_seeds(again, told.sign)] if again is not None else []
