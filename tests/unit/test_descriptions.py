@@ -53,6 +53,13 @@ def test_numbers_that_read_alike_are_written_out_and_no_others() -> None:
         "0.0100013",
         "0.02",
     ]
+    nearly = [replace(NET, learning_rate=0.03), replace(NET, learning_rate=0.030000000000000002)]
+    told = descriptions([*nearly, replace(NET, learning_rate=0.03, epochs=3)])
+    assert [line.removeprefix(f"{NET.summary()} | ") for line in told] == [
+        "epochs=12, learning_rate=0.03",
+        "epochs=12, learning_rate=0.030000000000000002",
+        "epochs=3",
+    ]
     specs = [FilterSpec(user_power=power) for power in (0.5, 0.501)]
     assert [line.partition(" | user_power=")[2] for line in descriptions(specs)] == ["0.5", "0.501"]
 
@@ -60,7 +67,7 @@ def test_numbers_that_read_alike_are_written_out_and_no_others() -> None:
 @given(
     st.lists(
         st.tuples(
-            *(st.sampled_from([0.01, 0.0100001, 0.3]) for _ in range(2)),
+            *(st.sampled_from([0.01, 0.0100001, 0.010000000000000002, 0.3]) for _ in range(2)),
             *(st.integers(2, 4) for _ in range(3)),
             st.integers(1, 2),
         ),

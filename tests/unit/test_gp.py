@@ -195,6 +195,20 @@ def test_every_choice_can_be_drawn_and_mutated_to() -> None:
         assert (unit.max(axis=0) > 0.8).all()
 
 
+def test_a_number_that_no_mutation_touched_is_the_very_same() -> None:
+    """Another by its last digit would be another model, trained again for nothing."""
+    genes = {name: KINDS[name] for name in ("choice", "rate", "size")}
+    rates = np.random.default_rng(0).uniform(0.001, 0.5, size=300).tolist()
+    axes = Axes(genes)
+    read = axes.encode([trial(genes, {"choice": "a", "rate": rate, "size": 77}, 0.0) for rate in rates])
+    assert [axes.decode(read, row)["rate"] for row in range(300)] == rates
+    mutated = mutants(np.random.default_rng(1), axes, read)
+    found = [axes.decode(mutated, row) for row in range(300)]
+    same = sum(point["rate"] == rate for point, rate in zip(found, rates, strict=True))
+    assert 100 < same < 200
+    assert {type(point["size"]) for point in found} == {int}
+
+
 def worth(point: dict[str, Any]) -> float:
     far = abs(math.log(point["rate"] / 0.02)) + abs(point["depth"] - 2) + (point["choice"] != "b")
     return -far

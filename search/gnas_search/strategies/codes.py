@@ -66,6 +66,7 @@ class Axes:
         if any(gene.step not in (None, 1) or isinstance(gene.step, float) for gene in self._placed.values()):
             raise ValueError("numbers go in steps of 1, or in none")
         self.stepped = [place for place, gene in enumerate(self._placed.values()) if gene.step is not None]
+        self._read: dict[str, dict[float, float]] = {name: {} for name, gene in self._placed.items() if gene.log}
 
     def encode(self, trials: Sequence[FrozenTrial]) -> Codes:
         """Read the points of some trials, n of them."""
@@ -82,6 +83,8 @@ class Axes:
         for place, (name, gene) in enumerate(self._placed.items()):
             numbers = np.array(columns[name], dtype=np.float64)
             placed[:, place] = np.log(numbers) if gene.log else numbers
+            if gene.log:
+                self._read[name].update(zip(placed[:, place].tolist(), columns[name], strict=True))
         return Codes(chosen, placed)
 
     def one_hot(self, chosen: Indices) -> Floats:
@@ -92,12 +95,14 @@ class Axes:
         return found
 
     def decode(self, codes: Codes, row: int) -> Point:
-        """Give one of some points as values of the genes."""
+        """Give one of some points as values of the genes; a number that was read is the very same."""
         point: Point = {}
         for (name, choices), code in zip(self._chosen.items(), codes.chosen[row], strict=True):
             point[name] = choices.choices[int(code)]  # type: ignore[assignment]  # none of our genes has None
         for (name, gene), code in zip(self._placed.items(), codes.placed[row], strict=True):
-            value = min(max(math.exp(code) if gene.log else float(code), gene.low), gene.high)
+            # Through the logarithm and back it might be another by its last digit, and its model another model.
+            read = self._read[name].get(float(code)) if gene.log else float(code)
+            value = min(max(math.exp(code) if read is None else read, gene.low), gene.high)
             point[name] = value if gene.step is None else round(value)
         return point
 

@@ -11,8 +11,8 @@ from gnas_search.study.study import Study
 
 _SHOWN = 4
 """Settings named for one model, where these tell it from all others; the rest is in its spec."""
-_DIGITS = (3, 6, 17)
-"""Of a number: as few of them as tell it from the others'; 17 tell any two apart."""
+_DIGITS = (3, 6)
+"""Of a number: as few of them as tell it from the others'. What differs beyond them differs by rounding, as a rule."""
 
 _ABSENT = object()
 
@@ -48,9 +48,13 @@ def _told_apart(raws: Sequence[dict[str, Any]], most: int) -> list[list[str]]:
     """Name up to so many settings in which models differ, and of those that still read alike one more at a time."""
     if len(raws) == 1:
         return [[]]
-    columns = {name: _written(raws, name) for name in dict.fromkeys(name for raw in raws for name in raw)}
-    differing = [name for name, texts in columns.items() if len(set(texts)) > 1]
-    if not differing:
+    names = dict.fromkeys(name for raw in raws for name in raw)
+    for write in (_written, _exact):
+        columns = {name: write(raws, name) for name in names}
+        differing = [name for name, texts in columns.items() if len(set(texts)) > 1]
+        if differing:
+            break
+    else:
         return [[] for _ in raws]
     shown = differing[:most] if most > 1 else [max(differing, key=lambda name: len(set(columns[name])))]
     told = [[columns[name][place] for name in shown if columns[name][place]] for place in range(len(raws))]
@@ -65,14 +69,22 @@ def _told_apart(raws: Sequence[dict[str, Any]], most: int) -> list[list[str]]:
 
 
 def _written(raws: Sequence[dict[str, Any]], name: str) -> list[str]:
-    """Write a setting down for each model, no two values alike; nothing for a model that does not have it."""
+    """Write a setting down for each model, numbers rounded; nothing for a model that does not have it."""
     numbers = {raw[name] for raw in raws if isinstance(raw.get(name), float)}
-    texts: dict[float, str] = {}
-    for digits in _DIGITS:
+    texts = {number: f"{number:.{_DIGITS[-1]}g}" for number in numbers}
+    for digits in _DIGITS[:-1]:
         count = Counter(f"{number:.{digits}g}" for number in numbers)
-        for number in numbers:
-            if count[text := f"{number:.{digits}g}"] == 1:
-                texts.setdefault(number, text)
-    found = (raw.get(name, _ABSENT) for raw in raws)
-    said = (texts[value] if isinstance(value, float) else value for value in found)
-    return ["" if value is _ABSENT else f"{name}={value}" for value in said]
+        texts |= {number: text for number in numbers if count[text := f"{number:.{digits}g}"] == 1}
+    return [
+        _setting(name, _ABSENT if name not in raw else texts[raw[name]] if isinstance(raw[name], float) else raw[name])
+        for raw in raws
+    ]
+
+
+def _exact(raws: Sequence[dict[str, Any]], name: str) -> list[str]:
+    """Write a setting down for each model, no two values alike."""
+    return [_setting(name, raw.get(name, _ABSENT)) for raw in raws]
+
+
+def _setting(name: str, value: Any) -> str:
+    return "" if value is _ABSENT else f"{name}={value}"
