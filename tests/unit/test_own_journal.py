@@ -135,6 +135,30 @@ def test_another_process_that_writes_is_noticed(tmp_path: Path, journal: optuna.
     assert (tmp_path / JOURNAL).read_bytes() == before
 
 
+@pytest.mark.parametrize("how", ["gone", "restored"])
+def test_a_file_that_is_another_one_meanwhile_is_noticed(tmp_path: Path, journal: optuna.Study, how: str) -> None:
+    """What is written to the one that was opened nobody would find."""
+    begin_trial(journal, POINT, GENES, {})
+    content = (tmp_path / JOURNAL).read_bytes()
+    other = tmp_path / "other"
+    other.write_bytes(content)
+    if how == "gone":
+        (tmp_path / JOURNAL).unlink()
+    else:
+        other.replace(tmp_path / JOURNAL)
+    with pytest.raises(IntegrityError, match="is gone" if how == "gone" else "another process"):
+        end_trial(journal, 0, [1.0])
+    assert not (tmp_path / JOURNAL).exists() or (tmp_path / JOURNAL).read_bytes() == content
+
+
+def test_what_is_written_in_pieces_is_written_whole(journal: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda opened, content: write(opened, content[:7]))
+    begin_trial(journal, POINT, GENES, {})
+    end_trial(journal, 0, [1.0])
+    assert [trial.value for trial in journal.trials] == [1.0]
+
+
 def test_a_study_in_memory_has_trials_too() -> None:
     journal = optuna.create_study(direction="maximize")
     assert begin_trial(journal, POINT, GENES, {"family": "gnn"}).number == 0

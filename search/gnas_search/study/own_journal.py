@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+import weakref
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -44,6 +45,7 @@ class OwnJournal(BaseJournalBackend):
         self._unread: Records | None = None  # None before the file was read
         self._held: list[str] | None = None
         self._size: int | None = None  # in bytes, with what this process appended
+        self._opened: int | None = None  # to open it anew for each trial took as long as to write
         self._synced_at = -math.inf
         self._is_synced = True
         self.appended = 0
@@ -94,19 +96,34 @@ class OwnJournal(BaseJournalBackend):
 
     def _append(self, lines: Sequence[str], *, synced: bool) -> None:
         content = "".join(f"{line}\n" for line in lines).encode()
-        with self._path.open("ab") as stream:
-            if self._size is not None and os.fstat(stream.fileno()).st_size != self._size:
-                raise IntegrityError(
-                    f"{self._path}: another process has written to it", hint="stop that one, then run the search again"
-                )
-            stream.write(content)  # at once, and without Optuna's lock, a file that is made and unmade for each
-            stream.flush()
-            if self._size is not None:
-                self._size += len(content)
-            if synced:
-                os.fsync(stream.fileno())
-                self._synced_at = time.monotonic()
-            self._is_synced = synced
+        if self._opened is None:
+            self._opened = os.open(
+                self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
+            )
+            weakref.finalize(self, os.close, self._opened)
+        self._require_own(self._opened)
+        written = 0  # without Optuna's lock, a file that is made and unmade for each
+        while written < len(content):  # once, but where the disk is about to be full
+            written += os.write(self._opened, content[written:])
+        if self._size is not None:
+            self._size += written
+        if synced:
+            os.fsync(self._opened)
+            self._synced_at = time.monotonic()
+        self._is_synced = synced
+
+    def _require_own(self, opened: int) -> None:
+        """Make sure that the file is still the one that was opened, and nobody else has appended to it."""
+        if self._size is None:
+            return
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            raise IntegrityError(f"{self._path} is gone", hint="restore it, then run the search again") from None
+        if there.st_size != self._size or there.st_ino != os.fstat(opened).st_ino:
+            raise IntegrityError(
+                f"{self._path}: another process has written to it", hint="stop that one, then run the search again"
+            )
 
 
 class OwnStorage(JournalStorage):
