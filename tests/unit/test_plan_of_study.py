@@ -20,10 +20,14 @@ from gnas_search.study import Limits, Objectives, Study
 from gnas_search.study.journal import open_journal
 from gnas_search.study.limits import MOST_RESERVED
 from gnas_search.study.plan import plan
-from gnas_search.study.rehearsal import Cast, Part, Stage, rehearse
+from gnas_search.study.rehearsal import Cast, Part, Rehearsal, Stage, rehearse
 from gnas_search.study.supernet_phase import share_s
 from gnas_search.study.turns import ROUND, TIME_SHARES
+from gnas_search.supernet import SUPERNETS, requirement
 from gnas_serve.errors import ConfigError
+
+ONE_NETWORK = {"genes": {"embedding_dim": [8, 16]}, "fixed": {"num_layers": 1, "operator": "gcn"}}
+FILTERS = {"filter": {"genes": {"rank": [4, 8, 16]}, "fixed": {"response": "ideal"}}}
 
 
 def planned(study: Study | None = None, limits: Limits | None = None, **told: Any) -> dict[str, Any]:
@@ -63,6 +67,36 @@ class TestStudies:
         assert found["interrupted"] == 1
         assert {family for family, count in found["trials"].items() if count} == set(lost)
 
+    @pytest.mark.parametrize("at", [0, 2, 3])
+    def test_an_interrupted_start_is_played_once(
+        self, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It waits for its second try, and is none of the starts that are left: so the search has it, too."""
+        whole = go(tmp_path / "whole", trials=6, strategy="random")
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path / "study", trials=6, slots=ToySlot({at: interrupt}), strategy="random")
+        played: list[Any] = []
+
+        def heard(casts: Any, stage: Any, retries: Any) -> Rehearsal:
+            played.append((casts, retries))
+            return rehearse(casts, stage, retries)
+
+        monkeypatch.setattr("gnas_search.study.plan.rehearse", heard)
+        found = planned(Study.load(tmp_path / "study"), Limits.of(6, None))
+        ((casts, retries),) = played
+        starts = {family: [start["key"] for start in facts["starts"]] for family, facts in found["families"].items()}
+        lost = whole.trials[at]
+        assert [family for family, _ in retries] == [lost.kind]
+        assert lost.key not in starts[lost.kind]
+        assert {family: len(cast.starts) for family, cast in casts.items()} == {
+            family: len(keys) for family, keys in starts.items()
+        }
+        assert sum(found["trials"].values()) == 6 - at
+        tried_next = go(tmp_path / "study", trials=6, strategy="random").trials[at + 1 :]
+        for family, left in starts.items():
+            again = [trial.key for trial in tried_next if trial.kind == family and trial.key != lost.key]
+            assert again[: len(left)] == left[: len(again)]
+
     def test_time_that_families_had_decides_whose_turn_it_is(self, tmp_path: Path) -> None:
         """The toy's networks took the least: by their share they are owed all until they are even."""
         study = go(tmp_path / "study", trials=3, strategy="random")
@@ -84,6 +118,27 @@ class TestStudies:
         assert not after["supernet"]
         gained = after["seconds"][GNN] - before["seconds"][GNN]
         assert gained > 0.9 * share_s(60.0 * (1 - MOST_RESERVED), FAMILIES)
+
+    def test_a_supernet_that_the_search_would_not_train_takes_no_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There is no trial left for its list, no memory, nothing that shares weights, or no network."""
+        limits = Limits.of(None, 60.0)
+        plain = planned(limits=limits)
+        with monkeypatch.context() as patched:
+            patched.setattr(requirement, "available_bytes", lambda _: 1 << 20)
+            for strategy in SUPERNETS:
+                found = planned(limits=limits, strategy=strategy)
+                assert not found["supernet"]
+                lost = plain["seconds"][GNN] - found["seconds"][GNN]
+                assert lost < 0.5 * share_s(60.0 * (1 - MOST_RESERVED), FAMILIES)
+        for space in (ONE_NETWORK, FILTERS):
+            told = {"strategy": "one-shot", "seed": 0, "limits": limits}
+            assert not plan(make_dataset(), SearchSpace.from_json(space), **told)["supernet"]
+        study = go(tmp_path / "study", trials=1, strategy="random")
+        for number, is_trained in ((1, False), (7, False), (8, True)):
+            assert planned(study, Limits.of(number, 60.0), strategy="one-shot")["supernet"] == is_trained
+            assert planned(study, Limits.of(number, None), strategy="darts")["supernet"] == is_trained
 
 
 class TestObjectives:

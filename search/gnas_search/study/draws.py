@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -64,9 +65,9 @@ class Draws:
         self._counts: dict[str, Count] = {}
         self._barren: set[str] = set()
         self._phases = Phases(journal, space)
-        self._turns = Turns(space.families, self._spent_s() if share_time else None)
+        self._turns = Turns(space.families, self.spent_s() if share_time else None)
 
-    def _spent_s(self) -> dict[str, float]:
+    def spent_s(self) -> dict[str, float]:
         """Add up what the trials of each family took."""
         spent: dict[str, float] = {}
         for trial in self._journal.get_trials(deepcopy=False):
@@ -77,6 +78,33 @@ class Draws:
     def _drawn(self) -> Counter[str]:
         drawn = Tally.of(self._journal).drawn()
         return Counter({family: drawn[family] for family in self._strategies})
+
+    def _starts(self, family: str, drawn: Mapping[str, int]) -> tuple[BranchSpec, ...]:
+        """Give the starts of a family of which so many points were drawn, but for these: the starts come first."""
+        return tuple(self._space.families[family].starts[drawn[family] :])
+
+    def starts_left(self, family: str) -> tuple[BranchSpec, ...]:
+        """Give the starts of a family that are drawn once nothing waits for its second try."""
+        again = Counter(family_of(trial) for trial in self._waiting() if REJECTED not in trial.user_attrs)
+        return self._starts(family, self._drawn() + again)
+
+    def _waiting(self) -> list[FrozenTrial]:
+        return self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+
+    def second_tries(self) -> list[tuple[str, BranchSpec]]:
+        """Give the family and model of each trial that waits for its second try, in order; of feasible ones alone."""
+        found = []
+        for trial in self._waiting():
+            family, point = family_of(trial), trial.system_attrs.get("fixed_params", {})
+            if family in self._strategies and set(point) == set(self._space.families[family].genes):
+                found.append((family, self._space.read(family, point)))
+        return [(family, spec) for family, spec in found if not self._space.why_not(spec)]
+
+    @property
+    def turns_had(self) -> int:
+        """How many points were drawn, as turns by rounds count them."""
+        self.known()  # counts the rejected, too
+        return self._drawn().total() - self._counted
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -138,7 +166,7 @@ class Draws:
         if GNN not in self._strategies:
             return 0
         drawn = self._drawn()
-        starts = max(0, len(self._space.families[GNN].starts) - drawn[GNN])
+        starts = len(self._starts(GNN, drawn))
         return max(0, by_rounds(self._strategies, drawn.total() - self._counted, count)[GNN] - starts)
 
     def progress(self, limits: Limits, running: int) -> float:
@@ -167,8 +195,7 @@ class Draws:
         """
         # One point at a time, and only where nothing waits for its second try: so the order of the starts is kept
         # and none is lost or doubled, wherever the run before was stopped.
-        waiting = self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if waiting:
+        if waiting := self._waiting():
             family = family_of(waiting[0])
             begun = self._second_try(family)
             if begun is None:
@@ -179,7 +206,7 @@ class Draws:
             self.known()  # counts the rejected, too
             family = self._turns.next(drawn.total() - self._counted, families)
             space = self._space.families[family]
-            starts = space.starts[drawn[family] :]
+            starts = self._starts(family, drawn)
             repeats = self.repeats(family)
             whole = starts or self._name in _SYSTEMATIC or repeats >= _STALE
             tuned = None if whole else self._phases.tuning(family, progress)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import optuna
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import Dataset, InteractionGraph
@@ -19,15 +20,18 @@ from gnas_search.memory_check import TOO_LARGE, check_memory
 from gnas_search.slots.threads import threads_of_a_slot
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
-from gnas_search.specs import GNN, BranchSpec, kind_of
+from gnas_search.specs import GNN, BranchSpec
+from gnas_search.strategies.shortlist import Shortlist
+from gnas_search.strategies.tally import family_of
+from gnas_search.study.draws import Draws
 from gnas_search.study.limits import MOST_RESERVED, Limits
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.objectives import NDCG, Objectives
-from gnas_search.study.records import MEASURED_STATES, Trial
+from gnas_search.study.recovery import as_found_next
 from gnas_search.study.rehearsal import Cast, Part, Stage, rehearse
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.study import Study
-from gnas_search.study.supernet_phase import is_wanted, share_s
+from gnas_search.study.supernet_phase import share_s, would_train
 from gnas_search.study.warm_start import COLD, WarmStart
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ConfigError
@@ -85,8 +89,9 @@ def plan(
     dict
         ``users``, ``items``, ``interactions``, ``available_bytes`` (None where the system does not say),
         ``strategy``, ``seed``, ``objectives``, ``slots``, ``families`` (of each its ``size``, what is ``feasible`` of
-        it and was ``tried``, the ``starts`` that are left and ``sample``), ``costs_s`` (of a model's export and
-        timing), ``trials`` and ``seconds`` expected by family, ``wall_s`` in all, and the most trials ``together``.
+        it and was ``tried``, the ``starts`` that are left beside what is ``interrupted``, and ``sample``), ``costs_s``
+        (of a model's export and timing), whether a ``supernet`` would be trained, ``trials`` and ``seconds`` expected
+        by family, ``wall_s`` in all, and the most trials ``together``.
 
     Raises
     ------
@@ -96,21 +101,23 @@ def plan(
     validation = validation_of(dataset).judged_by(objectives.judge(dataset, seed))
     restricted = warm.extended(space.restrict(dataset))
     trials = TrialForecast(dataset.selection, validation)
-    done = {} if study is None else tried(study)
+    share_time = limits.budget_s is not None
+    draws = _draws(study, restricted, strategy, seed, objectives, share_time=share_time)
+    known, shortlists = draws.known(), {} if study is None else study.shortlists
     with threads_of_a_slot(slots):
-        families = {family: _family(restricted, family, trials, dataset, seed, done) for family in restricted.families}
-        again = [] if study is None else _unfinished(study, restricted, done)
-        retries = [(kind_of(spec), _part(_forecast(spec, trials, dataset))) for spec in again]
+        families = {family: _family(restricted, family, trials, dataset, seed, draws) for family in draws.families}
+        again = {spec.key(): (family, spec) for family, spec in draws.second_tries() if spec.key() not in known}
+        retries = [(family, _part(_forecast(spec, trials, dataset))) for family, spec in again.values()]
     costs_s = 0.0 if meter is None else _metered_s(meter, dataset.selection, seed)
     room = available_bytes()
     time_s = _trials_s(limits, dataset, validation, slots, study)
-    supernet = GNN in families and is_wanted(strategy, {} if study is None else study.shortlists)
+    supernet = would_train(strategy, restricted, dataset.selection, shortlists, limits, draws)
     stage = Stage(
-        trials=None if limits.trials is None else max(0, limits.trials - len(done)),
+        trials=None if limits.trials is None else max(0, limits.trials - len(known)),
         time_s=time_s,
         trial_s=limits.trial_s,
-        spent_s=None if limits.budget_s is None else _spent_s(study),
-        drawn=0 if study is None else _drawn(study),
+        spent_s=_spent_s(draws, shortlists) if share_time else None,
+        drawn=draws.turns_had,
         supernet_s=share_s(time_s, families) if supernet and time_s else 0.0,
         costs_s=costs_s,
         slots=slots,
@@ -140,35 +147,20 @@ def plan(
     }
 
 
-def tried(study: Study) -> dict[str, Trial]:
-    """Give the trials that ``--trials`` counts, by key: measured or failed, duplicates left out."""
-    ended = [one for one in study.trials if one.state in (*MEASURED_STATES, "failed") or _is_too_slow(one)]
-    return {one.key: one for one in ended if one.key}
+def _draws(
+    study: Study | None, space: SearchSpace, strategy: str, seed: int, objectives: Objectives, *, share_time: bool
+) -> Draws:
+    """Give the draws that a run would begin with; of a study, of a copy of its journal."""
+    if study is None:
+        journal = optuna.create_study(directions=list(objectives.directions))
+    else:
+        journal = as_found_next(study.folder, study.header, space)
+    return Draws(journal, space, strategy, seed, share_time=share_time)
 
 
-def _is_too_slow(trial: Trial) -> bool:
-    return trial.state == "infeasible" and trial.measured is not None
-
-
-def _drawn(study: Study) -> int:
-    """Count the points that were drawn, as turns do."""
-    rejected = [one for one in study.trials if one.state == "infeasible" and one.measured is None]
-    return len([one for one in study.trials if one.state not in ("interrupted", "running")]) - len(rejected)
-
-
-def _unfinished(study: Study, space: SearchSpace, done: Mapping[str, Trial]) -> list[BranchSpec]:
-    """Give the models whose trials did not come to their end: they are tried first."""
-    found = {one.key: one.spec for one in study.trials if one.state == "interrupted" and one.spec is not None}
-    return [spec for key, spec in found.items() if key not in done and kind_of(spec) in space.families]
-
-
-def _spent_s(study: Study | None) -> dict[str, float]:
+def _spent_s(draws: Draws, shortlists: Mapping[str, Shortlist]) -> dict[str, float]:
     """Say what earlier runs spent on each family, supernets included."""
-    spent: dict[str, float] = {}
-    for trial in () if study is None else study.trials:
-        if trial.measured is not None:
-            spent[trial.kind] = spent.get(trial.kind, 0.0) + trial.measured.seconds
-    shared = 0.0 if study is None else sum(one.seconds for one in study.shortlists.values())
+    spent, shared = draws.spent_s(), sum(one.seconds for one in shortlists.values())
     return {**spent, GNN: spent.get(GNN, 0.0) + shared} if shared else spent
 
 
@@ -213,12 +205,10 @@ def _part(forecast: Facts) -> Part:
     return Part(forecast["trial_s"], forecast["host_bytes"], forecast["epoch_s"], bool(forecast["refused"]))
 
 
-def _family(
-    space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int, done: Mapping[str, Trial]
-) -> Facts:
-    own = space.families[family]
+def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int, draws: Draws) -> Facts:
+    own, known = space.families[family], draws.known()
     count = space.count(family)
-    starts = [_forecast(start, trials, dataset) for start in own.starts if start.key() not in done]
+    starts = [_forecast(start, trials, dataset) for start in draws.starts_left(family) if start.key() not in known]
     rng = np.random.default_rng([seed, len(own.genes)])
     drawn = 0
     points: list[Facts] = []
@@ -231,7 +221,7 @@ def _family(
         "size": own.size(),
         "is_finite": own.is_finite,
         "feasible": {"models": count.models, "is_exact": count.is_exact},
-        "tried": sum(trial.kind == family for trial in done.values()),
+        "tried": sum(family_of(trial) == family for trial in known.values()),
         "starts": starts,
         "sample": {
             "points": len(points),

@@ -6,24 +6,21 @@ from bisect import insort
 from collections.abc import Mapping
 from functools import cached_property
 
-import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
-from gnas_search.strategies.tally import FAMILY, INTERRUPTED, REJECTED, family_of, interrupted_numbers
+from gnas_search.strategies.tally import interrupted_numbers
 from gnas_search.study import records
 from gnas_search.study.finalists import to_be_kept
 from gnas_search.study.measurement import Measurement
-from gnas_search.study.metrics import are_lost, save_metrics
+from gnas_search.study.metrics import save_metrics
 from gnas_search.study.own_journal import end_trial
 from gnas_search.study.records import Trial
+from gnas_search.study.recovery import recover, try_again, values_of
 from gnas_search.study.workshop import Workshop
-
-_OF_THE_DRAW = (records.PHASE, records.STRATEGY, REJECTED)
-"""Attributes of a trial that its second try has as well."""
 
 
 class Scribe:
@@ -49,18 +46,7 @@ class Scribe:
 
     def recover(self) -> None:
         """Queue what a killed run left unfinished, and those whose metrics a failure of power took."""
-        interrupted = interrupted_numbers(self._journal)
-        for trial in self._journal.get_trials(deepcopy=False):
-            is_measured = records.MEASURED in trial.user_attrs and trial.number not in interrupted
-            if is_measured and are_lost(self._shop.folder, records.stored_key(trial.user_attrs[records.SPEC])):
-                self.interrupted(trial.number)
-        for trial in self._journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if records.MEASURED in trial.user_attrs:  # an end is written at once, of which a full disk may take a part
-                measured = Measurement.from_json(trial.user_attrs[records.MEASURED])
-                values = self._values(measured, is_infeasible=records.INFEASIBLE in trial.user_attrs)
-                end_trial(self._journal, trial.number, values)
-            else:
-                self.interrupted(trial.number)
+        recover(self._shop.folder, self._shop.header, self._journal, self._space)
 
     def duplicate(self, number: int, twin: FrozenTrial) -> None:
         """End a trial whose model another one measured, or is about to."""
@@ -102,37 +88,15 @@ class Scribe:
         save_metrics(self._shop.folder, spec.key(), result.users, synced=False)  # a sync is longer than all of this
         # Of an end that was cut short a measurement alone must not be left: it would be one of a feasible model.
         facts = {**({records.INFEASIBLE: too_slow} if too_slow else {}), records.MEASURED: measured.to_json()}
-        end_trial(self._journal, number, self._values(measured, is_infeasible=bool(too_slow)), facts)
+        names = self._shop.header.objectives.names
+        end_trial(self._journal, number, values_of(measured, self._journal, names, is_infeasible=bool(too_slow)), facts)
         if kind_of(spec) == GNN and not too_slow:
             self._networks = _with(self._networks, spec.key(), measured)
         return measured
 
-    def _values(self, measured: Measurement, *, is_infeasible: bool) -> list[float] | None:
-        """Say what strategies hear of a model; None where that is nothing."""
-        if is_infeasible:
-            return records.infeasible_values(self._journal)
-        if measured.is_cut:  # a model hardly trained says little of its architecture: nothing to learn from
-            return None
-        values = [measured.value_of(name) for name in self._shop.header.objectives.names]
-        if None in values or not np.isfinite([float(value or 0.0) for value in values]).all():
-            return None  # it is on the leaderboard; no strategy can use it
-        return [float(value or 0.0) for value in values]
-
     def interrupted(self, number: int) -> None:
         """Close a trial that did not come to its end, or whose end was lost, and queue its point again."""
-        trial = self.frozen(number)
-        self._journal.set_user_attr(INTERRUPTED, sorted({*interrupted_numbers(self._journal), number}))
-        # A trial killed while it was being drawn has only some genes; its draw is repeated by the same seed.
-        family = family_of(trial)
-        whole = family in self._space.families and set(trial.params) == set(self._space.families[family].genes)
-        queued = trial.params if whole else trial.system_attrs.get("fixed_params")
-        # Stopped right here by an earlier run, it is queued already.
-        again = (other.user_attrs.get(records.RETRY_OF) for other in self._journal.get_trials(deepcopy=False))
-        if queued is not None and number not in again:
-            kept = {name: value for name, value in trial.user_attrs.items() if name in _OF_THE_DRAW}
-            self._journal.enqueue_trial(queued, user_attrs={records.RETRY_OF: number, FAMILY: family, **kept})
-        if not trial.state.is_finished():
-            end_trial(self._journal, number, None)
+        try_again(self._journal, self._space, number)
 
     def read(self, number: int, spec: BranchSpec | None = None, measured: Measurement | None = None) -> Trial:
         """Give a trial as it is written; of what is at hand of it, nothing is read."""

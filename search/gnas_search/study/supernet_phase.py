@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from gnas_search.data.dataset import InteractionGraph
 from gnas_search.memory_check import TOO_LARGE
 from gnas_search.space import NetworkSpace, SearchSpace
 from gnas_search.specs import GNN
@@ -16,12 +17,14 @@ from gnas_search.study.draws import Draws
 from gnas_search.study.limits import SUPERNET_SHARE, Limits
 from gnas_search.study.turns import TIME_SHARES
 from gnas_search.study.workshop import Workshop
-from gnas_search.supernet import SUPERNETS, Step, Survey
+from gnas_search.supernet import AFFORDABLE, SUPERNETS, Step, Survey
 from gnas_search.supernet.choices import NOTHING_SHARED, everything
 from gnas_search.supernet.survey import TRAINING_SHARE
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 _NONE = Shortlist(reason="none was made")
+_REFUSALS = (TOO_LARGE, NOTHING_SHARED)
+"""Codes of the errors for which a study goes on without a supernet."""
 
 
 def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits: Limits, draws: Draws) -> None:
@@ -49,9 +52,9 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     known = Shortlist.all_of(shop.journal.user_attrs)
     before = known.get(strategy, _NONE)
     tried = draws.known()
-    if is_wanted(strategy, known) and not limits.reached(len(tried)):
+    if _is_due(strategy, known, limits, draws):
         keys = {*tried, *(start.key() for start in networks.starts)}
-        if limits.trials is None or draws.proposals(limits.trials - len(tried)):
+        if _leaves_a_trial(limits, draws):
             found = _found(shop, space, networks, strategy, limits, keys)
         else:
             found = Shortlist(reason="the trials end before any network that it would list: give more --trials")
@@ -61,18 +64,49 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
     draws.charge(GNN, sum(one.seconds for one in known.values()))
 
 
-def is_wanted(strategy: str, known: Mapping[str, Shortlist]) -> bool:
-    """Tell whether a strategy has a supernet, and a study no list of it yet.
+def would_train(
+    strategy: str,
+    space: SearchSpace,
+    graph: InteractionGraph,
+    known: Mapping[str, Shortlist],
+    limits: Limits,
+    draws: Draws,
+) -> bool:
+    """Tell whether a run would train a supernet, as :func:`shortlist_networks` decides; nothing is trained.
 
     Parameters
     ----------
     strategy
         Of the run.
+    space, graph
+        What it would be trained on.
     known
         The shortlists of the study, by strategy.
+    limits, draws
+        As there.
     """
+    networks = space.families.get(GNN)
+    if not isinstance(networks, NetworkSpace) or not _is_due(strategy, known, limits, draws):
+        return False
+    try:
+        AFFORDABLE[strategy](networks, graph)
+    except ConfigError as error:
+        if error.code not in _REFUSALS:
+            raise
+        return False
+    return _leaves_a_trial(limits, draws)
+
+
+def _is_due(strategy: str, known: Mapping[str, Shortlist], limits: Limits, draws: Draws) -> bool:
+    """Tell whether a strategy has a supernet, a study no list of it yet, and a run anything left to try."""
     before = known.get(strategy, _NONE)
-    return strategy in SUPERNETS and bool(before.reason) and not before.is_final
+    is_wanted = strategy in SUPERNETS and bool(before.reason) and not before.is_final
+    return is_wanted and not limits.reached(len(draws.known()))
+
+
+def _leaves_a_trial(limits: Limits, draws: Draws) -> bool:
+    """Tell whether the trials go on to a network that a supernet would list."""
+    return limits.trials is None or draws.proposals(limits.trials - len(draws.known())) > 0
 
 
 def _found(
@@ -95,7 +129,7 @@ def _found(
         with shop.hold.released():
             answer = SUPERNETS[strategy](survey)
     except ConfigError as error:
-        if error.code not in (TOO_LARGE, NOTHING_SHARED):
+        if error.code not in _REFUSALS:
             raise
         return Shortlist(reason=error.message)
     except NoViableTrialError as error:

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.memory import reuse_freed_memory
 from gnas_search.memory_check import within_memory
 from gnas_search.objective import batches
+from gnas_search.space import NetworkSpace
 from gnas_search.space.encoder import NUM_LAYERS
 from gnas_search.strategies.shortlist import LISTED
 from gnas_search.supernet.choices import Choices, Path, mixed_choices
@@ -36,6 +38,19 @@ _TRIED = 2000
 """Points that are looked at, next-best by next-best, for new and feasible networks."""
 
 
+def affordable_mixture(space: NetworkSpace, graph: InteractionGraph) -> Choices:
+    """Give what shares weights where all choices are mixed, before anything is allocated for it.
+
+    Raises
+    ------
+    ConfigError
+        With code ``"nothing_shared"`` or ``"too_large"``.
+    """
+    choices = mixed_choices(space)
+    refuse_above(mixed_bytes(choices, graph))
+    return choices
+
+
 def darts(survey: Survey) -> Answer:
     """Train the mixture of all choices, and list the networks that its shares point to.
 
@@ -50,8 +65,7 @@ def darts(survey: Survey) -> Answer:
     NoViableTrialError
         If training diverged.
     """
-    choices = mixed_choices(survey.space)
-    refuse_above(mixed_bytes(choices, survey.graph))
+    choices = affordable_mixture(survey.space, survey.graph)
     with within_memory(choices.any_path.spec, survey.graph):
         network, mixture, course = train_mixture(choices, survey)
         found = discretised(network, mixture, survey) if course.done else []

@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.data.dataset import InteractionGraph
 from gnas_search.memory import reuse_freed_memory
 from gnas_search.memory_check import within_memory
 from gnas_search.objective import batches
+from gnas_search.space import NetworkSpace
 from gnas_search.strategies.shortlist import LISTED
 from gnas_search.supernet.choices import Choices, path_choices
 from gnas_search.supernet.course import Course
@@ -19,6 +21,19 @@ from gnas_search.supernet.ranking import ranking
 from gnas_search.supernet.requirement import path_bytes, refuse_above
 from gnas_search.supernet.survey import Answer, Survey
 from gnas_search.trainer import batch_loss, default_device, learning_rate, optimizer_of
+
+
+def affordable_paths(space: NetworkSpace, graph: InteractionGraph) -> Choices:
+    """Give what shares weights where one path is trained at a time, before anything is allocated for it.
+
+    Raises
+    ------
+    ConfigError
+        With code ``"nothing_shared"`` or ``"too_large"``.
+    """
+    choices = path_choices(space)
+    refuse_above(path_bytes(choices, graph))
+    return choices
 
 
 def one_shot(survey: Survey) -> Answer:
@@ -35,8 +50,7 @@ def one_shot(survey: Survey) -> Answer:
     NoViableTrialError
         If training diverged.
     """
-    choices = path_choices(survey.space)
-    refuse_above(path_bytes(choices, survey.graph))
+    choices = affordable_paths(survey.space, survey.graph)
     with within_memory(choices.any_path.spec, survey.graph):
         network, course = train_paths(choices, survey)
         found = ranking(network, choices, survey) if course.done else []
