@@ -15,6 +15,7 @@ from gnas_search.closed_form import FilterSpec, PopularitySpec
 from gnas_search.contenders import BASELINE, Contender, baseline_outcomes, compare_outcomes, named_baselines
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
 from gnas_search.data.interactions import DatasetConfig
+from gnas_search.evaluate import mask_scores
 from gnas_search.exam import Exam
 from gnas_search.held_out import report
 from gnas_search.labels import RATED_LOW, SAMPLED
@@ -24,6 +25,7 @@ from gnas_search.outcome import (
     NO_VALIDATION_FIT,
     NOBODY_TO_CALIBRATE_ON,
     NOTHING_TO_TELL,
+    Outcome,
     artifact_outcome,
     calibrations,
     checkpoint_outcome,
@@ -130,6 +132,49 @@ def test_every_average_names_the_users_it_is_over(world: World) -> None:
     groups = told["groups"]
     assert all(groups["test_only_users"]["metrics"][name]["users"] == STRANGERS for name in told["metrics"])
     assert groups["head_items"]["metrics"]["auc"]["users"] == groups["head_items"]["users"]
+
+
+def _tell_the_same(outcome: Outcome, whole: Outcome) -> None:
+    assert len(outcome.evidence.lists) == len(whole.evidence.lists)
+    for mine, theirs in zip(outcome.evidence.lists, whole.evidence.lists, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert list(outcome.values) == list(whole.values)
+    for name, values in outcome.values.items():
+        np.testing.assert_allclose(values, whole.values[name], rtol=1e-5, err_msg=name)
+    assert outcome.calibration == whole.calibration
+
+
+@pytest.mark.parametrize("users", [1, 3, 64])
+def test_users_are_examined_in_spans_as_all_at_once(users: int, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last span is a short one, and one has users of whom the model knows and others."""
+    exam, spans = world.exam, []
+    checkpoint = train_checkpoint(exam.dataset, FilterSpec(rank=8), seed=0)
+    whole = checkpoint_outcome(exam, checkpoint)
+    monkeypatch.setattr("gnas_search.outcome._BLOCK_SCORES", users * NUM_ITEMS + NUM_ITEMS - 1)
+    mask = mask_scores
+    monkeypatch.setattr(
+        "gnas_search.outcome.mask_scores", lambda scores, *of: (spans.append(len(scores)), mask(scores, *of))
+    )
+    _tell_the_same(checkpoint_outcome(exam, checkpoint), whole)
+    assert spans == [users] * (NUM_USERS // users) + [NUM_USERS % users] * (NUM_USERS % users > 0)
+
+
+@pytest.mark.parametrize("users", [1, 3])
+@pytest.mark.parametrize("learned", [False, True])
+def test_an_artifact_is_asked_in_spans_as_all_at_once(
+    users: int, learned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender.load(write_tiny_artifact(tmp_path / "a"))
+    if learned:
+        recommender.info = replace(recommender.info, ranker="mlp")
+    exam = _examined(recommender)
+    curves = {"model": Calibration(2.0, -1.0), "popularity": Calibration(0.5, 0.0)}
+    whole = artifact_outcome(exam, recommender, calibration=curves)
+    monkeypatch.setattr("gnas_search.outcome._BLOCK_SCORES", users * len(recommender.items))
+    asked: list[int] = []
+    outcome = artifact_outcome(exam, recommender, calibration=curves, on_user=lambda: asked.append(1))
+    assert len(asked) == exam.num_users > users
+    _tell_the_same(outcome, whole)
 
 
 def test_calibration_sees_validation_alone(world: World) -> None:
