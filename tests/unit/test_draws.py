@@ -81,3 +81,37 @@ def test_interrupted_it_draws_what_it_would_have_drawn(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "cut", trials=5, strategy="random", space=space, slots=ToySlot({2: interrupt}))
     assert sequence(go(tmp_path / "cut", trials=5, strategy="random")) == sequence(whole)
+
+
+def test_what_is_charged_delays_the_turn_of_its_family_where_families_share_the_time() -> None:
+    space = SearchSpace.from_json({**SMALL, "filter": FILTERS})
+
+    def turns(charged: str, *, share_time: bool) -> list[str]:
+        """Say whose turns are the first four, all of which end at once."""
+        draws = Draws(optuna.create_study(), space, "random", 0, share_time=share_time)
+        draws.charge(charged, 100.0)
+        found = []
+        for _ in range(4):
+            drawn = draws.draw(list(draws.families))
+            assert drawn is not None
+            draws.ended(drawn[0].number)
+            found.append(drawn[2])
+        return found
+
+    assert turns("gnn", share_time=True) == ["filter"] * 4
+    assert turns("filter", share_time=True) == ["gnn"] * 4
+    assert turns("gnn", share_time=False) == turns("filter", share_time=False) == ["filter", "gnn", "gnn", "filter"]
+
+
+def test_of_two_families_the_one_with_the_larger_share_may_have_had_more() -> None:
+    """Networks have half of the time where filters have a quarter; what is charged adds up."""
+    space = SearchSpace.from_json({**SMALL, "filter": FILTERS})
+    draws = Draws(optuna.create_study(), space, "random", 0, share_time=True)
+    draws.charge("filter", 80.0)
+    draws.charge("gnn", 60.0)
+    for turn in ("gnn", "filter"):  # 120 s of networks are as 60 s of filters, 180 s as 90 s
+        draws.charge("gnn", 60.0)
+        drawn = draws.draw(["filter", "gnn"])
+        assert drawn is not None
+        draws.ended(drawn[0].number)
+        assert drawn[2] == turn

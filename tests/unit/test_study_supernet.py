@@ -14,6 +14,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
 from gnas_search.strategies.shortlist import Listed
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
+from gnas_search.study.draws import Draws
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.phases import HYPERPARAMETERS
@@ -187,6 +188,20 @@ def test_networks_are_charged_with_it() -> None:
     before = [rounds.next(drawn, ["filter", "gnn"]) for drawn in range(4)]
     rounds.charge("gnn", 1000.0)
     assert [rounds.next(drawn, ["filter", "gnn"]) for drawn in range(4)] == before
+
+
+def test_the_draws_are_charged_with_every_supernet_of_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charged: list[tuple[str, float]] = []
+    monkeypatch.setattr(Draws, "charge", lambda _, family, seconds: charged.append((family, seconds)))
+    monkeypatch.setitem(SUPERNETS, "darts", lambda survey: (time.sleep(0.05), given(survey))[1])
+    answering(monkeypatch, lambda survey: (time.sleep(0.05), given(survey))[1])
+    for trials, strategy in ((2, "one-shot"), (3, "darts"), (4, "random")):
+        study = go(tmp_path / "study", trials=trials, space=SPACE if trials == 2 else None, strategy=strategy)
+    seconds = [study.shortlists[name].seconds for name in ("one-shot", "darts")]
+    assert min(seconds) >= 0.05
+    assert charged == [("gnn", seconds[0]), ("gnn", sum(seconds)), ("gnn", sum(seconds))]
 
 
 def test_without_memory_the_study_goes_on_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
