@@ -19,6 +19,7 @@ from gnas_search.supernet import SUPERNETS, Step, Survey, course, requirement
 from gnas_search.supernet import ranking as supernet_ranking
 from gnas_search.supernet.choices import mixed_choices, path_choices
 from gnas_search.supernet.course import Course
+from gnas_search.supernet.darts import train_mixture
 from gnas_search.supernet.one_shot import loss_spec, one_shot, train_paths
 from gnas_search.supernet.ranking import ranking
 from gnas_search.supernet.requirement import mixed_bytes, path_bytes
@@ -107,6 +108,30 @@ def test_every_operator_learns_about_as_much_as_alone() -> None:
     spec = path_choices(SPACE).any_path.spec
     assert Course.of(spec, GRAPH, None, print, times=30).epochs == 60
     assert Course.of(spec, GRAPH, None, print).epochs == 50  # a hundred batches at least
+
+
+@pytest.mark.parametrize(
+    ("operators", "times"), [(["lightgcn"], 1), (["lightgcn", "skip"], 2), (["gcn", "lightgcn", "skip"], 3)]
+)
+def test_paths_are_trained_for_the_epochs_of_the_setting_times_the_operators_of_a_layer(
+    operators: list[str], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(course, "LEAST_BATCHES", 1)
+    space, heard = small(operator=operators, num_layers=[1, 2], num_nodes=None), []
+    asked = survey(space=space, heard=heard.append)
+    _, done = train_paths(path_choices(space), asked)
+    assert (done.epochs, done.done) == (2 * times, 2 * times)
+    assert {step.total for step in heard} == {2 * times}
+    _, _, mixed = train_mixture(mixed_choices(space), survey(space=space))
+    assert mixed.epochs == 2  # every choice learns from every batch
+
+
+def test_without_layers_paths_are_trained_as_long_as_the_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(course, "LEAST_BATCHES", 1)
+    fixed = {**EVERYTHING["fixed"], "num_layers": 0, "operator": "gcn", "embedding_dim": 8}
+    space = space_of({"genes": {"scorer": ["cosine", "dot"]}, "fixed": fixed})
+    _, done = train_paths(path_choices(space), survey(space=space))
+    assert done.epochs == 2
 
 
 def test_it_ends_in_time() -> None:
