@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from search_world import SPACE, TRIALS, Gnas, rows, trials
 
@@ -77,6 +78,22 @@ class TestSearch:
         assert {"trial 0:", "trial 1:", "trial 3:"} <= {
             " ".join(p) for p in zip(said.split(), said.split()[1:], strict=False)
         }
+
+    def test_a_study_without_a_usable_model_is_exit_4(self, gnas: Gnas, tmp_path: Path) -> None:
+        """What is held out for validation was bought by one other user alone, and is behind whatever is popular."""
+        bought = np.random.default_rng(0).random((400, 150)) < 0.15
+        rows = [f"{user},item-{item},train" for user, item in zip(*np.nonzero(bought), strict=True)]
+        rows += ["400,rare,train", *(f"{user},rare,valid" for user in range(40))]
+        rows += [f"{user},item-{np.argmin(bought[user])},test" for user in range(40)]
+        (tmp_path / "interactions.csv").write_text("\n".join(["user_id,item_id,split", *rows]))
+        study = tmp_path / "study"
+        command = ("search", tmp_path, "--out", study, "--space", "quick", "--budget", "0.001s", "--output", "json")
+        code, shown, said = gnas(*command)
+        assert (code, shown) == (4, ""), said
+        assert "no model of the study is usable: none finds a held-out item of any validation user" in said
+        assert "hint: give more interactions" in said
+        assert gnas("study", "status", study)[0] == 0  # what there is of it can be looked at
+        assert gnas("study", "resume", study, "--budget", "0.001s")[0] == 4
 
     @pytest.mark.parametrize(
         ("arguments", "expected"),
