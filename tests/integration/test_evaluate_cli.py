@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,55 @@ def test_models_are_compared_on_the_same_users(gnas: Gnas, world: Path) -> None:
     assert code == 0, said
     assert "checkpoint against popularity" in out
     assert "less is better: log_loss" in out
+
+
+@pytest.mark.parametrize("cold", [0, 3, 5, 8])
+def test_who_is_cold_is_said_by_a_flag(
+    cold: int, gnas: Gnas, world: Path, parts: dict[int, tuple[set[str], list[str]]]
+) -> None:
+    flag = () if cold == 5 else ("--cold", cold)  # as it is without
+    code, out, said = gnas("evaluate", world / "filter", world / "shop", *flag, "--output", "json")
+    assert code == 0, said
+    groups = json.loads(out)["groups"]
+    counts = Counter(item for known, _ in parts.values() for item in known)
+    frame = pl.read_parquet(world / "shop" / "interactions.parquet").filter(pl.col("event") == TARGET)
+    for user, history in frame.group_by("user_id"):
+        if user[0] not in parts:  # all of whose items stay in training
+            counts.update(history["item_id"].to_list())
+    colder = sum(len(known) <= cold for known, _ in parts.values())
+    assert groups.get("cold_users", {"users": 0})["users"] == colder
+    assert groups["warm_users"]["users"] == len(parts) - colder
+    wanted = [{counts[item] <= cold for item in items} for _, items in parts.values()]
+    assert groups.get("cold_items", {"users": 0})["users"] == sum(True in kinds for kinds in wanted)
+    assert groups["warm_items"]["users"] == sum(False in kinds for kinds in wanted)
+    if cold == 8:
+        assert 0 < colder < len(parts)
+
+
+@pytest.mark.parametrize("prefers", [False, True])
+def test_a_test_part_that_is_drawn_otherwise_is_warned_of(
+    prefers: bool, gnas: Gnas, world: Path, tmp_path: Path
+) -> None:
+    """Test has every tenth interaction, as validation does; or of as many those with the first items alone."""
+    pairs = [(user, item) for user in range(60) for item in range(60) if (user * 7 + item * 3) % 4]
+    rng = np.random.default_rng(0)
+    parts = rng.choice(["train", "valid", "test"], len(pairs), p=[0.8, 0.1, 0.1])
+    if prefers:
+        parts = np.where((parts == "test") & [item >= 6 for _, item in pairs], "train", parts)
+        parts = np.where([item < 6 and user % 2 == 0 for user, item in pairs], "test", parts)
+    rows = [f"{user},item-{item},{part}" for (user, item), part in zip(pairs, parts, strict=True)]
+    (tmp_path / "interactions.csv").write_text("\n".join(["user_id,item_id,split", *rows]))
+    code, _, said = gnas("train", tmp_path, "--spec", world / "popularity.json", "--out", tmp_path / "checkpoint")
+    assert code == 0, said
+    code, out, said = gnas("evaluate", tmp_path / "checkpoint", tmp_path, "--output", "json")
+    assert code == 0, said
+    shift = json.loads(out)["shift"]
+    warning = (
+        f"the test part is not exchangeable with validation: the shares of items in it disperse {shift['test']:.2f}"
+    )
+    assert (warning in said) == prefers
+    assert (shift["low"] > 1.25) == prefers
+    assert ("exchangeable" in said) == prefers
 
 
 def test_an_artifact_is_calibrated_by_the_checkpoint_it_is_compared_with(gnas: Gnas, world: Path) -> None:
