@@ -6,7 +6,6 @@ import errno
 import json
 import re
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -188,18 +187,19 @@ def test_what_is_out_is_never_trained_and_the_rest_is_found(strategy: str, tmp_p
     limits = {"max_artifact_bytes": 100 * (16 + 4)}
     raw = {**SMALL, "filter": {**FILTERS, "genes": {**FILTERS["genes"], "rank": [4, 16, 32]}}, "constraints": limits}
     space = SearchSpace.from_json({**raw, "forbid": [{"operator": "gcn", "num_layers": 2}]})
-    slot = ToySlot()
-    study = go(tmp_path / "study", trials=8, slots=slot, space=space, strategy=strategy)
-    restricted = space.restrict(make_dataset())
-    assert len(slot.jobs) == 8
+    restricted, slot = space.restrict(make_dataset()), ToySlot()
+    left = sum(restricted.count(family).models for family in restricted.families)
+    assert left == 10
+    study = go(tmp_path / "study", trials=None, slots=slot, space=space, strategy=strategy)
+    assert len({job.spec.key() for job in slot.jobs}) == len(slot.jobs) == left
     assert not any(restricted.why_not(job.spec) for job in slot.jobs)
-    states = Counter(trial.state for trial in study.trials)
-    assert states["complete"] == 8
-    assert status(study)["trials"]["infeasible"] == states["infeasible"]
-    for trial in study.trials:
-        if trial.state == "infeasible":
-            assert trial.spec is not None
-            assert trial.reason == restricted.why_not(trial.spec)
+    rejected = [trial for trial in study.trials if trial.state == "infeasible"]
+    counts = status(study)["trials"]
+    assert (counts["complete"], counts["infeasible"]) == (left, len(rejected))
+    assert rejected
+    for trial in rejected:
+        assert trial.spec is not None
+        assert trial.reason == restricted.why_not(trial.spec) != ""
 
 
 def test_a_constrained_space_runs_out_and_goes_on_where_it_stopped(tmp_path: Path) -> None:

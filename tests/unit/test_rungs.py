@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gnas_search.study.rungs import ETA, LEAST, RUNGS, Rungs
@@ -62,16 +62,26 @@ def test_a_training_that_ended_early_is_none_at_later_rungs() -> None:
     assert rungs.goes_on(12, [0.1] * 6)
 
 
-@given(st.lists(st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8), min_size=1, max_size=30))
+_VALUES = st.sampled_from([number / 10 for number in range(11)])  # equal ones among them
+
+
+@given(st.lists(st.lists(_VALUES, min_size=8, max_size=8), min_size=LEAST, max_size=30))
+@example([[0.5] * 8] * LEAST)
+@example([*([[0.2] * 8] * LEAST), [0.1] * 8, [0.9] * 8])
 def test_no_stopped_training_is_the_best_of_all(curves: list[list[float]]) -> None:
+    """Whoever is stopped, somebody who came as far before was better there."""
     rungs = Rungs()
     found: list[tuple[float, bool]] = []
+    ended: list[list[float]] = []
     for curve in curves:
         done = next((n for n in range(1, 9) if not rungs.goes_on(8, curve[:n])), 8)
+        best = max(curve[:done])
+        assert done == 8 or any(max(other[:done]) > best for other in ended if len(other) >= done)
         rungs.hear(8, curve[:done])
-        found.append((max(curve[:done]), done < 8))
+        ended.append(curve[:done])
+        found.append((best, done < 8))
     best = max(value for value, _ in found)
-    assert any(value == best and not stopped for value, stopped in found)
+    assert not all(stopped for value, stopped in found if value == best)
 
 
 def test_the_first_rung_is_where_ranking_says_something() -> None:

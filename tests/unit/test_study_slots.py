@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -158,7 +159,13 @@ def test_what_has_no_room_waits_for_what_is_under_way(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=None, slots=Watched(3), space=small_space())
     assert status(study)["trials"]["complete"] == 12
     assert len({one.trial.key for one in study.finalists}) == 2
-    assert go(tmp_path / "roomy", trials=9, slots=Watched(3)).ranking  # closed forms beside networks
+    alone = Watched(3)
+    go(tmp_path / "alone", trials=6, slots=alone, space=small_space())
+    assert alone.most == 1
+    beside = Watched(3)
+    ranking = go(tmp_path / "roomy", trials=9, slots=beside).ranking
+    assert Counter(trial.kind for trial, _ in ranking) == {"filter": 3, "two-hop": 2, "gnn": 4}
+    assert beside.most == 3  # closed forms beside a network
 
 
 def test_interrupted_what_waited_for_room_is_tried_again(tmp_path: Path) -> None:
