@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from supernet_world import graph_and_validation, recommender_of, scrambled, small, space_of
+from supernet_world import EVERYTHING, graph_and_validation, recommender_of, scrambled, small, space_of
 
 from gnas_search.architecture import COMBINATIONS
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
@@ -149,6 +149,47 @@ class TestChoices:
         setting = path_choices(replace(SPACE, starts=())).setting
         assert setting["learning_rate"] == pytest.approx(0.03)
         assert (setting["embedding_dim"], setting["scorer"]) == (8, "bilinear")
+
+    @pytest.mark.parametrize(
+        ("said", "temperature", "uniformity_weight"),
+        [({"temperature": 0.25, "uniformity_weight": 0.5}, 0.25, 0.5), ({}, 0.1, 1.0)],
+    )
+    @pytest.mark.parametrize("is_canonical", [False, True])
+    def test_what_has_no_effect_on_the_start_is_as_it_says_or_as_ever(
+        self, said: dict[str, float], temperature: float, uniformity_weight: float, is_canonical: bool
+    ) -> None:
+        """A temperature is nothing to the start's dot products, and something to the cosines that are listed."""
+        genes = {
+            "temperature": {"low": 0.05, "high": 0.5, "log": True},
+            "uniformity_weight": [0.5, 1.0, 2.0],
+            "num_negatives": [64, 256],
+            "heads": [1, 2],
+            "half_life": [0.0, 0.3],
+            "scorer": ["cosine", "dot"],
+        }
+        fixed = {name: value for name, value in EVERYTHING["fixed"].items() if name not in ("temperature", "heads")}
+        content = {**EVERYTHING, "genes": {**EVERYTHING["genes"], **genes}, "fixed": fixed}
+        start = {"layers": [], "embedding_dim": 8, "scorer": "dot", "learning_rate": 0.03, "num_negatives": 256}
+        space = space_of({**content, "start": [{**start, "graph": {"half_life": 0.3}, **said}]})
+        if is_canonical:  # as one that comes from another study, which says nothing of what has no effect
+            space = replace(space, starts=(space.starts[0].canonical(),))
+            temperature, uniformity_weight = 0.1, 1.0
+        for choices_of in (path_choices, mixed_choices):
+            found = choices_of(space)
+            assert space.to_spec(found.setting) == space.starts[0].canonical()
+            path = found.path({"scorer": "cosine", "num_layers": 2, "layer.0": "gat", "layer.1": "gcn"})
+            assert (path.spec.temperature, path.spec.uniformity_weight) == (temperature, uniformity_weight)
+            assert (path.spec.heads, path.spec.num_negatives) == (1, 64 if is_canonical else 256)
+            assert path.spec.graph.half_life == (0.0 if is_canonical else 0.3)
+
+    def test_layers_that_the_start_does_not_have_are_as_its_last_one(self) -> None:
+        genes = {**EVERYTHING["genes"], "activation": ["elu", "none", "relu"], "dropout": {"low": 0.0, "high": 0.4}}
+        layers = [{"operator": "gcn", "activation": "elu"}, {"operator": "gcn", "activation": "relu", "dropout": 0.2}]
+        space = space_of({**EVERYTHING, "genes": genes, "start": [{**EVERYTHING["start"][0], "layers": layers}]})
+        setting = path_choices(space).setting
+        assert [setting[f"layer.{layer}.activation"] for layer in range(3)] == ["elu", "relu", "relu"]
+        assert [setting[f"layer.{layer}.dropout"] for layer in range(3)] == [0.0, 0.2, 0.2]
+        assert space.to_spec(setting) == space.starts[0].canonical()
 
     def test_a_start_is_the_setting_of_the_ready_spaces(self) -> None:
         for name in ("quick", "standard", "full"):

@@ -15,7 +15,8 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.space import Gene, NetworkSpace, Value, layers
 from gnas_search.space.encoder import NUM_LAYERS
-from gnas_search.space.points import Point, from_unit, is_ordered, mutated, values_of
+from gnas_search.space.points import Point, mutated, values_of
+from gnas_search.supernet.setting import setting
 from gnas_serve.errors import ConfigError
 
 NOTHING_SHARED = "nothing_shared"
@@ -191,21 +192,6 @@ def _choices(space: NetworkSpace, shared: dict[str, tuple[Value, ...]]) -> Choic
     if not any(len(values) > 1 for values in shared.values()):
         raise nothing_shared("the space leaves nothing to choose that shares weights")
     return Choices(space, shared, setting(space))
-
-
-def setting(space: NetworkSpace) -> Point:
-    """Give the point whose values all networks of a supernet have beside their choices.
-
-    It is the space's first start; without one, the middle of every range and list of numbers, and the first of other
-    choices.
-    """
-    if space.starts:
-        return space.encode(space.starts[0])
-    return {name: _middle(gene) for name, gene in space.genes.items()}
-
-
-def _middle(gene: Gene) -> Any:
-    return from_unit(gene, 0.5) if is_ordered(gene) else values_of(gene)[0]
 
 
 def _values(gene: Gene) -> tuple[Value, ...]:
