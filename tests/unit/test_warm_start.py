@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +25,9 @@ from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
 from gnas_search.study import Study, WarmSource, leaderboard, status
 from gnas_search.study.kept_weights import MOST, KeptWeights
-from gnas_search.study.trained_on import TrainedOn, matched
+from gnas_search.study.trained_on import TrainedOn, matched, seen_share
 from gnas_search.study.transfer import Transfer
+from gnas_search.study.warm_start import WarmStart
 from gnas_serve.errors import ConfigError, IntegrityError
 from gnas_serve.vocabulary import Vocabulary
 
@@ -58,6 +60,25 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of eight networks with weights."""
     folder = tmp_path_factory.mktemp("toys") / "learned"
     return go(folder, trials=8, slots=LearningSlot(), space=small_space()).folder
+
+
+def sparser(dataset: Dataset) -> Dataset:
+    """The same shop before a third of its training interactions."""
+    positives = dataset.selection.positives.copy()
+    positives.data[::3] = 0.0
+    positives.eliminate_zeros()
+    return replace(dataset, selection=InteractionGraph(positives, positives), fingerprint="b" * 64)
+
+
+@pytest.fixture
+def middle(learned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study of other data that was started from the one with weights."""
+    dataset = sparser(make_dataset())
+    with monkeypatch.context() as patched:
+        patched.setattr("toy_study.make_dataset", lambda: dataset)
+        return go(
+            tmp_path / "middle", trials=6, slots=LearningSlot(), source=source_of(learned), space=small_space()
+        ).folder
 
 
 def source_of(folder: Path) -> WarmSource:
@@ -299,6 +320,75 @@ class TestWeights:
         assert found.weights == {}
         assert found.warm.remarks == ("no weights carried over: learned has learned 100% of what is held out",)
 
+    def test_what_their_ancestors_learned_counts_as_well(self, middle: Path, tmp_path: Path) -> None:
+        """A network that began with another study's weights has learned from the data of both."""
+        dataset, source = make_dataset(), source_of(middle)
+        warm, cold = source.models["gnn"][0], replace(NET, layers=("gcn", "lightgcn"))
+        assert source.warm.begins_trained(warm.key())
+        assert not source.warm.begins_trained(cold.key())
+        KeptWeights(middle, sparser(dataset)).keep(cold, 0.99, weights_of(cold))
+        source = replace(source, models={"gnn": (warm, cold)})
+        lost = dataset.selection.positives - sparser(dataset).selection.positives
+        assert lost.nnz > 20
+        told = replace(dataset, valid=lost, selection=sparser(dataset).selection)
+        found = Transfer.of(source, small_space(), told)
+        assert [bool(model.digest) for model in found.warm.models] == [False, True]
+        assert found.warm.remarks == (
+            f"no weights of {warm.key()} carried over: with what it was started from, middle has learned 100% of what "
+            "is held out",
+        )
+        unseen = replace(told, valid=dataset.valid)
+        found = Transfer.of(source, small_space(), unseen)
+        assert [bool(model.digest) for model in found.warm.models] == [True, True]
+        assert found.warm.remarks == ()
+
+    def test_so_does_what_those_had_learned_before(self, middle: Path, tmp_path: Path, monkeypatch: Any) -> None:
+        dataset, sparse = make_dataset(), sparser(make_dataset())
+        third = replace(sparse, selection=InteractionGraph(sparse.valid, sparse.valid), fingerprint="c" * 64)
+        monkeypatch.setattr("toy_study.make_dataset", lambda: third)
+        study = go(tmp_path / "third", trials=3, slots=LearningSlot(), source=source_of(middle), space=small_space())
+        assert len(study.warm_start.learned) == 2
+        source = source_of(study.folder)
+        lost = dataset.selection.positives - sparse.selection.positives
+        for held_out in (lost, sparse.selection.positives, third.selection.positives):
+            found = Transfer.of(source, small_space(), replace(dataset, valid=held_out))
+            assert not any(model.digest for model in found.warm.models if source.warm.begins_trained(model.origin))
+            assert "has learned 100% of what is held out" in found.warm.remarks[-1]
+
+    def test_where_it_is_not_known_what_they_have_learned_none_are_carried(self, middle: Path) -> None:
+        """So it is with a study that an earlier version started from another one; its cold networks are carried."""
+        source = source_of(middle)
+        earlier = replace(source, warm=replace(source.warm, learned=()))
+        found = Transfer.of(earlier, small_space(), sparser(make_dataset()))
+        carried = [bool(model.digest) for model in found.warm.models]
+        assert carried == [not source.warm.begins_trained(model.origin) for model in found.warm.models]
+        trained = ", ".join(model.origin for model in found.warm.models if source.warm.begins_trained(model.origin))
+        unknown = "middle does not say what those that it was started from had learned"
+        assert found.warm.remarks == (f"no weights of {trained} carried over: {unknown}",)
+
+    def test_a_record_without_it_is_read(self, learned: Path, tmp_path: Path) -> None:
+        """As earlier versions wrote it."""
+        warm = replace(Transfer.of(source_of(learned), small_space(), sparser(make_dataset())).warm, learned=())
+        warm.write(tmp_path, {})
+        raw = json.loads((tmp_path / "warm_start.json").read_bytes())
+        assert set(raw) == {"data", "models", "remarks", "source", "study"}
+        assert WarmStart.read(tmp_path, warm.digest) == warm
+
+    def test_what_ancestors_learned_is_kept_and_verified(self, middle: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(middle, tmp_path / "copy"))
+        warm = Study.load(folder).warm_start
+        ((file, _),) = warm.learned
+        (told,) = warm.earlier()
+        assert (told.positives != make_dataset().selection.positives).nnz == 0
+        path = folder / "warm_start" / file
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+        for use in (warm.verify, warm.earlier):
+            with pytest.raises(IntegrityError, match="is damaged: it is not what the study was begun with"):
+                use()
+        path.unlink()
+        with pytest.raises(IntegrityError, match="is missing"):
+            Study.load(folder).warm_start.verify()
+
     def test_features_keep_their_weights_by_name(self, learned: Path, tmp_path: Path) -> None:
         table = FeatureTable(("a", "b"), np.ones((NUM_ITEMS, 2), np.float32))
         folder = Path(shutil.copytree(learned, tmp_path / "featured"))
@@ -373,9 +463,12 @@ class TestTrainedOn:
         learned = told.positives.toarray()
         held_out = np.zeros((len(users), len(items)), np.float32)
         held_out[3, items.rows([f"{i}" for i in np.flatnonzero(learned[4])])] = 1.0
-        share = told.seen_share(sp.csr_matrix(held_out), users, items)
+        share = seen_share([told], sp.csr_matrix(held_out), users, items)
         assert share == 1.0
         held_out[3, items.rows([f"{i}" for i in np.flatnonzero(learned[4] == 0)])] = 1.0
-        share = told.seen_share(sp.csr_matrix(held_out), users, items)
+        share = seen_share([told], sp.csr_matrix(held_out), users, items)
         assert share == pytest.approx(learned[4].mean())
-        assert told.seen_share(sp.csr_matrix(held_out.shape), users, items) == 0.0
+        assert seen_share([told], sp.csr_matrix(held_out.shape), users, items) == 0.0
+        rest = replace(told, positives=sp.csr_matrix((learned == 0).astype(np.float32)))
+        for several, expected in (([told, told], share), ([told, rest], 1.0), ([], 0.0)):  # each pair counts once
+            assert seen_share(several, sp.csr_matrix(held_out), users, items) == pytest.approx(expected)

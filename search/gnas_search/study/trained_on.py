@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +85,8 @@ class TrainedOn:
             reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged: {error}"
             raise IntegrityError(f"{path} {reason}", hint="restore it, or warm-start from another study") from error
 
-    def seen_share(self, held_out: sp.csr_matrix, users: Vocabulary, items: Vocabulary) -> float:
-        """Say which share of what other data holds out was learned here.
+    def seen(self, held_out: sp.csr_matrix, users: Vocabulary, items: Vocabulary) -> sp.csr_matrix:
+        """Give what other data holds out and was learned here: (U', I') CSR of ones.
 
         Parameters
         ----------
@@ -95,7 +98,24 @@ class TrainedOn:
         of_users, of_items = matched(self.users, users), matched(self.items, items)
         learned = sp.csr_matrix(self.positives[of_users.theirs][:, of_items.theirs])
         asked = sp.csr_matrix(held_out[of_users.ours][:, of_items.ours])
-        return int(learned.multiply(asked).nnz) / max(1, int(held_out.nnz))
+        found = learned.multiply(asked).tocoo()
+        places = (of_users.ours[found.row], of_items.ours[found.col])
+        return sp.csr_matrix((np.ones(found.nnz, dtype=np.float32), places), shape=held_out.shape)
+
+
+def seen_share(learned: Iterable[TrainedOn], held_out: sp.csr_matrix, users: Vocabulary, items: Vocabulary) -> float:
+    """Say which share of what other data holds out was learned, whichever of several data it was learned from.
+
+    Parameters
+    ----------
+    learned
+        All data that weights have learned from.
+    held_out, users, items
+        As of :meth:`TrainedOn.seen`.
+    """
+    found = [one.seen(held_out, users, items) for one in learned]
+    together = 0 if not found else reduce(add, found).nnz  # a pair that was learned twice counts once
+    return int(together) / max(1, int(held_out.nnz))
 
 
 def _names(features: FeatureTable | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from gnas_search.data.interactions import FeatureTable
 from gnas_search.initial_weights import EMBEDDINGS, InitialWeights
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
-from gnas_search.study.trained_on import Matched, TrainedOn, matched
+from gnas_search.study.trained_on import Matched, TrainedOn, matched, seen_share
 from gnas_search.study.warm_source import WarmSource
 from gnas_search.study.warm_start import WarmModel, WarmStart
 from gnas_search.trainer import Floats
@@ -36,7 +36,7 @@ class Transfer:
     warm
         The record of it.
     weights
-        Content of the files of weights, by name.
+        Content of the files of weights, and of what they have learned from, by name.
     """
 
     warm: WarmStart
@@ -80,14 +80,20 @@ class Transfer:
                     carried = carrier.carried(spec) if isinstance(spec, ArchitectureSpec) else None
                     if carried is not None:
                         content = carried.to_bytes()
-                        file, digest = f"{ours.key()}.safetensors", hashlib.sha256(content).hexdigest()
+                        file, digest = f"{ours.key()}.safetensors", _digest(content)
                         weights[file] = content
                         users = int((carried.rows < len(dataset.users)).sum())
                         counts = (users, len(carried.rows) - users)
                         models[ours.key()] = WarmModel(ours, spec.key(), file, digest, *counts)
         remarks += carrier.remarks
-        taken = WarmStart(source.study, source.fingerprint, source.data, tuple(models.values()), tuple(remarks))
-        return cls(taken, weights)
+        learned = {f"data-{_digest(content)[:10]}.safetensors": content for content in carrier.learned_from()}
+        digests = tuple((file, _digest(content)) for file, content in learned.items())
+        found, said = tuple(models.values()), tuple(remarks)
+        return cls(WarmStart(source.study, source.fingerprint, source.data, found, said, digests), weights | learned)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _fitting(
@@ -123,13 +129,28 @@ class _Carrier:
         self._source = source
         self._dataset = dataset
         self._absent: list[str] = []
+        self._unknown: list[str] = []
+        self._seen: dict[str, list[str]] = {}  # networks whose ancestors have learned so much
         self._refused = ""
+        self._learned: dict[int, TrainedOn] = {}  # of those whose weights are carried, by place
 
     @property
     def remarks(self) -> list[str]:
         """Say which weights were not carried over, and why."""
-        absent = f"{self._source.study} keeps no weights of {', '.join(self._absent)}" if self._absent else ""
-        return [said for said in (absent, self._refused) if said]
+        study = self._source.study
+        absent = f"{study} keeps no weights of {', '.join(self._absent)}" if self._absent else ""
+        unknown = f"{study} does not say what those that it was started from had learned" if self._unknown else ""
+        seen = [
+            f"no weights of {', '.join(keys)} carried over: with what it was started from, {study} has learned {share} "
+            "of what is held out"
+            for share, keys in self._seen.items()
+        ]
+        said = (absent, unknown and f"no weights of {', '.join(self._unknown)} carried over: {unknown}", *seen)
+        return [one for one in (*said, self._refused) if one]
+
+    def learned_from(self) -> list[bytes]:
+        """Give all data that the weights carried so far have learned from, as files."""
+        return [one.to_bytes() for _, one in sorted(self._learned.items())]
 
     def carried(self, spec: ArchitectureSpec) -> InitialWeights | None:
         """Give the weights of a network, the embeddings of the users and items that the data has too; None for none."""
@@ -139,13 +160,13 @@ class _Carrier:
             return None
         rows = self._rows
         total = len(self._dataset.users) + len(self._dataset.items)
-        seen = self._trained_on.seen_share(self._dataset.valid, self._dataset.users, self._dataset.items)
+        seen = self._seen_share(self._trained_on)
         if seen > MOST_SEEN:
             self._refused = f"no weights carried over: {self._source.study} has learned {seen:.0%} of what is held out"
         elif len(rows.ours) < LEAST_MATCHED * total:
             share = f"{len(rows.ours) / max(1, total):.0%} of the users and items"
             self._refused = f"no weights carried over: {self._source.study} knows {share}, and half is the least"
-        if self._refused:
+        if self._refused or not self._are_innocent(spec):
             return None
         carried = {name: one for name, one in weights.items() if name != EMBEDDINGS}
         tables = (self._dataset.user_features, self._dataset.item_features)
@@ -153,6 +174,28 @@ class _Carrier:
             if f"features.by_{side}" in carried:
                 carried[f"features.by_{side}"] = _by_name(carried[f"features.by_{side}"], theirs, ours)
         return InitialWeights(carried, rows.ours, np.ascontiguousarray(weights[EMBEDDINGS][rows.theirs]))
+
+    def _are_innocent(self, spec: ArchitectureSpec) -> bool:
+        """Tell whether all that a network's weights ever learned from says next to nothing of what is held out."""
+        learned, warm = [self._trained_on], self._source.warm
+        if warm.begins_trained(spec.key()):
+            if not warm.learned:  # begun by an earlier version
+                self._unknown.append(spec.key())
+                return False
+            learned += self._earlier
+            seen = self._seen_share(*learned)
+            if seen > MOST_SEEN:
+                self._seen.setdefault(f"{seen:.0%}", []).append(spec.key())
+                return False
+        self._learned |= dict(enumerate(learned))
+        return True
+
+    def _seen_share(self, *learned: TrainedOn) -> float:
+        return seen_share(learned, self._dataset.valid, self._dataset.users, self._dataset.items)
+
+    @cached_property
+    def _earlier(self) -> tuple[TrainedOn, ...]:
+        return self._source.warm.earlier()
 
     @cached_property
     def _trained_on(self) -> TrainedOn:

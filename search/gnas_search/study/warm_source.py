@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gnas_search.specs import FAMILIES, BlendSpec, BranchSpec, ModelSpec, kind_of
 from gnas_search.study.kept_weights import MOST, KeptWeights
+from gnas_search.study.warm_start import COLD, WarmStart
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class WarmSource:
         By family, the parts of its verdict and then its best models, :data:`~gnas_search.study.kept_weights.MOST` each.
     weights
         Those of its networks that it keeps.
+    warm
+        What it was started from itself.
     """
 
     study: str
@@ -37,6 +40,7 @@ class WarmSource:
     data: str
     models: Mapping[str, tuple[BranchSpec, ...]]
     weights: KeptWeights = field(compare=False)
+    warm: WarmStart = field(default=COLD, compare=False)
 
     @classmethod
     def of(cls, study: Study) -> WarmSource:
@@ -66,6 +70,7 @@ class WarmSource:
             data=study.header.fingerprint,
             models={family: tuple(own.values()) for family, own in found.items() if own},
             weights=KeptWeights(study.folder),
+            warm=study.warm_start,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from gnas_search.initial_weights import InitialWeights
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec, kind_of
 from gnas_search.study.records import branch_spec
+from gnas_search.study.trained_on import TrainedOn
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, IntegrityError
 
@@ -73,6 +74,9 @@ class WarmStart:
         What was taken over, best first within each family.
     remarks
         What was not, a line each.
+    learned
+        Names of the files of all data that the weights have learned from, and the SHA-256 of each; empty without
+        weights, and of a study that an earlier version made.
     folder
         Of the study that took it.
     """
@@ -82,14 +86,15 @@ class WarmStart:
     data: str = ""
     models: tuple[WarmModel, ...] = ()
     remarks: tuple[str, ...] = ()
+    learned: tuple[tuple[str, str], ...] = ()
     folder: Path = field(default=Path(), compare=False)
 
-    def write(self, folder: Path, weights: Mapping[str, bytes]) -> None:
-        """Write it and the weights, by name of their file, into a study's folder that is being made."""
+    def write(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """Write it and its files, by name, into a study's folder that is being made."""
         (folder / WARM_START).write_bytes(self._content)
-        if weights:
+        if files:
             (folder / _FOLDER).mkdir()
-        for name, content in weights.items():
+        for name, content in files.items():
             (folder / _FOLDER / name).write_bytes(content)
 
     @property
@@ -106,6 +111,7 @@ class WarmStart:
                 "data": self.data,
                 "models": [model.to_json() for model in self.models],
                 "remarks": list(self.remarks),
+                **({"learned": [list(one) for one in self.learned]} if self.learned else {}),
             }
         )
 
@@ -136,7 +142,10 @@ class WarmStart:
         try:
             raw = json.loads(content)
             models = tuple(WarmModel.from_json(model) for model in raw.pop("models"))
-            return cls(**{**raw, "models": models, "remarks": tuple(raw["remarks"]), "folder": folder})
+            learned = tuple((str(file), str(digest)) for file, digest in raw.pop("learned", ()))
+            return cls(
+                **{**raw, "models": models, "remarks": tuple(raw["remarks"]), "learned": learned, "folder": folder}
+            )
         except (ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise IntegrityError(f"{path} is unreadable: {error}", hint=_HINT) from error
 
@@ -173,28 +182,39 @@ class WarmStart:
             If a file is missing, damaged or another one. Names it.
         """
         parts = [share.spec for share in spec.shares] if isinstance(spec, BlendSpec) else [spec]
-        keys = [part.key() for part in parts if self.begins_trained(part.key())]
-        self._verify(keys)
-        return {key: InitialWeights.load(self._path(key)) for key in keys}
+        models = [self._by_key[part.key()] for part in parts if self.begins_trained(part.key())]
+        self._verify((model.file, model.digest) for model in models)
+        return {model.key: InitialWeights.load(self._path(model.key)) for model in models}
 
-    def verify(self) -> None:
-        """Make sure that all weights are what they were.
+    def earlier(self) -> tuple[TrainedOn, ...]:
+        """Read all data that the weights had learned from before they were taken over.
 
         Raises
         ------
         IntegrityError
             As :meth:`initial`.
         """
-        self._verify([model.key for model in self.models if model.digest])
+        self._verify(self.learned)
+        return tuple(TrainedOn.load(self.folder / _FOLDER / file) for file, _ in self.learned)
 
-    def _verify(self, keys: list[str]) -> None:
-        for key in keys:
-            path = self._path(key)
+    def verify(self) -> None:
+        """Make sure that all weights, and what they had learned from, are what they were.
+
+        Raises
+        ------
+        IntegrityError
+            As :meth:`initial`.
+        """
+        self._verify([*((model.file, model.digest) for model in self.models if model.digest), *self.learned])
+
+    def _verify(self, files: Iterable[tuple[str, str]]) -> None:
+        for file, digest in files:
+            path = self.folder / _FOLDER / file
             try:
                 found = hashlib.sha256(path.read_bytes()).hexdigest()
             except OSError as error:
                 raise IntegrityError(f"{path} is missing or unreadable: {error}", hint=_HINT) from error
-            if found != self._by_key[key].digest:
+            if found != digest:
                 raise IntegrityError(f"{path} is damaged: it is not what the study was begun with", hint=_HINT)
 
     def _path(self, key: str) -> Path:
