@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,8 @@ def _learn(optimizer: CatCMAwM, free: Genes, generation: Sequence[Tried]) -> Cat
     return optimizer
 
 
-_LEARNING = Learning(_begin, _learn)
+# To ask for a point replaces arrays and changes none; the generator, which a shallow copy shares, is seeded anew.
+_LEARNING = Learning(_begin, _learn, copied=copy.copy)
 
 
 def _tells_apart(values: list[float]) -> bool:

@@ -27,14 +27,17 @@ class Learning(Generic[State]):
         Gives the state before the first trial.
     learn
         Gives the state after further trials, a batch of them; may change the one that it is given.
+    copied
+        Gives what a caller may do with a state as it does, the state being left as it is.
     """
 
     begin: Callable[[Genes], State]
     learn: Callable[[State, Genes, Sequence[Tried]], State]
+    copied: Callable[[State], State] = copy.deepcopy
     _last: dict[tuple[str, ...], tuple[Genes, list[Tried], State]] = field(default_factory=dict)
 
     def of(self, genes: Genes, tried: Sequence[Tried], *, batch: int = 1) -> State:
-        """Give the state after all whole batches of trials; the caller may change it."""
+        """Give a copy of the state after all whole batches of trials."""
         # Taken out meanwhile: a state that an error left half way is none to go on from.
         known, before, state = self._last.pop(tuple(genes), (None, [], None))
         if state is None or known != genes or tried[: len(before)] != before:
@@ -43,4 +46,4 @@ class Learning(Generic[State]):
         for start in range(len(before), whole, batch):
             state = self.learn(state, genes, tried[start : start + batch])
         self._last[tuple(genes)] = dict(genes), list(tried[:whole]), state
-        return copy.deepcopy(state)
+        return self.copied(state)
