@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import optuna
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from gnas_search.architecture import ArchitectureSpec
@@ -272,6 +272,23 @@ def test_every_strategy_has_a_contract() -> None:
         kinds += kind.__subclasses__()
     assert sorted(kind.name for kind in kinds if "name" in vars(kind)) == sorted(STRATEGIES)
     assert list(STRATEGIES) == sorted(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_genes_of_a_single_value_have_it(name: str) -> None:
+    rng = np.random.default_rng(0)
+    genes: dict[str, Any] = {
+        "kind": CategoricalDistribution(("only",)),
+        "rate": FloatDistribution(0.1, 1.0),
+        "size": IntDistribution(3, 3),
+    }
+    points = [random_point(rng, genes) for _ in range(20)]
+    finished = [create_trial(params=point, distributions=genes, value=float(rng.random())) for point in points]
+    for count in (0, 5, 20):
+        point = STRATEGIES[name](finished[:count], genes, 0)
+        assert list(point) == list(genes)
+        assert (point["kind"], point["size"]) == ("only", 3)
+        assert 0.1 <= float(point["rate"]) <= 1.0
 
 
 @cache

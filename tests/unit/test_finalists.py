@@ -20,6 +20,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BlendSpec
 from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
 from gnas_search.study.finalists import DECIDED, SHARE, Finalist, Plan, decided, seconds_of
+from gnas_search.study.front import front
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.reserve import Reserve
@@ -361,6 +362,10 @@ def test_one_that_is_damaged_is_named(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(IntegrityError, match=name):
         _ = Study.load(tmp_path / "study").verdict
+    # What is asked first of a damaged study is of the journal alone.
+    best = max(one.mean for one in study.finalists)
+    assert status(Study.load(tmp_path / "study"))["best"]["value"] == pytest.approx(best)
+    assert front(Study.load(tmp_path / "study"))
     open_journal(tmp_path / "study", create=False).set_user_attr(DECIDED, {"keys": 3})
     with pytest.raises(IntegrityError, match="a finalist is unreadable"):
         _ = Study.load(tmp_path / "study").finalists

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,12 +19,15 @@ from scipy.optimize import approx_fprime
 from scipy.special import gamma, kv
 from scipy.stats import multivariate_normal, norm
 
+from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
-from gnas_search.strategies.codes import Axes
+from gnas_search.strategies import make_strategy
+from gnas_search.strategies.codes import Axes, Codes
 from gnas_search.strategies.coordinates import Coordinates, mutants, random_codes, squares_between
 from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
-from gnas_search.strategies.gp import MOST, STARTUP_TRIALS, Surrogate, gp
+from gnas_search.strategies.gp import MOST, STARTUP_TRIALS, Surrogate, gp, kept, largest, standardised
 from gnas_search.strategies.history import History
+from gnas_search.strategies.tally import FAMILY
 
 Floats = npt.NDArray[np.float64]
 
@@ -179,6 +183,8 @@ def test_candidates_are_points_of_the_space_and_mutants_near_their_parents(genes
         before, after = axes.decode(parents, row), axes.decode(mutated, row)
         assert all(gene._contains(gene.to_internal_repr(after[name])) for name, gene in genes.items())
         changes.append(sum(before[name] != after[name] for name in genes))
+    assert (mutated.placed >= axes.low).all()
+    assert (mutated.placed <= axes.high).all()
     assert 0.3 <= np.mean(changes) <= 2.5  # a whole number may come to where it was
 
 
@@ -193,6 +199,14 @@ def test_every_choice_can_be_drawn_and_mutated_to() -> None:
         unit = (codes.placed - axes.low) / (axes.high - axes.low)
         assert (unit.min(axis=0) < 0.2).all()
         assert (unit.max(axis=0) > 0.8).all()
+
+
+def test_numbers_change_a_little_or_to_any() -> None:
+    axes = Axes({"power": KINDS["power"]})
+    middle = Codes(np.zeros((4000, 0), dtype=np.intp), np.full((4000, 1), 0.5))
+    far = np.abs(mutants(np.random.default_rng(0), axes, middle).placed - 0.5) / 3.0
+    near = math.erf(0.1 / 0.2 / math.sqrt(2.0))  # of a normal distribution as wide as a fifth of the range
+    assert (far < 0.1).mean() == pytest.approx((near + 0.2) / 2, abs=0.03)
 
 
 def test_a_number_that_no_mutation_touched_is_the_very_same() -> None:
@@ -227,8 +241,26 @@ def test_it_comes_to_the_best_place(disaster: float) -> None:
     assert sum(one.params["choice"] == "a" for one in late) <= 4
 
 
-def test_of_many_trials_the_best_and_the_latest_tell() -> None:
-    """A best point of long ago is still one; trials beyond are read as fast as they come."""
+@pytest.mark.parametrize("disaster", [-1e12, -1e300])
+def test_a_disaster_hides_no_differences(disaster: float) -> None:
+    """Also where most values are the best: a gathered strategy repeats it under other idle genes."""
+    for good in ([0.1, 0.09, 0.05, 0.02], [0.1] * 5 + [0.09, 0.08]):
+        found = standardised(np.array([*good, disaster]))
+        assert found.std() == pytest.approx(1.0)
+        assert found.mean() == pytest.approx(0.0, abs=1e-9)
+        assert found[-2] - found[-1] > 0.1
+        assert found[0] - found[-2] > 0.3
+    assert standardised(np.array([1.0, 2.0, 3.0])) == pytest.approx(np.array([-1.5, 0.0, 1.5]) / math.sqrt(1.5))
+
+
+def test_of_many_trials_the_best_and_the_latest_others_are_kept() -> None:
+    values = np.concatenate([np.arange(MOST, 0.0, -1.0), np.zeros(3 * MOST)])
+    best, latest = range(MOST // 2), range(4 * MOST - MOST // 2, 4 * MOST)
+    assert kept(values).tolist() == [*best, *latest]
+    assert kept(values[:MOST]).tolist() == list(range(MOST))
+
+
+def test_of_many_trials_the_best_tells() -> None:
     genes = {name: KINDS[name] for name in ("rate", "depth", "choice")}
     rng = np.random.default_rng(0)
     points = [random_point(rng, genes) for _ in range(2 * MOST)]
@@ -237,6 +269,40 @@ def test_of_many_trials_the_best_and_the_latest_tell() -> None:
     found = [gp(finished, genes, seed) for seed in range(10)]
     assert sum(point["choice"] == "b" and point["depth"] == 2 for point in found) >= 8
     assert np.median([abs(math.log(float(point["rate"]) / 0.02)) for point in found]) < 0.5
+
+
+def test_the_best_candidate_is_climbed_from() -> None:
+    genes = {name: FloatDistribution(0.0, 1.0) for name in "abcdefgh"}
+    known, asked = History.of(trials(genes, 20, 0), genes), []
+
+    def near_the_middle(codes: Codes) -> Floats:
+        asked.append(-np.abs(codes.placed - 0.5).sum(axis=1))
+        return asked[-1]
+
+    found = largest(np.random.default_rng(0), known, near_the_middle)
+    (gain,) = -np.abs(found.placed - 0.5).sum(axis=1)
+    rounds = [one.max() for one in asked]
+    assert gain == max(rounds)
+    assert rounds == sorted(rounds)
+    assert len(set(rounds)) == len(rounds) > 2
+
+
+def test_a_gain_is_over_the_best_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    genes = {"power": KINDS["power"]}
+    points = np.linspace(-1.0, 2.0, 30)
+    finished = [trial(genes, {"power": float(at)}, float(np.cos(2.0 * at))) for at in points]
+    told: list[Floats] = []
+
+    def spying(gain: Floats, deviation: Floats) -> Floats:
+        told.append(gain)
+        return log_expected_improvement(gain, deviation)
+
+    monkeypatch.setattr(import_module("gnas_search.strategies.gp"), "log_expected_improvement", spying)
+    known = History.of(finished, genes)
+    Surrogate(genes, known).log_gain(known.codes)
+    assert told[0].argmax() == known.values.argmax()
+    assert told[0].max() == pytest.approx(0.0, abs=0.05)
+    assert told[0].min() == pytest.approx((known.values.min() - known.values.max()) / known.values.std(), abs=0.1)
 
 
 def test_values_that_are_all_alike_are_no_trouble() -> None:
@@ -265,3 +331,49 @@ def test_an_earlier_fit_is_gone_on_with_until_a_fifth_more_is_known(monkeypatch:
     after = Surrogate(genes, known).log_gain(one)
     before = Surrogate(genes, History.of(finished[:39], genes)).log_gain(one)
     assert after < before - 0.5  # what has been measured has less to gain
+    fits.clear()
+    late = [*finished[:37], finished[39], *finished[37:39]]
+    gp(late, genes, 0)  # as with several slots, after what was asked before
+    assert fits == []
+
+
+def anew(finished: list[FrozenTrial], genes: dict[str, Any]) -> dict[str, Any]:
+    """Propose as a process does that was asked for nothing before."""
+    for name in ("history", "gp"):
+        import_module(f"gnas_search.strategies.{name}")._LATEST.clear()
+    return gp(finished, genes, 0)
+
+
+def test_what_was_fitted_before_changes_no_proposal() -> None:
+    """Neither to fewer trials, nor to those of another search with these genes, nor to genes with other ranges."""
+    genes = {name: KINDS[name] for name in ("choice", "power", "rate")}
+    one, other = trials(genes, 13, 1), trials(genes, 13, 2)
+    wider = {**genes, "power": FloatDistribution(-1.0, 9.0)}
+    expected = [anew(one, genes), anew(other, genes), anew(one, wider)]
+    assert len({repr(point) for point in expected}) == 3
+    anew(one[:12], genes)
+    assert gp(one, genes, 0) == expected[0]
+    assert gp(other, genes, 0) == expected[1]
+    assert gp(one, genes, 0) == expected[0]
+    assert gp(one, wider, 0) == expected[2]
+
+
+def test_the_order_of_the_genes_is_no_matter() -> None:
+    finished = trials(KINDS, 20, 4)
+    turned = dict(reversed(KINDS.items()))
+    assert gp(finished, KINDS, 0) == gp(finished, turned, 0)
+    assert list(gp(finished, turned, 0)) == list(turned)
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_less_can_be_better(directions: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one objective it is fitted no more often for it; several are weighed anew for each draw."""
+    fits = []
+    monkeypatch.setattr(import_module("gnas_search.strategies.gp"), "fit", lambda *of: (fits.append(1), fit(*of))[1])
+    space = SearchSpace.load("quick").families["two-hop"]
+    strategy, study = make_strategy("gp", "two-hop", space, 0), optuna.create_study(directions=directions)
+    for number in range(20):
+        study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: "two-hop"})
+        asked = study.ask(dict(space.genes))
+        study.tell(asked, [float(number % 7)] * len(directions))
+    assert len(fits) == (7 if len(directions) == 1 else 12)

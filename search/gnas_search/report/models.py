@@ -8,6 +8,7 @@ from gnas_search.bootstrap import Interval
 from gnas_search.specs import BLEND, GNN, ModelSpec
 from gnas_search.study import Measurement, Study
 from gnas_search.study.descriptions import described
+from gnas_search.study.standings import standings
 from gnas_search.study.verdict import BASELINE, RICHNESS
 
 KIND_NAMES = {
@@ -116,7 +117,7 @@ def models_of(study: Study) -> tuple[Model, ...]:
     ]
     trials = [
         Model(trial.key, trial.kind, trial.number, trial.spec, said[trial.key], measured, yardstick=by)
-        for trial, measured in study.standings
+        for trial, measured in standings(study)
         if trial.spec is not None
     ]
     took = {model.spec.key(): model.measured for model in [*found, *trials]}

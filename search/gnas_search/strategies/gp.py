@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -31,8 +32,9 @@ _WORST = 4.0
 def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """Look for the largest expected improvement among random points, and mutants of what is best.
 
-    The process is over all genes jointly. Every trial tells at once; the kernel is fitted when there are a fifth more.
-    A draw takes one or two milliseconds where Optuna's ``GPSampler`` takes more than a hundred, and finds as much.
+    The process is over all genes jointly. Every trial tells at once; the kernel is fitted when there are a fifth more,
+    but with several objectives, which are weighed anew for each draw. Else a draw takes one or two milliseconds where
+    Optuna's ``GPSampler`` takes more than a hundred, and finds as much.
 
     References
     ----------
@@ -47,22 +49,32 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
         return random_point(rng, genes)
     # Its matrices are of some hundred rows: more threads would wait for each other most of the time.
     with _threads().limit(limits=1):
-        best = _largest(rng, known, Surrogate(free, known))
+        best = largest(rng, known, Surrogate(free, known).log_gain)
     chosen = known.axes.decode(best, 0)
     return {name: chosen[name] if name in chosen else first_value(gene) for name, gene in genes.items()}
 
 
-def _largest(rng: np.random.Generator, known: History, surrogate: Surrogate) -> Codes:
-    """Give the candidate of the largest expected improvement, as the only one."""
+def largest(rng: np.random.Generator, known: History, log_gain: Callable[[Codes], Floats]) -> Codes:
+    """Look for the point of the largest gain; give it as the only one.
+
+    Parameters
+    ----------
+    rng
+        Draws the candidates.
+    known
+        Of whose best trials there are mutants among them.
+    log_gain
+        Says what m points promise, (m,); only the order matters.
+    """
     axes = known.axes
     parents = np.argsort(-known.values, kind="stable")[:_PARENTS]
     candidates = random_codes(rng, axes, _RANDOM)
     candidates = candidates.and_then(mutants(rng, axes, known.codes.of(np.repeat(parents, _MUTANTS))))
-    gains = surrogate.log_gain(candidates)
+    gains = log_gain(candidates)
     for _ in range(_ROUNDS):
         climbing = np.argsort(-gains, kind="stable")[:_CLIMBING]
         further = mutants(rng, axes, candidates.of(np.repeat(climbing, _MUTANTS)))
-        candidates, gains = candidates.and_then(further), np.append(gains, surrogate.log_gain(further))
+        candidates, gains = candidates.and_then(further), np.append(gains, log_gain(further))
     return candidates.of(np.argmax(gains, keepdims=True))
 
 
@@ -80,8 +92,8 @@ class Surrogate:
     def __init__(self, genes: Genes, known: History) -> None:
         self._coordinates = Coordinates(genes, known.axes)
         kernel = _kernel(known, self._coordinates)
-        rows = _kept(known.values)
-        values = _standardised(known.values[rows])
+        rows = kept(known.values)
+        values = standardised(known.values[rows])
         self._stretched = np.sqrt(kernel.relevance[self._coordinates.gene_of])  # (d,)
         self._there = self._coordinates.of(known.codes.of(rows)) * self._stretched  # (n, d)
         self._posterior = Posterior(kernel, squares_between(self._there, self._there), values)
@@ -99,20 +111,41 @@ def _kernel(known: History, coordinates: Coordinates) -> Kernel:
     due = STARTUP_TRIALS
     while (later := max(due + 1, int(due * _FITTED_ANEW))) <= len(known.values):
         due = later
-    latest = _LATEST.get(known.names)
-    if latest is None or latest[:2] != (known, due):
-        rows = _kept(known.values[:due])
-        squares = coordinates.squares(coordinates.of(known.codes.of(rows)))
-        latest = known, due, fit(squares, _standardised(known.values[rows]))
-        _LATEST[known.names] = latest
-    return latest[2]
+    codes, values = known.codes.of(np.arange(due)), known.values[:due]
+    latest = _LATEST.get(tuple(known.genes))
+    if latest is None or not latest.is_of(known.genes, codes, values):
+        rows = kept(values)
+        squares = coordinates.squares(coordinates.of(codes.of(rows)))
+        latest = _Fitted(known.genes, codes, values, fit(squares, standardised(values[rows])))
+        _LATEST[tuple(known.genes)] = latest
+    return latest.kernel
 
 
-_LATEST: dict[tuple[str, ...], tuple[History, int, Kernel]] = {}
-"""By the genes: what was fitted, to how many trials of which history."""
+@dataclass(frozen=True)
+class _Fitted:
+    """A kernel, and what it was fitted to."""
+
+    genes: Genes
+    codes: Codes
+    values: Floats
+    kernel: Kernel
+
+    def is_of(self, genes: Genes, codes: Codes, values: Floats) -> bool:
+        """Tell whether it is the kernel of these trials.
+
+        They are told from others by what they say: with several slots, one that ends late changes the order.
+        """
+        pairs = zip(
+            (codes.chosen, codes.placed, values), (self.codes.chosen, self.codes.placed, self.values), strict=True
+        )
+        return genes == self.genes and all(np.array_equal(one, other) for one, other in pairs)
 
 
-def _kept(values: Floats) -> Indices:
+_LATEST: dict[tuple[str, ...], _Fitted] = {}
+"""By the names of the genes."""
+
+
+def kept(values: Floats) -> Indices:
     """Say which trials a process rests on, in their order: all, or the better half of so many and the latest others."""
     if len(values) <= MOST:
         return np.arange(len(values))
@@ -121,12 +154,15 @@ def _kept(values: Floats) -> Indices:
     return np.sort(np.append(best, others[-(MOST // 2) :]))
 
 
-def _standardised(values: Floats) -> Floats:
+def standardised(values: Floats) -> Floats:
     """Scale values to mean 0 and variance 1; what is far below the others would leave these nothing to differ by."""
     middle, best = float(np.median(values)), float(values.max())
-    raised = np.maximum(values, middle - _WORST * (best - middle)) if best > middle else values
-    spread = float(raised.std())
-    found: Floats = (raised - raised.mean()) / (spread if spread > 0 else 1.0)
+    usual = best - (middle if middle < best else float(np.median(np.unique(values))))
+    raised = np.maximum(values, middle - _WORST * usual)
+    span = best - float(raised.min())
+    unit = (raised - raised.min()) / (span if span > 0 else 1.0)  # the square of a value may be none
+    spread = float(unit.std())
+    found: Floats = (unit - unit.mean()) / (spread if spread > 0 else 1.0)
     return found
 
 

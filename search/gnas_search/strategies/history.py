@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import is_
 
 import numpy as np
 from optuna.trial import FrozenTrial
@@ -31,16 +30,15 @@ class History:
         The n points, in the order drawn.
     values : (n,)
         The first objective of each; the higher the better.
-    names
-        Of the genes.
+    genes
+        As given.
     """
 
     def __init__(self, genes: Genes) -> None:
         self.axes = Axes(genes)
         self.codes = self.axes.encode(())
         self.values: Floats = np.zeros(0)
-        self.names = tuple(genes)
-        self._genes = genes
+        self.genes = genes
         self._read: list[FrozenTrial] = []
         self._known: set[tuple[object, ...]] = set()
 
@@ -54,11 +52,13 @@ class History:
         if history is None or not history._goes_on_with(finished, genes):
             history = cls(genes)
         history._add(finished[len(history._read) :])
-        _LATEST[history.names] = history
+        _LATEST[tuple(genes)] = history
         return history
 
     def _goes_on_with(self, finished: Sequence[FrozenTrial], genes: Genes) -> bool:
-        return genes == self._genes and len(finished) >= len(self._read) and all(map(is_, self._read, finished))
+        return (
+            genes == self.genes and len(finished) >= len(self._read) and all(map(_tell_the_same, self._read, finished))
+        )
 
     def _add(self, trials: Sequence[FrozenTrial]) -> None:
         new = []
@@ -70,6 +70,11 @@ class History:
         self._read += trials
         self.codes = self.codes.and_then(self.axes.encode(new))
         self.values = np.append(self.values, [trial.values[0] for trial in new])
+
+
+def _tell_the_same(one: FrozenTrial, other: FrozenTrial) -> bool:
+    """Tell whether two are one trial with one value; where less is better, a copy of it is told at each draw."""
+    return one is other or (one.params is other.params and one.values == other.values)
 
 
 _LATEST: dict[tuple[str, ...], History] = {}

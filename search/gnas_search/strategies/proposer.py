@@ -17,7 +17,7 @@ Proposer = Callable[[Sequence[FrozenTrial], Genes, int], Point]
 
 ``finished`` are the complete and the failed trials of one family, in the order drawn, their values the better the
 higher; ``genes`` has one distribution per gene, the one that all of these trials have, and the point a value for each.
-Whatever a proposer knows it reads from these trials: nothing is kept between two calls but what was read of them, so
+Whatever a proposer knows it reads from these trials: nothing is kept between two calls but what follows from them, so
 that a study goes on after a crash, or with another strategy, without anything to restore.
 """
 

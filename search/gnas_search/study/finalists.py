@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from gnas_search.bootstrap import Interval, interval, intervals
+from gnas_search.bootstrap import interval, intervals
 from gnas_search.evaluate import UserMetrics
 from gnas_search.specs import GNN
 from gnas_search.study.measurement import Measurement
@@ -61,15 +61,32 @@ class Finalist:
     @property
     def mean(self) -> float:
         """Of :attr:`qualities`."""
-        return sum(self.qualities) / len(self.qualities)
+        return _mean(self.qualities)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Under which the metrics per user are kept, from each seed."""
         return (self.trial.key, *(repeat_name(self.trial.key, seed) for seed in self.seeds[1:]))
 
+    @property
+    def averaged(self) -> Measurement:
+        """Its mean over the seeds, but the intervals, what it cost and how it learned: these are the first seed's."""
+        first = self.measured[0]
+        return replace(
+            first,
+            ndcg=replace(first.ndcg, value=_mean([one.ndcg.value for one in self.measured])),
+            recall=replace(first.recall, value=_mean([one.recall.value for one in self.measured])),
+            judged=None if first.judged is None else replace(first.judged, value=self.mean),
+            values={
+                name: _mean([one.values[name] for one in self.measured])
+                if all(name in one.values for one in self.measured)
+                else value
+                for name, value in first.values.items()
+            },
+        )
+
     def over_seeds(self, users: Sequence[UserMetrics], *, seed: int) -> Measurement:
-        """Give its mean over the seeds, each user's first; what it cost and how it learned are the first seed's.
+        """Give its mean over the seeds, with the intervals of each user's mean.
 
         Parameters
         ----------
@@ -78,30 +95,23 @@ class Finalist:
         seed
             Of the bootstrap.
         """
-        first = self.measured[0]
         per_user = {name: np.mean([getattr(one, name) for one in users], axis=0) for name in ("ndcg", "recall")}
-        found = intervals(per_user, seed=seed)
-        judged = None
-        if first.judged is not None:
+        found, mean = intervals(per_user, seed=seed), self.averaged
+        judged = mean.judged
+        if judged is not None:
             quality = interval(np.mean([one.quality for one in users], axis=0), seed)
-            judged = replace(quality, value=self.mean)
+            judged = replace(quality, value=judged.value)
         # Files of metrics are in single precision: the means are those of the journal, as everywhere.
         return replace(
-            first,
-            ndcg=_mean(found["ndcg"], [one.ndcg for one in self.measured]),
-            recall=_mean(found["recall"], [one.recall for one in self.measured]),
+            mean,
+            ndcg=replace(found["ndcg"], value=mean.ndcg.value),
+            recall=replace(found["recall"], value=mean.recall.value),
             judged=judged,
-            values={
-                name: sum(one.values[name] for one in self.measured) / len(self.measured)
-                if all(name in one.values for one in self.measured)
-                else value
-                for name, value in first.values.items()
-            },
         )
 
 
-def _mean(spread: Interval, of: Sequence[Interval]) -> Interval:
-    return replace(spread, value=sum(one.value for one in of) / len(of))
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def repeat_name(key: str, seed: int) -> str:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from gnas_search.dominance import dominates
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.objectives import TIMED
+from gnas_search.study.standings import averages
 from gnas_search.study.study import Study
 
 TIE = 0.2
@@ -27,7 +28,7 @@ def front(study: Study) -> tuple[str, ...]:
     objectives = study.header.objectives
     models: list[tuple[str, Measurement]] = [(one.key, one.measured) for one in study.baselines]
     models += [(one.key, one.measured) for one in study.feasible_blends]
-    models += [(trial.key, measured) for trial, measured in study.standings]
+    models += [(trial.key, measured) for trial, measured in averages(study)]
     known: dict[str, list[float]] = {}
     for key, measured in models:
         values = [measured.value_of(name) for name in objectives.names]

@@ -17,6 +17,7 @@ from gnas_search.study.notes import notes
 from gnas_search.study.objectives import Objectives
 from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.records import STATES
+from gnas_search.study.standings import averages, standings
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
 from gnas_search.study.warm_start import WarmStart
@@ -41,7 +42,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         verdict = study.verdict
     except NoViableTrialError:
         verdict = None
-    finalists = {one.trial.key: one for one in study.finalists}
+    finalists = {one.trial.number: one for one in study.finalists}
     told = _Told(study.header.objectives, verdict.name if verdict is not None else "", front(study))
     models = described(study)
     rows = [
@@ -52,7 +53,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         loss = [] if blend.spec.dims is None else [f"{blend.loss:+.1%} ndcg"]
         facts = [*loss, f"{blend.scan_us:.0f} us per scan", *(["infeasible"] if blend.infeasible else [])]
         rows.append(told.row(blend.key, BLEND, None, study.describe(blend.spec), blend.measured, facts))
-    for trial, measured in study.standings:
+    for trial, measured in standings(study):
         remarks = []
         if measured.stopped == "deadline":
             remarks = [f"cut {len(measured.history)}/{measured.epochs}" if measured.is_cut else "budget ended"]
@@ -61,7 +62,7 @@ def leaderboard(study: Study) -> dict[str, Any]:
         remarks += [remark] if (remark := study.warm_start.remark(trial.key)) else []
         model = models.get(trial.key, "")
         remarks += ["tuned"] if trial.phase == HYPERPARAMETERS else []
-        again = finalists.get(trial.key)
+        again = finalists.get(trial.number)
         remarks += [_of_seeds(again, told.sign)] if again is not None else []
         row = told.row(trial.key, trial.kind, trial.number, model, measured, remarks)
         rows.append({**row, "seeds": [] if again is None else [told.sign * value for value in again.qualities]})
@@ -142,7 +143,7 @@ def status(study: Study) -> dict[str, Any]:
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.feasible_blends]
-    models = simple + [(t.key, m) for t, m in study.standings]
+    models = simple + [(t.key, m) for t, m in averages(study)]
     infeasible = [blend.measured for blend in study.blends if blend.infeasible]
     infeasible += [
         trial.measured for trial in study.trials if trial.state == "infeasible" and trial.measured is not None

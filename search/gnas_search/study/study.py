@@ -185,22 +185,6 @@ class Study:
         measured = [(t, t.measured) for t in self.trials if t.state in MEASURED_STATES and t.measured is not None]
         return tuple(sorted(measured, key=lambda pair: (-pair[1].quality.value, pair[0].number)))
 
-    @cached_property
-    def standings(self) -> tuple[tuple[Trial, Measurement], ...]:
-        """Give :attr:`ranking` as people are told it: a finalist counts with its mean over seeds, best first.
-
-        Raises
-        ------
-        IntegrityError
-            As :meth:`per_user`.
-        """
-        means = {
-            one.trial.key: one.over_seeds([self.per_user(name) for name in one.names], seed=self.header.seed)
-            for one in self.finalists
-        }
-        told = [(trial, means.get(trial.key, measured)) for trial, measured in self.ranking]
-        return tuple(sorted(told, key=lambda pair: (-pair[1].quality.value, pair[0].number)))
-
     def per_user(self, name: str) -> UserMetrics:
         """Read the validation metrics per user of a baseline (its name), trial or blend (its key).
 
