@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import json
 import os
 import time
@@ -15,9 +17,9 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.study import own_journal
-from gnas_search.study.journal import JOURNAL, open_journal
-from gnas_search.study.own_journal import add_ended, begin_trial, end_trial, sync
-from gnas_serve.errors import IntegrityError
+from gnas_search.study.journal import JOURNAL, open_journal, writing
+from gnas_search.study.own_journal import OwnJournal, add_ended, begin_trial, end_trial, sync
+from gnas_serve.errors import IntegrityError, StorageError
 
 GENES = {"layers": CategoricalDistribution([0, 1, 2]), "rate": FloatDistribution(0.001, 1.0, log=True)}
 POINT = {"layers": 2, "rate": 0.1}
@@ -151,12 +153,74 @@ def test_a_file_that_is_another_one_meanwhile_is_noticed(tmp_path: Path, journal
     assert not (tmp_path / JOURNAL).exists() or (tmp_path / JOURNAL).read_bytes() == content
 
 
-def test_what_is_written_in_pieces_is_written_whole(journal: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_in_pieces_is_written_whole(
+    tmp_path: Path, journal: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda opened, content: write(opened, content[:7]))
     begin_trial(journal, POINT, GENES, {})
     end_trial(journal, 0, [1.0])
     assert [trial.value for trial in journal.trials] == [1.0]
+    assert [trial.value for trial in open_journal(tmp_path, create=False).trials] == [1.0]
+
+
+@pytest.mark.parametrize("part", [0, 7])
+def test_after_a_write_that_failed_nothing_more_is_written(
+    part: int, tmp_path: Path, journal: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would run into the torn line, or be of a trial that the file does not have; the next writer goes on."""
+    write, parts = os.write, [part] if part else []
+
+    def fill_up(opened: int, content: bytes) -> int:
+        if parts:
+            return write(opened, content[: parts.pop()])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = (tmp_path / JOURNAL).read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fill_up)
+        with pytest.raises(OSError, match="No space left"):
+            begin_trial(journal, POINT, GENES, {})
+    left = (tmp_path / JOURNAL).read_bytes()
+    assert len(left) == len(before) + part
+    for again in (lambda: end_trial(journal, 0, [1.0]), lambda: journal.set_user_attr("interrupted", [0])):
+        with pytest.raises(StorageError, match="a write before this one failed") as caught:
+            again()
+        assert "run the search again" in caught.value.hint
+    assert (tmp_path / JOURNAL).read_bytes() == left
+    with writing(tmp_path, ["maximize"]) as mended:
+        assert begin_trial(mended, POINT, GENES, {}).number == 0
+    assert (tmp_path / JOURNAL).read_bytes().startswith(before)
+
+
+def test_what_could_not_be_synced_is_not_gone_on_from(journal: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(OSError, match="Input/output"):
+            journal.set_user_attr("interrupted", [])
+    with pytest.raises(StorageError, match="a write before this one failed"):
+        begin_trial(journal, POINT, GENES, {})
+
+
+def test_the_file_is_closed_with_its_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, opening = [], os.open
+
+    def noted(*given: Any) -> int:
+        opened.append(opening(*given))
+        return opened[-1]
+
+    monkeypatch.setattr(own_journal.os, "open", noted)
+    journal = OwnJournal(tmp_path / JOURNAL)
+    journal.append_logs([{"op_code": 0}])
+    (descriptor,) = opened
+    os.fstat(descriptor)
+    del journal
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
 
 
 def test_a_study_in_memory_has_trials_too() -> None:

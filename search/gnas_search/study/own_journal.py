@@ -18,7 +18,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from gnas_serve.errors import IntegrityError
+from gnas_serve.errors import IntegrityError, StorageError
 
 Records = list[dict[str, Any]]
 
@@ -48,6 +48,7 @@ class OwnJournal(BaseJournalBackend):
         self._opened: int | None = None  # to open it anew for each trial took as long as to write
         self._synced_at = -math.inf
         self._is_synced = True
+        self._is_whole = True
         self.appended = 0
         """How often anything was."""
 
@@ -78,6 +79,8 @@ class OwnJournal(BaseJournalBackend):
         ------
         IntegrityError
             If another process has appended to the file.
+        StorageError
+            If what was appended before did not get there whole.
         """
         if self._held is not None:
             raise RuntimeError("what is to be written at once is being held already")
@@ -96,12 +99,18 @@ class OwnJournal(BaseJournalBackend):
 
     def _append(self, lines: Sequence[str], *, synced: bool) -> None:
         content = "".join(f"{line}\n" for line in lines).encode()
+        if not self._is_whole:  # what followed would run into a torn line, and be of trials that the file does not have
+            raise StorageError(
+                f"{self._path}: a write before this one failed, and may have left a part of a line",
+                hint="make room on the disk, then run the search again",
+            )
         if self._opened is None:
             self._opened = os.open(
                 self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666
             )
             weakref.finalize(self, os.close, self._opened)
         self._require_own(self._opened)
+        self._is_whole = False
         written = 0  # without Optuna's lock, a file that is made and unmade for each
         while written < len(content):  # once, but where the disk is about to be full
             written += os.write(self._opened, content[written:])
@@ -110,7 +119,7 @@ class OwnJournal(BaseJournalBackend):
         if synced:
             os.fsync(self._opened)
             self._synced_at = time.monotonic()
-        self._is_synced = synced
+        self._is_synced, self._is_whole = synced, True
 
     def _require_own(self, opened: int) -> None:
         """Make sure that the file is still the one that was opened, and nobody else has appended to it."""
