@@ -34,9 +34,9 @@ def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: Sea
     space
         Restricted to its data.
     """
-    interrupted = interrupted_numbers(journal)
     for trial in journal.get_trials(deepcopy=False):
-        is_measured = records.MEASURED in trial.user_attrs and trial.number not in interrupted
+        # Also of one that is marked as interrupted: killed right after that, a run has not queued it yet.
+        is_measured = records.MEASURED in trial.user_attrs
         if is_measured and are_lost(folder, records.stored_key(trial.user_attrs[records.SPEC])):
             try_again(journal, space, trial.number)
     for trial in journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
