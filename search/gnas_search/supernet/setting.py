@@ -8,7 +8,7 @@ from typing import Any
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.space import Gene, NetworkSpace, Value, graphs
 from gnas_search.space.encoder import FIELDS, NUM_LAYERS
-from gnas_search.space.genes import contains, nearest
+from gnas_search.space.genes import nearest
 from gnas_search.space.points import Point, from_unit, is_ordered, values_of
 
 
@@ -44,11 +44,11 @@ def _deeper(point: Point, space: NetworkSpace) -> dict[str, Value]:
     """Give the genes of the layers beyond those of a point what they are in its last one."""
     depth = int(point.get(NUM_LAYERS, space.fixed.get(NUM_LAYERS, 0)))
     found: dict[str, Value] = {}
-    for name, gene in space.genes.items():
+    for name in space.genes:
         parts = name.split(".", 2)
-        if depth and parts[0] == "layer" and int(parts[1]) >= depth:
+        if parts[0] == "layer" and int(parts[1]) >= depth:
             value = point.get(".".join(["layer", str(depth - 1), *parts[2:]]))
-            if value is not None and contains(gene, value):
+            if value is not None:  # a start without layers has no last one
                 found[name] = value
     return found
 
