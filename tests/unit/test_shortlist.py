@@ -13,7 +13,7 @@ from gnas_search.strategies import SHARING_STRATEGIES, STRATEGIES, make_strategy
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.strategies.tally import FAMILY, REJECTED
 from gnas_search.study.own_journal import add_ended
-from gnas_search.supernet import SUPERNETS
+from gnas_search.supernet import AFFORDABLE, SUPERNETS
 
 SPACES = SearchSpace.load("quick").families
 GENES = SPACES["gnn"].genes
@@ -35,7 +35,7 @@ def ask(study: optuna.Study, name: str, seed: int = 0) -> optuna.trial.Trial:
 
 
 def test_there_is_a_supernet_for_each_strategy_that_waits_for_one() -> None:
-    assert list(SUPERNETS) == list(SHARING_STRATEGIES)
+    assert list(SUPERNETS) == list(AFFORDABLE) == list(SHARING_STRATEGIES)
     assert set(SHARING_STRATEGIES) < set(STRATEGIES)
 
 

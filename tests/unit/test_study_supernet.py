@@ -179,6 +179,17 @@ def test_without_a_trial_for_what_it_lists_it_is_not_trained(tmp_path: Path, mon
     assert len(asked) == 1
 
 
+def test_without_time_for_a_trial_it_is_not_trained_and_nothing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run may have both."""
+    asked = answering(monkeypatch, given)
+    begin(tmp_path / "study", make_dataset(), space=SPACE, strategy="one-shot", seed=None)
+    late = Limits(None, time.monotonic())
+    study = run(tmp_path / "study", make_dataset(), Ledger(), limits=late, slots=ToySlot())
+    assert (asked, study.shortlists, study.trials) == ([], {}, ())
+
+
 def test_networks_are_charged_with_it() -> None:
     turns = Turns(["filter", "gnn"], {"filter": 10.0, "gnn": 15.0})
     assert turns.next(0, ["filter", "gnn"]) == "gnn"
