@@ -341,6 +341,10 @@ class TestWeights:
         found = Transfer.of(source, small_space(), unseen)
         assert [bool(model.digest) for model in found.warm.models] == [True, True]
         assert found.warm.remarks == ()
+        assert len(found.warm.learned) == 2  # what middle has and what learned had, whichever network comes first
+        turned = Transfer.of(replace(source, models={"gnn": (cold, warm)}), small_space(), unseen)
+        assert turned.warm.learned == found.warm.learned
+        assert len(Transfer.of(replace(source, models={"gnn": (cold,)}), small_space(), unseen).warm.learned) == 1
 
     def test_so_does_what_those_had_learned_before(self, middle: Path, tmp_path: Path, monkeypatch: Any) -> None:
         dataset, sparse = make_dataset(), sparser(make_dataset())
