@@ -13,6 +13,7 @@ from toy_study import ToySlot, go
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.baselines import BASELINES
 from gnas_search.closed_form import FilterSpec
+from gnas_search.graph_spec import GraphSpec
 from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.study import Study, leaderboard
@@ -44,6 +45,38 @@ def test_one_setting_more_is_named_where_four_are_not_enough() -> None:
     assert [len(settings) for settings in told] == [5, 4, 5, 4, 4]
     assert [told[place][-1] for place in (0, 2)] == ["epochs=12", "epochs=3"]
     assert told[1] == ["learning_rate=0.05", "temperature=0.2", "num_negatives=8", "batch_size=64"]
+
+
+def test_the_one_setting_more_is_the_one_that_tells_most_apart() -> None:
+    """Epochs would leave two of the three alike, and each would have six."""
+    other = replace(NET, learning_rate=0.05, temperature=0.2, num_negatives=8, batch_size=64)
+    alike = [NET, replace(NET, epochs=7, patience=1), replace(NET, epochs=7, patience=2)]
+    told = [line.removeprefix(f"{NET.summary()} | ").split(", ") for line in descriptions([other, *alike])]
+    assert [len(settings) for settings in told] == [4, 5, 5, 5]
+    assert [settings[-1] for settings in told[1:]] == [f"patience={NET.patience}", "patience=1", "patience=2"]
+
+
+def test_what_has_no_effect_is_no_difference() -> None:
+    """The temperature of dot products."""
+    dot = replace(NET, scorer="dot")
+    lines = descriptions([replace(dot, temperature=0.3), replace(dot, learning_rate=0.05)])
+    assert [line.removeprefix(dot.summary()) for line in lines] == [
+        f" | learning_rate={NET.learning_rate:.3g}",
+        " | learning_rate=0.05",
+    ]
+
+
+def test_a_setting_that_a_model_does_not_have_is_not_named() -> None:
+    """A graph in which every event weighs 1 is none of its own; a weight of nearly 1 reads like it."""
+    whole, nearly = (
+        replace(NET, edges="all", graph=GraphSpec(event_weight=(("view", weight),))) for weight in (1.0, 1.0000001)
+    )
+    assert whole.summary() == nearly.summary()
+    lines = descriptions([replace(whole, learning_rate=0.05), nearly])
+    assert [line.removeprefix(f"{whole.summary()} | ") for line in lines] == [
+        "learning_rate=0.05",
+        f"learning_rate={NET.learning_rate:.3g}, graph={{'event_weight': {{'view': 1.0000001}}}}",
+    ]
 
 
 def test_numbers_that_read_alike_are_written_out_and_no_others() -> None:
