@@ -31,7 +31,6 @@ from gnas_serve.errors import ConfigError, GnasError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gnas_search.data.dataset import Dataset
     from gnas_search.initial_weights import InitialWeights
     from gnas_search.specs import ModelSpec
     from gnas_search.study import StudyHeader, WarmSource
@@ -201,8 +200,7 @@ def train(
         judge = found.header.objectives.judge(dataset, found.header.seed)
         known_as = next((one.name for one in found.baselines if one.spec.key() == model.key()), "")
         blend = next((one for one in found.blends if one.key == model.key()), None)
-        # A compressed blend of few users is measured on those by whom its weights were fitted.
-        if blend is not None and (blend.spec.dims is None or _has_fresh(dataset)):
+        if blend is not None:
             first = found.header.objectives.first
             unseen = {"name": first, "value": blend.measured.value_of(first)}
     elif spec is not None:
@@ -248,12 +246,6 @@ def _say_what_is_taken_over(warm: WarmStart) -> None:
         warn(f"warm start: {remark}")
     if not warm.models:
         warn(f"warm start: nothing of {warm.study} is taken over: the search begins cold")
-
-
-def _has_fresh(dataset: Dataset) -> bool:
-    from gnas_search.evaluate import fresh_validation, validation_of
-
-    return fresh_validation(dataset, validation_of(dataset)) is not None
 
 
 def _one_of_two() -> ConfigError:

@@ -19,7 +19,7 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.costs import num_parameters
 from gnas_search.specs import BlendSpec, Share, kind_of
 from gnas_search.study import Study, leaderboard, pick, status
-from gnas_search.study.blending import COMPRESSED_DIMS, best_of_each_kind, blend_models, scan_us
+from gnas_search.study.blending import COMPRESSED_DIMS, as_cross_fitted, best_of_each_kind, blend_models, scan_us
 from gnas_search.study.kept import KeptModels
 from gnas_serve.errors import NoViableTrialError
 
@@ -90,17 +90,28 @@ class TestBlend:
         dataset = make_dataset()
         best = models_of(study)
         fits = {kind: toy_fit(spec) for kind, spec in best.items()}
-        whole, short = (
-            found.record
-            for found in blend_models(
-                dict(sorted(best.items())), fits, dataset.selection, validation_of(dataset), seed=0
-            )
-        )
+        found = blend_models(dict(sorted(best.items())), fits, dataset.selection, validation_of(dataset), seed=0)
+        whole, short = (one.record for one in found)
         assert whole.measured.ndcg.value == pytest.approx(study.blends[0].measured.ndcg.value / 2)
         branches = [fits[kind_of(share.spec)].branches[0] for share in whole.spec.shares]
         exact = assemble(whole.spec.shares, branches, dataset.selection).score_rows(dataset.selection.positives)
         same_weights = validation_of(dataset).score_with(exact).mean()[1]
-        assert short.loss == pytest.approx(short.measured.ndcg.value / same_weights - 1)
+        compressed = validation_of(dataset).score_with(found[1].fit.score_rows(dataset.selection.positives)).mean()[1]
+        assert short.loss == pytest.approx(compressed / same_weights - 1)
+        # Its figure is of users by whom its weights were not fitted, as that of the blend beside it.
+        assert short.measured.ndcg.value == pytest.approx(whole.measured.ndcg.value + compressed - same_weights)
+
+    def test_compression_is_told_on_users_by_whom_no_weight_was_fitted(self) -> None:
+        def metrics(*values: float, coverage: float) -> UserMetrics:
+            return UserMetrics(np.array(values), np.array(values) / 2, -np.array(values), {"coverage@20": coverage})
+
+        short, exact = metrics(0.5, 0.9, 0.0, coverage=0.25), metrics(0.6, 0.9, 0.6, coverage=0.5)
+        told = as_cross_fitted(short, exact, metrics(0.3, 0.8, 0.4, coverage=0.75))
+        np.testing.assert_allclose(told.recall, [0.2, 0.8, 0.0])  # no metric is below 0
+        np.testing.assert_allclose(told.ndcg, [0.1, 0.4, 0.0])
+        assert told.judged is not None
+        np.testing.assert_allclose(told.judged, [-0.2, -0.8, 0.2])
+        assert told.values == {"coverage@20": 0.5}
 
     def test_it_stands_on_the_leaderboard_and_can_be_the_verdict(self, study: Study, tmp_path: Path) -> None:
         rows = [row for row in leaderboard(study)["rows"] if row["kind"] == "blend"]

@@ -154,13 +154,36 @@ def blend_models(
     spec = replace(blended.spec, dims=COMPRESSED_DIMS)
     short = compress(blended.fit, graph.positives, COMPRESSED_DIMS, name=spec.key(), seed=seed)
     metrics = validation.score_with(short.score_rows(graph.positives))
-    compressed = _record(spec, metrics, seed, time.monotonic() - start, parameters)
     # Held against the whole blend under the same weights; cross-fitted metrics are of others, halfway ones.
-    weighed = blended.metrics if fresh is not None else validation.score_with(blended.fit.score_rows(graph.positives))
-    exact = weighed.mean()[1]
-    loss = compressed.measured.ndcg.value / max(exact, 1e-12) - 1.0
+    exact = blended.metrics if fresh is not None else validation.score_with(blended.fit.score_rows(graph.positives))
+    loss = metrics.mean()[1] / max(exact.mean()[1], 1e-12) - 1.0
+    told = metrics if fresh is not None else as_cross_fitted(metrics, exact, blended.metrics)
+    compressed = _record(spec, told, seed, time.monotonic() - start, parameters)
     timed = scan_us(short, graph.positives, validation.users)
-    return [*found, Found(replace(compressed, loss=loss, scan_us=timed), metrics, short)]
+    return [*found, Found(replace(compressed, loss=loss, scan_us=timed), told, short)]
+
+
+def as_cross_fitted(short: UserMetrics, exact: UserMetrics, whole: UserMetrics) -> UserMetrics:
+    """Give what a compressed blend is worth to users by whom its weights were not fitted.
+
+    Fitted on the users that it is measured by, it would seem better than the blend that it is made of.
+
+    Parameters
+    ----------
+    short, exact
+        The compressed form and the blend itself, with the weights that were fitted on these users.
+    whole
+        The blend, cross-fitted: to this is added what compression changes for each user.
+    """
+    judged = None
+    if whole.judged is not None and short.judged is not None and exact.judged is not None:
+        judged = whole.judged + (short.judged - exact.judged)
+    return UserMetrics(
+        np.clip(whole.recall + (short.recall - exact.recall), 0.0, 1.0),
+        np.clip(whole.ndcg + (short.ndcg - exact.ndcg), 0.0, 1.0),
+        judged,
+        {name: value + (short.values[name] - exact.values[name]) for name, value in whole.values.items()},
+    )
 
 
 def scan_us(fit: Fit, histories: sp.csr_matrix, users: npt.NDArray[np.int64]) -> float:
