@@ -92,11 +92,14 @@ def search(
     """
     need("search")
     budget_s = None if budget is None else seconds(budget)
+    import optuna
+
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
     from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, begin
     from gnas_serve.cli.search_plan import Asked, emit_plan
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # of each study in memory it says that there is one
     limits = Limits.of(trials, budget_s)
     if strategy is not None:
         require_strategy(strategy)

@@ -120,8 +120,9 @@ class TestSearch:
     def test_a_dry_run_forecasts_and_makes_nothing(
         self, gnas: Gnas, shop: Path, space: Path, study: Path, tmp_path: Path
     ) -> None:
-        code, output, _ = gnas("search", shop, "--dry-run", "--space", space, "--trials", 8, "--output", "json")
+        code, output, said = gnas("search", shop, "--dry-run", "--space", space, "--trials", 8, "--output", "json")
         assert code == 0
+        assert "study created" not in said  # which is Optuna's word of one in memory
         plan = json.loads(output)
         assert plan["trials"] == {"filter": 2, "two-hop": 2, "gnn": 4}
         assert set(plan["families"]) == {"filter", "two-hop", "gnn"}

@@ -68,6 +68,9 @@ class TestInterruption:
         stopped = Study.load(tmp_path / "study")
         assert [trial.state for trial in stopped.trials] == ["complete"] * at + ["interrupted"]
         assert status(stopped)["trials"]["interrupted"] == 1
+        left = [note for note in status(stopped)["notes"] if "left to the next run" in note]
+        assert left == ["1 trial is left to the next run: stopped, or more than the time that was left"]
+        assert not any("left to the next run" in note for note in status(go(tmp_path / "study", trials=8))["notes"])
         assert keys(go(tmp_path / "study", trials=8)) == keys(whole)
 
     def test_interrupted_at_every_trial_the_sequence_is_the_undisturbed_one(self, tmp_path: Path) -> None:

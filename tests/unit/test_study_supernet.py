@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 
+from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
 from gnas_search.strategies.shortlist import Listed
@@ -76,6 +77,11 @@ def test_the_list_is_made_once_and_tried_after_the_starts(strategy: str, tmp_pat
     assert watcher.shortlists == [study.shortlists[strategy]]
     stages = [stage for stage, _, _ in watcher.supernet]
     assert set(stages) == {"epoch", "network"}
+    took = study.shortlists[strategy].seconds
+    measured = [*(one for _, one in study.ranking), *study.repeats.values()]
+    measured += [one.measured for one in study.baselines] + [one.measured for one in study.blends]
+    assert status(study)["seconds"] == pytest.approx(sum(one.seconds for one in measured) + took, abs=1e-3)
+    assert f"supernet of {strategy}</td>" in render(study).partition('id="time"')[2]
     again = Ledger()
     go(tmp_path / "study", trials=6, strategy=strategy, watcher=again)
     assert (again.supernet, again.shortlists) == ([], [])

@@ -55,6 +55,9 @@ def time_spent(study: Study) -> list[object]:
             rows.append(
                 (name, str(len(ours)), *(str(states.count(state) or "") for state in _COUNTED), duration(spent))
             )
+    for strategy, found in study.shortlists.items():
+        if found.seconds:
+            rows.append((f"supernet of {strategy}", "", *("" for _ in _COUNTED), duration(found.seconds)))
     if study.repeats:
         spent = sum(measured.seconds for measured in study.repeats.values())
         rows.append(
@@ -63,19 +66,13 @@ def time_spent(study: Study) -> list[object]:
     if study.blends:
         spent = sum(blend.measured.seconds for blend in study.blends)
         rows.append(("blends", str(len(study.blends)), *("" for _ in _COUNTED), duration(spent)))
-    total = duration(sum(measured.seconds for measured in _measured(study)))
+    total = duration(study.spent_s)
     count = len(study.baselines) + len(study.trials) + len(study.repeats) + len(study.blends)
     rows.append(("all", str(count), *("" for _ in _COUNTED), total))
-    return [_table(("", "models", *_COUNTED, "time of measured ones"), rows)]
+    return [_table(("", "models", *_COUNTED, "time"), rows)]
 
 
 _COUNTED = tuple(state for state in STATES if state != "waiting")
-
-
-def _measured(study: Study) -> list[Any]:
-    found = [one.measured for one in study.baselines] + [one.measured for one in study.blends]
-    found += study.repeats.values()
-    return found + [trial.measured for trial in study.trials if trial.measured is not None]
 
 
 def about(study: Study) -> list[object]:

@@ -91,7 +91,7 @@ def _tiles(state: dict[str, Any], chosen: Model | None) -> Markup:
     found.append(("complete trials", str(counts["complete"])))
     if other:
         found.append(("other trials", other))
-    found.append(("spent on measured models", duration(state["seconds"])))
+    found.append(("spent on what was measured", duration(state["seconds"])))
     return element(
         "dl", (element("div", element("dt", name), element("dd", value)) for name, value in found), class_="tiles"
     )

@@ -137,17 +137,13 @@ def status(study: Study) -> dict[str, Any]:
         ``running``, ``trials`` (count per state), ``best`` (name and value, or None), ``strategy`` (of the latest
         trial, or that the study begins with), ``strategies`` (that drew trials, in order), ``seed``, ``objective`` (the
         first), ``objectives``, ``space_size`` (continuous genes count once), ``data`` (fingerprint, policy, config),
-        ``seconds`` (spent on measured models), ``notes`` (as in :func:`leaderboard`), ``warm_start``
+        ``seconds`` (spent on measured models and supernets), ``notes`` (as in :func:`leaderboard`), ``warm_start``
         (of the study that it was started from the name, ``study``, the fingerprint of its ``data``, and how many
         ``models`` and ``weights`` were taken over; None where it was started from none).
     """
     counts = Counter(trial.state for trial in study.trials)
     simple = [(b.key, b.measured) for b in study.baselines] + [(b.key, b.measured) for b in study.feasible_blends]
     models = simple + [(t.key, m) for t, m in averages(study)]
-    infeasible = [blend.measured for blend in study.blends if blend.infeasible]
-    infeasible += [
-        trial.measured for trial in study.trials if trial.state == "infeasible" and trial.measured is not None
-    ]
     best = max(models, key=lambda model: model[1].quality.value, default=None)
     header = study.header
     first = header.objectives.first
@@ -162,9 +158,7 @@ def status(study: Study) -> dict[str, Any]:
         "objectives": list(header.objectives.names),
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
-        "seconds": round(
-            sum(one.seconds for one in [*(measured for _, measured in models), *infeasible, *study.repeats.values()]), 3
-        ),
+        "seconds": round(study.spent_s, 3),
         "notes": notes(study),
         "warm_start": _warm_start(study.warm_start),
     }

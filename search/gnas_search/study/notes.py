@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gnas_search.specs import GNN
+from gnas_search.study.journal import is_locked
 from gnas_search.study.phases import START
 from gnas_search.study.study import Study
 
@@ -15,7 +16,8 @@ _UNSEARCHED = (
 def notes(study: Study) -> list[str]:
     """Say in a line each what was not measured, not blended, not taken over from another study, and why no supernet.
 
-    Also where a search was so short that it ended with the networks that its space begins with.
+    Also where a search was so short that it ended with the networks that its space begins with, and how many trials the
+    next run begins with: those that were stopped, or for which the time left was too short.
     A study that no run has worked on yet has nothing to be noted.
     """
     if not study.baselines:
@@ -26,9 +28,19 @@ def notes(study: Study) -> list[str]:
     if GNN in measured and _are_starts(study):
         said.append(_UNSEARCHED)
     said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
+    left = _left(study)
+    if left and not is_locked(study.folder):
+        trials = "1 trial is" if left == 1 else f"{left} trials are"
+        said.append(f"{trials} left to the next run: stopped, or more than the time that was left")
     if study.blend_failure:
         said.append(f"no {'new ' if study.blends else ''}blend: {study.blend_failure}")
     return said + [f"warm start: {remark}" for remark in study.warm_start.remarks]
+
+
+def _left(study: Study) -> int:
+    """Count the models that were interrupted, or put off, and are not tried again yet."""
+    interrupted = {trial.key for trial in study.trials if trial.state == "interrupted"}
+    return len(interrupted - {trial.key for trial in study.trials if trial.state != "interrupted"})
 
 
 def _are_starts(study: Study) -> bool:
