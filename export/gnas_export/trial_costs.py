@@ -12,6 +12,7 @@ from gnas_export.latency import measured
 from gnas_export.profile import ExportProfile
 from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import draw_plain_ranker
+from gnas_export.tables import branch_bytes
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset
 from gnas_search.fit import Fit
@@ -39,7 +40,9 @@ class ExportedCosts:
         self._profile = ExportProfile.load(PROFILE)
 
     def __call__(self, fit: Fit) -> Mapping[str, float]:
-        """Measure ``artifact_bytes`` of all files, and ``latency_us``: the median request of one thread for 10 items.
+        """Measure ``artifact_bytes``, ``table_bytes`` and ``latency_us``.
+
+        That is all files, vectors and links alone, and the median request of one thread for 10 items.
 
         Raises
         ------
@@ -57,4 +60,5 @@ class ExportedCosts:
         with draft.written(draft.final, draft.plain) as folder:
             size_bytes = sum(path.stat().st_size for path in folder.iterdir())
             latency_us = min(measured(folder, seed=self._seed)["p50_us"] for _ in range(_RUNS))
-        return {"artifact_bytes": float(size_bytes), "latency_us": latency_us}
+        table_bytes = sum(branch_bytes(branch, draft.final.tables) for branch in draft.final.exact.branches)
+        return {"artifact_bytes": float(size_bytes), "table_bytes": float(table_bytes), "latency_us": latency_us}

@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from toy_study import SMALL, ToySlot, go, make_dataset, toy_fit
 
 from gnas_export.tables import branch_bytes, compress, links
+from gnas_export.trial_costs import ExportedCosts
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
-from gnas_search.fit import Fit
+from gnas_search.fit import Branch, Fit
 from gnas_search.layer_spec import LayerSpec
 from gnas_search.report import render
 from gnas_search.slots import Result
@@ -30,7 +32,9 @@ from gnas_search.study import Study, begin, leaderboard, pick, status
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.notes import notes
+from gnas_search.study.objectives import Objectives
 from gnas_search.trainer import Trainer
+from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ConfigError, ExportError, StorageError
 
 FILTERS = {"genes": {"rank": [4, 8, 16], "user_power": [0.0, 0.5]}, "start": [{"rank": 4, "user_power": 0.0}]}
@@ -295,6 +299,54 @@ def test_a_blend_that_is_too_slow_is_not_the_best(tmp_path: Path) -> None:
     feasible = [*(one.measured for one in study.baselines), *(measured for _, measured in study.ranking)]
     assert study.best == max(one.quality.value for one in feasible if one is not None)
     assert study.best < max(blend.measured.quality.value for blend in study.blends)
+
+
+@pytest.mark.parametrize("wide", ["gnn", "blend"])
+def test_tables_that_ship_wider_than_the_limit_are_out_once_they_are_weighed(wide: str, tmp_path: Path) -> None:
+    def meter(fit: Fit) -> dict[str, float]:
+        kind = fit.branches[0].facts.kind if len(fit.branches) == 1 else "blend"
+        return {"artifact_bytes": 9e9, "latency_us": 10.0, "table_bytes": 20_001.0 if kind == wide else 20_000.0}
+
+    space = SearchSpace.from_json({**SMALL, "filter": FILTERS, "constraints": {"max_artifact_bytes": 20_000}})
+    costs = Objectives.of(["ndcg@20", "latency_us"])
+    begun: dict[str, Any] = {"space": space, "meter": meter, "strategy": "random", "objectives": costs}
+    study = go(tmp_path / "study", trials=7, slots=ToySlot(level=0.3), **begun)
+    measured = [trial for trial in study.trials if trial.measured is not None]
+    said = "20,001 bytes of tables as export writes them, more than max_artifact_bytes = 20,000"
+    found = {(trial.kind, trial.state, trial.reason) for trial in measured}
+    network = ("gnn", "infeasible", said) if wide == "gnn" else ("gnn", "complete", "")
+    assert found == {network, ("filter", "complete", "")}
+    reasons = [one["reason"] for one in leaderboard(study)["infeasible"]]
+    if wide == "blend":
+        whole, compressed = study.blends  # which is one branch
+        assert reasons == [f"{whole.key}: {said}"]
+        assert study.feasible_blends == (compressed,)
+    assert reasons
+    assert study.verdict.name not in [trial.key for trial in measured if trial.state == "infeasible"]
+
+
+def test_what_export_writes_is_weighed_by_its_tables_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: dict[str, int] = {}
+
+    def timed(folder: Path, *, seed: int) -> dict[str, float]:
+        written.update({path.name: np.load(path).nbytes for path in folder.glob("*.npy")})
+        return {"p50_us": 1.0}
+
+    monkeypatch.setattr("gnas_export.trial_costs.measured", timed)
+    data = make_dataset()
+    rng = np.random.default_rng(0)
+    users, items = (rng.standard_normal((n, 8)).astype(np.float32) for n in (len(data.users), len(data.items)))
+    items[:, 0], users[:, 0] = 1e4, 0.0  # beside which int8 knows nothing of the others
+    for fit, each in ((Fit((Branch(BranchFacts("wide", "gnn", 8), users, items),), 1), 2), (toy_fit(TwoHopSpec()), 1)):
+        written.clear()
+        meter = ExportedCosts(data)
+        meter._profile = replace(meter._profile, candidates=5)  # of forty items any width finds the first forty
+        costs = meter(fit)
+        names = ("users.vectors", "users.scales", "items.vectors", "items.scales")
+        names += ("neighbours.offsets", "neighbours.items", "neighbours.values")
+        assert costs["table_bytes"] == sum(written.get(f"{name}.npy", 0) for name in names)
+        assert written["items.vectors.npy"] == sum(b.facts.width for b in fit.branches) * len(data.items) * each
+        assert costs["table_bytes"] < costs["artifact_bytes"]
 
 
 def _slow_networks(fit: Fit) -> dict[str, float]:

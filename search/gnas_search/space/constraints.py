@@ -30,7 +30,8 @@ class Constraints:
     max_parameters
         Most numbers that training adjusts; closed forms have none.
     max_artifact_bytes
-        Most bytes of the tables of an artifact: see :func:`gnas_search.space.costs.artifact_bytes`.
+        Most bytes of the tables of an artifact: see :func:`gnas_search.space.costs.artifact_bytes`; where models are
+        exported to be measured, also as export writes them.
     max_latency_us
         Most microseconds of a request for 10 items to the exported model, measured once it is fitted.
     """
@@ -103,6 +104,20 @@ class Constraints:
         if self.max_artifact_bytes is not None and size_bytes > self.max_artifact_bytes:
             return f"{size_bytes:,} bytes of tables, more than max_artifact_bytes = {self.max_artifact_bytes:,}"
         return ""
+
+    def too_costly(self, costs: Mapping[str, float]) -> str:
+        """Say which limit a model is above by what was measured of its export; empty where none.
+
+        Parameters
+        ----------
+        costs
+            As :class:`gnas_search.study.meter.CostMeter` gives them; what was not measured breaks nothing.
+        """
+        size_bytes = costs.get("table_bytes", 0.0)
+        if self.max_artifact_bytes is not None and size_bytes > self.max_artifact_bytes:
+            written = f"{size_bytes:,.0f} bytes of tables as export writes them"
+            return f"{written}, more than max_artifact_bytes = {self.max_artifact_bytes:,}"
+        return self.too_slow(costs.get("latency_us", 0.0))
 
     def too_slow(self, latency_us: float) -> str:
         """Say that a request to an exported scorer takes too long; empty where it does not."""

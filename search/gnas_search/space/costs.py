@@ -30,9 +30,9 @@ def num_parameters(spec: ModelSpec, graph: InteractionGraph) -> int:
 def artifact_bytes(spec: ModelSpec, graph: InteractionGraph) -> int:
     """Count what the tables of an artifact take: vectors in int8 with a scale per row and branch, links in float16.
 
-    Of networks and graph filters these are the very bytes that export writes unless a gate asks for wider ones. Of
-    two-hop models it is an upper bound: links that several users make are counted for each, and none is pruned.
-    Ids, histories, the index and a ranker come on top of it.
+    Of networks and graph filters these are the very bytes that export writes, unless int8 finds less than its recall
+    limit (``table_recall`` of the profile) and it writes wider ones. Of two-hop models it is an upper bound: links that
+    several users make are counted for each, and none is pruned. Ids, histories, the index and a ranker come on top.
 
     Parameters
     ----------

@@ -281,9 +281,9 @@ class _Search:
         except Exception as error:  # noqa: BLE001  # it may be fitted for this: that is part of a trial
             self._scribe.failed(running.trial.number, f"{type(error).__name__}: {error}")
             return None
-        too_slow = self._space.constraints.too_slow(costs["latency_us"]) if "latency_us" in costs else ""
-        measured = self._scribe.measured(running.trial.number, running.spec, result, costs, too_slow)
-        if too_slow:  # nothing that others are held against, or that will be blended
+        infeasible = self._space.constraints.too_costly(costs)
+        measured = self._scribe.measured(running.trial.number, running.spec, result, costs, infeasible)
+        if infeasible:  # nothing that others are held against, or that will be blended
             return None
         # One that goes on from what another learned is ahead of those that do not: it says nothing against them.
         if kind_of(running.spec) == GNN and not self._shop.warm.begins_trained(running.spec.key()):

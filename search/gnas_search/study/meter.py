@@ -14,6 +14,8 @@ class CostMeter(Protocol):
     def __call__(self, fit: Fit) -> Mapping[str, float]:
         """Give :data:`gnas_search.study.objectives.EXPORTED` by name: ``artifact_bytes`` and ``latency_us``.
 
+        Beside them ``table_bytes``, which ``max_artifact_bytes`` limits: of the vectors with their scales, and links.
+
         Parameters
         ----------
         fit

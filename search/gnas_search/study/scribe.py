@@ -63,7 +63,7 @@ class Scribe:
         spec: BranchSpec,
         result: Result,
         costs: Mapping[str, float] | None = None,
-        too_slow: str = "",
+        infeasible: str = "",
     ) -> Measurement:
         """End a trial with what its slot found.
 
@@ -75,22 +75,23 @@ class Scribe:
             Of its slot; not empty.
         costs
             Of serving it, where they were measured.
-        too_slow
-            Why the model is infeasible, now that it was timed; empty where it is not.
+        infeasible
+            Why the model is infeasible, now that it was weighed and timed; empty where it is not.
         """
         measured = Measurement.of_result(result, spec, seed=self._shop.seed, costs=costs)
-        if not too_slow and kind_of(spec) == GNN and result.fit is not None:
+        if not infeasible and kind_of(spec) == GNN and result.fit is not None:
             kept = to_be_kept(_with(self._networks, spec.key(), measured))
             if spec.key() in kept:
                 self._shop.kept.keep(spec.key(), result.fit, beside=kept)
-        if not too_slow and isinstance(spec, ArchitectureSpec) and result.weights is not None:
+        if not infeasible and isinstance(spec, ArchitectureSpec) and result.weights is not None:
             self._shop.weights.keep(spec, measured.quality.value, result.weights)
         save_metrics(self._shop.folder, spec.key(), result.users, synced=False)  # a sync is longer than all of this
         # Of an end that was cut short a measurement alone must not be left: it would be one of a feasible model.
-        facts = {**({records.INFEASIBLE: too_slow} if too_slow else {}), records.MEASURED: measured.to_json()}
+        facts = {**({records.INFEASIBLE: infeasible} if infeasible else {}), records.MEASURED: measured.to_json()}
         names = self._shop.header.objectives.names
-        end_trial(self._journal, number, values_of(measured, self._journal, names, is_infeasible=bool(too_slow)), facts)
-        if kind_of(spec) == GNN and not too_slow:
+        values = values_of(measured, self._journal, names, is_infeasible=bool(infeasible))
+        end_trial(self._journal, number, values, facts)
+        if kind_of(spec) == GNN and not infeasible:
             self._networks = _with(self._networks, spec.key(), measured)
         return measured
 
