@@ -12,6 +12,7 @@ from toy_study import Ledger, ToySlot, go, make_dataset, small_space
 
 from gnas_search.data.interactions import FeatureTable
 from gnas_search.evaluate import UserMetrics, validation_of
+from gnas_search.fit import Fit
 from gnas_search.report.page import render
 from gnas_search.selection import EpochResult, fit_selected
 from gnas_search.slots import InlineSlot, Result
@@ -153,6 +154,27 @@ class TestSeveral:
         again = go(folder, trials=2)
         assert [trial.state for trial in again.trials] == [trial.state for trial in study.trials]
         assert again._journal.get_trials()[1].values == study._journal.get_trials()[1].values
+
+    @pytest.mark.parametrize(("more", "is_on"), [(4.0, False), (40.0, True)])
+    def test_what_is_smaller_by_less_than_a_hundredth_is_no_smaller(
+        self, more: float, is_on: bool, tmp_path: Path
+    ) -> None:
+        sizes: dict[str, float] = {}
+
+        def meter(fit: Fit) -> dict[str, float]:
+            """Let each model be a little smaller than the one before it."""
+            size = sizes.setdefault(fit.branches[0].facts.name, 1000.0 - more * len(sizes))
+            return {"artifact_bytes": size, "latency_us": 10.0}
+
+        objectives = Objectives.of(["ndcg@20", "artifact_bytes"])
+        space = SearchSpace.from_json({"filter": {"genes": {"rank": [8, 4]}, "start": [{"rank": 8}, {"rank": 4}]}})
+        study = go(tmp_path / "study", trials=2, meter=meter, objectives=objectives, space=space)
+        better, worse = (trial.key for trial, _ in study.ranking)
+        assert sizes[better] - sizes[worse] == more
+        assert better in front(study)
+        assert (worse in front(study)) == is_on
+        costs = render(study).partition('id="costs"')[2].partition("</section>")[0]
+        assert "sizes within 1 % of each other being equal" in costs
 
 
 class TestOtherFirst:

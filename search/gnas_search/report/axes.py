@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gnas_search.report.models import Model
 from gnas_search.study import Objectives
-from gnas_search.study.front import TIE
+from gnas_search.study.front import TIE, TIES
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,15 @@ COSTS: tuple[Axis, ...] = (
         "median request to the exported scorer",
         "µs",
         lambda model: model.measured.values.get("latency_us"),
-        tie=TIE,
+        tie=TIES["latency_us"],
     ),
-    Axis("artifact_bytes", "what would be served", "bytes", lambda model: model.measured.values.get("artifact_bytes")),
+    Axis(
+        "artifact_bytes",
+        "what would be served",
+        "bytes",
+        lambda model: model.measured.values.get("artifact_bytes"),
+        tie=TIES["artifact_bytes"],
+    ),
 )
 """What models cost. The peak of memory is none: it is the most that the process has held until then, whichever model it
 was for."""

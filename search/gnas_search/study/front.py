@@ -10,19 +10,21 @@ import numpy.typing as npt
 
 from gnas_search.dominance import dominates
 from gnas_search.study.measurement import Measurement
-from gnas_search.study.objectives import TIMED
 from gnas_search.study.standings import averages
 from gnas_search.study.study import Study
 
 TIE = 0.2
 """Two times that differ by no more, relative to one of them, are one: the same network is timed as much apart in two
 processes, and more on a busy machine (150 to 290 us within one study)."""
+TIES = {"artifact_bytes": 0.01, "latency_us": TIE}
+"""By objective, how far two values may be apart and still be one; others are one only where they are equal. Bytes are
+exact, but a hundredth of them is nobody's reason to take a much worse model."""
 
 
 def front(study: Study) -> tuple[str, ...]:
     """Give the keys of the models that no other is as good as in every objective and better in one.
 
-    What was timed within :data:`TIE` is equal. Baselines and blends stand among them; a model of which an objective was
+    What is within :data:`TIES` is equal. Baselines and blends stand among them; a model of which an objective was
     not measured does not. With one objective it is the best model, and those equal to it.
     """
     objectives = study.header.objectives
@@ -37,7 +39,7 @@ def front(study: Study) -> tuple[str, ...]:
             known[key] = [objectives.sign(name) * value for name, value in zip(objectives.names, told, strict=True)]
     if not known:
         return ()
-    ties = [TIE if name in TIMED else 0.0 for name in objectives.names]
+    ties = [TIES.get(name, 0.0) for name in objectives.names]
     chosen = undominated(np.array(list(known.values())), ties)
     return tuple(key for key, is_best in zip(known, chosen, strict=True) if is_best)
 

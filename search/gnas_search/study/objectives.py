@@ -16,8 +16,6 @@ COSTS = ("artifact_bytes", "latency_us", "parameters")
 that training adjusts."""
 EXPORTED = ("artifact_bytes", "latency_us")
 """Of these, what is measured on an exported scorer."""
-TIMED = ("latency_us",)
-"""Of these, what a clock says."""
 _KEPT = ("ndcg@20", "recall@20")  # of every model, whatever the objectives
 
 

@@ -70,7 +70,10 @@ def _front(known: list[tuple[Model, float]], axis: Axis, by: Yardstick) -> list[
 def _caption(count: int, axis: Axis, by: Yardstick, *, is_one_of_several: bool) -> str:
     across = "left" if axis.sign < 0 else "right"
     along = "above" if by.sign > 0 else "below"
-    tied = f", times within {100 * axis.tie:.0f} % of each other being equal" if axis.tie else ""
+    tied = ""
+    if axis.tie:
+        what = "sizes" if axis.unit == "bytes" else "times"
+        tied = f", {what} within {100 * axis.tie:.0f} % of each other being equal"
     found = f"No model {across} of and {along} the line was found{tied}."
     said = f"{by.name} against {axis.title}, {count} models. {found} "
     if is_one_of_several:
