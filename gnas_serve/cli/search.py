@@ -204,6 +204,8 @@ def train(
         known_as = next((one.name for one in found.baselines if one.spec.key() == model.key()), "")
         blend = next((one for one in found.blends if one.key == model.key()), None)
         if blend is not None:
+            if blend.infeasible:
+                warn(f"{blend.key} is infeasible in the study: {blend.infeasible}")
             first = found.header.objectives.first
             unseen = {"name": first, "value": blend.measured.value_of(first)}
     elif spec is not None:

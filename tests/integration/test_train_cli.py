@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from gnas_search.data.sample import write_sample
 from gnas_search.data.splits import load_dataset
 from gnas_search.space import SearchSpace
 from gnas_search.specs import read_spec
-from gnas_search.study import begin
+from gnas_search.study import Study, begin
+from gnas_search.study.journal import open_journal
+from gnas_search.study.study import BLENDS
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +87,21 @@ def test_a_blend_and_its_compressed_form(gnas: Gnas, blended: tuple[Path, Path],
         assert 0.02 < json.loads(output)["metrics"]["ndcg@20"]["value"] < 1
 
 
+def test_what_a_study_marks_infeasible_is_not_trained_without_a_word(
+    gnas: Gnas, blended: tuple[Path, Path], tmp_path: Path
+) -> None:
+    shop, study = blended[0], tmp_path / "study"
+    shutil.copytree(blended[1], study)
+    journal = open_journal(study, create=False)
+    whole, short = journal.user_attrs[BLENDS]
+    journal.set_user_attr(BLENDS, [{**whole, "infeasible": "9 bytes of tables, more than 8"}, short])
+    keys = [blend.key for blend in Study.load(study).blends]
+    for trial, broken in (("blend", True), (keys[0], True), (keys[1], False)):
+        code, _, said = gnas("train", shop, "--study", study, "--trial", trial, "--out", tmp_path / f"made-{trial}")
+        warned = f"warning: {keys[0]} is infeasible in the study: 9 bytes of tables, more than 8"
+        assert (code, warned in " ".join(said.split())) == (0, broken), said
+
+
 def test_no_blend_to_train(gnas: Gnas, shop: Path, space: Path, tmp_path: Path) -> None:
     study = tmp_path / "study"
     begun = load_dataset(shop, read_config(shop, {}))
@@ -144,6 +162,7 @@ def test_usage_errors(gnas: Gnas, shop: Path, study: Path, tmp_path: Path) -> No
         (["--spec", tmp_path / "absent.json"], "no such file"),
         (["--study", tmp_path / "absent"], "does not exist"),
         (["--study", study, "--trial", "best"], "unknown trial 'best'"),
+        (["--study", study, "--trial", "gnn-0"], "or a trial's number or a model's key, as `gnas-serve study"),
         (["--study", study, "--split", "random"], "was made with split = 'auto', not 'random'"),
     ):
         code, _, said = gnas("train", shop, "--out", out, *arguments)

@@ -241,6 +241,9 @@ def test_what_answers_too_slowly_is_no_contender_and_strategies_hear_of_it(tmp_p
     assert study.verdict.kind == "baseline"
     board = leaderboard(study)
     assert {row["kind"] for row in board["rows"]} <= {"baseline", "blend"}
+    for selector in ("1", study.trials[1].key):
+        with pytest.raises(ConfigError, match=r"trial 1 is infeasible: a request takes"):
+            pick(study, selector)
     slow = [one for one in board["infeasible"] if one["trial"] is not None]
     assert [one["trial"] for one in slow] == [0, 1, 2]
     assert all("us, more than max_latency_us = 0.01" in one["reason"] for one in board["infeasible"])

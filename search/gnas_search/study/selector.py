@@ -50,11 +50,10 @@ def pick(study: Study, selector: str) -> ModelSpec:
         if selector in (str(trial.number), trial.key, *trial.stored_as) and trial.spec is not None:
             if trial.key in {measured.key for measured, _ in study.ranking}:
                 return trial.spec
-            if selector == str(trial.number):
-                raise ConfigError(
-                    f"trial {selector} is {trial.state}{': ' if trial.reason else ''}{trial.reason}",
-                    hint="choose a complete one: see `gnas-serve study leaderboard`",
-                )
+            raise ConfigError(
+                f"trial {trial.number} is {trial.state}{': ' if trial.reason else ''}{trial.reason}",
+                hint="choose a complete one: see `gnas-serve study leaderboard`",
+            )
     numbers = [trial.number for trial, _ in study.ranking]
     if selector.isdigit() and numbers:
         raise ConfigError(
@@ -62,7 +61,9 @@ def pick(study: Study, selector: str) -> ModelSpec:
             hint=f"its {len(numbers)} are among 0 to {max(numbers)}: see `gnas-serve study leaderboard`",
             code="unknown_trial",
         )
-    raise unknown_name("trial", selector, [_VERDICT, BLEND, *_BEST, *known])
+    error = unknown_name("trial", selector, [_VERDICT, BLEND, *_BEST, *known])
+    others = f"or a trial's number or a model's key, as `gnas-serve study leaderboard {study.folder}` has them"
+    raise ConfigError(error.message, hint=f"{error.hint}; {others}", code=error.code)
 
 
 def _no_blend(study: Study) -> NoViableTrialError:
