@@ -71,7 +71,7 @@ class SearchProgress(ProgressLines):
     def forecast_made(self, spec: BranchSpec, forecast: Forecast) -> None:
         """Say what a network will cost."""
         gib = forecast.peak_bytes / (1 << 30)
-        self.say(f"forecast: {forecast.epoch_s:.1f} s per epoch, {gib:.1f} GiB | {spec.summary()}")
+        self.say(f"forecast: {forecast.epoch_said} s per epoch, {gib:.1f} GiB | {spec.summary()}")
 
     def supernet_moved(self, strategy: str, step: Step) -> None:
         """Move the supernet's bar; its beginning is a line."""

@@ -216,7 +216,8 @@ def go_on(
             )
     study.verdict  # noqa: B018  # a study without one usable model is exit code 4, not an empty table
     board = leaderboard(study)
-    emit({"study": str(folder), **board}, leaderboard_table(board, most_trials=BEST_SHOWN), output)
+    table = leaderboard_table(board, most_trials=BEST_SHOWN, study=folder)
+    emit({"study": str(folder), **board}, table, output)
 
 
 def meter_of(dataset: Dataset, header: StudyHeader) -> CostMeter | None:

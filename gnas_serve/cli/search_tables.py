@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -13,7 +15,7 @@ BEST_SHOWN = 10
 """Trials that `search` ends with, the best of every kind among them; `study leaderboard` shows all."""
 
 
-def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) -> Group:
+def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None, study: Path = Path("STUDY")) -> Group:
     """Show the models of a study, its verdict, why trials failed, and what could not be found out.
 
     Parameters
@@ -22,6 +24,8 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
         From :func:`gnas_search.study.leaderboard`.
     most_trials
         Only so many of the best trials, that of each kind and the finalists always among them; None shows all.
+    study
+        Its folder, for the command that shows the others.
     """
     rows = _shortened(board["rows"], most_trials)
     more = len(board["rows"]) - len(rows)
@@ -49,7 +53,7 @@ def leaderboard_table(board: dict[str, Any], *, most_trials: int | None = None) 
     # The models are described below: as a column that would not fit beside the figures.
     parts: list[Any] = [table, "", described, ""]
     if more:
-        parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard STUDY`"))
+        parts.insert(1, Text(f"{more} more: see `gnas-serve study leaderboard {shlex.quote(str(study))}`"))
     for broken in board.get("infeasible", ()):
         which = "" if broken["trial"] is None else f"trial {broken['trial']} is infeasible: "
         parts.append(Text(f"{which}{broken['reason']}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +83,12 @@ class Forecast:
 
     epoch_s: float
     peak_bytes: int
+
+    @property
+    def epoch_said(self) -> str:
+        """The seconds per epoch for people: two digits, or all before the point."""
+        leading = math.floor(math.log10(self.epoch_s)) if self.epoch_s > 0 else 0
+        return f"{self.epoch_s:.{max(0, 1 - leading)}f}"
 
 
 class Timings:

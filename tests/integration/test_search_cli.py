@@ -71,7 +71,8 @@ class TestSearch:
         assert code == 0
         for start in ("item-knn", "popularity", "svd", "filter-", "two-hop-", "gnn-"):
             assert sum(line.startswith(start) for line in shown.splitlines()) >= 1, start
-        assert "more: see `gnas-serve study leaderboard STUDY`" in shown
+        folded = "".join(shown.split())
+        assert f"more:see`gnas-servestudyleaderboard{tmp_path / 'study'}`" in folded
         assert "ship " in shown
         assert "a richer model must gain at least 1%" in shown
         assert "blend:" in said  # what came of it, or that none pays

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,8 +63,8 @@ def shown(table: Any, width: int = 80) -> str:
 
 
 def test_a_leaderboard_fits_80_columns_and_shows_the_best() -> None:
-    said = shown(leaderboard_table(board(37), most_trials=BEST_SHOWN))
-    table, _, described = said.partition("27 more: see `gnas-serve study leaderboard STUDY`")
+    said = shown(leaderboard_table(board(37), most_trials=BEST_SHOWN, study=Path("my study")))
+    table, _, described = said.partition("27 more: see `gnas-serve study leaderboard 'my study'`")
     for remark in ("simple", "verdict, cut 1/12", "budget ended"):
         assert sum(line.rstrip().endswith(remark) for line in table.splitlines()) == 1
     assert table.count("gnn-") == described.count("gnn-") == BEST_SHOWN
@@ -72,16 +73,16 @@ def test_a_leaderboard_fits_80_columns_and_shows_the_best() -> None:
 
 
 def test_the_best_of_every_kind_is_shown_however_many_are_better() -> None:
-    said = shown(leaderboard_table(board_of_all_kinds(), most_trials=BEST_SHOWN))
+    said = shown(leaderboard_table(board_of_all_kinds(), most_trials=BEST_SHOWN, study=Path("my study")))
     assert max(map(len, said.splitlines())) <= 80
-    table, _, _ = said.partition("30 more: see `gnas-serve study leaderboard STUDY`")
+    table, _, _ = said.partition("30 more: see `gnas-serve study leaderboard 'my study'`")
     lines = [line.split() for line in table.splitlines()]
     numbers = [int(words[1]) for words in lines if words and words[0].split("-")[0] in ("filter", "gnn", "two")]
     assert numbers == [*range(8), 30, 32]
     assert sum(line.startswith("blend-") for line in table.splitlines()) == 2
     assert "item-knn" in table
     assert "a richer model must gain at least 1% and be clear of the noise" in said
-    few = shown(leaderboard_table(board_of_all_kinds(), most_trials=1))
+    few = shown(leaderboard_table(board_of_all_kinds(), most_trials=1, study=Path("my study")))
     assert "37 more" in few
 
 

@@ -140,7 +140,8 @@ def test_several_objectives_are_told_and_one_that_is_the_better_the_lower_as_it_
 def test_what_comes_before_and_after_the_trials_is_told(progress: SearchProgress, said: io.StringIO) -> None:
     one, other = network(3, 0.3), replace(network(5, 0.2), key="gnn-other")
     progress.baseline_measured(Baseline("popularity", PopularitySpec(), measured(0.05)))
-    progress.forecast_made(NETWORK, Forecast(1.25, 3 << 30))
+    for epoch_s in (1.25, 0.00314, 123.4, 0.0):
+        progress.forecast_made(NETWORK, Forecast(epoch_s, 3 << 30))
     progress.finalists_chosen(2, 4, 0.2)
     progress.finalist_repeated(one.key, 1, measured(0.34))
     progress.finalist_failed(other.key, 2, "MemoryError: ")
@@ -157,7 +158,7 @@ def test_what_comes_before_and_after_the_trials_is_told(progress: SearchProgress
     progress.blended(())
     assert said.getvalue().splitlines() == [
         "popularity: ndcg@20 0.0500, 2.0 s",
-        f"forecast: 1.2 s per epoch, 3.0 GiB | {NETWORK.summary()}",
+        *(f"forecast: {said} s per epoch, 3.0 GiB | {NETWORK.summary()}" for said in ("1.2", "0.0031", "123", "0.0")),
         "finalists: 2 networks again, 4 trainings from further seeds, about 1 s",
         f"finalist {one.key} from seed 1: ndcg@20 0.3400, 2.0 s",
         "finalist gnn-other from seed 2 failed: MemoryError: ",

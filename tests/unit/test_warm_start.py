@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from toy_study import NUM_ITEMS, NUM_USERS, SMALL, ToySlot, go, make_dataset, small_space
 
 from gnas_search.architecture import ArchitectureSpec
+from gnas_search.closed_form import FilterSpec
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.data.interactions import FeatureTable
@@ -27,7 +28,7 @@ from gnas_search.study import Study, WarmSource, leaderboard, status
 from gnas_search.study.kept_weights import MOST, KeptWeights
 from gnas_search.study.trained_on import TrainedOn, matched, seen_share
 from gnas_search.study.transfer import Transfer
-from gnas_search.study.warm_start import WarmStart
+from gnas_search.study.warm_start import WarmModel, WarmStart
 from gnas_serve.errors import ConfigError, IntegrityError
 from gnas_serve.vocabulary import Vocabulary
 
@@ -91,6 +92,15 @@ def kept(folder: Path) -> set[str]:
 
 def space_of(**more: Any) -> SearchSpace:
     return SearchSpace.from_json({**SMALL, **more})
+
+
+def test_only_what_has_weights_is_said_to_be_cold() -> None:
+    cold, warm, closed = NET, replace(NET, layers=("gcn", "lightgcn")), FilterSpec(rank=8)
+    models = (WarmModel(cold, "a"), WarmModel(warm, "b", file="b", digest="b"), WarmModel(closed, "c"))
+    remark = WarmStart(models=models).remark
+    said = ["warm start, cold weights", "warm start", "warm start"]
+    assert [remark(one.key()) for one in (cold, warm, closed)] == said
+    assert remark(FilterSpec(rank=4).key()) == ""
 
 
 class TestModels:

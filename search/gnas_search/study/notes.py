@@ -61,5 +61,5 @@ def _untried(study: Study, family: str) -> str:
     expected = study.forecast if family == GNN else None
     if expected is None:
         return f"no {_NAMES[family]} was tried: give a longer --budget or more --trials"
-    epoch = f"one epoch takes about {expected.epoch_s:.{0 if expected.epoch_s >= 10 else 1}f} s"
+    epoch = f"one epoch takes about {expected.epoch_said} s"
     return f"no {_NAMES[family]} was tried: {epoch}; give a longer --budget or more --trials"

@@ -12,7 +12,7 @@ from typing import Any
 
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.space import SearchSpace
-from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec, kind_of
+from gnas_search.specs import GNN, BlendSpec, BranchSpec, ModelSpec, kind_of
 from gnas_search.study.records import branch_spec
 from gnas_search.study.trained_on import TrainedOn
 from gnas_serve.artifact.store import canonical_json
@@ -162,7 +162,10 @@ class WarmStart:
     def remark(self, key: str) -> str:
         """Say of a model, for tables, that it was taken over; empty where it was not."""
         model = self._by_key.get(key)
-        return "" if model is None else "warm start" if model.digest else "warm start, cold weights"
+        if model is None:
+            return ""
+        is_cold = kind_of(model.spec) == GNN and not model.digest  # a closed form has no weights
+        return "warm start, cold weights" if is_cold else "warm start"
 
     def begins_trained(self, key: str) -> bool:
         """Tell whether a model does not begin with what chance draws."""
