@@ -165,6 +165,7 @@ class Ledger:
         self.chosen: list[tuple[int, int]] = []
         self.repeats: list[tuple[str, int, float]] = []
         self.decided: list[list[tuple[str, float]]] = []
+        self.undecided: list[tuple[int, int]] = []
 
     def baseline_measured(self, baseline: Any) -> None:
         self.baselines.append(baseline.name)
@@ -206,6 +207,9 @@ class Ledger:
 
     def finalists_decided(self, finalists: Any) -> None:
         self.decided.append([(one.trial.key, one.mean) for one in finalists])
+
+    def finalists_undecided(self, late: int, trainings: int) -> None:
+        self.undecided.append((late, trainings))
 
     def blending(self, expected_s: float) -> None:
         self.expected_s.append(expected_s)

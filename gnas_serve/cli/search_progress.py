@@ -163,6 +163,13 @@ class SearchProgress(ProgressLines):
         mean = f"mean {self._metric} {self._sign * best.mean:.4f} over {len(best.seeds)} seeds"
         self.say(f"finalists: {best.trial.key} is best: {mean}; {means}")
 
+    def finalists_undecided(self, late: int, trainings: int) -> None:
+        """Say why one seed decides between them."""
+        why = "there is no further one from which all were trained"
+        if late:
+            why = f"{late} of {trainings} trainings did not fit into the time"
+        self.say(f"finalists: one seed decides: {why}")
+
     def blending(self, expected_s: float) -> None:
         """Say that the blend is being made, and how long that takes."""
         self._tell_repeats()

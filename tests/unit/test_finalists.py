@@ -225,8 +225,10 @@ def test_a_seed_counts_where_every_finalist_was_trained_from_it(tmp_path: Path) 
     assert {one.seeds for one in study.finalists} == {(0, 1)}
     assert watcher.failures == [f"{study.ranking[1][0].key} from seed 2: ValueError: no"]
     assert {one.seeds for one in search(tmp_path / "study").finalists} == {(0, 1, 2)}  # the next run tries again
-    nothing = search(tmp_path / "other", slot=Moody({NETWORKS + 1: fail, NETWORKS + 4: fail}))
+    watcher = Ledger()
+    nothing = search(tmp_path / "other", slot=Moody({NETWORKS + 1: fail, NETWORKS + 4: fail}), watcher=watcher)
     assert nothing.finalists == ()
+    assert watcher.undecided == [(0, 6)]  # of which two failed: none was late
     assert nothing.best_of(GNN) == nothing.ranking[0][0]
 
 
@@ -295,9 +297,10 @@ class TestWithABudget:
             done = self.jobs[-1].seed < self.late_from
             return replace(found, best_epoch=1, stopped="epochs" if done else "deadline")
 
-    def run(self, folder: Path, slot: ToySlot, budget_s: float = 600.0) -> Study:
+    def run(self, folder: Path, slot: ToySlot, budget_s: float = 600.0, watcher: Ledger | None = None) -> Study:
         begin(folder, make_dataset(), space=space(), strategy="grid", seed=None)
-        return run(folder, make_dataset(), Ledger(), limits=Limits.of(NETWORKS, budget_s), slots=slot)
+        limits = Limits.of(NETWORKS, budget_s)
+        return run(folder, make_dataset(), watcher or Ledger(), limits=limits, slots=slot)
 
     def test_trainings_end_before_the_blend_is_due(self, tmp_path: Path) -> None:
         slot = self.Timed()
@@ -312,18 +315,35 @@ class TestWithABudget:
         class Late(self.Timed):  # type: ignore[name-defined]
             late_from = 2
 
-        study = self.run(tmp_path / "study", Late())
+        watcher = Ledger()
+        study = self.run(tmp_path / "study", Late(), watcher=watcher)
         assert {one.seeds for one in study.finalists} == {(0, 1)}
         assert len(study.repeats) == 3
+        assert watcher.undecided == []  # two seeds decide
+
+    def test_where_time_leaves_one_seed_it_is_said(self, tmp_path: Path) -> None:
+        class Late(self.Timed):  # type: ignore[name-defined]
+            def result(self) -> Result:
+                """Let the second finalist come to its end alone."""
+                trained = len(again(self))
+                return replace(super().result(), stopped="epochs" if trained in (0, 2) else "deadline")
+
+        watcher = Ledger()
+        study = self.run(tmp_path / "study", Late(), watcher=watcher)
+        assert (study.finalists, len(study.repeats), watcher.decided) == ((), 1, [])
+        assert watcher.undecided == [(5, 6)]
+        assert study.best_of(GNN) == study.ranking[0][0]
+        assert "was chosen by one seed" in render(study)
 
     def test_none_is_begun_that_cannot_end_in_time(self, tmp_path: Path) -> None:
         class Slow(self.Timed):  # type: ignore[name-defined]
             def result(self) -> Result:
                 return replace(super().result(), seconds=1000.0)
 
-        slot = Slow()
-        assert self.run(tmp_path / "study", slot).finalists == ()
+        slot, watcher = Slow(), Ledger()
+        assert self.run(tmp_path / "study", slot, watcher=watcher).finalists == ()
         assert again(slot) == []
+        assert watcher.undecided == [(6, 6)]
 
     def test_the_trials_leave_time_for_them(self, tmp_path: Path) -> None:
         study = self.run(tmp_path / "study", self.Timed())

@@ -153,6 +153,8 @@ def test_what_comes_before_and_after_the_trials_is_told(progress: SearchProgress
             Finalist(other, (0, 1), (other.measured, measured(0.22))),
         )
     )
+    for late, trainings in ((1, 2), (0, 2)):
+        progress.finalists_undecided(late, trainings)
     blend = BlendSpec((Share(FilterSpec(), 1.0), Share(PopularitySpec(), 0.1)))
     progress.blended((BlendRecord(blend, measured(0.4), 0.0, 5.0),))
     progress.blended(())
@@ -163,6 +165,8 @@ def test_what_comes_before_and_after_the_trials_is_told(progress: SearchProgress
         f"finalist {one.key} from seed 1: ndcg@20 0.3400, 2.0 s",
         "finalist gnn-other from seed 2 failed: MemoryError: ",
         f"finalists: {one.key} is best: mean ndcg@20 0.3200 over 2 seeds; gnn-other 0.2100",
+        "finalists: one seed decides: 1 of 2 trainings did not fit into the time",
+        "finalists: one seed decides: there is no further one from which all were trained",
         f"blend: ndcg@20 0.4000, 2.0 s | {blend.summary()}",
         "blend: none is better than its best part",
     ]

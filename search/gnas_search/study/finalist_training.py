@@ -22,7 +22,8 @@ def repeat_finalists(shop: Workshop, limits: Limits) -> None:
     """Train the best networks from further seeds, and write down between which of them was decided.
 
     What was trained is kept, whatever interrupts it. A seed counts where it was trained to the end for every finalist:
-    where time or a failure leaves one out, those before it decide.
+    where time or a failure leaves one out, those before it decide. The watcher is told where that is the study's own
+    seed alone.
 
     Parameters
     ----------
@@ -36,14 +37,18 @@ def repeat_finalists(shop: Workshop, limits: Limits) -> None:
     if plan is None:
         return
     missing = plan.missing(study.repeats)
+    late = len(missing)
     if missing and not _is_late(limits, missing[0][0][1].seconds):
         expected_s = seconds_of(missing) / shop.slots.count
         shop.watcher.finalists_chosen(len(plan.finalists), len(missing), expected_s)
-        _train(shop, missing, limits)
+        late = _train(shop, missing, limits)
     keys = [trial.key for trial, _ in plan.finalists]
-    repeats = shop.study().repeats
+    study = shop.study()
+    repeats = study.repeats
     whole = [seed for seed in plan.seeds if all(is_measured(key, seed, repeats) for key in keys)]
     decision = {"keys": keys, "seeds": [shop.seed, *whole]}
+    if not whole and not study.finalists:
+        shop.watcher.finalists_undecided(late, len(missing))
     if not whole or decision == shop.journal.user_attrs.get(DECIDED):
         return
     shop.journal.set_user_attr(DECIDED, decision)
@@ -54,8 +59,9 @@ def _is_late(limits: Limits, needed_s: float) -> bool:
     return limits.deadline is not None and time.monotonic() + needed_s > limits.deadline
 
 
-def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits) -> None:
-    waiting = deque(missing)
+def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits) -> int:
+    """Train what is missing; tell how many of these time kept from their end."""
+    waiting, late = deque(missing), 0
     running: dict[int, tuple[ArchitectureSpec, int]] = {}
     while True:
         for place in range(shop.slots.count):
@@ -63,6 +69,7 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
                 continue
             (trial, measured), seed = waiting[0]
             if _is_late(limits, measured.seconds):
+                late += len(waiting)
                 waiting.clear()
                 continue
             spec = cast(ArchitectureSpec, trial.spec)  # which every ranked network has
@@ -72,7 +79,7 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
             running[place] = spec, seed
             shop.slots.start(place, replace(shop.job(spec, limits.deadline), seed=seed))
         if not running:
-            return
+            return late
         with shop.hold.released():
             place, event = shop.slots.wait()
         if isinstance(event, EpochResult):
@@ -80,8 +87,11 @@ def _train(shop: Workshop, missing: Sequence[tuple[Ranked, int]], limits: Limits
             continue
         spec, seed = running.pop(place)
         if isinstance(event, Failure):
+            late += event.is_overdue
             shop.watcher.finalist_failed(spec.key(), seed, event.reason)
-        elif event.stopped != "deadline":
+        elif event.stopped == "deadline":
+            late += 1
+        else:
             _write(shop, spec, seed, event)
 
 

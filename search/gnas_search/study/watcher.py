@@ -64,6 +64,9 @@ class Watcher(Protocol):
     def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
         """Hear what they are worth on average, the best first."""
 
+    def finalists_undecided(self, late: int, trainings: int) -> None:
+        """Hear that one seed decides between them, as so many of their trainings did not fit into the time."""
+
     def blending(self, expected_s: float) -> None:
         """Hear that the best models are being blended, which takes about so many seconds."""
 

@@ -108,6 +108,11 @@ class FanOut:
         self._first.finalists_decided(finalists)
         self._tell(lambda one: one.finalists_decided(finalists))
 
+    def finalists_undecided(self, late: int, trainings: int) -> None:
+        """Tell all."""
+        self._first.finalists_undecided(late, trainings)
+        self._tell(lambda one: one.finalists_undecided(late, trainings))
+
     def blending(self, expected_s: float) -> None:
         """Tell all."""
         self._first.blending(expected_s)

@@ -138,6 +138,9 @@ class Tracker:
     def finalists_decided(self, finalists: tuple[Finalist, ...]) -> None:
         """Log nothing: what they are worth from each seed is logged."""
 
+    def finalists_undecided(self, late: int, trainings: int) -> None:
+        """Log nothing: those that there are are logged."""
+
     def blending(self, expected_s: float) -> None:
         """Log nothing: of a blend is nothing known yet."""
 
