@@ -24,6 +24,7 @@ from gnas_search.study.front import front
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.reserve import Reserve
+from gnas_search.study.standings import standings
 from gnas_serve.errors import IntegrityError
 
 DIMS = [8, 12, 16, 20, 24]
@@ -148,7 +149,7 @@ def test_whatever_is_said_of_a_finalist_is_its_mean_over_the_seeds(found: Study)
 def test_intervals_over_seeds_are_drawn_by_the_seed_of_the_study(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=10, space=space(), strategy="grid", seed=5)
     one = study.finalists[0]
-    measured = next(measured for trial, measured in study.standings if trial == one.trial)
+    measured = next(measured for trial, measured in standings(study) if trial == one.trial)
     values = study.values_per_user(one.trial.key)
     own, other = interval(values, 5), interval(values, 0)
     assert (measured.ndcg.low, measured.ndcg.high) == pytest.approx((own.low, own.high), abs=1e-12)

@@ -97,8 +97,7 @@ def _held_against(shop: Workshop, record: BlendRecord) -> BlendRecord:
     if constraints == UNCONSTRAINED:
         return record
     too_large = constraints.too_large(0, artifact_bytes(record.spec, shop.graph))
-    latency_us = record.measured.values.get("latency_us")
-    return replace(record, infeasible=too_large or ("" if latency_us is None else constraints.too_slow(latency_us)))
+    return replace(record, infeasible=too_large or constraints.too_costly(record.measured.values))
 
 
 def _with_costs(found: Found, costs: Mapping[str, float]) -> Found:

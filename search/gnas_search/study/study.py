@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -111,13 +110,8 @@ class Study:
     @cached_property
     def blends(self) -> tuple[BlendRecord, ...]:
         """The blend of the best models and its compressed form; empty where none was made or none pays."""
-        limits = self.header.space.constraints
         try:
-            read = [BlendRecord.from_json(raw) for raw in self._journal.user_attrs.get(BLENDS, ())]
-            # What is written with one goes by the bytes that were counted; export may have written wider tables.
-            return tuple(
-                replace(one, infeasible=one.infeasible or limits.too_costly(one.measured.values)) for one in read
-            )
+            return tuple(BlendRecord.from_json(raw) for raw in self._journal.user_attrs.get(BLENDS, ()))
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a blend is unreadable: {error}", hint="search again") from error
 
