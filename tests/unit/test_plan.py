@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from random_graph import random_graph
+from rich.console import Console
 from toy_study import SMALL, make_dataset, small_space
 
 from gnas_search.architecture import ArchitectureSpec
@@ -23,6 +25,9 @@ from gnas_search.study import Limits
 from gnas_search.study.limits import MOST_RESERVED
 from gnas_search.study.plan import SAMPLED, plan
 from gnas_search.study.supernet_phase import share_s
+from gnas_serve.cli.search_plan import plan_table
+
+WIDE = 10**13  # dims that no machine has the memory for
 
 
 def test_the_plan_of_every_family() -> None:
@@ -72,6 +77,21 @@ def test_what_memory_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for limits in (Limits.of(5, None), Limits.of(None, 600.0)):
         found = plan(make_dataset(), small_space(), strategy="tpe", seed=0, limits=limits)
         assert (found["trials"], found["seconds"]) == ({"gnn": 0}, {"gnn": 0.0})
+
+
+def test_what_memory_refuses_is_not_timed() -> None:
+    """What would be timed takes tables as wide as the model's."""
+    wide = {"genes": {**SMALL["genes"], "embedding_dim": [8, WIDE]}, "start": [{"embedding_dim": WIDE}]}
+    found = plan(make_dataset(), SearchSpace.from_json(wide), strategy="random", seed=0, limits=Limits.of(5, None))
+    facts = found["families"]["gnn"]
+    (start,) = facts["starts"]
+    assert "training needs about" in start["refused"]
+    assert (start["epoch_s"], start["trial_s"]) == (None, None)
+    assert facts["sample"]["usual"]["seconds"] > 0
+    assert found["trials"] == {"gnn": 4}
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(plan_table(found))
+    assert "refused for want of memory" in shown.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_of_two_limits_the_nearer_one_counts() -> None:

@@ -279,3 +279,17 @@ class TestPick:
         with pytest.raises(NoViableTrialError, match="no model of the study is usable"):
             pick(study, "verdict")
         assert leaderboard(study)["verdict"] is None
+
+
+def test_a_first_start_that_memory_refuses_costs_its_trial_alone(tmp_path: Path) -> None:
+    wide = {
+        "genes": {"num_layers": [0], "operator": ["gcn"], "embedding_dim": [8, 10**13]},
+        "fixed": {"epochs": 1},
+        "start": [{"layers": [], "embedding_dim": 10**13}],
+    }
+    watcher = Ledger()
+    study = go(tmp_path / "study", trials=2, slots=1, watcher=watcher, space=SearchSpace.from_json(wide))
+    states = [trial.state for trial in study.trials]
+    assert (states[0], states.count("complete")) == ("failed", 1)
+    assert "training needs about" in study.trials[0].reason
+    assert (watcher.forecasts, study.forecast) == ([], None)

@@ -16,7 +16,7 @@ from gnas_search.fit import Branch, Fit
 from gnas_search.fit_forecast import TrialForecast
 from gnas_search.footprint import host_bytes
 from gnas_search.memory import available_bytes, resident_bytes
-from gnas_search.memory_check import TOO_LARGE, check_memory
+from gnas_search.memory_check import TOO_LARGE, check_memory, within_memory
 from gnas_search.slots.threads import threads_of_a_slot
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
@@ -202,7 +202,8 @@ def _cast(facts: Facts) -> Cast:
 
 
 def _part(forecast: Facts) -> Part:
-    return Part(forecast["trial_s"], forecast["host_bytes"], forecast["epoch_s"], bool(forecast["refused"]))
+    seconds = forecast["trial_s"] if forecast["trial_s"] is not None else 0.0  # one that is refused fails at once
+    return Part(seconds, forecast["host_bytes"], forecast["epoch_s"], bool(forecast["refused"]))
 
 
 def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int, draws: Draws) -> Facts:
@@ -234,18 +235,21 @@ def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dat
 
 
 def _forecast(spec: BranchSpec, trials: TrialForecast, dataset: Dataset) -> Facts:
+    epoch_s, trial_s, refused = None, None, ""
     try:
         check_memory(spec, dataset.selection)
-        refused = ""
+        with within_memory(spec, dataset.selection):
+            epoch_s = trials.epoch_s(spec) if isinstance(spec, ArchitectureSpec) else None
+            trial_s = trials.trial_s(spec)
     except ConfigError as error:
         if error.code != TOO_LARGE:
             raise
-        refused = error.message
+        epoch_s, trial_s, refused = None, None, error.message  # what is timed takes as wide tables
     return {
         "key": spec.key(),
         "model": spec.summary(),
-        "epoch_s": trials.epoch_s(spec) if isinstance(spec, ArchitectureSpec) else None,
-        "trial_s": trials.trial_s(spec),
+        "epoch_s": epoch_s,
+        "trial_s": trial_s,
         "peak_bytes": trials.peak_bytes(spec),
         "host_bytes": host_bytes(spec, dataset.selection),
         "refused": refused,

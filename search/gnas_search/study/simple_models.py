@@ -10,7 +10,7 @@ from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.forecast import forecast
 from gnas_search.links import compile_links
 from gnas_search.memory import peak_bytes
-from gnas_search.memory_check import TOO_LARGE
+from gnas_search.memory_check import TOO_LARGE, check_memory, within_memory
 from gnas_search.specs import BranchSpec
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
@@ -66,10 +66,19 @@ def _costs_of(shop: Workshop, spec: BranchSpec) -> Mapping[str, float]:
 
 
 def forecast_network(shop: Workshop, start: ArchitectureSpec) -> None:
-    """Forecast what a network will cost, where it will be trained on the CPU that the forecast is about."""
+    """Forecast what a network will cost, where it will be trained on the CPU that the forecast is about.
+
+    One that memory refuses has none: what is timed takes as wide tables. Its trial says so.
+    """
     if default_device().type != "cpu":
         return
-    with shop.hold.released():
-        expected = forecast(start, shop.graph)
+    try:
+        check_memory(start, shop.graph)
+        with shop.hold.released(), within_memory(start, shop.graph):
+            expected = forecast(start, shop.graph)
+    except ConfigError as error:
+        if error.code != TOO_LARGE:
+            raise
+        return
     shop.journal.set_user_attr(FORECAST, asdict(expected))
     shop.watcher.forecast_made(start, expected)
