@@ -127,6 +127,23 @@ class TestDamage:
         with pytest.raises(IntegrityError, match=r"journal.log is a folder"):
             Study.load(folder)
 
+    @pytest.mark.parametrize(("left", "said"), [(None, "missing"), ("", "empty"), ('{"op_code": 0', "empty")])
+    def test_a_journal_that_is_lost_is_not_begun_anew(self, folder: Path, left: str | None, said: str) -> None:
+        """What was measured would be searched for again, and nobody would notice."""
+        path = folder / JOURNAL
+        path.unlink()
+        if left is not None:
+            path.write_text(left)
+        calls = (Study.load, lambda path: go(path, trials=5), Study.load)
+        for call in calls:
+            with pytest.raises(IntegrityError, match=f"journal.log is {said}, though the study") as caught:
+                call(folder)
+            assert caught.value.hint == "restore it, or search into another folder"
+        assert path.exists() == (left is not None)
+        shutil.rmtree(folder / "metrics")  # as before the first model was measured
+        assert len(Study.load(folder).trials) == 0
+        assert len(go(folder, trials=1).ranking) == 1
+
     @pytest.mark.parametrize("wrong", [None, 1.5, [], {}, "x"], ids=repr)
     @pytest.mark.parametrize(
         "field", ["data", "space", "seed", "format_version", "data.config", "data.config.split_seed"]

@@ -14,6 +14,7 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from gnas_search.study.metrics import has_metrics
 from gnas_search.study.own_journal import OwnJournal, OwnStorage
 from gnas_serve.errors import ConfigError, IntegrityError
 
@@ -112,18 +113,20 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
         Of the study.
     create
         By the holder of the writer lock alone: begin the journal where it is absent, and read what is in it once.
-        Otherwise an absent journal reads as an empty one.
+        Otherwise an absent journal reads as an empty one, as long as nothing was measured.
     directions
         Of the objectives of a journal that is begun.
 
     Raises
     ------
     IntegrityError
-        If the journal is damaged anywhere but in its last line.
+        If the journal is damaged anywhere but in its last line, or lost.
     """
-    path = folder / JOURNAL
+    path, is_begun = folder / JOURNAL, has_metrics(folder)  # asked first: a journal is there before any metrics
     if path.is_dir():
         raise IntegrityError(f"{path} is a folder", hint="restore the file, or search again")
+    if not path.exists() and is_begun:
+        raise _lost(path, "is missing")
     if not path.exists() and not create:
         return optuna.create_study(directions=list(directions))
     try:
@@ -133,7 +136,16 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
             return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
+    if is_begun:
+        raise _lost(path, "is empty")
     return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, directions=list(directions))
+
+
+def _lost(path: Path, what: str) -> IntegrityError:
+    """Refuse to begin anew what has measured models."""
+    return IntegrityError(
+        f"{path} {what}, though the study has measured models", hint="restore it, or search into another folder"
+    )
 
 
 @contextmanager

@@ -23,6 +23,11 @@ def metrics_path(folder: Path, name: str) -> Path:
     return folder / _FOLDER / f"{name}.npy"
 
 
+def has_metrics(folder: Path) -> bool:
+    """Tell whether any model of a study has its metrics there."""
+    return any((folder / _FOLDER).glob("*.npy"))
+
+
 def save_metrics(folder: Path, name: str, users: UserMetrics, *, synced: bool = True) -> None:
     """Write the metrics per user of a model, whole or not at all.
 
