@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_study import go
+from toy_study import go, make_dataset
 
-from gnas_search.study import Study, leaderboard
+from gnas_search.study import Limits, Study, leaderboard
 from gnas_search.study.header import HEADER
 from gnas_search.study.journal import JOURNAL
 from gnas_search.study.metrics import metrics_path
+from gnas_search.study.plan import plan
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import FormatVersionError, IntegrityError
 
@@ -25,6 +26,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studies") / "study"
     go(folder, trials=4)
     return folder
+
+
+def rehearsed(folder: Path) -> None:
+    study = Study.load(folder)
+    limits = Limits.of(6, None)
+    plan(make_dataset(), study.header.space, strategy="random", seed=0, limits=limits, study=study)
 
 
 class TestDamage:
@@ -160,6 +167,28 @@ class TestDamage:
         (folder / HEADER).write_bytes(canonical_json(body))
         with pytest.raises(IntegrityError):
             Study.load(folder)
+
+    @pytest.mark.parametrize("wrong", [[np.nan], ["x"], [None], [0.1, 0.2], []], ids=repr)
+    def test_values_that_are_no_number_for_each_objective(self, folder: Path, wrong: list[object]) -> None:
+        lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+        [line for line in lines if line.get("values")][-1]["values"] = wrong
+        (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        for call in (Study.load, rehearsed, lambda path: go(path, trials=5)):
+            with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
+                call(folder)
+
+    @pytest.mark.parametrize("is_running", [False, True])
+    @pytest.mark.parametrize("wrong", [{"layers": ["unheard-of"]}, {"kind": "unheard-of"}, 3], ids=repr)
+    def test_the_model_of_a_trial_that_is_unreadable(self, folder: Path, wrong: object, is_running: bool) -> None:
+        """It is the journal that is wrong, and nothing that the run was told."""
+        lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+        begun = [number for number, line in enumerate(lines) if "spec" in line.get("user_attrs", {})]
+        lines[begun[-1]]["user_attrs"]["spec"] = wrong
+        kept = lines[: begun[-1] + 1] if is_running else lines
+        (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in kept))
+        for call in (lambda path: Study.load(path).trials, rehearsed, lambda path: go(path, trials=5)):
+            with pytest.raises(IntegrityError, match="a trial is unreadable"):
+                call(folder)
 
     @pytest.mark.parametrize(
         ("attribute", "value", "said"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import BinaryIO, Literal
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from gnas_search.study.metrics import has_metrics
 from gnas_search.study.own_journal import OwnJournal, OwnStorage
@@ -133,12 +135,22 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
         # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
         storage = OwnStorage(OwnJournal(path)) if create else JournalStorage(JournalFileBackend(str(path)))
         if optuna.get_all_study_names(storage):
-            return optuna.load_study(study_name=_STUDY_NAME, storage=storage)
+            study = optuna.load_study(study_name=_STUDY_NAME, storage=storage)
+            _check_values(study)
+            return study
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError) as error:
         raise IntegrityError(f"{path} is damaged: {error}", hint="restore it, or search again") from error
     if is_begun:
         raise _lost(path, "is empty")
     return optuna.create_study(storage=storage if create else None, study_name=_STUDY_NAME, directions=list(directions))
+
+
+def _check_values(study: optuna.Study) -> None:
+    """Make sure that trials have a number for each objective: Optuna reads what is written, and fails later."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        values = trial.values
+        if len(values) != len(study.directions) or any(math.isnan(value) for value in values):
+            raise ValueError(f"trial {trial.number} has the values {values}")
 
 
 def _lost(path: Path, what: str) -> IntegrityError:

@@ -17,6 +17,8 @@ from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import are_lost
 from gnas_search.study.own_journal import end_trial
+from gnas_search.study.study import Study
+from gnas_serve.errors import IntegrityError
 
 _OF_THE_DRAW = (records.PHASE, records.STRATEGY, REJECTED)
 """Attributes of a trial that its second try has as well."""
@@ -33,7 +35,13 @@ def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: Sea
         Its journal, or a copy of it; nothing else is written.
     space
         Restricted to its data.
+
+    Raises
+    ------
+    IntegrityError
+        If a trial of the journal is damaged.
     """
+    _check(folder, header, journal)
     for trial in journal.get_trials(deepcopy=False):
         # Also of one that is marked as interrupted: killed right after that, a run has not queued it yet.
         is_measured = records.MEASURED in trial.user_attrs
@@ -62,16 +70,25 @@ def as_found_next(folder: Path, header: StudyHeader, space: SearchSpace) -> optu
     Raises
     ------
     IntegrityError
-        If the journal is damaged.
+        If the journal is damaged, or one of its trials.
     """
     journal = open_journal(folder, create=False)
+    _check(folder, header, journal)
     copy = optuna.create_study(directions=journal.directions)
     for name, value in journal.user_attrs.items():
         copy.set_user_attr(name, value)
-    copy.add_trials(journal.get_trials(deepcopy=False))
+    try:
+        copy.add_trials(journal.get_trials(deepcopy=False))
+    except (TypeError, ValueError) as error:  # checked where they are added, and not where they are read
+        raise IntegrityError(f"{folder}: a trial is unreadable: {error}", hint="search again") from error
     if not is_locked(folder):
         recover(folder, header, copy, space)
     return copy
+
+
+def _check(folder: Path, header: StudyHeader, journal: optuna.Study) -> None:
+    """Read every trial: a damaged one is refused as such, and not as a setting of this run."""
+    _ = Study(folder, header, journal).trials
 
 
 def try_again(journal: optuna.Study, space: SearchSpace, number: int) -> None:
