@@ -24,6 +24,20 @@ MANIFEST = "manifest.json"
 _CHUNK_BYTES = 1 << 20
 # What reading and encoding a garbled manifest raises: bad JSON, infinite numbers, lone surrogates, bottomless nesting.
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
+_HINTS = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some space or choose another disk",
+    errno.EFBIG: "raise the limit on file sizes or choose another disk",
+    errno.EIO: "the disk fails: choose another one",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EEXIST: "a file stands where a folder is needed; choose another place",
+    errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
+    errno.EISDIR: "a folder stands where a file is needed; remove it or choose another place",
+    errno.ENOENT: "nothing can be made there, or it was removed meanwhile; choose another place",
+    errno.EACCES: "choose a folder that you may write to",
+    errno.EROFS: "choose a folder that you may write to",
+    errno.ENOTEMPTY: "another process wrote it meanwhile; choose another output folder",
+}
 
 
 def canonical_json(value: object) -> bytes:
@@ -241,20 +255,12 @@ def storage_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hints = {
-            errno.ENOSPC: "free some space or choose another disk",
-            errno.EDQUOT: "free some space or choose another disk",
-            errno.EFBIG: "raise the limit on file sizes or choose another disk",
-            errno.EIO: "the disk fails: choose another one",
-            errno.ENAMETOOLONG: "choose a shorter name",
-            errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
-            errno.EACCES: "choose a folder that you may write to",
-            errno.EROFS: "choose a folder that you may write to",
-            errno.ENOTEMPTY: "another process wrote it meanwhile; choose another output folder",
-        }
-        if error.errno not in hints:
+        if error.errno not in _HINTS:
             raise
-        raise StorageError(f"cannot write {target}: {error.strerror}", hint=hints[error.errno]) from error
+        reason = str(error.strerror)
+        if error.errno == errno.ENOENT and error.filename is not None:  # it may be another one
+            reason += f": {os.fsdecode(error.filename)}"
+        raise StorageError(f"cannot write {target}: {reason}", hint=_HINTS[error.errno]) from error
 
 
 def _flush(path: Path) -> None:

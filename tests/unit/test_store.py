@@ -176,3 +176,17 @@ def test_a_garbled_manifest_is_damage(tmp_path, garbled):
     path.write_bytes(garbled + path.read_bytes()[1:])
     with pytest.raises(IntegrityError, match="is unreadable"):
         _read(path.parent)
+
+
+@pytest.mark.parametrize("place", ["file/x", "file/x/y", "/dev/null/x", "/proc/x", "/proc/x/y"])
+def test_a_place_where_nothing_can_be_made_has_a_hint(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot write") as caught, store.atomic_folder(tmp_path / place):
+        pass
+    assert "choose another place" in caught.value.hint
+
+
+def test_a_folder_in_the_place_of_a_file_has_a_hint(tmp_path):
+    with pytest.raises(StorageError, match="Is a directory") as caught, store.storage_errors(tmp_path):
+        tmp_path.write_bytes(b"")
+    assert "a folder stands where a file is needed" in caught.value.hint

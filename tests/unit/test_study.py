@@ -16,8 +16,10 @@ from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
 from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
+from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import WriterLock, is_locked
-from gnas_serve.errors import ConfigError, DataMismatchError, NoViableTrialError
+from gnas_search.study.transfer import Transfer
+from gnas_serve.errors import ConfigError, DataMismatchError, NoViableTrialError, StorageError
 
 
 class TestRun:
@@ -293,3 +295,33 @@ def test_a_first_start_that_memory_refuses_costs_its_trial_alone(tmp_path: Path)
     assert (states[0], states.count("complete")) == ("failed", 1)
     assert "training needs about" in study.trials[0].reason
     assert (watcher.forecasts, study.forecast) == ([], None)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_of_two_first_starts_at_once_the_later_is_told_of_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    folder, write = tmp_path / "study", StudyHeader.write
+
+    def also(header: StudyHeader, target: Path, transfer: Transfer | None = None) -> None:
+        write(header, target, transfer)  # by the other one
+        if late:  # only once this one has looked whether the folder is there
+            monkeypatch.setattr(Path, "exists", lambda path: path != target and exists(path))
+        write(header, target, transfer)
+
+    exists = Path.exists
+    monkeypatch.setattr(StudyHeader, "write", also)
+    with pytest.raises(ConfigError, match="another search began this study meanwhile") as caught:
+        begin(folder, make_dataset(), space=small_space(), strategy=None, seed=None)
+    assert caught.value.exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_a_folder_for_the_lock_is_named(tmp_path: Path) -> None:
+    study = go(tmp_path / "study", trials=1)
+    (study.folder / "writer.lock").unlink()
+    (study.folder / "writer.lock").mkdir()
+    for call in (lambda: status(Study.load(study.folder)), lambda: go(study.folder, trials=2)):
+        with pytest.raises(StorageError, match=r"writer.lock") as caught:
+            call()
+        assert "remove" in caught.value.hint

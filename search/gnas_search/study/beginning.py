@@ -9,10 +9,11 @@ from gnas_search.data.dataset import Dataset
 from gnas_search.data.splits import check_same_data
 from gnas_search.space import SearchSpace
 from gnas_search.strategies import require_strategy
-from gnas_search.study.header import StudyHeader
+from gnas_search.study.header import HEADER, StudyHeader
 from gnas_search.study.objectives import NDCG, Objectives
 from gnas_search.study.transfer import Transfer
 from gnas_search.study.warm_source import WarmSource
+from gnas_serve.errors import ConfigError, StorageError
 
 
 def begin(
@@ -43,7 +44,8 @@ def begin(
     ------
     ConfigError
         If ``folder`` is something else, the study has another space, seed, objective, source or way to read the data,
-        the strategy is unknown, or an objective cannot be measured on this data.
+        the strategy is unknown, an objective cannot be measured on this data, or another process makes the study at
+        the same time.
     DataMismatchError
         If the study is about other data.
     """
@@ -55,7 +57,16 @@ def begin(
         new.space.restrict(dataset)  # a start that breaks a limit is refused before anything is made
         transfer = None if source is None else Transfer.of(source, new.space, dataset)
         new = replace(new, warm_start="" if transfer is None else transfer.warm.digest)
-        new.write(folder, transfer)
+        try:
+            new.write(folder, transfer)
+        except (ConfigError, StorageError) as error:
+            if not (folder / HEADER).is_file():
+                raise
+            raise ConfigError(
+                f"{folder}: another search began this study meanwhile",
+                hint="wait for it or stop it, then run the same command again to go on with it",
+                code="locked",
+            ) from error
         return new
     header = StudyHeader.read(folder)
     check_same_data(dataset, header.fingerprint, f"the study {folder}")

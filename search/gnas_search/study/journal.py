@@ -18,7 +18,8 @@ from optuna.trial import TrialState
 
 from gnas_search.study.metrics import has_metrics
 from gnas_search.study.own_journal import OwnJournal, OwnStorage
-from gnas_serve.errors import ConfigError, IntegrityError
+from gnas_serve.artifact.store import storage_errors
+from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 
 Direction = Literal["maximize", "minimize"]
 JOURNAL = "journal.log"
@@ -41,10 +42,13 @@ class WriterLock:
     ------
     ConfigError
         If another process holds it.
+    StorageError
+        If its file cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
+        with storage_errors(folder / _WRITER_LOCK):
+            self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
         latest = time.monotonic() + _PATIENCE_S
         while not (locked := _try_lock(self._stream)) and time.monotonic() < latest:
             time.sleep(_POLL_S)
@@ -60,10 +64,18 @@ class WriterLock:
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether a process is writing the study."""
+    """Tell whether a process is writing the study.
+
+    Raises
+    ------
+    StorageError
+        If a folder stands where the file of its lock belongs.
+    """
     path = folder / _WRITER_LOCK
     if not path.exists():
         return False
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder", hint="a file belongs there, which a search makes: remove the folder")
     with path.open("rb") as stream:
         return not _try_lock(stream, shared=True)
 
