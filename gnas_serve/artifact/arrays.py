@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from gnas_serve.errors import IntegrityError
 
-# What numpy's reader raises on damaged headers, truncated data and impossible sizes.
-_UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, MemoryError, tokenize.TokenError)
+UNREADABLE = (OSError, ValueError, TypeError, SyntaxError, EOFError, OverflowError, MemoryError, tokenize.TokenError)
+"""What numpy's reader raises on damaged headers, truncated data and impossible sizes."""
 
 
 def read_array(
@@ -46,7 +46,7 @@ def read_array(
         else:
             with path.open("rb") as stream:
                 array = np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _damaged(path, f"is unreadable: {error}") from error
     if array.dtype.type not in dtypes or not array.dtype.isnative:
         raise _damaged(path, f"holds {array.dtype}, expected {' or '.join(kind.__name__ for kind in dtypes)}")

@@ -30,6 +30,7 @@ from gnas_search.study.measurement import Measurement
 from gnas_search.study.meter import CostMeter
 from gnas_search.study.own_journal import sync
 from gnas_search.study.put_off import PutOff
+from gnas_search.study.recovery import recover
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
 from gnas_search.study.scribe import Scribe
@@ -119,8 +120,11 @@ def run(
         shop = Workshop(
             folder, header, journal, graph, validation, fresh, slots, watcher, hold, kept, weights, warm, needed
         )
+        space = warm.extended(header.space.restrict(dataset))
+        recover(folder, header, journal, space)
+        shop.study().require_metrics()
         measure_baselines(shop)
-        search = _Search(shop, warm.extended(header.space.restrict(dataset)))
+        search = _Search(shop, space)
         search.run(strategy if strategy is not None else header.strategy, limits)
         repeat_finalists(shop, limits.reserving(search.reserve.blend_s))
         blend_best(shop, search.reserve.blend_s)
@@ -151,7 +155,6 @@ class _Search:
         self._watcher = shop.watcher
         self._space = space
         self._scribe = Scribe(shop, space)
-        self._scribe.recover()
         study = shop.study()
         self.reserve = Reserve(study, len(shop.judges.users), shop.slots.count)
         self._put_off = PutOff(shop.graph, study)

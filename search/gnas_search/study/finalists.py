@@ -127,7 +127,8 @@ def attribute_of(name: str) -> str:
 def repeats_of(attributes: Mapping[str, Any]) -> dict[str, Measurement]:
     """Read what networks were worth from further seeds, by :func:`repeat_name`."""
     repeats = {name: raw for name, raw in attributes.items() if name.startswith(_PREFIX)}
-    return {name.removeprefix(_PREFIX): Measurement.from_json(raw) for name, raw in repeats.items()}
+    known = {name: raw for name, raw in repeats.items() if raw is not None}  # None: its metrics were lost
+    return {name.removeprefix(_PREFIX): Measurement.from_json(raw) for name, raw in known.items()}
 
 
 def close_to_best(ranking: Sequence[Ranked]) -> list[Ranked]:

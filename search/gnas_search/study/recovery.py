@@ -7,17 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from gnas_search.space import SearchSpace
 from gnas_search.strategies.tally import FAMILY, INTERRUPTED, REJECTED, family_of, interrupted_numbers
 from gnas_search.study import records
+from gnas_search.study.blending import BLENDED
+from gnas_search.study.finalists import DECIDED, attribute_of
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import is_locked, open_journal
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import are_lost
 from gnas_search.study.own_journal import end_trial
-from gnas_search.study.study import Study
+from gnas_search.study.records import BlendRecord
+from gnas_search.study.study import BASELINE_PREFIX, BLEND_FAILED, BLENDS, Study
 from gnas_serve.errors import IntegrityError
 
 _OF_THE_DRAW = (records.PHASE, records.STRATEGY, REJECTED)
@@ -25,7 +28,7 @@ _OF_THE_DRAW = (records.PHASE, records.STRATEGY, REJECTED)
 
 
 def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: SearchSpace) -> None:
-    """Queue what a killed run left unfinished, and those whose metrics a failure of power took.
+    """Queue what a killed run left unfinished and what lost its metrics; forget what else lost them.
 
     Parameters
     ----------
@@ -42,10 +45,10 @@ def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: Sea
         If a trial of the journal is damaged.
     """
     _check(folder, header, journal)
+    _forget_lost(Study(folder, header, journal), journal)
     for trial in journal.get_trials(deepcopy=False):
         # Also of one that is marked as interrupted: killed right after that, a run has not queued it yet.
-        is_measured = records.MEASURED in trial.user_attrs
-        if is_measured and are_lost(folder, records.stored_key(trial.user_attrs[records.SPEC])):
+        if _lost_metrics(folder, trial):
             try_again(journal, space, trial.number)
     for trial in journal.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if records.MEASURED in trial.user_attrs:  # an end is written at once, of which a full disk may take a part
@@ -55,6 +58,38 @@ def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: Sea
             end_trial(journal, trial.number, values)
         else:
             try_again(journal, space, trial.number)
+
+
+def _lost_metrics(folder: Path, trial: FrozenTrial) -> bool:
+    """Tell whether the metrics of a trial that others are held against can be read no more."""
+    facts = trial.user_attrs
+    if records.MEASURED not in facts or records.INFEASIBLE in facts:  # nobody reads those of one that is too slow
+        return False
+    judged = facts[records.MEASURED].get("judged") is not None
+    if not are_lost(folder, records.stored_key(facts[records.SPEC]), judged=judged):
+        return False
+    # Under the key of an earlier version: it may have been measured again since, under the one of today.
+    return are_lost(folder, records.branch_spec(facts[records.SPEC]).key(), judged=judged)
+
+
+def _forget_lost(study: Study, journal: optuna.Study) -> None:
+    """Take what is no trial and lost its metrics for not measured: the run makes it anew."""
+    for baseline in study.baselines:
+        if are_lost(study.folder, baseline.key, judged=baseline.measured.judged is not None):
+            journal.set_user_attr(BASELINE_PREFIX + baseline.name, None)
+    for name, measured in study.repeats.items():
+        if are_lost(study.folder, name, judged=measured.judged is not None):
+            journal.set_user_attr(DECIDED, None)  # first: it may rest on this one
+            journal.set_user_attr(attribute_of(name), None)
+    if any(_lost_under_any(study.folder, blend) for blend in study.blends):
+        journal.set_user_attr(BLENDED, None)
+        journal.set_user_attr(BLEND_FAILED, "its metrics were lost")
+        journal.set_user_attr(BLENDS, [])
+
+
+def _lost_under_any(folder: Path, blend: BlendRecord) -> bool:
+    judged = blend.measured.judged is not None
+    return all(are_lost(folder, name, judged=judged) for name in (blend.key, *blend.stored_as))
 
 
 def as_found_next(folder: Path, header: StudyHeader, space: SearchSpace) -> optuna.Study:

@@ -19,7 +19,7 @@ from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import save_metrics
 from gnas_search.study.own_journal import end_trial
 from gnas_search.study.records import Trial
-from gnas_search.study.recovery import recover, try_again, values_of
+from gnas_search.study.recovery import try_again, values_of
 from gnas_search.study.workshop import Workshop
 
 
@@ -43,10 +43,6 @@ class Scribe:
     def _networks(self) -> list[tuple[str, Measurement]]:
         """What the networks were worth, with their keys; best first, and of equals the earlier."""
         return [(trial.key, found) for trial, found in self._shop.study().ranking if trial.kind == GNN]
-
-    def recover(self) -> None:
-        """Queue what a killed run left unfinished, and those whose metrics a failure of power took."""
-        recover(self._shop.folder, self._shop.header, self._journal, self._space)
 
     def duplicate(self, number: int, twin: FrozenTrial) -> None:
         """End a trial whose model another one measured, or is about to."""

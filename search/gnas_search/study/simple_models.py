@@ -27,12 +27,13 @@ def measure_baselines(shop: Workshop) -> None:
     One that does not go into memory is left out, and tried again by the next run.
     """
     too_large: dict[str, str] = {}
-    if any(BASELINE_PREFIX + name not in shop.journal.user_attrs for name in BASELINES):
+    known = {name for name, raw in shop.journal.user_attrs.items() if raw is not None}  # None: its metrics were lost
+    if any(BASELINE_PREFIX + name not in known for name in BASELINES):
         with shop.hold.released():
             compile_links()
     for name in BASELINES:
         attribute = BASELINE_PREFIX + name
-        if attribute in shop.journal.user_attrs:
+        if attribute in known:
             continue
         try:
             with shop.hold.released():

@@ -95,7 +95,7 @@ class Study:
                     Measurement.from_json(raw["measured"]),
                 )
                 for name, raw in self._journal.user_attrs.items()
-                if name.startswith(BASELINE_PREFIX)
+                if name.startswith(BASELINE_PREFIX) and raw is not None  # None: its metrics were lost
             ]
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a baseline is unreadable: {error}", hint="search again") from error
@@ -206,6 +206,19 @@ class Study:
         users = read_metrics(path, judged=measured.judged is not None)
         check_means(path, users, measured)
         return users
+
+    def require_metrics(self) -> None:
+        """Make sure that what the verdict is made of, as things are, has the metrics that the journal states.
+
+        Raises
+        ------
+        IntegrityError
+            As :meth:`per_user`.
+        """
+        best = {trial.kind: trial.key for trial, _ in reversed(self.ranking)}
+        simple: list[Baseline | BlendRecord] = [*self.baselines, *self.blends]
+        for name in (*(one.key for one in simple), *best.values(), *(n for one in self.finalists for n in one.names)):
+            self.per_user(name)
 
     def values_per_user(self, name: str) -> npt.NDArray[np.float64]:
         """Read what a model is worth to each validation user, the higher the better: of a finalist, over its seeds.
