@@ -69,6 +69,50 @@ class TestDamage:
         with pytest.raises(IntegrityError, match=r"journal.log is damaged"):
             Study.load(folder)
 
+    @pytest.mark.parametrize("trial", range(4))
+    def test_a_journal_without_the_line_that_begins_a_trial(self, folder: Path, trial: int) -> None:
+        """What follows would be of other trials, and some results of none."""
+        lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+        begun = [number for number, line in enumerate(lines) if json.loads(line)["op_code"] == 4]
+        del lines[begun[trial]]
+        (folder / JOURNAL).write_bytes(b"".join(lines))
+        for call in (Study.load, lambda path: go(path, trials=5)):
+            with pytest.raises(
+                IntegrityError, match=rf"journal.log is damaged: line \d+ is of trial {trial}, which was not"
+            ):
+                call(folder)
+        assert (folder / JOURNAL).read_bytes() == b"".join(lines)
+
+    def test_a_journal_without_the_line_that_begins_a_trial_beside_others(self, folder: Path) -> None:
+        """Of two that ran at a time: the end of the first is one of the second, whose own is too many."""
+        text = (folder / JOURNAL).read_text()
+        first, *others = [line for line in text.splitlines(keepends=True) if json.loads(line)["op_code"] >= 4]
+        simple = [line for line in text.splitlines(keepends=True) if json.loads(line)["op_code"] < 4]
+        ends = [line for line in others if json.loads(line).get("trial_id") == 0]
+        second, *rest = [line for line in others if json.loads(line).get("trial_id") != 0]
+        (folder / JOURNAL).write_text("".join([*simple, first, second, *ends, *rest]))
+        assert len(Study.load(folder).ranking) == 4
+        (folder / JOURNAL).write_text("".join([*simple, second, *ends, *rest]))
+        with pytest.raises(IntegrityError, match="is of trial"):
+            Study.load(folder)
+
+    def test_a_journal_without_its_first_line(self, folder: Path) -> None:
+        lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+        (folder / JOURNAL).write_bytes(b"".join(lines[1:]))
+        for call in (Study.load, lambda path: go(path, trials=5)):
+            with pytest.raises(IntegrityError, match="line 1 is of a study that was not begun"):
+                call(folder)
+        assert (folder / JOURNAL).read_bytes() == b"".join(lines[1:])
+
+    def test_a_journal_without_what_was_measured_of_a_trial(self, folder: Path) -> None:
+        lines = (folder / JOURNAL).read_bytes().splitlines(keepends=True)
+        measured = [number for number, line in enumerate(lines) if b'"trial_id":2,"user_attr":{"measured"' in line]
+        del lines[measured[0]]
+        (folder / JOURNAL).write_bytes(b"".join(lines))
+        for call in (leaderboard, lambda _: go(folder, trials=5)):
+            with pytest.raises(IntegrityError, match="trial 2 is complete, but what was measured of it is missing"):
+                call(Study.load(folder))
+
     def test_metrics_that_are_missing_or_truncated(self, folder: Path) -> None:
         path = metrics_path(folder, "item-knn")
         path.write_bytes(path.read_bytes()[:100])

@@ -13,9 +13,9 @@ from typing import BinaryIO, Literal
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from gnas_search.study.checked_file import CheckedFile
 from gnas_search.study.metrics import has_metrics
 from gnas_search.study.own_journal import OwnJournal, OwnStorage
 from gnas_serve.artifact.store import storage_errors
@@ -145,7 +145,7 @@ def open_journal(folder: Path, *, create: bool, directions: Sequence[Direction] 
         return optuna.create_study(directions=list(directions))
     try:
         # JournalStorage pickles snapshots only for back ends that keep them; the file back end does not.
-        storage = OwnStorage(OwnJournal(path)) if create else JournalStorage(JournalFileBackend(str(path)))
+        storage = OwnStorage(OwnJournal(path)) if create else JournalStorage(CheckedFile(path))
         if optuna.get_all_study_names(storage):
             study = optuna.load_study(study_name=_STUDY_NAME, storage=storage)
             _check_values(study)

@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from gnas_search.study.checked_file import CheckedFile
 from gnas_serve.errors import IntegrityError, StorageError
 
 Records = list[dict[str, Any]]
@@ -41,7 +42,7 @@ class OwnJournal(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = JournalFileBackend(str(path))
+        self._file = CheckedFile(path)
         self._unread: Records | None = None  # None before the file was read
         self._held: list[str] | None = None
         self._size: int | None = None  # in bytes, with what this process appended

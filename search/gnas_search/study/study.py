@@ -16,7 +16,7 @@ from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.strategies.tally import interrupted_numbers
 from gnas_search.study.finalists import Finalist, decided, repeats_of
 from gnas_search.study.header import StudyHeader
-from gnas_search.study.journal import is_locked, open_journal
+from gnas_search.study.journal import JOURNAL, is_locked, open_journal
 from gnas_search.study.measurement import Measurement
 from gnas_search.study.metrics import check_means, metrics_path, read_metrics
 from gnas_search.study.records import MEASURED_STATES, Baseline, BlendRecord, Trial, branch_spec, read_trial
@@ -75,9 +75,16 @@ class Study:
                 read_trial(frozen, interrupted=frozen.number in stopped, writer_alive=alive)
                 for frozen in self._journal.get_trials(deepcopy=False)
             )
-            return tuple(trial for trial in read if trial.state != "waiting")
+            trials = tuple(trial for trial in read if trial.state != "waiting")
         except (AttributeError, KeyError, TypeError, ConfigError) as error:
             raise IntegrityError(f"{self.folder}: a trial is unreadable: {error}", hint="search again") from error
+        for trial in trials:
+            if trial.state == "complete" and trial.measured is None:
+                raise IntegrityError(
+                    f"{self.folder}: trial {trial.number} is complete, but what was measured of it is missing",
+                    hint=f"restore {JOURNAL}, or search into another folder",
+                )
+        return trials
 
     @property
     def strategies(self) -> tuple[str, ...]:
