@@ -209,7 +209,7 @@ def go_on(
         ended = True
         raise
     finally:
-        if not ended:
+        if not ended and folder.is_dir():  # of one that is gone the error says so
             console.print(
                 f"the study so far is in {folder}: run the same command to go on with it, "
                 f"or `gnas-serve study resume {folder}`"

@@ -254,6 +254,26 @@ class TestSearch:
         assert code_after == 0, said
         assert len(trials(output)) == done + 1
 
+    def test_its_folder_goes_while_it_runs(self, gnas: Gnas, shop: Path, tmp_path: Path) -> None:
+        """The same command would begin a new one: it is not told to go on."""
+        folder, metrics = tmp_path / "study", tmp_path / "study" / "metrics"
+
+        def move_after_a_trial() -> None:
+            latest = time.monotonic() + 60
+            while not list(metrics.glob("filter-*.npy")) and time.monotonic() < latest:
+                time.sleep(0.01)
+            folder.rename(tmp_path / "elsewhere")
+
+        mover = threading.Thread(target=move_after_a_trial)
+        mover.start()
+        code, _, said = gnas("search", shop, "--out", folder, "--trials", 200)
+        mover.join()
+        assert (code, folder.exists()) == (8, False), said
+        told = " ".join(said.split())
+        assert "is gone: it was moved or deleted while the search ran" in told
+        assert "put it back before" in told
+        assert "to go on with it" not in told
+
     def test_interrupted_while_its_supernet_is_trained(
         self, gnas: Gnas, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

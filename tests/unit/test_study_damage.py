@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_study import go, make_dataset
+from toy_study import ToySlot, go, interrupt, make_dataset
 
 from gnas_search.study import Limits, Study, leaderboard
 from gnas_search.study.header import HEADER
@@ -254,3 +254,24 @@ class TestDamage:
         (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
         with pytest.raises(IntegrityError, match=said):
             leaderboard(Study.load(folder)), Study.load(folder).forecast
+
+
+@pytest.mark.parametrize("trial", [1, 2])
+@pytest.mark.parametrize("how", ["moved", "deleted", "moved and interrupted"])
+def test_a_folder_that_goes_while_a_search_runs_is_said_to_be_gone(tmp_path: Path, how: str, trial: int) -> None:
+    """Whatever it was that could not be written first; nothing is made in its place."""
+    folder = tmp_path / "study"
+
+    def go_away() -> None:
+        shutil.rmtree(folder) if how == "deleted" else folder.rename(tmp_path / "elsewhere")
+        if "interrupted" in how:
+            interrupt()
+
+    with pytest.raises(IntegrityError, match="is gone: it was moved or deleted while the search ran") as caught:
+        go(folder, trials=5, slots=ToySlot({trial: go_away}))
+    assert caught.value.exit_code == 8
+    assert "put it back" in caught.value.hint
+    assert not folder.exists()
+    if how != "deleted":
+        (tmp_path / "elsewhere").rename(folder)
+        assert len(go(folder, trials=5).ranking) == 5

@@ -188,11 +188,18 @@ def writing(folder: Path, directions: Sequence[Direction]) -> Iterator[optuna.St
     ConfigError
         If another process is.
     IntegrityError
-        If the journal is damaged.
+        If the journal is damaged, or the folder went while it was written.
     """
     lock = WriterLock(folder)
     try:
         mend_journal(folder)
         yield open_journal(folder, create=True, directions=directions)
+    except (OSError, IntegrityError, StorageError) as error:  # whatever of it was to be written first
+        if folder.is_dir():
+            raise
+        raise IntegrityError(
+            f"{folder} is gone: it was moved or deleted while the search ran",
+            hint="put it back before you run the same command again, which would begin a new study",
+        ) from error
     finally:
         lock.release()
