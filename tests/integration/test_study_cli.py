@@ -83,6 +83,9 @@ class TestResume:
         (study / "last_run.json").write_bytes(content)
         code, _, said = gnas("study", "resume", study)
         assert (code, "last_run.json is unreadable" in said, "remove it" in said) == (8, True, True)
+        code, _, said = gnas("study", "report", study)  # of which this is the least part
+        assert code == 0, said
+        assert "not kept" in (study / "report.html").read_text()
 
     def test_no_study(self, gnas: Gnas, tmp_path: Path) -> None:
         code, _, said = gnas("study", "resume", tmp_path / "absent")

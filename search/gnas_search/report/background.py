@@ -12,6 +12,7 @@ from gnas_search.study import LastRun, Study
 from gnas_search.study.descriptions import descriptions
 from gnas_search.study.phases import HYPERPARAMETERS, TUNED
 from gnas_search.study.records import STATES
+from gnas_serve.errors import IntegrityError
 
 
 def failures(study: Study) -> list[object]:
@@ -78,7 +79,10 @@ _COUNTED = tuple(state for state in STATES if state != "waiting")
 def about(study: Study) -> list[object]:
     """Say what data, seed and strategy the study has, and what it draws from."""
     header = study.header
-    last = LastRun.read(study.folder)
+    try:
+        last = LastRun.read(study.folder)
+    except IntegrityError:  # where the data lay is the least of a report; who goes on with the study is told
+        last = None
     facts = {
         "data": "not kept" if last is None else last.data,
         "fingerprint of the data": header.fingerprint,
