@@ -16,12 +16,13 @@ from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Branch, Fit
 from gnas_search.footprint import needed_bytes
-from gnas_search.forecast import Timings, forecast
+from gnas_search.forecast import forecast
 from gnas_search.links import MOST_VISITED
 from gnas_search.memory import resident_bytes
 from gnas_search.operators.adjacency import normalised
 from gnas_search.specs import BranchSpec
 from gnas_search.spectral import OVERSAMPLING, truncated_svd
+from gnas_search.timings import Timings
 from gnas_serve.artifact.branches import BranchFacts
 
 _RANKS = (48, 112)  # of the decompositions that are timed

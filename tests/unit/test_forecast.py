@@ -52,12 +52,12 @@ def test_every_architecture_has_one(operator: str, combination: str, graph: Inte
 @pytest.fixture
 def a_second_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything that is timed take one second, so that a forecast counts what it multiplies by."""
-    monkeypatch.setattr("gnas_search.forecast._timed", lambda *_: 1.0)
+    monkeypatch.setattr("gnas_search.timings._timed", lambda *_: 1.0)
 
 
 @pytest.mark.usefixtures("a_second_each")
 def test_propagation_grows_with_the_interactions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gnas_search.forecast._SAMPLED_ENTRIES", 1 << 10)
+    monkeypatch.setattr("gnas_search.timings._SAMPLED_ENTRIES", 1 << 10)
     spec = replace(SPEC, loss="bpr", batch_size=4096)
     few, many = random_graph(2000, 500, 8), random_graph(2000, 500, 16)
     added = forecast(spec, many).epoch_s - forecast(spec, few).epoch_s
@@ -68,7 +68,7 @@ def test_propagation_grows_with_the_interactions(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.usefixtures("a_second_each")
 def test_propagation_grows_with_links_and_shrinks_with_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gnas_search.forecast._SAMPLED_ENTRIES", 1 << 10)
+    monkeypatch.setattr("gnas_search.timings._SAMPLED_ENTRIES", 1 << 10)
     spec, graph = replace(SPEC, loss="bpr", batch_size=4096), random_graph(2000, 500, 8)
     whole, linked, pruned = (
         forecast(replace(spec, graph=said), graph).epoch_s

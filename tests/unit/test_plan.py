@@ -18,13 +18,14 @@ from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import validation_of
 from gnas_search.fit_forecast import TrialForecast
-from gnas_search.forecast import Timings, forecast
+from gnas_search.forecast import forecast
 from gnas_search.space import SearchSpace
 from gnas_search.spectral import OVERSAMPLING
 from gnas_search.study import Limits
 from gnas_search.study.limits import MOST_RESERVED
 from gnas_search.study.plan import SAMPLED, plan
 from gnas_search.study.supernet_phase import share_s
+from gnas_search.timings import Timings
 from gnas_serve.cli.search_plan import plan_table
 
 WIDE = 10**13  # dims that no machine has the memory for

@@ -12,6 +12,7 @@ from gnas_search.study import LastRun, Study
 from gnas_search.study.descriptions import descriptions
 from gnas_search.study.phases import HYPERPARAMETERS, TUNED
 from gnas_search.study.records import STATES
+from gnas_search.study.standings import spent_s
 from gnas_serve.errors import IntegrityError
 
 
@@ -67,7 +68,7 @@ def time_spent(study: Study) -> list[object]:
     if study.blends:
         spent = sum(blend.measured.seconds for blend in study.blends)
         rows.append(("blends", str(len(study.blends)), *("" for _ in _COUNTED), duration(spent)))
-    total = duration(study.spent_s)
+    total = duration(spent_s(study))
     count = len(study.baselines) + len(study.trials) + len(study.repeats) + len(study.blends)
     rows.append(("all", str(count), *("" for _ in _COUNTED), total))
     return [_table(("", "models", *_COUNTED, "time"), rows)]

@@ -17,7 +17,7 @@ from gnas_search.study.notes import notes
 from gnas_search.study.objectives import Objectives
 from gnas_search.study.phases import HYPERPARAMETERS
 from gnas_search.study.records import STATES
-from gnas_search.study.standings import averages, standings
+from gnas_search.study.standings import averages, spent_s, standings
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import BASELINE
 from gnas_search.study.warm_start import WarmStart
@@ -158,7 +158,7 @@ def status(study: Study) -> dict[str, Any]:
         "objectives": list(header.objectives.names),
         "space_size": header.space.size(),
         "data": {"fingerprint": header.fingerprint, "policy": header.policy, "config": header.config.to_json()},
-        "seconds": round(study.spent_s, 3),
+        "seconds": round(spent_s(study), 3),
         "notes": notes(study),
         "warm_start": _warm_start(study.warm_start),
     }

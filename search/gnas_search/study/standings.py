@@ -1,4 +1,4 @@
-"""Standings: the measured trials as people are told them, a finalist by its mean over seeds."""
+"""Standings: the measured trials as people are told them, a finalist by its mean over seeds; what all of it took."""
 
 from __future__ import annotations
 
@@ -30,6 +30,15 @@ def standings(study: Study) -> list[tuple[Trial, Measurement]]:
         for one in study.finalists
     }
     return _ranked(study, means)
+
+
+def spent_s(study: Study) -> float:
+    """Add up the seconds of all that was measured, too slow or not, of further seeds and of supernets."""
+    found = [trial.measured for trial in study.trials if trial.measured is not None]
+    found += [one.measured for one in study.baselines]
+    found += [one.measured for one in study.blends]
+    found += study.repeats.values()
+    return sum(one.seconds for one in found) + sum(one.seconds for one in study.shortlists.values())
 
 
 def _ranked(study: Study, means: Mapping[int, Measurement]) -> list[tuple[Trial, Measurement]]:

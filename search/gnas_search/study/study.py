@@ -192,15 +192,6 @@ class Study:
         measured = [(t, t.measured) for t in self.trials if t.state in MEASURED_STATES and t.measured is not None]
         return tuple(sorted(measured, key=lambda pair: (-pair[1].quality.value, pair[0].number)))
 
-    @property
-    def spent_s(self) -> float:
-        """Add up the seconds of all that was measured, too slow or not, of further seeds and of supernets."""
-        found = [trial.measured for trial in self.trials if trial.measured is not None]
-        found += [one.measured for one in self.baselines]
-        found += [one.measured for one in self.blends]
-        found += self.repeats.values()
-        return sum(one.seconds for one in found) + sum(one.seconds for one in self.shortlists.values())
-
     def per_user(self, name: str) -> UserMetrics:
         """Read the validation metrics per user of a baseline (its name), trial or blend (its key).
 
