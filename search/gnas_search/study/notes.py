@@ -12,6 +12,9 @@ _UNSEARCHED = (
     "no network was searched for: those tried are the starts of the space; give a longer --budget or more --trials"
 )
 
+_LONG_S = 1.0
+"""Seconds from which on an epoch's time is worth a word."""
+
 
 def notes(study: Study) -> list[str]:
     """Say in a line each what was not measured, not blended, not taken over from another study, and why no supernet.
@@ -59,7 +62,8 @@ def _untried(study: Study, family: str) -> str:
     if failed:
         return f"no {_NAMES[family]} was measured: {'its only trial' if failed == 1 else f'all {failed} trials'} failed"
     expected = study.forecast if family == GNN else None
-    if expected is None:
+    # Less is not why none was tried; and a study of trials alone would be noted otherwise each time that it is timed.
+    if expected is None or expected.epoch_s < _LONG_S:
         return f"no {_NAMES[family]} was tried: give a longer --budget or more --trials"
     epoch = f"one epoch takes about {expected.epoch_said} s"
     return f"no {_NAMES[family]} was tried: {epoch}; give a longer --budget or more --trials"
