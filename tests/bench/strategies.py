@@ -17,6 +17,7 @@ import json
 import shutil
 import statistics
 import sys
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,11 @@ def facts(folder: Path) -> dict[str, Any]:
     }
     whole_s = (max(end for _, end in clocks.values()) - min(start for start, _ in clocks.values())).total_seconds()
     overhead_s = whole_s - sum(trial.measured.seconds for trial in ended if trial.measured is not None)
-    came_to_nothing = (clocks[trial.number] for trial in study.trials if trial.state in ("failed", "interrupted"))
-    overhead_s -= sum((end - start).total_seconds() for start, end in came_to_nothing)
+    # One that is put off has begun, and ends when all others have: of its time, what others took is not its own.
+    ends = sorted(end for _, end in clocks.values())
+    for start, end in (clocks[trial.number] for trial in study.trials if trial.state in ("failed", "interrupted")):
+        before = ends[: bisect_left(ends, end)]
+        overhead_s -= (end - max([start, *before[-1:]])).total_seconds()
     return {
         "valid_gnn": None if best is None or best.measured is None else best.measured.ndcg.value,
         "trials": len(ended),
