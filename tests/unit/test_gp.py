@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -272,19 +273,24 @@ def test_of_many_trials_the_best_tells() -> None:
 
 
 def test_the_best_candidate_is_climbed_from() -> None:
+    """A round does not always come higher: over twenty draws nearly all do."""
     genes = {name: FloatDistribution(0.0, 1.0) for name in "abcdefgh"}
-    known, asked = History.of(trials(genes, 20, 0), genes), []
+    known, climbs = History.of(trials(genes, 20, 0), genes), []
+    asked: list[Floats] = []
 
     def near_the_middle(codes: Codes) -> Floats:
         asked.append(-np.abs(codes.placed - 0.5).sum(axis=1))
         return asked[-1]
 
-    found = largest(np.random.default_rng(0), known, near_the_middle)
-    (gain,) = -np.abs(found.placed - 0.5).sum(axis=1)
-    rounds = [one.max() for one in asked]
-    assert gain == max(rounds)
-    assert rounds == sorted(rounds)
-    assert len(set(rounds)) == len(rounds) > 2
+    for seed in range(20):
+        asked.clear()
+        found = largest(np.random.default_rng(seed), known, near_the_middle)
+        (gain,) = -np.abs(found.placed - 0.5).sum(axis=1)
+        rounds = [one.max() for one in asked]
+        assert gain == max(rounds)
+        climbs += [later > earlier for earlier, later in pairwise(rounds)]
+    assert len(climbs) >= 40
+    assert np.mean(climbs) > 0.8
 
 
 def test_a_gain_is_over_the_best_value(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +319,7 @@ def test_values_that_are_all_alike_are_no_trouble() -> None:
     assert set(gp(same, genes, 0)) == set(genes)
 
 
-def test_an_earlier_fit_is_gone_on_with_until_a_fifth_more_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_earlier_fit_is_gone_on_with_until_three_tenths_more_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each trial tells at once all the same."""
     genes, fits = {"power": KINDS["power"], "rate": KINDS["rate"]}, []
 
@@ -325,14 +331,14 @@ def test_an_earlier_fit_is_gone_on_with_until_a_fifth_more_is_known(monkeypatch:
     finished = trials(genes, 40, 3)
     for count in range(STARTUP_TRIALS, 41):
         gp(finished[:count], genes, 0)
-    assert fits == [8, 9, 10, 12, 14, 16, 19, 22, 26, 31, 37]
+    assert fits == [8, 10, 13, 16, 20, 26, 33]
     known = History.of(finished, genes)
     one = known.codes.of(np.array([39]))
     after = Surrogate(genes, known).log_gain(one)
     before = Surrogate(genes, History.of(finished[:39], genes)).log_gain(one)
     assert after < before - 0.5  # what has been measured has less to gain
     fits.clear()
-    late = [*finished[:37], finished[39], *finished[37:39]]
+    late = [*finished[:33], finished[39], *finished[33:39]]
     gp(late, genes, 0)  # as with several slots, after what was asked before
     assert fits == []
 
@@ -376,4 +382,4 @@ def test_less_can_be_better(directions: list[str], monkeypatch: pytest.MonkeyPat
         study.enqueue_trial(strategy.propose(study), user_attrs={FAMILY: "two-hop"})
         asked = study.ask(dict(space.genes))
         study.tell(asked, [float(number % 7)] * len(directions))
-    assert len(fits) == (7 if len(directions) == 1 else 12)
+    assert len(fits) == (4 if len(directions) == 1 else 12)

@@ -66,6 +66,7 @@ class Axes:
         if any(gene.step not in (None, 1) or isinstance(gene.step, float) for gene in self._placed.values()):
             raise ValueError("numbers go in steps of 1, or in none")
         self.stepped = [place for place, gene in enumerate(self._placed.values()) if gene.step is not None]
+        self._whole = [(log, *self._stepped_on(log=log)) for log in (False, True)]
         self._read: dict[str, dict[float, float]] = {name: {} for name, gene in self._placed.items() if gene.log}
 
     def encode(self, trials: Sequence[FrozenTrial]) -> Codes:
@@ -108,12 +109,20 @@ class Axes:
 
     def rounded(self, placed: Floats) -> Floats:
         """Give places of which those of whole numbers are such, (n, m) as they were given."""
-        for place in self.stepped:
-            gene = list(self._placed.values())[place]
-            numbers = np.exp(placed[:, place]) if gene.log else placed[:, place]
-            numbers = np.clip(np.round(numbers), gene.low, gene.high)
-            placed[:, place] = np.log(numbers) if gene.log else numbers
+        for log, places, low, high in self._whole:
+            if len(places):
+                numbers = np.exp(placed[:, places]) if log else placed[:, places]
+                numbers = np.minimum(np.maximum(np.rint(numbers), low), high)
+                placed[:, places] = np.log(numbers) if log else numbers
         return placed
+
+    def _stepped_on(self, *, log: bool) -> tuple[Indices, Floats, Floats]:
+        """Give the places of the whole numbers that are, or are not, on a logarithmic scale, and their ends."""
+        genes = list(self._placed.values())
+        places = np.array([place for place in self.stepped if genes[place].log == log], dtype=np.intp)
+        ends = [(genes[place].low, genes[place].high) for place in places]
+        low, high = np.array(ends, dtype=np.float64).reshape(-1, 2).T
+        return places, low, high
 
     def around(self, place: int, codes: Floats) -> tuple[Floats, Floats]:
         """Give where whole numbers begin and end, (n,) each, on the gene's own scale."""

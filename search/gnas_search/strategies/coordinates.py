@@ -83,9 +83,12 @@ def mutants(rng: np.random.Generator, axes: Axes, parents: Codes) -> Codes:
     genes = choices + len(axes.low)
     changed = rng.random((count, genes)) < 1.0 / genes
     changed[np.arange(count), rng.integers(genes, size=count)] = True
-    others = (parents.chosen + rng.integers(1, axes.choices, size=(count, choices))) % axes.choices
-    anywhere = rng.uniform(axes.low, axes.high, size=(count, len(axes.low)))
-    near = parents.placed + rng.normal(0.0, _STEP, size=anywhere.shape) * (axes.high - axes.low)
-    moved = np.where(rng.random(anywhere.shape) < 0.5, anywhere, np.clip(near, axes.low, axes.high))
-    chosen = np.where(changed[:, :choices], others, parents.chosen)
-    return Codes(chosen, axes.rounded(np.where(changed[:, choices:], moved, parents.placed)))
+    chosen, placed = parents.chosen.copy(), parents.placed.copy()
+    rows, places = np.nonzero(changed[:, :choices])
+    chosen[rows, places] = (chosen[rows, places] + rng.integers(1, axes.choices[places])) % axes.choices[places]
+    rows, places = np.nonzero(changed[:, choices:])
+    low, high = axes.low[places], axes.high[places]
+    near = placed[rows, places] + rng.normal(0.0, _STEP, size=len(rows)) * (high - low)
+    anywhere = rng.uniform(low, high)
+    placed[rows, places] = np.where(rng.random(len(rows)) < 0.5, anywhere, np.minimum(np.maximum(near, low), high))
+    return Codes(chosen, axes.rounded(placed))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
 from scipy.special import erfcx, ndtr
 
@@ -62,23 +62,27 @@ def fit(squares: Floats, values: Floats) -> Kernel:
     """
     genes, count, _ = squares.shape
     flat = squares.reshape(genes, -1)
-    eye = np.eye(count)
+    # What is symmetric is summed over the one triangle that LAPACK inverts, its lower one, here of rows the upper.
+    twice = np.triu(np.full((count, count), 2.0), 1) + np.eye(count)
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        relevance, scale, noise = np.exp(logs[:genes]), math.exp(logs[-2]), math.exp(logs[-1])
+        found = np.exp(logs)
+        relevance, scale, noise = found[:genes], float(found[-2]), float(found[-1])
         far = _ROOT_5 * np.sqrt((relevance @ flat).reshape(count, count))
         fall = np.exp(-far)
         shape = (1.0 + far + far * far / 3.0) * fall
-        lower = _lower(scale * shape + (noise + _LEAST_NOISE) * eye)
-        inverse = _inverted(lower)
-        weights = inverse @ values
-        likelihood = -0.5 * float(values @ weights) - float(np.log(np.diag(lower)).sum())
-        outer = np.outer(weights, weights) - inverse  # twice the derivative by the covariance
+        covariance = scale * shape
+        covariance.flat[:: count + 1] += noise + _LEAST_NOISE
+        lower = _lower(covariance)
+        weights = dpotrs(lower, values, lower=1)[0]
+        likelihood = -0.5 * float(values @ weights) - float(np.log(lower.diagonal()).sum())
+        inverse = dpotri(lower, lower=1, overwrite_c=1)[0].T
+        outer = (np.outer(weights, weights) - inverse) * twice  # twice the derivative by the covariance
         by_square = outer * ((-5.0 / 6.0 * scale) * (1.0 + far) * fall)
         gradient = np.empty(genes + 2)
         gradient[:genes] = 0.5 * relevance * (flat @ by_square.ravel())
         gradient[-2] = 0.5 * scale * float(np.vdot(outer, shape))
-        gradient[-1] = 0.5 * noise * float(np.trace(outer))
+        gradient[-1] = 0.5 * noise * float(outer.trace())
         prior, slope = _log_prior(relevance, scale, noise)
         return -(likelihood + prior), -(gradient + slope)
 
@@ -95,7 +99,7 @@ def _log_prior(relevance: Floats, scale: float, noise: float) -> tuple[float, Fl
     """
     value = -0.1 * float((relevance + 1.0 / relevance).sum()) + math.log(scale) - scale
     value += 0.1 * math.log(noise) - 30.0 * noise
-    slope = np.array([*(-0.1 * (relevance - 1.0 / relevance)), 1.0 - scale, 0.1 - 30.0 * noise])
+    slope = np.append(-0.1 * (relevance - 1.0 / relevance), (1.0 - scale, 0.1 - 30.0 * noise))
     return value, slope
 
 
@@ -151,8 +155,11 @@ def log_expected_improvement(gain: Floats, deviation: Floats) -> Floats:
 
 
 def _lower(matrix: Floats) -> Floats:
-    """Give Cholesky's lower factor of a positive definite matrix; what is above its diagonal is of no meaning."""
-    lower, failed = dpotrf(matrix, lower=1, clean=0)
+    """Put Cholesky's lower factor of a positive definite matrix in its place; above its diagonal nothing is of meaning.
+
+    As it is symmetric it may be read by columns, as LAPACK does: no copy is made.
+    """
+    lower, failed = dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
     if failed:
         raise np.linalg.LinAlgError("the covariance is not positive definite")
     found: Floats = lower
@@ -162,11 +169,4 @@ def _lower(matrix: Floats) -> Floats:
 def _solved(lower: Floats, right: Floats) -> Floats:
     """Solve ``lower @ x = right``."""
     found: Floats = dtrtrs(lower, right, lower=1)[0]
-    return found
-
-
-def _inverted(lower: Floats) -> Floats:
-    """Invert the matrix of which the lower factor is given."""
-    inverse = np.tril(dpotri(lower, lower=1)[0])
-    found: Floats = inverse + np.tril(inverse, -1).T
     return found
