@@ -29,6 +29,7 @@ from gnas_serve.errors import ConfigError
 
 SPACES = SearchSpace.load("standard").families
 WORTH = {"lightgcn": 0.05, "gat": 0.035, "sage_mean": 0.03, "gcn": 0.02, "sage_max": 0.01, "skip": 0.0}
+WORTH["low_pass"] = 0.03  # what a few layers that the space does have come to together
 
 
 @pytest.fixture(autouse=True)

@@ -102,9 +102,9 @@ def test_small_trials_are_not_each_synced(journal: optuna.Study, monkeypatch: py
     monkeypatch.setattr(own_journal.time, "monotonic", lambda: now[0])
     for number in range(6):
         begin_trial(journal, POINT, GENES, {})
-        now[0] += 0.4
+        now[0] += 2.0
         end_trial(journal, number, [1.0])
-    assert syncs == pytest.approx([first, first + 1.2, first + 2.4])
+    assert syncs == pytest.approx([first, first + 6.0, first + 12.0])
     journal.set_user_attr("baseline.popularity", {})  # whatever is no trial is synced as it is written
     assert len(syncs) == 4
 
@@ -117,13 +117,13 @@ def test_what_ended_before_a_long_training_is_synced_while_it_lasts(
     monkeypatch.setattr(os, "fsync", lambda _: syncs.append(now[0]))
     monkeypatch.setattr(own_journal.time, "monotonic", lambda: now[0])
     begin_trial(journal, POINT, GENES, {})
-    now[0] += 0.5
+    now[0] += 2.5
     end_trial(journal, 0, [1.0])
     begin_trial(journal, POINT, GENES, {})
     for _ in range(4):  # epochs
-        now[0] += 0.3
+        now[0] += 1.5
         sync(journal)
-    assert syncs == pytest.approx([first, first + 1.1])
+    assert syncs == pytest.approx([first, first + 5.5])
     sync(optuna.create_study())  # one in memory has nothing to sync
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from gnas_search.space.genes import Gene
 from gnas_search.space.points import Genes, Point
 from gnas_search.strategies.tally import REJECTED
 
@@ -59,15 +57,3 @@ def told(trial: FrozenTrial) -> tuple[object, ...]:
 def distinct(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Leave out repetitions: a point that was drawn again and is worth the same tells nothing new."""
     return list({told(trial): trial for trial in finished}.values())
-
-
-def comparable(finished: Sequence[FrozenTrial], genes: Genes) -> list[FrozenTrial]:
-    """Leave out trials that were drawn from other genes, as by a version whose space had others."""
-    # A tally's trials share what is equal: to compare the genes of each took half of a draw.
-    seen = {id(trial.distributions): trial.distributions for trial in finished}
-    same = {key for key, of in seen.items() if all(_is_same(gene, of.get(name)) for name, gene in genes.items())}
-    return [trial for trial in finished if id(trial.distributions) in same]
-
-
-def _is_same(gene: Gene, other: BaseDistribution | None) -> bool:
-    return type(gene) is type(other) and vars(gene) == vars(other)

@@ -33,9 +33,10 @@ def scalarised(proposer: Proposer) -> Proposer:
     """
 
     def propose(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
-        measured = [trial for trial in finished if trial.values]
-        if not measured or len(measured[0].values) == 1:
+        first = next((trial for trial in finished if trial.values), None)
+        if first is None or len(first.values) == 1:
             return proposer(finished, genes, seed)
+        measured = [trial for trial in finished if trial.values]
         weights = np.random.default_rng([seed, 1]).dirichlet(np.ones(len(measured[0].values)))
         values = iter(as_one(np.array([trial.values for trial in measured]), weights))
         one = [_with_value(trial, float(next(values)) if trial.values else None) for trial in finished]

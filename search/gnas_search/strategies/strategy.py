@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from gnas_search.space import FamilySpace
 from gnas_search.space.points import Point
 from gnas_search.specs import FAMILIES
-from gnas_search.strategies.proposer import Proposer, comparable
+from gnas_search.strategies.proposer import Proposer
 from gnas_search.strategies.tally import Tally
 
 
@@ -59,9 +59,10 @@ class Strategy:
         """
         entropy = self._entropy(study, *([attempt] if attempt else []))
         # Of all architectures: a rate that went well with others is a better guess than none.
-        finished, directions = Tally.of(study).finished(self.family, None if base is None else free), study.directions
         genes = self.space.genes if base is None else {name: self.space.genes[name] for name in free}
-        oriented = [_maximised(trial, directions) for trial in comparable(finished, genes)]
+        oriented = Tally.of(study).comparable(self.family, genes, None if base is None else free)
+        if StudyDirection.MINIMIZE in study.directions:
+            oriented = [_maximised(trial, study.directions) for trial in oriented]
         return {**(base or {}), **self.proposer(oriented, genes, int(entropy.generate_state(1)[0]))}
 
     def rng(self, study: optuna.Study) -> np.random.Generator:
@@ -78,8 +79,6 @@ class Strategy:
 
 def _maximised(trial: FrozenTrial, directions: list[StudyDirection]) -> FrozenTrial:
     """Give a trial whose values are the better the higher, as proposers read them."""
-    if StudyDirection.MINIMIZE not in directions:
-        return trial
     turned = copy(trial)
     turned.values = trial.values and [
         -value if direction == StudyDirection.MINIMIZE else value

@@ -12,6 +12,8 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from gnas_search.space.points import Genes
+
 INTERRUPTED = "interrupted"
 """Attribute of an Optuna study: numbers of the trials stopped from outside; later trials repeat their points."""
 FAMILY = "family"
@@ -29,6 +31,10 @@ def interrupted_numbers(study: optuna.Study) -> set[int]:
 def family_of(trial: FrozenTrial) -> str:
     """Tell which family a trial was drawn from."""
     return str(trial.user_attrs.get(FAMILY, ""))
+
+
+Kind = dict[str, BaseDistribution]
+"""The genes that a trial was drawn from."""
 
 
 class Tally:
@@ -64,7 +70,8 @@ class Tally:
         self._finished: dict[str, list[FrozenTrial]] = {}
         self._drawn: Counter[str] = Counter()
         self._parts: dict[tuple[str, ...], dict[int, FrozenTrial]] = {}
-        self._genes: dict[tuple[Hashable, ...], dict[str, BaseDistribution]] = {}
+        self._kinds: dict[tuple[str, Sequence[str] | None], dict[int, Kind]] = {}
+        self._genes: dict[tuple[Hashable, ...], Kind] = {}
 
     def update(self, study: optuna.Study) -> None:
         """Read what has changed in the study since."""
@@ -78,7 +85,9 @@ class Tally:
             if not trial.state.is_finished():
                 self._unfinished.append(trial)
             elif trial.number not in interrupted:
-                insort(self._finished.setdefault(family_of(trial), []), self._sharing(trial), key=_number)
+                shared = self._sharing(trial)
+                insort(self._finished.setdefault(family_of(trial), []), shared, key=_number)
+                self._kinds.setdefault((family_of(trial), None), {})[id(shared.distributions)] = shared.distributions
                 self._drawn[family_of(trial)] += REJECTED not in trial.user_attrs
 
     def drawn(self) -> Counter[str]:
@@ -100,8 +109,31 @@ class Tally:
         parts = self._parts.setdefault(tuple(genes), {})
         for trial in trials:
             if trial.number not in parts:
-                parts[trial.number] = self._sharing(_of_genes(trial, genes))
+                part = parts[trial.number] = self._sharing(_of_genes(trial, genes))
+                self._kinds.setdefault((family, tuple(genes)), {})[id(part.distributions)] = part.distributions
         return [parts[trial.number] for trial in trials]
+
+    def comparable(self, family: str, genes: Genes, free: Sequence[str] | None = None) -> list[FrozenTrial]:
+        """Leave out of the finished trials those drawn from other genes, as by a version whose space had others.
+
+        Parameters
+        ----------
+        family
+            Of the trials.
+        genes
+            That a trial has to have.
+        free
+            As :meth:`finished` takes it.
+        """
+        finished = self.finished(family, free)
+        # To look at the genes of each trial took half of a draw.
+        kinds = self._kinds.get((family, free if free is None else tuple(free)), {})
+        same = {key for key, of in kinds.items() if all(_is_same(gene, of.get(name)) for name, gene in genes.items())}
+        return finished if len(same) == len(kinds) else [one for one in finished if id(one.distributions) in same]
+
+    def waiting(self) -> list[FrozenTrial]:
+        """Give the trials that are yet to begin."""
+        return [trial for trial in self._unfinished if trial.state == TrialState.WAITING]
 
     def _sharing(self, trial: FrozenTrial) -> FrozenTrial:
         """Give a trial whose genes are one and the same object as those of every trial that has them alike."""
@@ -115,6 +147,10 @@ class Tally:
         """Give all trials of a family but those stopped, the unfinished last."""
         unfinished = (trial for trial in self._unfinished if family_of(trial) == family)
         return [*self.finished(family), *(one for one in unfinished if one.number not in self._interrupted)]
+
+
+def _is_same(gene: BaseDistribution, other: BaseDistribution | None) -> bool:
+    return type(gene) is type(other) and vars(gene) == vars(other)
 
 
 _TALLIES: WeakKeyDictionary[optuna.Study, Tally] = WeakKeyDictionary()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from gnas_search.space import SearchSpace
 from gnas_search.space.feasible import Count
@@ -89,7 +89,7 @@ class Draws:
         return self._starts(family, self._drawn() + again)
 
     def _waiting(self) -> list[FrozenTrial]:
-        return self._journal.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        return Tally.of(self._journal).waiting()
 
     def second_tries(self) -> list[tuple[str, BranchSpec]]:
         """Give the family and model of each trial that waits for its second try, in order; of feasible ones alone."""

@@ -23,9 +23,9 @@ from gnas_serve.errors import IntegrityError, StorageError
 
 Records = list[dict[str, Any]]
 
-SYNC_S = 1.0
-"""What is recorded of trials is synced to the disk at most so often: on small data a sync took a third of what passed
-between two. What was recorded since outlasts the death of the process, but not a failure of power."""
+SYNC_S = 5.0
+"""What is recorded of trials is synced to the disk at most so often: on small data a sync each second took a third
+of what passed between two. What was recorded since outlasts the death of the process, but not a failure of power."""
 
 
 class OwnJournal(BaseJournalBackend):
@@ -147,14 +147,14 @@ class OwnStorage(JournalStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Give the trials of the one study."""
+        """Give the trials of the one study; the list is not to be changed, unless they are copies."""
         if deepcopy:
             return super().get_all_trials(study_id, deepcopy, states)
         if self._listed is None or self._listed[0] != self._journal.appended:
             super().get_study_directions(study_id)  # reads what was appended, of a study that must be there
             self._listed = self._journal.appended, list(self._replay_result._trials.values())
         trials = self._listed[1]
-        return list(trials) if states is None else [trial for trial in trials if trial.state in states]
+        return trials if states is None else [trial for trial in trials if trial.state in states]
 
 
 def sync(journal: optuna.Study) -> None:
