@@ -305,7 +305,7 @@ def test_a_gain_is_over_the_best_value(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(import_module("gnas_search.strategies.gp"), "log_expected_improvement", spying)
     known = History.of(finished, genes)
-    Surrogate(genes, known).log_gain(known.codes)
+    Surrogate(known).log_gain(known.codes)
     assert told[0].argmax() == known.values.argmax()
     assert told[0].max() == pytest.approx(0.0, abs=0.05)
     assert told[0].min() == pytest.approx((known.values.min() - known.values.max()) / known.values.std(), abs=0.1)
@@ -334,8 +334,8 @@ def test_an_earlier_fit_is_gone_on_with_until_three_tenths_more_are_known(monkey
     assert fits == [8, 10, 13, 16, 20, 26, 33]
     known = History.of(finished, genes)
     one = known.codes.of(np.array([39]))
-    after = Surrogate(genes, known).log_gain(one)
-    before = Surrogate(genes, History.of(finished[:39], genes)).log_gain(one)
+    after = Surrogate(known).log_gain(one)
+    before = Surrogate(History.of(finished[:39], genes)).log_gain(one)
     assert after < before - 0.5  # what has been measured has less to gain
     fits.clear()
     late = [*finished[:33], finished[39], *finished[33:39]]

@@ -234,6 +234,15 @@ class TestDamage:
             with pytest.raises(IntegrityError, match="a trial is unreadable"):
                 call(folder)
 
+    def test_the_model_of_a_measured_trial_that_is_missing(self, folder: Path) -> None:
+        lines = [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+        begun = [line for line in lines if "spec" in line.get("user_attrs", {})]
+        del begun[-1]["user_attrs"]["spec"]
+        (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        for call in (lambda path: Study.load(path).trials, rehearsed, lambda path: go(path, trials=5)):
+            with pytest.raises(IntegrityError, match="trial 3 was measured, but its model is missing"):
+                call(folder)
+
     @pytest.mark.parametrize(
         ("attribute", "value", "said"),
         [

@@ -65,9 +65,10 @@ def _places(gene: CategoricalDistribution) -> Floats:
 
 def squares_between(one: Floats, other: Floats) -> Floats:
     """Give the squared distances of m places, (m, d), to n, (n, d): (m, n)."""
-    apart = (one * one).sum(axis=1)[:, None] + (other * other).sum(axis=1) - 2.0 * (one @ other.T)
-    found: Floats = np.maximum(apart, 0.0)
-    return found
+    found: Floats = one @ (-2.0 * other.T)
+    found += np.einsum("ij,ij->i", one, one)[:, None]
+    found += np.einsum("ij,ij->i", other, other)
+    return np.maximum(found, 0.0, out=found)
 
 
 def random_codes(rng: np.random.Generator, axes: Axes, count: int) -> Codes:

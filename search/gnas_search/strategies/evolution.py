@@ -8,7 +8,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated, random_point
-from gnas_search.strategies.proposer import members, tried
+from gnas_search.strategies.proposer import recent
 
 POPULATION = 12
 TOURNAMENT = 4
@@ -28,7 +28,7 @@ def evolution(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point
     # Differs from Real et al.: nobody enters a tournament twice.
     # Differs from Real et al.: population 12, tournament 4 (theirs 100 and 25), for studies of 20 to 100 trials.
     rng = np.random.default_rng(seed)
-    population = tried(members(finished))[-POPULATION:]
+    population = recent(finished, POPULATION)
     free = [name for name, gene in genes.items() if not gene.single()]
     if len(population) < POPULATION or not free:
         return random_point(rng, genes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,12 +13,12 @@ from threadpoolctl import ThreadpoolController
 
 from gnas_search.space.points import Genes, Point, first_value, random_point
 from gnas_search.strategies.codes import Codes, Floats, Indices
-from gnas_search.strategies.coordinates import Coordinates, mutants, random_codes, squares_between
+from gnas_search.strategies.coordinates import mutants, random_codes, squares_between
 from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
 from gnas_search.strategies.history import History
 
 STARTUP_TRIALS = 8
-MOST = 128
+MOST = 96
 """So many trials a process rests on."""
 _FITTED_ANEW = 1.3
 """After so many times the trials the kernel is fitted anew: to do so for each draw found nothing better."""
@@ -49,7 +50,7 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
         return random_point(rng, genes)
     # Its matrices are of some hundred rows: more threads would wait for each other most of the time.
     with _threads().limit(limits=1):
-        best = largest(rng, known, Surrogate(free, known).log_gain)
+        best = largest(rng, known, Surrogate(known).log_gain)
     chosen = known.axes.decode(best, 0)
     return {name: chosen[name] if name in chosen else first_value(gene) for name, gene in genes.items()}
 
@@ -83,15 +84,13 @@ class Surrogate:
 
     Parameters
     ----------
-    genes
-        None with a single value, in the order of the history's.
     known
         At least two trials.
     """
 
-    def __init__(self, genes: Genes, known: History) -> None:
-        self._coordinates = Coordinates(genes, known.axes)
-        kernel = _kernel(known, self._coordinates)
+    def __init__(self, known: History) -> None:
+        self._coordinates = known.coordinates
+        kernel = _kernel(known)
         rows = kept(known.values)
         values = standardised(known.values[rows])
         self._stretched = np.sqrt(kernel.relevance[self._coordinates.gene_of])  # (d,)
@@ -106,7 +105,7 @@ class Surrogate:
         return log_expected_improvement(mean - self._best, deviation)
 
 
-def _kernel(known: History, coordinates: Coordinates) -> Kernel:
+def _kernel(known: History) -> Kernel:
     """Fit the kernel to the trials up to the last time that one is due."""
     due = STARTUP_TRIALS
     while (later := max(due + 1, int(due * _FITTED_ANEW))) <= len(known.values):
@@ -115,7 +114,7 @@ def _kernel(known: History, coordinates: Coordinates) -> Kernel:
     latest = _LATEST.get(tuple(known.genes))
     if latest is None or not latest.is_of(known.genes, codes, values):
         rows = kept(values)
-        squares = coordinates.squares(coordinates.of(codes.of(rows)))
+        squares = known.coordinates.squares(known.coordinates.of(codes.of(rows)))
         latest = _Fitted(known.genes, codes, values, fit(squares, standardised(values[rows])))
         _LATEST[tuple(known.genes)] = latest
     return latest.kernel
@@ -149,9 +148,10 @@ def kept(values: Floats) -> Indices:
     """Say which trials a process rests on, in their order: all, or the better half of so many and the latest others."""
     if len(values) <= MOST:
         return np.arange(len(values))
-    best = np.argsort(-values, kind="stable")[: MOST // 2]
-    others = np.setdiff1d(np.arange(len(values)), best)
-    return np.sort(np.append(best, others[-(MOST // 2) :]))
+    chosen = np.zeros(len(values), dtype=bool)
+    chosen[np.argsort(-values, kind="stable")[: MOST // 2]] = True
+    chosen[np.nonzero(~chosen)[0][-(MOST // 2) :]] = True
+    return np.nonzero(chosen)[0]
 
 
 def standardised(values: Floats) -> Floats:
@@ -161,8 +161,9 @@ def standardised(values: Floats) -> Floats:
     raised = np.maximum(values, middle - _WORST * usual)
     span = best - float(raised.min())
     unit = (raised - raised.min()) / (span if span > 0 else 1.0)  # the square of a value may be none
-    spread = float(unit.std())
-    found: Floats = (unit - unit.mean()) / (spread if spread > 0 else 1.0)
+    found: Floats = unit - unit.mean()
+    spread = math.sqrt(float(found @ found) / len(found))
+    found /= spread if spread > 0 else 1.0
     return found
 
 

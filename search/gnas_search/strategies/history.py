@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes
 from gnas_search.strategies.codes import Axes, Floats
+from gnas_search.strategies.coordinates import Coordinates
 from gnas_search.strategies.proposer import told
 
 
@@ -32,6 +33,8 @@ class History:
         The first objective of each; the higher the better.
     genes
         As given.
+    coordinates
+        Of these genes.
     """
 
     def __init__(self, genes: Genes) -> None:
@@ -39,6 +42,7 @@ class History:
         self.codes = self.axes.encode(())
         self.values: Floats = np.zeros(0)
         self.genes = genes
+        self.coordinates = Coordinates(genes, self.axes)
         self._read: list[FrozenTrial] = []
         self._known: set[tuple[object, ...]] = set()
 

@@ -52,11 +52,13 @@ class ParzenEstimator:
         """Draw so many points, n."""
         kernels = rng.choice(len(self._weights), p=self._weights, size=count)  # (n,)
         chosen = np.zeros((count, len(self._axes.choices)), dtype=np.intp)
+        whole = kernels == len(self._chosen)  # the kernel over the whole space, the last
+        around = np.nonzero(~whole)[0]
         for place, choices in enumerate(self._axes.choices):
-            chances = np.full((len(self._weights), choices), self._chances[0, place])
-            chances[np.arange(len(self._chosen)), self._chosen[:, place]] = self._chances[1, place]
-            chances[-1] = 1.0 / choices
-            sums = np.cumsum(chances[kernels], axis=1)  # (n, choices)
+            chances = np.full((count, choices), self._chances[0, place])
+            chances[around, self._chosen[kernels[around], place]] = self._chances[1, place]
+            chances[whole] = 1.0 / choices
+            sums = np.cumsum(chances, axis=1)  # (n, choices)
             sums[:, -1] = 1.0
             chosen[:, place] = (sums < rng.rand(count)[:, None]).sum(axis=1)
         mu, sigma, below, mass = (of[kernels] for of in (self._mu, self._sigma, self._below, self._mass))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from optuna.trial import FrozenTrial
 
@@ -27,7 +28,7 @@ class Tried:
     Attributes
     ----------
     point
-        A value for each gene.
+        A value for each gene; not to be changed.
     value
         The objective; the higher the better.
     """
@@ -38,7 +39,7 @@ class Tried:
 
 def tried(finished: Sequence[FrozenTrial]) -> list[Tried]:
     """Give the complete trials, in the order drawn; those that failed say nothing of their points."""
-    return [Tried(dict(trial.params), trial.value) for trial in finished if trial.value is not None]
+    return [Tried(one.params, one.values[0]) for one in finished if one.values]  # of hundreds, at every draw
 
 
 def members(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -47,6 +48,12 @@ def members(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     A point that was rejected was never one: in a tight space half of them would push out those that were.
     """
     return [trial for trial in finished if REJECTED not in trial.user_attrs]
+
+
+def recent(finished: Sequence[FrozenTrial], count: int) -> list[Tried]:
+    """Give the latest complete trials that can be members of a population, in the order drawn; at most so many."""
+    found = (one for one in reversed(finished) if one.values and REJECTED not in one.user_attrs)
+    return tried(list(islice(found, count))[::-1])
 
 
 def told(trial: FrozenTrial) -> tuple[object, ...]:

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
-from gnas_search.strategies.proposer import members, tried
+from gnas_search.strategies.proposer import recent
 from gnas_search.strategies.strategy import Strategy
-from gnas_search.strategies.tally import REJECTED, family_of
+from gnas_search.strategies.tally import REJECTED, Tally, attributes_of
 
 LISTED = POPULATION
 """Points that are kept: they make the population that evolution goes on with."""
@@ -88,15 +88,16 @@ class ShortlistStrategy(Strategy):
         self, study: optuna.Study, attempt: int = 0, *, base: Point | None = None, free: Sequence[str] = ()
     ) -> Point:
         """Choose the next point: of the list that which was not asked yet; ``attempt`` counts on from there."""
-        shortlist = Shortlist.read(study.user_attrs, self.name)
+        shortlist = Shortlist.read(attributes_of(study), self.name)
         if base is not None or shortlist is None or not shortlist.listed:
             return super().propose(study, attempt, base=base, free=free)
-        trials = [trial for trial in study.get_trials(deepcopy=False) if family_of(trial) == self.family]
+        trials = Tally.of(study).all(self.family)
         # One that waits, or that was killed while an earlier version drew it, has its point among what was queued.
         asked = [trial.system_attrs.get("fixed_params", trial.params) for trial in trials]
         left = [one.point for one in shortlist.listed if one.point not in asked]
         # The first point of a draw is written down once it is rejected, and is in the list no more.
-        place = attempt - bool(attempt and trials and REJECTED in trials[-1].user_attrs)
+        latest = max(trials, key=lambda trial: trial.number, default=None)
+        place = attempt - bool(attempt and latest is not None and REJECTED in latest.user_attrs)
         return left[place] if place < len(left) else super().propose(study, attempt)
 
 
@@ -105,7 +106,7 @@ def mutation(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
 
     It changes any gene: also those that a supernet leaves at one setting.
     """
-    known = tried(members(finished))  # as evolution counts them
+    known = recent(finished, POPULATION)
     free = [name for name, gene in genes.items() if not gene.single()]
     if len(known) >= POPULATION or not known or not free:
         return evolution(finished, genes, seed)

@@ -66,6 +66,10 @@ def free_genes(genes: Mapping[str, Gene]) -> tuple[str, ...]:
     return tuple(name for name, gene in genes.items() if name.split(".")[-1] in TUNABLE and not gene.single())
 
 
+_Worth = tuple[float, int, FrozenTrial]
+"""What a trial is worth, its number turned, as of equals the earlier counts, and the trial."""
+
+
 class Phases:
     """Says of each draw which phase it is in.
 
@@ -80,7 +84,10 @@ class Phases:
     def __init__(self, journal: optuna.Study, space: SearchSpace) -> None:
         self._journal = journal
         self._space = space
-        self._architectures: dict[int, str] = {}
+        # Of the finished networks, which do not change: to go through hundreds at each draw took as long as to choose.
+        self._weighed: set[int] = set()
+        self._best: dict[str, _Worth] = {}
+        self._drawn: Counter[str] = Counter()
         self._proposing_since: float | None = None
         self._first: int | None = None  # the network that was proposed first, once one was
 
@@ -131,33 +138,38 @@ class Phases:
         free = free_genes(genes)
         if not free or len(free) == sum(not gene.single() for gene in genes.values()):
             return None
-        sign = 1 if self._journal.directions[0] == StudyDirection.MAXIMIZE else -1
-        best: dict[str, tuple[float, int, FrozenTrial]] = {}  # worth, and of equals the earlier
-        drawn: Counter[str] = Counter()
+        running: Counter[str] = Counter()
         for trial in Tally.of(self._journal).all(family):
-            key = self._architecture(trial, free)
-            facts = trial.user_attrs
-            drawn[key] += facts.get(PHASE) == HYPERPARAMETERS
-            # What repeats another is worth what that is, and does not say whether it broke a constraint.
-            is_own = records.INFEASIBLE not in facts and records.DUPLICATE_OF not in facts
-            if key and trial.state == TrialState.COMPLETE and is_own:
-                own = (sign * trial.values[0], -trial.number, trial)
-                best[key] = max(best.get(key, own), own, key=lambda one: one[:2])
+            if trial.number not in self._weighed:
+                self._weigh(trial, free, self._drawn if trial.state.is_finished() else running)
+        best = self._best
         if not best:
             return None
         first = sorted(best, key=lambda key: best[key][:2], reverse=True)[:TUNED]
-        chosen = min(first, key=lambda key: drawn[key])  # of equals the best
+        chosen = min(first, key=lambda key: self._drawn[key] + running[key])  # of equals the best
         return Tuning(dict(best[chosen][2].params), free)
+
+    def _weigh(self, trial: FrozenTrial, free: tuple[str, ...], drawn: Counter[str]) -> None:
+        """Count a trial as drawn of its architecture, and hold it against the best of that once it has ended."""
+        key, facts = self._architecture(trial, free), trial.user_attrs
+        drawn[key] += facts.get(PHASE) == HYPERPARAMETERS
+        if not trial.state.is_finished():
+            return
+        self._weighed.add(trial.number)
+        # What repeats another is worth what that is, and does not say whether it broke a constraint.
+        is_own = records.INFEASIBLE not in facts and records.DUPLICATE_OF not in facts
+        if key and trial.state == TrialState.COMPLETE and is_own:
+            sign = 1 if self._journal.directions[0] == StudyDirection.MAXIMIZE else -1
+            own = (sign * trial.values[0], -trial.number, trial)
+            self._best[key] = max(self._best.get(key, own), own, key=lambda one: one[:2])
 
     def _architecture(self, trial: FrozenTrial, free: tuple[str, ...]) -> str:
         """Name the architecture of a trial: the key that it has with every free gene at one value.
 
         Empty where its genes are others, as those of a trial of an earlier version may be.
         """
-        if trial.number not in self._architectures:
-            genes, name = self._space.families[GNN].genes, ""
-            if set(trial.params) == set(genes):
-                point = {**trial.params, **{gene: first_value(genes[gene]) for gene in free}}
-                name = self._space.read(GNN, point).key()
-            self._architectures[trial.number] = name
-        return self._architectures[trial.number]
+        genes = self._space.families[GNN].genes
+        if set(trial.params) != set(genes):
+            return ""
+        point = {**trial.params, **{gene: first_value(genes[gene]) for gene in free}}
+        return self._space.read(GNN, point).key()

@@ -202,12 +202,19 @@ def read_trial(
         Whether a process writes the study: a running trial without one was interrupted.
     spec, measured
         What is written of it, where that is at hand.
+
+    Raises
+    ------
+    AttributeError, KeyError, TypeError, ConfigError
+        If what is written of it cannot be read.
     """
     attributes = frozen.user_attrs
     if spec is None and SPEC in attributes:
         spec = branch_spec(attributes[SPEC])
     if measured is None and MEASURED in attributes:
         measured = Measurement.from_json(attributes[MEASURED])
+    if measured is not None and spec is None:
+        raise TypeError(f"trial {frozen.number} was measured, but its model is missing")
     return Trial(
         number=frozen.number,
         state=_state(frozen, measured, interrupted=interrupted, writer_alive=writer_alive),
