@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 @settings(max_examples=60, deadline=None)
 @given(
     st.sets(st.sampled_from(sorted(KINDS)), min_size=1),
-    st.integers(0, 60) | st.integers(250, 320),
+    st.integers(0, 60) | st.integers(180, 222),
     st.integers(0, 10_000),
 )
 def test_it_proposes_what_the_sampler_of_optuna_does(names: set[str], count: int, seed: int) -> None:
@@ -87,6 +88,28 @@ def test_it_proposes_what_the_sampler_of_optuna_does(names: set[str], count: int
         both = known.axes.encode([create_trial(params=p, distributions=genes, value=0.0) for p in (ours, theirs)])
         ratios = good.log_pdf(both) - others.log_pdf(both)
         assert ratios[0] == pytest.approx(ratios[1], abs=1e-9)
+
+
+def test_of_points_that_are_not_good_the_latest_count() -> None:
+    """Optuna models all of them, in ever more time; the older they are the less they weigh."""
+    genes = {name: KINDS[name] for name in ("choice", "depth", "rate")}
+    rng = np.random.default_rng(0)
+    worths = rng.permutation(600).astype(float)
+    poor = [place for place, worth in enumerate(worths) if worth < 575.0]
+
+    def proposed(changed: Sequence[int]) -> dict[str, Any]:
+        draws = np.random.default_rng(1)
+        points = [random_point(draws, genes) for _ in worths]
+        for place in changed:
+            points[place] = random_point(draws, genes)
+        trials = [
+            create_trial(params=point, distributions=genes, value=worth)
+            for point, worth in zip(points, worths, strict=True)
+        ]
+        return tpe(trials, genes, 3)
+
+    assert proposed(poor[:-200]) == proposed([])
+    assert proposed(poor[-200:]) != proposed([])
 
 
 @pytest.mark.parametrize("kind", [FloatDistribution(0.0, 1.0, step=0.25), IntDistribution(0, 8, step=2)])

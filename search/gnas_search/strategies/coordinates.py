@@ -30,37 +30,43 @@ class Coordinates:
     Attributes
     ----------
     gene_of : (d,)
-        Which gene each coordinate is of: those with choices come first.
+        Which gene each coordinate is of: those with choices come first, of these the ordered ones.
     """
 
     def __init__(self, genes: Genes, axes: Axes) -> None:
         self._axes = axes
         choices = [gene for gene in genes.values() if isinstance(gene, CategoricalDistribution)]
-        self._tables = [_places(gene) for gene in choices]
-        widths = [table.shape[1] for table in self._tables] + [1] * len(axes.low)
-        self.gene_of: Indices = np.repeat(np.arange(len(widths)), widths)
+        is_line = np.array([is_ordered(gene) for gene in choices], dtype=bool)
+        self._lines, self._corners = np.nonzero(is_line)[0], np.nonzero(~is_line)[0]
+        # All places of the ordered genes one after another, and where those of each begin; of the others the columns.
+        self._places = np.concatenate([np.zeros(0), *(_places(choices[number]) for number in self._lines)])
+        self._first_place = np.cumsum([0, *axes.choices[self._lines]])[:-1]
+        self._first_column = len(self._lines) + np.cumsum([0, *axes.choices[self._corners]])[:-1]
+        corners = np.repeat(self._corners, axes.choices[self._corners])
+        self.gene_of: Indices = np.concatenate([self._lines, corners, len(choices) + np.arange(len(axes.low))])
 
     def of(self, codes: Codes) -> Floats:
         """Give the coordinates of n points, (n, d)."""
-        chosen = [table[codes.chosen[:, place]] for place, table in enumerate(self._tables)]
-        placed = (codes.placed - self._axes.low) / (self._axes.high - self._axes.low)
-        return np.hstack([*chosen, placed])
+        found = np.zeros((len(codes.chosen), len(self.gene_of)))
+        found[:, : len(self._lines)] = self._places[self._first_place + codes.chosen[:, self._lines]]
+        rows = np.arange(len(found))[:, None]
+        found[rows, self._first_column + codes.chosen[:, self._corners]] = math.sqrt(0.5)
+        low, high = self._axes.low, self._axes.high
+        found[:, found.shape[1] - len(low) :] = (codes.placed - low) / (high - low)
+        return found
 
     def squares(self, coordinates: Floats) -> Floats:
         """Give the squared distances between n points in each gene, (g, n, n)."""
-        found = np.zeros((self.gene_of[-1] + 1, len(coordinates), len(coordinates)))
+        found = np.zeros((self.gene_of.max() + 1, len(coordinates), len(coordinates)))
         for gene, column in zip(self.gene_of, coordinates.T, strict=True):
             found[gene] += (column[:, None] - column) ** 2
         return found
 
 
 def _places(gene: CategoricalDistribution) -> Floats:
-    """Give the coordinates of each choice."""
-    count = len(gene.choices)
-    if not is_ordered(gene):
-        return np.eye(count) * math.sqrt(0.5)
+    """Give the place of each choice of an ordered gene."""
     order = values_of(gene)
-    return np.array([[order.index(choice) / (count - 1)] for choice in gene.choices])
+    return np.array([order.index(choice) / (len(order) - 1) for choice in gene.choices])
 
 
 def squares_between(one: Floats, other: Floats) -> Floats:

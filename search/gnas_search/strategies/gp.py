@@ -22,7 +22,7 @@ MOST = 96
 """So many trials a process rests on."""
 _FITTED_ANEW = 1.3
 """After so many times the trials the kernel is fitted anew: to do so for each draw found nothing better."""
-_RANDOM, _PARENTS, _MUTANTS = 96, 8, 8
+_RANDOM, _PARENTS, _MUTANTS = 48, 8, 6
 """Candidates: random points, and mutants of each of the best trials."""
 _ROUNDS, _CLIMBING = 2, 4
 """So often the best few of the candidates get as many mutants of their own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 
 import numpy as np
 from optuna.trial import FrozenTrial
@@ -60,9 +61,9 @@ class History:
         return history
 
     def _goes_on_with(self, finished: Sequence[FrozenTrial], genes: Genes) -> bool:
-        return (
-            genes == self.genes and len(finished) >= len(self._read) and all(map(_tell_the_same, self._read, finished))
-        )
+        if genes != self.genes or len(finished) < len(self._read):
+            return False
+        return all(map(is_, self._read, finished)) or all(map(_tell_the_same, self._read, finished))
 
     def _add(self, trials: Sequence[FrozenTrial]) -> None:
         new = []
