@@ -58,6 +58,7 @@ class Draws:
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
         self._known: dict[str, FrozenTrial] = {}
+        self._begun: dict[int, str] = {}  # keys of the models that this process began: to read one takes a while
         self._numbers: list[int] = []  # of the known, ascending
         self._unfinished: list[int] = []
         self._counted = 0  # rejected trials that strategies count as drawn: those of studies of earlier versions
@@ -126,7 +127,8 @@ class Draws:
             elif _broke_a_rule(trial):
                 self._counted += REJECTED not in facts
             elif records.SPEC in facts:
-                self._know(records.branch_spec(facts[records.SPEC]).key(), trial)
+                key = self._begun.pop(number, "") or records.branch_spec(facts[records.SPEC]).key()
+                self._know(key, trial)
         return self._known
 
     def _know(self, key: str, trial: FrozenTrial) -> None:
@@ -219,6 +221,7 @@ class Draws:
             facts = {**self._facts(family, spec), records.PHASE: phase}
             trial = begin_trial(self._journal, point, space.genes, facts)
         self._turns.begin(trial.number, family)
+        self._begun[trial.number] = spec.key()
         return trial, spec, family
 
     def _start(self, family: str, start: BranchSpec) -> tuple[Point, BranchSpec]:

@@ -217,7 +217,7 @@ def _add(
     trial = create_trial(
         state=state, values=values, params=dict(point), distributions=dict(genes), user_attrs=dict(attributes)
     )
-    journal.add_trial(trial)
+    journal._storage.create_new_trial(journal._study_id, template_trial=trial)  # add_trial would check it once more
     return journal.get_trials(deepcopy=False)[-1]
 
 

@@ -201,7 +201,7 @@ def read_trial(
     writer_alive
         Whether a process writes the study: a running trial without one was interrupted.
     spec, measured
-        What is written of it, where that is at hand.
+        What is written of it, where that is at hand; its metrics are kept under its key, then.
 
     Raises
     ------
@@ -209,8 +209,9 @@ def read_trial(
         If what is written of it cannot be read.
     """
     attributes = frozen.user_attrs
+    stored_as: tuple[str, ...] = ()
     if spec is None and SPEC in attributes:
-        spec = branch_spec(attributes[SPEC])
+        spec, stored_as = branch_spec(attributes[SPEC]), (stored_key(attributes[SPEC]),)
     if measured is None and MEASURED in attributes:
         measured = Measurement.from_json(attributes[MEASURED])
     if measured is not None and spec is None:
@@ -224,7 +225,7 @@ def read_trial(
         strategy=attributes.get(STRATEGY, ""),
         duplicate_of=attributes.get(DUPLICATE_OF),
         reason=attributes.get(INFEASIBLE, attributes.get(REASON, "")),
-        stored_as=() if SPEC not in attributes else (stored_key(attributes[SPEC]),),
+        stored_as=stored_as,
         phase=attributes.get(PHASE, ""),
     )
 
