@@ -88,9 +88,9 @@ def test_what_is_being_tried_is_left_to_nobody_else(tmp_path: Path) -> None:
     study = go(tmp_path / "study", trials=11, space=small_space())
     space = small_space().restrict(make_dataset())
     draws = Draws(open_journal(study.folder, create=False), space, "tpe", 0, share_time=False)
-    assert len(draws.known()) == 11
-    assert not draws.is_exhausted("gnn", draws.known(), 0)
-    assert draws.is_exhausted("gnn", draws.known(), 1)
+    assert len(draws.tried.known()) == 11
+    assert not draws.is_exhausted("gnn", 0)
+    assert draws.is_exhausted("gnn", 1)
 
 
 def test_interrupted_all_that_was_running_is_tried_again(tmp_path: Path) -> None:

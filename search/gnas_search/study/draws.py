@@ -1,8 +1,7 @@
-"""Draws: which point a study tries next, and what it has tried."""
+"""Draws: which point a study tries next."""
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +19,7 @@ from gnas_search.study import records
 from gnas_search.study.limits import Limits
 from gnas_search.study.own_journal import add_ended, begin_trial, end_trial
 from gnas_search.study.phases import ARCHITECTURE, HYPERPARAMETERS, START, Phases, Tuning
+from gnas_search.study.tried import Tried
 from gnas_search.study.turns import Turns, by_rounds
 
 PROPOSALS = 20
@@ -57,12 +57,8 @@ class Draws:
         self._strategies = {
             family: make_strategy(strategy_name, family, of, seed) for family, of in space.families.items()
         }
-        self._known: dict[str, FrozenTrial] = {}
-        self._begun: dict[int, str] = {}  # keys of the models that this process began: to read one takes a while
-        self._numbers: list[int] = []  # of the known, ascending
-        self._unfinished: list[int] = []
-        self._counted = 0  # rejected trials that strategies count as drawn: those of studies of earlier versions
-        self._read = 0  # so many trials are in these, or will never be
+        self.tried = Tried(journal)
+        """What the study has tried."""
         self._counts: dict[str, Count] = {}
         self._barren: set[str] = set()
         self._phases = Phases(journal, space)
@@ -104,40 +100,14 @@ class Draws:
     @property
     def turns_had(self) -> int:
         """How many points were drawn, as turns by rounds count them."""
-        self.known()  # counts the rejected, too
-        return self._drawn().total() - self._counted
+        return self._drawn().total() - self.tried.counted()
 
     @property
     def families(self) -> tuple[str, ...]:
         """The families that are drawn from."""
         return tuple(self._strategies)
 
-    def known(self) -> dict[str, FrozenTrial]:
-        """Give the finished trials by key, the duplicates left out."""
-        trials, interrupted = self._journal.get_trials(deepcopy=False), interrupted_numbers(self._journal)
-        # A finished trial does not change: to read all of them anew would slow every draw a little more.
-        unread, self._unfinished = [*self._unfinished, *range(self._read, len(trials))], []
-        self._read = len(trials)
-        for number in unread:
-            trial, facts = trials[number], trials[number].user_attrs
-            if not trial.state.is_finished():
-                self._unfinished.append(number)
-            elif number in interrupted or records.DUPLICATE_OF in facts:
-                continue
-            elif _broke_a_rule(trial):
-                self._counted += REJECTED not in facts
-            elif records.SPEC in facts:
-                key = self._begun.pop(number, "") or records.branch_spec(facts[records.SPEC]).key()
-                self._know(key, trial)
-        return self._known
-
-    def _know(self, key: str, trial: FrozenTrial) -> None:
-        if key in self._known:
-            self._numbers.remove(self._known[key].number)
-        self._known[key] = trial
-        insort(self._numbers, trial.number)
-
-    def is_exhausted(self, family: str, known: dict[str, FrozenTrial], running: int) -> bool:
+    def is_exhausted(self, family: str, running: int) -> bool:
         """Tell whether every point of a family was tried, or is by one of so many running trials.
 
         So it is, too, where no point was found that the constraints leave.
@@ -149,19 +119,8 @@ class Draws:
         if family not in self._counts:
             self._counts[family] = self._space.count(family)
         count = self._counts[family]
-        tried = running + sum(family_of(trial) == family for trial in known.values())
+        tried = running + sum(family_of(trial) == family for trial in self.tried.known().values())
         return count.is_exact and tried >= count.models
-
-    def repeats(self, family: str) -> int:
-        """Count the latest draws of a family, in a row, that gave a model which was known."""
-        interrupted, count = interrupted_numbers(self._journal), 0
-        for trial in reversed(self._journal.get_trials(deepcopy=False)):
-            if family_of(trial) != family or trial.number in interrupted or _broke_a_rule(trial):
-                continue
-            if records.DUPLICATE_OF not in trial.user_attrs:
-                break
-            count += 1
-        return count
 
     def proposals(self, count: int) -> int:
         """Say how many networks beyond their starts are among so many further draws, where trials are counted."""
@@ -169,12 +128,11 @@ class Draws:
             return 0
         drawn = self._drawn()
         starts = len(self._starts(GNN, drawn))
-        return max(0, by_rounds(self._strategies, drawn.total() - self._counted, count)[GNN] - starts)
+        return max(0, by_rounds(self._strategies, drawn.total() - self.tried.counted(), count)[GNN] - starts)
 
     def progress(self, limits: Limits, running: int) -> float:
         """Say how much is over of what the starts of the networks left: what decides the phase."""
-        self.known()
-        return self._phases.progress(limits, self._numbers, running)
+        return self._phases.progress(limits, self.tried.numbers(), running)
 
     def draw(self, families: list[str], progress: float = 0.0) -> tuple[FrozenTrial, BranchSpec, str] | None:
         """Begin the next trial: one that waits for its second try, else a start, else the strategy's choice.
@@ -205,11 +163,10 @@ class Draws:
             trial, spec = begun
         else:
             drawn = self._drawn()
-            self.known()  # counts the rejected, too
-            family = self._turns.next(drawn.total() - self._counted, families)
+            family = self._turns.next(drawn.total() - self.tried.counted(), families)
             space = self._space.families[family]
             starts = self._starts(family, drawn)
-            repeats = self.repeats(family)
+            repeats = self.tried.repeats(family)
             whole = starts or self._name in _SYSTEMATIC or repeats >= _STALE
             tuned = None if whole else self._phases.tuning(family, progress)
             found = self._start(family, starts[0]) if starts else self._feasible(family, tuned, lost=repeats >= LOST)
@@ -221,7 +178,7 @@ class Draws:
             facts = {**self._facts(family, spec), records.PHASE: phase}
             trial = begin_trial(self._journal, point, space.genes, facts)
         self._turns.begin(trial.number, family)
-        self._begun[trial.number] = spec.key()
+        self.tried.begin(trial.number, spec.key())
         return trial, spec, family
 
     def _start(self, family: str, start: BranchSpec) -> tuple[Point, BranchSpec]:
@@ -294,8 +251,3 @@ class Draws:
         facts = {**self._facts(family, spec), records.INFEASIBLE: reason, REJECTED: True}
         values = records.infeasible_values(self._journal)
         add_ended(self._journal, point, self._space.families[family].genes, facts, values)
-
-
-def _broke_a_rule(trial: FrozenTrial) -> bool:
-    """Tell whether a trial broke a constraint before it was fitted."""
-    return records.INFEASIBLE in trial.user_attrs and records.MEASURED not in trial.user_attrs

@@ -218,15 +218,15 @@ class _Search:
     def _drawn(self, draws: Draws, limits: Limits) -> _Running | None:
         """Draw until a model is new; None once a limit is reached or nothing is left to draw."""
         while True:
-            known = draws.known()
+            known = draws.tried.known()
             running = [(one.family, one.trial.number, one.spec.key()) for one in self._running.values()]
             begun = [*running, *self._put_off.kept]
             unfinished = [
                 family
                 for family in draws.families
                 if not self._put_off.has_closed(family)
-                and draws.repeats(family) < _REPEATS
-                and not draws.is_exhausted(family, known, sum(of == family for of, *_ in begun))
+                and draws.tried.repeats(family) < _REPEATS
+                and not draws.is_exhausted(family, sum(of == family for of, *_ in begun))
             ]
             now = self._until_the_end(limits)
             if self._out_of_time or now.reached(len(known) + len(running)) or not unfinished:

@@ -103,7 +103,7 @@ def plan(
     trials = TrialForecast(dataset.selection, validation)
     share_time = limits.budget_s is not None
     draws = _draws(study, restricted, strategy, seed, objectives, share_time=share_time)
-    known, shortlists = draws.known(), {} if study is None else study.shortlists
+    known, shortlists = draws.tried.known(), {} if study is None else study.shortlists
     with threads_of_a_slot(slots):
         families = {family: _family(restricted, family, trials, dataset, seed, draws) for family in draws.families}
         again = {spec.key(): (family, spec) for family, spec in draws.second_tries() if spec.key() not in known}
@@ -207,7 +207,7 @@ def _part(forecast: Facts) -> Part:
 
 
 def _family(space: SearchSpace, family: str, trials: TrialForecast, dataset: Dataset, seed: int, draws: Draws) -> Facts:
-    own, known = space.families[family], draws.known()
+    own, known = space.families[family], draws.tried.known()
     count = space.count(family)
     starts = [_forecast(start, trials, dataset) for start in draws.starts_left(family) if start.key() not in known]
     rng = np.random.default_rng([seed, len(own.genes)])

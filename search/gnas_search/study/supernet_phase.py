@@ -51,7 +51,7 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
         return
     known = Shortlist.all_of(shop.journal.user_attrs)
     before = known.get(strategy, _NONE)
-    tried = draws.known()
+    tried = draws.tried.known()
     if _is_due(strategy, known, limits, draws):
         keys = {*tried, *(start.key() for start in networks.starts)}
         if _leaves_a_trial(limits, draws):
@@ -101,12 +101,12 @@ def _is_due(strategy: str, known: Mapping[str, Shortlist], limits: Limits, draws
     """Tell whether a strategy has a supernet, a study no list of it yet, and a run anything left to try."""
     before = known.get(strategy, _NONE)
     is_wanted = strategy in SUPERNETS and bool(before.reason) and not before.is_final
-    return is_wanted and not limits.reached(len(draws.known()))
+    return is_wanted and not limits.reached(len(draws.tried.known()))
 
 
 def _leaves_a_trial(limits: Limits, draws: Draws) -> bool:
     """Tell whether the trials go on to a network that a supernet would list."""
-    return limits.trials is None or draws.proposals(limits.trials - len(draws.known())) > 0
+    return limits.trials is None or draws.proposals(limits.trials - len(draws.tried.known())) > 0
 
 
 def _found(
