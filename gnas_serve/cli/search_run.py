@@ -26,14 +26,17 @@ MAX_SLOTS = 64
 _SHOWN = 40
 _PANEL = "Where to follow the trials"
 
-StrategyOption = Annotated[
-    str | None,
-    typer.Option(
+
+def _strategy(default: str) -> Any:
+    return typer.Option(
         help="cma-es, darts, evolution, genetic, gp, grid, nsga-ii, one-shot, particle-swarm, random, reinforce or tpe "
-        "(tpe, or the study's). In 40 networks of our benchmark grid and one-shot were no better than random.",
+        f"({default}). In 40 networks of our benchmark grid and one-shot were no better than random.",
         show_default=False,
-    ),
-]
+    )
+
+
+StrategyOption = Annotated[str | None, _strategy("tpe, or the study's")]
+StrategyAgainOption = Annotated[str | None, _strategy("as before")]
 ObjectiveOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,13 +54,17 @@ TrialsOption = Annotated[
         show_default=False,
     ),
 ]
-BudgetOption = Annotated[
-    str | None,
-    typer.Option(
-        help="End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most (10m without --trials).",
+
+
+def _budget(default: str) -> Any:
+    return typer.Option(
+        help=f"End this run after so long: 90s, 10m, 1.5h; a third of it for one trial at most ({default}).",
         show_default=False,
-    ),
-]
+    )
+
+
+BudgetOption = Annotated[str | None, _budget("10m without --trials")]
+BudgetAgainOption = Annotated[str | None, _budget("without --trials as before")]
 _SLOTS = typer.Option(
     min=1, max=MAX_SLOTS, help="Train so many models at a time, each in a process of its own (1).", show_default=False
 )

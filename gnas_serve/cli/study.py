@@ -12,8 +12,8 @@ from gnas_serve.cli.console import Output, OutputOption, emit
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.search_run import (
     MAX_SLOTS,
-    BudgetOption,
-    StrategyOption,
+    BudgetAgainOption,
+    StrategyAgainOption,
     TensorboardOption,
     TrialsOption,
     WandbOption,
@@ -89,9 +89,9 @@ def resume(
         Path | None,
         typer.Option(metavar="DATA", help="Folder of its data (where the last search found it).", show_default=False),
     ] = None,
-    strategy: StrategyOption = None,
+    strategy: StrategyAgainOption = None,
     trials: TrialsOption = None,
-    budget: BudgetOption = None,
+    budget: BudgetAgainOption = None,
     slots: Annotated[
         int | None,
         typer.Option(min=1, max=MAX_SLOTS, help="Train so many models at a time (as before).", show_default=False),

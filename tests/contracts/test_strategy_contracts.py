@@ -107,17 +107,22 @@ class StrategyContract:
         among = [dict(trial.params) for trial in mixed.get_trials() if family_of(trial) == family]
         assert among == search(self.name, family, new_study(), self.length)
 
-    def test_trials_of_other_genes_are_passed_over(self, family: str) -> None:
+    @pytest.mark.parametrize("differs", ["all of it", "one is no more"])
+    def test_trials_of_other_genes_are_passed_over(self, family: str, differs: str) -> None:
         """Those of a version whose space had others: one gene has another range, one is new, one is no more."""
         space, study = SPACES[family], new_study()
         first, second, *_ = (name for name, gene in space.genes.items() if not gene.single())
-        others: dict[str, Any] = {**space.genes, first: IntDistribution(100, 200), "gone": IntDistribution(0, 9)}
-        del others[second]
+        others: dict[str, Any] = {**space.genes, "gone": IntDistribution(0, 9)}
+        if differs == "all of it":
+            others[first] = IntDistribution(100, 200)
+            del others[second]
         rng = np.random.default_rng(0)
         for _ in range(30):
             point = random_point(rng, others)
             study.add_trial(create_trial(params=point, distributions=others, value=9.0, user_attrs={FAMILY: family}))
-        for point in search(self.name, family, study, self.length):
+        base = search(self.name, family, new_study(), 1)[0]
+        tuned = make_strategy(self.name, family, space, 0).propose(study, base=base, free=(first, second))
+        for point in (tuned, *search(self.name, family, study, self.length)):
             assert set(point) == set(space.genes)
             assert all(gene._contains(gene.to_internal_repr(point[name])) for name, gene in space.genes.items())
 

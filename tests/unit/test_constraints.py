@@ -33,6 +33,7 @@ from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.notes import notes
 from gnas_search.study.objectives import Objectives
+from gnas_search.study.records import infeasible_values
 from gnas_search.trainer import Trainer
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ConfigError, ExportError, StorageError
@@ -44,6 +45,15 @@ NET = ArchitectureSpec(layers=("gat", "lightgcn"), scorer="dot", loss="softmax",
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.mark.parametrize(
+    ("directions", "values"),
+    [(["maximize"], [0.0]), (["minimize"], None), (["maximize", "minimize"], None), (["maximize"] * 2, None)],
+)
+def test_what_strategies_are_told_of_a_model_that_is_out(directions: list[str], values: list[float] | None) -> None:
+    """A worst value where there is one: of a loss none is, and 0 would be the best of all."""
+    assert infeasible_values(optuna.create_study(directions=directions)) == values
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,17 @@ def test_what_ended_before_a_long_training_is_synced_while_it_lasts(
     sync(optuna.create_study())  # one in memory has nothing to sync
 
 
+def test_what_is_left_is_synced_when_the_writer_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    with writing(tmp_path, ("maximize",)) as study:
+        monkeypatch.setattr(os, "fsync", synced.append)
+        monkeypatch.setattr(own_journal, "SYNC_S", 1e9)
+        begin_trial(study, POINT, GENES, {})
+        end_trial(study, 0, [1.0])
+        assert synced == []
+    assert len(synced) == 1
+
+
 def test_another_process_that_writes_is_noticed(tmp_path: Path, journal: optuna.Study) -> None:
     """It would count the trials that follow anew, and their results would be those of other points."""
     begin_trial(journal, POINT, GENES, {})

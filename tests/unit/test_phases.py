@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from toy_study import ToySlot, go, interrupt, make_dataset
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.report import render
-from gnas_search.space import SearchSpace
+from gnas_search.slots import Result
+from gnas_search.space import SearchSpace, Value
+from gnas_search.space.points import Point
 from gnas_search.strategies import STRATEGIES
-from gnas_search.study import Limits, Study, leaderboard
+from gnas_search.strategies.tally import FAMILY
+from gnas_search.study import Limits, Objectives, Study, leaderboard, records
 from gnas_search.study.draws import Draws
 from gnas_search.study.journal import open_journal
-from gnas_search.study.phases import ARCHITECTURE, FIRST_SHARE, HYPERPARAMETERS, START, TUNED, free_genes
+from gnas_search.study.own_journal import begin_trial, end_trial
+from gnas_search.study.phases import ARCHITECTURE, FIRST_SHARE, HYPERPARAMETERS, START, TUNED, Phases, free_genes
 
 RATES = {"low": 0.001, "high": 0.1, "log": True}
 SPACE: dict[str, Any] = {
@@ -82,6 +88,68 @@ def test_the_last_part_tunes_the_best_architectures(strategy: str, tmp_path: Pat
     assert f"of which for the hyperparameters of the best {TUNED} networks" in page
 
 
+class LossSlot(ToySlot):
+    """Tells of each model a loss, the less the better, as the judge of a study does."""
+
+    def result(self) -> Result:
+        found = super().result()
+        losses = 1.0 - found.users.ndcg
+        return replace(found, users=replace(found.users, judged=-losses, values={"log_loss": float(losses.mean())}))
+
+
+def test_where_less_is_better_the_best_are_those_of_the_least(tmp_path: Path) -> None:
+    loss = Objectives.of(["log_loss"])
+    study = go(tmp_path / "study", trials=TRIALS, space=space(), strategy="random", slots=LossSlot(), objectives=loss)
+    first = [trial for trial, _ in study.ranking if trial.phase != HYPERPARAMETERS]
+    best = list(dict.fromkeys(body(trial.spec) for trial in first if isinstance(trial.spec, ArchitectureSpec)))
+    assert best[0] == min(best, key=lambda one: (len(one[0]), -one[1]))
+    tuned = {body(spec) for phase, spec in networks(study) if phase == HYPERPARAMETERS}
+    assert tuned == set(best[:TUNED])
+
+
+def test_what_is_being_tuned_counts_as_drawn_once() -> None:
+    restricted = space().restrict(make_dataset())
+    family = restricted.families["gnn"]
+    journal = optuna.create_study(direction="maximize")
+    phases = Phases(journal, restricted)
+    start = family.encode(family.starts[0])
+    wide, narrow = ({**start, "embedding_dim": dims} for dims in (32, 8))
+
+    def begin(point: Point, phase: str) -> int:
+        facts = {FAMILY: "gnn", records.SPEC: family.to_spec(point).to_json(), records.PHASE: phase}
+        return begin_trial(journal, point, family.genes, facts).number
+
+    def order() -> list[Value]:
+        return [tuning.base["embedding_dim"] for tuning in phases.tunings("gnn", 1.0)]
+
+    assert order() == []
+    end_trial(journal, begin(wide, ARCHITECTURE), [0.9])
+    end_trial(journal, begin(narrow, ARCHITECTURE), [0.8])
+    assert order() == [32, 8]
+    first = begin({**wide, "learning_rate": 0.01}, HYPERPARAMETERS)
+    assert order() == order() == [8, 32]  # while it runs
+    end_trial(journal, first, [0.5])
+    assert order() == order() == [8, 32]
+    begin({**narrow, "learning_rate": 0.01}, HYPERPARAMETERS)
+    assert order() == order() == [32, 8]
+
+
+def test_an_architecture_that_has_nothing_feasible_to_tune_holds_up_no_other(tmp_path: Path) -> None:
+    other_rates = [{"operator": "gcn", "learning_rate": ends} for ends in ({"low": 0.01000001}, {"high": 0.00999999})]
+    start = {"layers": ["gcn"], "embedding_dim": 32, "learning_rate": 0.01}
+    tight = SearchSpace.from_json({**SPACE, "start": [start], "forbid": other_rates})
+    study = go(tmp_path / "study", trials=TRIALS, space=tight, strategy="random")
+    assert len([trial for trial in study.trials if trial.state == "complete"]) == TRIALS
+    best = study.ranking[0][0].spec
+    assert isinstance(best, ArchitectureSpec)
+    assert body(best) == ((("gcn",),), 32)  # the best of all, of which the start's rate alone is allowed
+    feasible = [trial for trial in study.trials if trial.state == "complete" and trial.phase == HYPERPARAMETERS]
+    tuned = {body(trial.spec) for trial in feasible if isinstance(trial.spec, ArchitectureSpec)}
+    assert len(tuned) == TUNED - 1
+    assert body(best) not in tuned
+    assert len(feasible) >= TRIALS - FIRST_SHARE * TRIALS - 1
+
+
 def test_in_a_search_of_all_families_networks_have_both_phases(tmp_path: Path) -> None:
     whole = SearchSpace.load("standard")
     starts = len(whole.restrict(make_dataset()).families["gnn"].starts)
@@ -108,7 +176,7 @@ def test_by_time_the_phases_begin_with_the_first_network_that_is_proposed(tmp_pa
     before = draws()
     assert before.progress(limits, 0) == 0.0  # half of the time went to a start
     go(tmp_path / "study", trials=2)
-    now_known = before.known()
+    now_known = before.tried.known()
     assert len(now_known) == 2
     assert before.progress(limits, 0) < 0.1
     again = draws()  # a run that finds one has had its starts

@@ -158,5 +158,5 @@ def test_a_second_try_of_a_known_model_takes_no_time(measured: Study) -> None:
     """It is a duplicate of what was measured."""
     leave(measured.folder, 4, 8)
     draws = next_draws(measured.folder)
-    assert [spec.key() in draws.known() for _, spec in draws.second_tries()] == [True, False]
+    assert [spec.key() in draws.tried.known() for _, spec in draws.second_tries()] == [True, False]
     assert planned(measured.folder)["interrupted"] == 1

@@ -99,7 +99,11 @@ def test_without_a_list_it_evolves() -> None:
     study = begun("darts")
     replace(FOUND, listed=(), reason="no memory").write(study, "one-shot")
     ours, evolving = (make_strategy(name, "gnn", SPACES["gnn"], 4) for name in ("one-shot", "evolution"))
-    assert ours.propose(study) == evolving.propose(study)
+    free = ("embedding_dim", "learning_rate")
+    for point in (START, *POINTS):
+        assert ours.propose(study) == evolving.propose(study)
+        assert ours.propose(study, base=START, free=free) == evolving.propose(study, base=START, free=free)
+        study.add_trial(create_trial(params=point, distributions=dict(GENES), value=0.5, user_attrs={FAMILY: "gnn"}))
 
 
 def test_it_is_kept_and_read_as_it_was() -> None:

@@ -13,6 +13,7 @@ from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
+from gnas_search.strategies import STRATEGIES
 from gnas_search.strategies.shortlist import Listed
 from gnas_search.study import Limits, Study, begin, leaderboard, run, status
 from gnas_search.study.draws import Draws
@@ -182,6 +183,26 @@ def test_without_a_trial_for_what_it_lists_it_is_not_trained(tmp_path: Path, mon
     short = "the trials end before any network that it would list: give more --trials"
     assert f"one-shot goes on without a supernet: {short}" in notes(study)
     study = go(tmp_path / "study", trials=8, strategy="one-shot")
+    assert len(asked) == 1
+
+
+def test_interrupted_a_search_too_short_for_it_goes_on_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draw that repeated a model leaves a trial more to the run that goes on, which the first could not know."""
+    monkeypatch.setitem(STRATEGIES, "tpe", lambda finished, genes, seed: {n: g.choices[0] for n, g in genes.items()})
+    starts = [{"layers": ["gcn"] * depth, "embedding_dim": 8} for depth in (1, 2, 3)]
+    filters = {"genes": {"rank": [4, 8]}, "start": [{"rank": 4}]}
+    space = SearchSpace.from_json({**SPACE.to_json(), "start": starts, "filter": filters})
+    asked = answering(monkeypatch, given)
+    whole = go(tmp_path / "whole", trials=5, space=space, strategy="one-shot")
+    assert [trial.state for trial in whole.trials].index("duplicate") == 3
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "part", trials=5, space=space, strategy="one-shot", slots=ToySlot({3: interrupt}))
+    again = go(tmp_path / "part", trials=5, strategy="one-shot")
+    assert keys(again) == keys(whole)
+    assert asked == []
+    go(tmp_path / "part", trials=9, strategy="one-shot")  # more trials: it is looked at anew
     assert len(asked) == 1
 
 

@@ -56,7 +56,7 @@ def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Stra
     require_strategy(name)
     if name in SHARING_STRATEGIES:
         if family == GNN:
-            return ShortlistStrategy(STRATEGIES[name], family, space, seed, name)
+            return ShortlistStrategy(STRATEGIES[name], family, space, seed, name, STRATEGIES["evolution"])
         name = "tpe"
     return Strategy(STRATEGIES[name], family, space, seed)
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated
 from gnas_search.strategies.evolution import POPULATION, evolution
-from gnas_search.strategies.proposer import recent
+from gnas_search.strategies.proposer import Proposer, recent
 from gnas_search.strategies.strategy import Strategy
 from gnas_search.strategies.tally import REJECTED, Tally, attributes_of
 
@@ -43,6 +43,9 @@ class Shortlist:
         How long the supernet behind it was trained, how many networks it ranked, and what both took.
     is_final
         Whether another supernet would find no more.
+    for_trials
+        Where there was no trial left for it to be tried: of so many of the study. For as many it is not looked at anew:
+        a study that goes on after an interruption would find some left, of draws that were repeated.
     """
 
     listed: tuple[Listed, ...] = ()
@@ -51,6 +54,7 @@ class Shortlist:
     ranked: int = 0
     seconds: float = 0.0
     is_final: bool = False
+    for_trials: int | None = None
 
     def write(self, study: optuna.Study, strategy: str) -> None:
         """Keep it as an attribute of an Optuna study."""
@@ -80,16 +84,22 @@ class ShortlistStrategy(Strategy):
     ----------
     name
         Whose shortlist it is.
+    unlisted
+        Chooses where the study has none.
     """
 
-    name: str = ""
+    name: str
+    unlisted: Proposer
 
     def propose(
         self, study: optuna.Study, attempt: int = 0, *, base: Point | None = None, free: Sequence[str] = ()
     ) -> Point:
         """Choose the next point: of the list that which was not asked yet; ``attempt`` counts on from there."""
         shortlist = Shortlist.read(attributes_of(study), self.name)
-        if base is not None or shortlist is None or not shortlist.listed:
+        if shortlist is None or not shortlist.listed:
+            without = Strategy(self.unlisted, self.family, self.space, self.seed)
+            return without.propose(study, attempt, base=base, free=free)
+        if base is not None:
             return super().propose(study, attempt, base=base, free=free)
         trials = Tally.of(study).all(self.family)
         # One that waits, or that was killed while an earlier version drew it, has its point among what was queued.

@@ -136,7 +136,7 @@ class Tally:
         finished = self.finished(family, free)
         # To look at the genes of each trial took half of a draw.
         kinds = self._kinds.get((family, free if free is None else tuple(free)), {})
-        same = {key for key, of in kinds.items() if all(_is_same(gene, of.get(name)) for name, gene in genes.items())}
+        same = {key for key, of in kinds.items() if _are_same(genes, of)}
         return finished if len(same) == len(kinds) else [one for one in finished if id(one.distributions) in same]
 
     def waiting(self) -> list[FrozenTrial]:
@@ -155,6 +155,11 @@ class Tally:
         """Give all trials of a family but those stopped, the unfinished last."""
         unfinished = (trial for trial in self._unfinished if family_of(trial) == family)
         return [*self.finished(family), *(one for one in unfinished if one.number not in self._interrupted)]
+
+
+def _are_same(genes: Genes, others: Kind) -> bool:
+    """Tell whether there are these genes and no others: a proposal that copies a trial would have them, too."""
+    return len(genes) == len(others) and all(_is_same(gene, others.get(name)) for name, gene in genes.items())
 
 
 def _is_same(gene: BaseDistribution, other: BaseDistribution | None) -> bool:

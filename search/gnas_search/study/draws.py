@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -168,22 +168,31 @@ class Draws:
             starts = self._starts(family, drawn)
             repeats = self.tried.repeats(family)
             whole = starts or self._name in _SYSTEMATIC or repeats >= _STALE
-            tuned = None if whole else self._phases.tuning(family, progress)
-            found = self._start(family, starts[0]) if starts else self._feasible(family, tuned, lost=repeats >= LOST)
+            tunings = [] if whole else self._phases.tunings(family, progress)
+            found = self._start(family, starts[0]) if starts else self._first(family, tunings, lost=repeats >= LOST)
             if found is None:
                 self._barren.add(family)
                 return None
-            point, spec = found
-            phase = START if starts else ARCHITECTURE if tuned is None else HYPERPARAMETERS
+            point, spec, phase = found
             facts = {**self._facts(family, spec), records.PHASE: phase}
             trial = begin_trial(self._journal, point, space.genes, facts)
         self._turns.begin(trial.number, family)
         self.tried.begin(trial.number, spec.key())
         return trial, spec, family
 
-    def _start(self, family: str, start: BranchSpec) -> tuple[Point, BranchSpec]:
+    def _start(self, family: str, start: BranchSpec) -> tuple[Point, BranchSpec, str]:
         point = self._space.families[family].encode(start)
-        return point, self._space.read(family, point)
+        return point, self._space.read(family, point), START
+
+    def _first(self, family: str, tunings: Sequence[Tuning], *, lost: bool) -> tuple[Point, BranchSpec, str] | None:
+        """Draw a feasible point of the first architecture that has any to tune, or of the whole space; name its phase.
+
+        Which had none is not remembered: a run that goes on with the study could not know it.
+        """
+        for tuned in (*tunings, None):
+            if found := self._feasible(family, tuned, lost=lost):
+                return *found, ARCHITECTURE if tuned is None else HYPERPARAMETERS
+        return None
 
     def _second_try(self, family: str) -> tuple[FrozenTrial, BranchSpec] | None:
         """Begin the trial that waits for its second try; None where it is one that the run before was rejecting."""

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from gnas_search.study.checked_file import CheckedFile
 from gnas_search.study.metrics import has_metrics
-from gnas_search.study.own_journal import OwnJournal, OwnStorage
+from gnas_search.study.own_journal import OwnJournal, OwnStorage, sync
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 
@@ -193,7 +193,9 @@ def writing(folder: Path, directions: Sequence[Direction]) -> Iterator[optuna.St
     lock = WriterLock(folder)
     try:
         mend_journal(folder)
-        yield open_journal(folder, create=True, directions=directions)
+        journal = open_journal(folder, create=True, directions=directions)
+        yield journal
+        sync(journal, at_once=True)
     except (OSError, IntegrityError, StorageError) as error:  # whatever of it was to be written first
         if folder.is_dir():
             raise

@@ -134,4 +134,4 @@ def _facts(epoch: EpochResult) -> dict[str, float]:
 def per_user(users: UserMetrics) -> npt.NDArray[np.float32]:
     """Pack per-user metrics as ``(2, n)``: recall, ndcg; as ``(3, n)`` with what a judge says."""
     judged = [] if users.judged is None else [users.judged]
-    return np.stack([users.recall, users.ndcg, *judged]).astype(np.float32)
+    return np.array([users.recall, users.ndcg, *judged], dtype="<f4")

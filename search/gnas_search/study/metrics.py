@@ -51,10 +51,21 @@ def save_metrics(folder: Path, name: str, users: UserMetrics, *, synced: bool = 
         If the disk is full or not writable.
     """
     path = metrics_path(folder, name)
-    path.parent.mkdir(exist_ok=True)
-    buffer = io.BytesIO()  # through memory: np.save hides a full disk in an error without a number
-    np.save(buffer, per_user(users), allow_pickle=False)
-    replace_file(path, buffer.getvalue(), synced=synced)
+    found = per_user(users)
+    content = _header(found.shape) + found.tobytes()  # as np.save has it, which hides a full disk in another error
+    try:
+        replace_file(path, content, synced=synced)
+    except FileNotFoundError:  # the first of a study
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, content, synced=synced)
+
+
+@lru_cache(maxsize=4)  # all of one study are alike: to write a header takes as long as the file
+def _header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    facts = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, facts)
+    return stream.getvalue()
 
 
 def are_lost(folder: Path, name: str, *, judged: bool) -> bool:

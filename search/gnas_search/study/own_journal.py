@@ -93,9 +93,9 @@ class OwnJournal(BaseJournalBackend):
             if held:
                 self._append(held, synced=time.monotonic() - self._synced_at >= SYNC_S)
 
-    def sync(self) -> None:
-        """Sync what is not yet, where the last sync was :data:`SYNC_S` ago."""
-        if not self._is_synced and time.monotonic() - self._synced_at >= SYNC_S:
+    def sync(self, *, at_once: bool = False) -> None:
+        """Sync what is not yet, where the last sync was :data:`SYNC_S` ago, or at once."""
+        if not self._is_synced and (at_once or time.monotonic() - self._synced_at >= SYNC_S):
             self._append((), synced=True)
 
     def _append(self, lines: Sequence[str], *, synced: bool) -> None:
@@ -157,11 +157,11 @@ class OwnStorage(JournalStorage):
         return trials if states is None else [trial for trial in trials if trial.state in states]
 
 
-def sync(journal: optuna.Study) -> None:
-    """Sync what was recorded of trials, where the last sync was :data:`SYNC_S` ago."""
+def sync(journal: optuna.Study, *, at_once: bool = False) -> None:
+    """Sync what was recorded of trials, where the last sync was :data:`SYNC_S` ago, or at once."""
     backend = getattr(journal._storage, "_backend", None)
     if isinstance(backend, OwnJournal):
-        backend.sync()
+        backend.sync(at_once=at_once)
 
 
 def _together(journal: optuna.Study) -> AbstractContextManager[None]:

@@ -122,8 +122,10 @@ class Phases:
         drawn = (trial.number for trial in trials if REJECTED not in trial.user_attrs)
         return next(islice(drawn, len(self._space.families[GNN].starts), None), None)
 
-    def tuning(self, family: str, progress: float) -> Tuning | None:
-        """Say what a draw is to tune; None in the first phase, and where a family has no phases.
+    def tunings(self, family: str, progress: float) -> list[Tuning]:
+        """Say what a draw is to tune, and what else where that has nothing feasible: the best architectures in turn.
+
+        None in the first phase, and where a family has no phases.
 
         Parameters
         ----------
@@ -133,21 +135,19 @@ class Phases:
             As :meth:`progress` says.
         """
         if family != GNN or progress < FIRST_SHARE:
-            return None
+            return []
         genes = self._space.families[family].genes
         free = free_genes(genes)
         if not free or len(free) == sum(not gene.single() for gene in genes.values()):
-            return None
+            return []
         running: Counter[str] = Counter()
         for trial in Tally.of(self._journal).all(family):
             if trial.number not in self._weighed:
                 self._weigh(trial, free, self._drawn if trial.state.is_finished() else running)
         best = self._best
-        if not best:
-            return None
         first = sorted(best, key=lambda key: best[key][:2], reverse=True)[:TUNED]
-        chosen = min(first, key=lambda key: self._drawn[key] + running[key])  # of equals the best
-        return Tuning(dict(best[chosen][2].params), free)
+        in_turn = sorted(first, key=lambda key: self._drawn[key] + running[key])  # of equals the best
+        return [Tuning(dict(best[key][2].params), free) for key in in_turn]
 
     def _weigh(self, trial: FrozenTrial, free: tuple[str, ...], drawn: Counter[str]) -> None:
         """Count a trial as drawn of its architecture, and hold it against the best of that once it has ended."""

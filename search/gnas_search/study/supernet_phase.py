@@ -57,7 +57,8 @@ def shortlist_networks(shop: Workshop, space: SearchSpace, strategy: str, limits
         if _leaves_a_trial(limits, draws):
             found = _found(shop, space, networks, strategy, limits, keys)
         else:
-            found = Shortlist(reason="the trials end before any network that it would list: give more --trials")
+            reason = "the trials end before any network that it would list: give more --trials"
+            found = Shortlist(reason=reason, for_trials=limits.trials)
         known[strategy] = replace(found, seconds=before.seconds + found.seconds)
         known[strategy].write(shop.journal, strategy)
         shop.watcher.supernet_ended(strategy, known[strategy])
@@ -100,7 +101,8 @@ def would_train(
 def _is_due(strategy: str, known: Mapping[str, Shortlist], limits: Limits, draws: Draws) -> bool:
     """Tell whether a strategy has a supernet, a study no list of it yet, and a run anything left to try."""
     before = known.get(strategy, _NONE)
-    is_wanted = strategy in SUPERNETS and bool(before.reason) and not before.is_final
+    is_decided = before.is_final or (before.for_trials is not None and before.for_trials == limits.trials)
+    is_wanted = strategy in SUPERNETS and bool(before.reason) and not is_decided
     return is_wanted and not limits.reached(len(draws.tried.known()))
 
 
