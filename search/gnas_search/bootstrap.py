@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,6 +80,9 @@ def intervals(
     seed, confidence, rounds
         As for :func:`interval`, which gives the same intervals one by one.
     """
+    matrix = np.array(list(values.values()))  # (metrics, n)
+    if matrix.size and np.isfinite(matrix.sum()):  # as for most: what follows takes longer than the resampling
+        return dict(zip(values, _of_columns(matrix.T, seed, confidence, rounds), strict=True))
     together: dict[bytes, list[str]] = {}
     for name, each in values.items():
         together.setdefault(np.isfinite(each).tobytes(), []).append(name)
@@ -101,20 +105,21 @@ def _of_columns(columns: Values, seed: int, confidence: float, rounds: int) -> l
     for counts in resamples(len(columns), seed, rounds):
         _add_up(counts.size * len(apart), counts, apart, sums[first : first + len(counts)])
         first += len(counts)
-    tail = (1.0 - confidence) / 2.0
-    ends = means + _quantiles(np.sort(sums, axis=0), [tail, 1.0 - tail]) / len(columns)
-    lows, highs = np.clip(ends, columns.min(axis=0), columns.max(axis=0))
-    return [Interval(float(mean), float(low), float(high)) for mean, low, high in zip(means, lows, highs, strict=True)]
-
-
-def _quantiles(ordered: npt.NDArray[np.floating], shares: Sequence[float]) -> npt.NDArray[np.float64]:
-    """Interpolate between sorted rows as np.quantile does, without its checks, which take as long as the resampling."""
-    places = np.array(shares) * (len(ordered) - 1)
-    before = np.floor(places).astype(np.int64)
-    after = np.minimum(before + 1, len(ordered) - 1)
-    part = (places - before)[:, None]
-    found: npt.NDArray[np.float64] = (1.0 - part) * ordered[before] + part * ordered[after]
+    tail, found = (1.0 - confidence) / 2.0, []
+    least_of, most_of = columns.min(axis=0).tolist(), columns.max(axis=0).tolist()
+    ordered_of = np.sort(sums.T, axis=1)
+    for mean, least, most, ordered in zip(means.tolist(), least_of, most_of, ordered_of, strict=True):
+        low, high = (mean + _quantile(ordered, share) / len(columns) for share in (tail, 1.0 - tail))
+        found.append(Interval(mean, min(max(low, least), most), min(max(high, least), most)))
     return found
+
+
+def _quantile(ordered: Singles, share: float) -> float:
+    """Interpolate between sorted values as np.quantile does, whose checks take as long as the resampling."""
+    place = share * (len(ordered) - 1)
+    before = math.floor(place)
+    after = min(before + 1, len(ordered) - 1)
+    return (1.0 - (place - before)) * float(ordered[before]) + (place - before) * float(ordered[after])
 
 
 @Kernel

@@ -71,6 +71,29 @@ def test_the_next_writer_goes_on_where_the_last_ended(tmp_path: Path, journal: o
     assert states == [TrialState.FAIL, TrialState.RUNNING]
 
 
+def test_the_list_of_trials_is_kept_up_to_date(journal: optuna.Study) -> None:
+    def are_listed() -> bool:
+        listed, copies = journal.get_trials(deepcopy=False), journal.get_trials(deepcopy=True)
+        return [facts(trial) for trial in listed] == [facts(trial) for trial in copies]
+
+    assert journal.get_trials(deepcopy=False) == []
+    for number in (0, 1):
+        begin_trial(journal, POINT, GENES, {"number": number})
+        assert are_listed()
+    end_trial(journal, 1, [1.0], {"reason": "none"})
+    assert are_listed()
+    add_ended(journal, POINT, GENES, {}, None)
+    journal.enqueue_trial(POINT)
+    assert are_listed()
+    assert journal.ask(GENES).number == 3
+    journal._storage.set_trial_user_attr(0, "later", 1)
+    assert are_listed()
+    end_trial(journal, 0, None)
+    assert are_listed()
+    states = [trial.state.name for trial in journal.get_trials(deepcopy=False)]
+    assert states == ["FAIL", "COMPLETE", "FAIL", "RUNNING"]
+
+
 def test_a_trial_ends_once(journal: optuna.Study) -> None:
     begin_trial(journal, POINT, GENES, {})
     end_trial(journal, 0, [1.0])

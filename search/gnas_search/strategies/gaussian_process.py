@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
-from scipy.special import erfcx, ndtr
+from scipy.special import erfcx
 
 from gnas_search.strategies.codes import Floats
 
 _ROOT_5 = math.sqrt(5.0)
-_ROOT_2_PI = math.sqrt(2 * math.pi)
+_LOG_ROOT_2_PI = math.log(2 * math.pi) / 2.0
+_NEGLIGIBLE, _CERTAIN = -1e4, 30.0
+"""So many standard deviations below nothing an improvement is its tail's first term; above, as large as the gain."""
 _LEAST_NOISE = 1e-4
 _STEPS = 20
 """Of a fit: what further ones change is little."""
@@ -149,13 +151,16 @@ def log_expected_improvement(gain: Floats, deviation: Floats) -> Floats:
     Ament, S. et al. (2023). Unexpected improvements to expected improvement for Bayesian optimization. NeurIPS.
     """
     z = gain / deviation
-    found, is_near = np.log(deviation), z > -1.0
-    near, below = z[is_near], z[~is_near]
-    found[is_near] += np.log(np.exp(-near * near / 2.0) / _ROOT_2_PI + near * ndtr(near))
-    # There the two of the sum are nearly each other's opposite.
-    tail = 1.0 + below * math.sqrt(math.pi / 2.0) * erfcx(-below / math.sqrt(2.0))
-    tail = np.where(below < -1e4, below**-2.0, tail)
-    found[~is_near] += np.log(tail) - below * below / 2.0 - math.log(_ROOT_2_PI)
+    near = np.minimum(z, _CERTAIN)
+    # Of near Phi(near) + phi(near), what is left of a division by phi: both may be 0 in double precision.
+    left = near * erfcx(near * -math.sqrt(0.5))
+    left *= math.sqrt(math.pi / 2.0)
+    left += 1.0
+    if near.min() < _NEGLIGIBLE:  # there the two of the sum are each other's opposite
+        left = np.where(near < _NEGLIGIBLE, np.minimum(near, _NEGLIGIBLE) ** -2.0, left)
+    found: Floats = np.log(left)
+    found -= near * near / 2.0 + _LOG_ROOT_2_PI
+    found += np.log(np.maximum(z / _CERTAIN, 1.0) * deviation)
     return found
 
 

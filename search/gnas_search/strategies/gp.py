@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from optuna.trial import FrozenTrial
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from gnas_search.space.points import Genes, Point, first_value, random_point
 from gnas_search.strategies.codes import Codes, Floats, Indices
@@ -49,7 +50,7 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     if known is None or len(known.values) < STARTUP_TRIALS:
         return random_point(rng, genes)
     # Its matrices are of some hundred rows: more threads would wait for each other most of the time.
-    with _threads().limit(limits=1):
+    with _one_thread():
         best = largest(rng, known, Surrogate(known).log_gain)
     chosen = known.axes.decode(best, 0)
     return {name: chosen[name] if name in chosen else first_value(gene) for name, gene in genes.items()}
@@ -174,6 +175,21 @@ def _median(values: Floats) -> float:
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadpoolController:
+def _pools() -> list[LibController]:
     """Find the thread pools of this process, once: some milliseconds."""
-    return ThreadpoolController()
+    found: list[LibController] = ThreadpoolController().lib_controllers
+    return found
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let the pools be of one thread each: threadpoolctl's own way asks each for all that it knows of itself."""
+    before = [(pool, pool.num_threads) for pool in _pools()]
+    changed = [(pool, threads) for pool, threads in before if threads is not None and threads > 1]
+    try:
+        for pool, _ in changed:
+            pool.set_num_threads(1)
+        yield
+    finally:
+        for pool, threads in changed:
+            pool.set_num_threads(threads)

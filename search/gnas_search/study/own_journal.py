@@ -137,24 +137,37 @@ class OwnJournal(BaseJournalBackend):
 
 
 class OwnStorage(JournalStorage):
-    """Optuna's storage of an :class:`OwnJournal`, which lists all trials anew only where one was appended to."""
+    """Optuna's storage of an :class:`OwnJournal`; its list of trials is kept, as to make one takes ever longer."""
 
     def __init__(self, journal: OwnJournal) -> None:
-        self._listed: tuple[int, list[FrozenTrial]] | None = None
+        self._listed: list[FrozenTrial] = []
+        self._unfinished: list[int] = []  # their numbers, which are their places in the list, as there is one study
+        self._listed_at: int | None = None
         self._journal = journal
         super().__init__(journal)
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Give the trials of the one study; the list is not to be changed, unless they are copies."""
+        """Give the trials of the one study; unless they are copies, in a list that changes with them."""
         if deepcopy:
             return super().get_all_trials(study_id, deepcopy, states)
-        if self._listed is None or self._listed[0] != self._journal.appended:
+        if self._listed_at != self._journal.appended:
             super().get_study_directions(study_id)  # reads what was appended, of a study that must be there
-            self._listed = self._journal.appended, list(self._replay_result._trials.values())
-        trials = self._listed[1]
-        return trials if states is None else [trial for trial in trials if trial.state in states]
+            self._listed_at = self._journal.appended
+            self._list()
+        return self._listed if states is None else [trial for trial in self._listed if trial.state in states]
+
+    def _list(self) -> None:
+        """Take in what has changed: a trial that has ended does not any more."""
+        trials = self._replay_result._trials
+        for number in self._unfinished:
+            self._listed[number] = trials[number]
+        new = range(len(self._listed), len(trials))
+        self._listed += [trials[number] for number in new]
+        self._unfinished = [
+            number for number in (*self._unfinished, *new) if not self._listed[number].state.is_finished()
+        ]
 
 
 def sync(journal: optuna.Study, *, at_once: bool = False) -> None:

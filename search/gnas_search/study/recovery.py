@@ -46,7 +46,7 @@ def recover(folder: Path, header: StudyHeader, journal: optuna.Study, space: Sea
     """
     _check(folder, header, journal)
     _forget_lost(Study(folder, header, journal), journal)
-    for trial in journal.get_trials(deepcopy=False):
+    for trial in list(journal.get_trials(deepcopy=False)):  # to which second tries are added
         # Also of one that is marked as interrupted: killed right after that, a run has not queued it yet.
         if _lost_metrics(folder, trial):
             try_again(journal, space, trial.number)
