@@ -35,7 +35,7 @@ def _strategy(default: str) -> Any:
     )
 
 
-StrategyOption = Annotated[str | None, _strategy("tpe, or the study's")]
+StrategyOption = Annotated[str | None, _strategy("gp, or the study's")]
 StrategyAgainOption = Annotated[str | None, _strategy("as before")]
 ObjectiveOption = Annotated[
     list[str] | None,

@@ -15,7 +15,7 @@ import pytest
 from search_world import SPACE, TRIALS, Gnas, rows, trials
 
 from gnas_search.data.sample import write_sample
-from gnas_search.strategies import NO_BETTER_THAN_RANDOM, STRATEGIES
+from gnas_search.strategies import DEFAULT_STRATEGY, NO_BETTER_THAN_RANDOM, STRATEGIES
 from gnas_search.supernet import SUPERNETS, Answer, Step, Survey
 
 
@@ -45,6 +45,7 @@ class TestSearch:
         assert code == 0
         names, _, rest = words.partition("In 40 networks of our benchmark ")
         assert all(name in names for name in STRATEGIES)
+        assert f"({DEFAULT_STRATEGY}, or the study's)" in names
         said, _, _ = rest.partition(" were no better than random")
         assert sorted(said.split(" and ")) == sorted(NO_BETTER_THAN_RANDOM)
 
@@ -314,7 +315,7 @@ class TestStudy:
         code, output, _ = gnas("study", "status", study, "--output", "json")
         assert code == 0
         state = json.loads(output)
-        assert (state["running"], state["strategy"], state["trials"]["complete"]) == (False, "tpe", TRIALS)
+        assert (state["running"], state["strategy"], state["trials"]["complete"]) == (False, DEFAULT_STRATEGY, TRIALS)
         assert state["data"]["config"]["target_event"] == "purchase"
 
     def test_no_study(self, gnas: Gnas, tmp_path: Path) -> None:

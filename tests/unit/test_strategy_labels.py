@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gnas_search.strategies import NO_BETTER_THAN_RANDOM, STRATEGIES
+from gnas_search.strategies import DEFAULT_STRATEGY, NO_BETTER_THAN_RANDOM, STRATEGIES
 
 ROOT = Path(__file__).parents[2]
 MEASURED = json.loads((ROOT / "tests/bench/table/regrets.json").read_text(encoding="utf-8"))
@@ -23,3 +23,4 @@ def test_those_that_chance_is_as_good_as_are_labelled() -> None:
         row = next(line for line in rows if line.startswith(f"| `{name}`"))
         assert f"{one['median'][2]:.4f}" in row
         assert ("no better than random" in row) == (name in NO_BETTER_THAN_RANDOM)
+        assert ("(default)" in row) == (name == DEFAULT_STRATEGY)

@@ -15,6 +15,7 @@ from gnas_search.data.interactions import DatasetConfig
 from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
+from gnas_search.strategies import DEFAULT_STRATEGY
 from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import WriterLock, is_locked
@@ -42,7 +43,7 @@ class TestRun:
             starts = [start.key() for start in space.starts]
             assert tried[: len(starts)] == starts[: len(tried)]
         first = study.trials[0]
-        assert first.strategy == "tpe"
+        assert first.strategy == DEFAULT_STRATEGY
         assert first.measured is not None
         assert first.measured.ndcg.low <= first.measured.ndcg.value <= first.measured.ndcg.high
         assert study.per_user(first.key).ndcg.mean() == pytest.approx(first.measured.ndcg.value, abs=1e-6)

@@ -20,7 +20,15 @@ from gnas_search.strategies.swarm import particle_swarm
 from gnas_search.strategies.tpe import tpe
 from gnas_serve.errors import unknown_name
 
-__all__ = ["NO_BETTER_THAN_RANDOM", "SHARING_STRATEGIES", "STRATEGIES", "Strategy", "make_strategy", "require_strategy"]
+__all__ = [
+    "DEFAULT_STRATEGY",
+    "NO_BETTER_THAN_RANDOM",
+    "SHARING_STRATEGIES",
+    "STRATEGIES",
+    "Strategy",
+    "make_strategy",
+    "require_strategy",
+]
 
 STRATEGIES: dict[str, Proposer] = {
     "cma-es": scalarised(cma_es),
@@ -37,6 +45,9 @@ STRATEGIES: dict[str, Proposer] = {
     "tpe": scalarised(tpe),
 }
 """By name; those for one objective search for several along a direction of each draw's own."""
+
+DEFAULT_STRATEGY = "gp"
+"""What the figures of ``tests/bench/README.md`` favour, of the table and of searches of eight minutes."""
 
 NO_BETTER_THAN_RANDOM = ("grid", "one-shot")
 """Those that were not, at p < .01, after 40 networks of ``tests/bench/replay.py``: `--help` and the README say so."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from gnas_search.data.dataset import Dataset
 from gnas_search.data.splits import check_same_data
 from gnas_search.space import SearchSpace
-from gnas_search.strategies import require_strategy
+from gnas_search.strategies import DEFAULT_STRATEGY, require_strategy
 from gnas_search.study.header import HEADER, StudyHeader
 from gnas_search.study.objectives import NDCG, Objectives
 from gnas_search.study.transfer import Transfer
@@ -35,7 +35,7 @@ def begin(
     dataset
         The data.
     space, strategy, seed, objectives
-        None takes the existing study's, and for a new one ``"standard"``, ``"tpe"``, 0 and ndcg@20. Another strategy
+        None takes the existing study's, and for a new one ``"standard"``, ``"gp"``, 0 and ndcg@20. Another strategy
         than before is welcome.
     source
         Another study to start from; None for none, and for an existing study whichever it was.
@@ -89,7 +89,7 @@ def new_header(
         policy=dataset.policy,
         config=dataset.config,
         space=space if space is not None else SearchSpace.load("standard"),
-        strategy=strategy if strategy is not None else "tpe",
+        strategy=strategy if strategy is not None else DEFAULT_STRATEGY,
         seed=seed if seed is not None else 0,
         objectives=objectives if objectives is not None else NDCG,
     )
