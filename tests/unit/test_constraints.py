@@ -390,7 +390,7 @@ def test_a_full_disk_ends_the_run_and_costs_no_model(tmp_path: Path) -> None:
         return {"latency_us": 1.0, "artifact_bytes": 1.0}
 
     with pytest.raises(StorageError, match="No space left"):
-        go(tmp_path / "study", trials=4, space=space, slots=FitlessSlot(), meter=full)
+        go(tmp_path / "study", trials=4, space=space, strategy="grid", slots=FitlessSlot(), meter=full)
     assert [trial.state for trial in Study.load(tmp_path / "study").trials][:2] == ["complete"] * 2
     study = go(tmp_path / "study", trials=4, space=space, slots=FitlessSlot())
     assert [trial.state for trial in study.trials if trial.state != "interrupted"] == ["complete"] * 4
