@@ -74,18 +74,20 @@ def test_the_covariance_is_materns() -> None:
 
 
 def test_the_posterior_is_that_of_a_joint_normal_distribution() -> None:
-    squares, values = a_function(20, 2, 0)
+    rng = np.random.default_rng(0)
     kernel = Kernel(np.array([8.0, 0.5]), scale=1.3, noise=0.05)
-    covariance = matern(np.tensordot(kernel.relevance, squares, 1), kernel.scale)
+    at, values = rng.random((20, 2)) * np.sqrt(kernel.relevance), rng.standard_normal(20)
+    covariance = matern(((at[:, None] - at) ** 2).sum(axis=2), kernel.scale)
     known, new = slice(0, 14), slice(14, 20)
     noisy = covariance[known, known] + kernel.noise * np.eye(14)
     shared = covariance[new, known] @ np.linalg.inv(noisy)
-    mean, deviation = Posterior(kernel, np.tensordot(kernel.relevance, squares[:, known, known], 1), values[known]).at(
-        np.tensordot(kernel.relevance, squares[:, new, known], 1)
-    )
+    posterior = Posterior(kernel, at[known], values[known])
+    mean, deviation = posterior.at(at[new])
     assert mean == pytest.approx(shared @ values[known], rel=1e-6)
     left = covariance[new, new] - shared @ covariance[known, new]
     assert deviation == pytest.approx(np.sqrt(np.diag(left)), rel=1e-6)
+    alone = [np.ravel(posterior.at(at[place : place + 1])) for place in range(14, 20)]
+    assert pytest.approx(np.array([mean, deviation]), rel=1e-12) == np.array(alone).T
 
 
 def test_the_fitted_kernel_is_likelier_than_those_around_it() -> None:

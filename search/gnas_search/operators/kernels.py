@@ -58,6 +58,11 @@ class Kernel:
             self._parallel.compile(signature)  # type: ignore[attr-defined]
 
 
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a loop for one thread, on first use."""
+    return _compiled(function, parallel=False)
+
+
 def _compiled(function: Callable[..., None], *, parallel: bool) -> Callable[..., None]:
     # Contraction and reassociation let the compiler use vector units; NaN and infinity keep their meaning.
     options: dict[str, Any] = {"parallel": parallel, "nogil": True, "fastmath": {"contract", "reassoc"}}

@@ -10,7 +10,9 @@ from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.optimize import minimize
 from scipy.special import erfcx
 
+from gnas_search.operators.kernels import compiled
 from gnas_search.strategies.codes import Floats
+from gnas_search.strategies.coordinates import squares_between
 
 _ROOT_5 = math.sqrt(5.0)
 _LOG_ROOT_2_PI = math.log(2 * math.pi) / 2.0
@@ -118,24 +120,57 @@ class Posterior:
     ----------
     kernel
         Of the function.
-    squares : (n, n)
-        Squared distances between the points that were measured, each gene weighed by its relevance.
+    there : (n, d)
+        Where it was measured, each coordinate stretched by the root of its gene's relevance.
     values : (n,)
         Measured there.
     """
 
-    def __init__(self, kernel: Kernel, squares: Floats, values: Floats) -> None:
+    def __init__(self, kernel: Kernel, there: Floats, values: Floats) -> None:
         self._kernel = kernel
-        covariance = kernel.of(squares)
+        self._there = there
+        covariance = kernel.of(squares_between(there, there))
         covariance[np.diag_indices_from(covariance)] += kernel.noise
         self._lower = _lower(covariance)
         self._whitened: Floats = dtrtrs(self._lower, values, lower=1)[0]
 
-    def at(self, squares: Floats) -> tuple[Floats, Floats]:
-        """Give mean and standard deviation at m points, (m,) each, from their (m, n) distances to those measured."""
-        shared: Floats = dtrtrs(self._lower, self._kernel.of(squares).T, lower=1, overwrite_b=1)[0]  # (n, m)
-        variance = self._kernel.scale - np.einsum("ij,ij->j", shared, shared)
-        return self._whitened @ shared, np.sqrt(np.maximum(variance, 1e-12))
+    def at(self, places: Floats) -> tuple[Floats, Floats]:
+        """Give mean and standard deviation at m places (m, d): (m,) each."""
+        found = np.empty((2, len(places)))
+        _look(np.ascontiguousarray(places.T), self._there, self._lower, self._whitened, self._kernel.scale, found)
+        return found[0], found[1]
+
+
+@compiled
+def _look(places: Floats, there: Floats, lower: Floats, whitened: Floats, scale: float, out: Floats) -> None:
+    """Write mean and standard deviation at places (d, m) into (2, m), from those measured (n, d).
+
+    In one loop: some dozen functions of NumPy and SciPy, cold after a training, took three times as long.
+    """
+    count, places_of = there.shape[0], places.shape[1]
+    shared = np.zeros((count, places_of))
+    out[:] = 0.0
+    for row in range(count):
+        for axis in range(there.shape[1]):
+            at = there[row, axis]
+            for place in range(places_of):
+                apart = at - places[axis, place]
+                shared[row, place] += apart * apart
+        for place in range(places_of):
+            far = math.sqrt(5.0 * shared[row, place])
+            shared[row, place] = scale * (1.0 + far + far * far / 3.0) * math.exp(-far)
+        for before in range(row):  # forward substitution
+            factor = lower[row, before]
+            for place in range(places_of):
+                shared[row, place] -= factor * shared[before, place]
+        factor = 1.0 / lower[row, row]
+        for place in range(places_of):
+            found = factor * shared[row, place]
+            shared[row, place] = found
+            out[0, place] += whitened[row] * found
+            out[1, place] += found * found
+    for place in range(places_of):
+        out[1, place] = math.sqrt(max(scale - out[1, place], 1e-12))
 
 
 def log_expected_improvement(gain: Floats, deviation: Floats) -> Floats:

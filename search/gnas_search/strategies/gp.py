@@ -14,7 +14,7 @@ from threadpoolctl import LibController, ThreadpoolController
 
 from gnas_search.space.points import Genes, Point, first_value, random_point
 from gnas_search.strategies.codes import Codes, Floats, Indices
-from gnas_search.strategies.coordinates import mutants, random_codes, squares_between
+from gnas_search.strategies.coordinates import mutants, random_codes
 from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
 from gnas_search.strategies.history import History
 
@@ -95,14 +95,12 @@ class Surrogate:
         rows = kept(known.values)
         values = standardised(known.values[rows])
         self._stretched = np.sqrt(kernel.relevance[self._coordinates.gene_of])  # (d,)
-        self._there = self._coordinates.of(known.codes.of(rows)) * self._stretched  # (n, d)
-        self._posterior = Posterior(kernel, squares_between(self._there, self._there), values)
+        self._posterior = Posterior(kernel, self._coordinates.of(known.codes.of(rows)) * self._stretched, values)
         self._best = float(values.max())
 
     def log_gain(self, codes: Codes) -> Floats:
         """Give the logarithm of the expected improvement over the best trial, of m points: (m,)."""
-        places = self._coordinates.of(codes) * self._stretched
-        mean, deviation = self._posterior.at(squares_between(places, self._there))
+        mean, deviation = self._posterior.at(self._coordinates.of(codes) * self._stretched)
         return log_expected_improvement(mean - self._best, deviation)
 
 
