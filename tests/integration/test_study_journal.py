@@ -73,7 +73,7 @@ def test_trials_that_came_to_nothing(tmp_path: Path) -> None:
     start = [{"layers": ["lightgcn", "lightgcn"], "embedding_dim": 16}]
     space = SearchSpace.from_json({"genes": genes, "start": start, "forbid": [{"operator": "gin"}]})
     with pytest.raises(KeyboardInterrupt):
-        go(tmp_path / "study", trials=6, space=space, slots=ToySlot({1: interrupt}))
+        go(tmp_path / "study", trials=6, space=space, strategy="tpe", slots=ToySlot({1: interrupt}))
     go(tmp_path / "study", trials=6, slots=ToySlot({2: fail}))
     states = check(tmp_path / "study", make_dataset(), MAXIMIZE)
     assert all(states[state] for state in ("complete", "duplicate", "failed", "infeasible", "interrupted"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -263,7 +264,7 @@ class TestWriting:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         study = Study.load(whole)
-        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(os, "replace", full)
         with pytest.raises(StorageError):
             write_report(study, path)
         assert path.read_text() == "before"

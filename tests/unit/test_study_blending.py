@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -338,7 +339,7 @@ class TestKeptModel:
             raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "replace", full)
+            patched.setattr(os, "replace", full)
             with pytest.raises(OSError, match="No space left"):
                 kept.keep("gnn-b", toy_fit(NARROW[0]))
         assert kept_files(tmp_path) == ["gnn-a"]

@@ -60,7 +60,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of eight networks with weights."""
     folder = tmp_path_factory.mktemp("toys") / "learned"
-    return go(folder, trials=8, slots=LearningSlot(), space=small_space()).folder
+    return go(folder, trials=8, slots=LearningSlot(), space=small_space(), strategy="tpe").folder
 
 
 def sparser(dataset: Dataset) -> Dataset:
