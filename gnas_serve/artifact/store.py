@@ -238,7 +238,7 @@ def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
     OSError
         If the disk is full or not writable; nothing is left beside it.
     """
-    temporary = f"{path}.tmp"  # a search writes one of these files per trial: as paths they took half as long again
+    temporary = f"{path}.tmp"  # no path: a search writes one of these files between any two trials
     try:
         with open(temporary, "wb") as stream:  # noqa: PTH123
             stream.write(content)

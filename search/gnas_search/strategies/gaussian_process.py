@@ -145,7 +145,8 @@ class Posterior:
 def _look(places: Floats, there: Floats, lower: Floats, whitened: Floats, scale: float, out: Floats) -> None:
     """Write mean and standard deviation at places (d, m) into (2, m), from those measured (n, d).
 
-    In one loop: some dozen functions of NumPy and SciPy, cold after a training, took three times as long.
+    In one loop: of a draw's five milliseconds between two trainings, some dozen cold functions of NumPy and SciPy took
+    one more.
     """
     count, places_of = there.shape[0], places.shape[1]
     shared = np.zeros((count, places_of))

@@ -35,8 +35,8 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     """Look for the largest expected improvement among random points, and mutants of what is best.
 
     The process is over all genes jointly. Every trial tells at once; the kernel is fitted when there are three tenths
-    more, but with several objectives, which are weighed anew for each draw. Else a draw takes one or two milliseconds
-    where Optuna's ``GPSampler`` takes more than a hundred, and finds as much.
+    more, but with several objectives, which are weighed anew for each draw. Else a draw takes four or five
+    milliseconds between two trainings, where Optuna's ``GPSampler`` takes more than a hundred, and finds as much.
 
     References
     ----------
