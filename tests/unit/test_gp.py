@@ -20,9 +20,10 @@ from scipy.optimize import approx_fprime
 from scipy.special import gamma, kv
 from scipy.stats import multivariate_normal, norm
 
+from gnas_search.operators.kernels import compiled
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
-from gnas_search.strategies import make_strategy
+from gnas_search.strategies import gaussian_process, make_strategy
 from gnas_search.strategies.codes import Axes, Codes
 from gnas_search.strategies.coordinates import Coordinates, mutants, random_codes, squares_between
 from gnas_search.strategies.gaussian_process import Kernel, Posterior, fit, log_expected_improvement
@@ -385,3 +386,14 @@ def test_less_can_be_better(directions: list[str], monkeypatch: pytest.MonkeyPat
         asked = study.ask(dict(space.genes))
         study.tell(asked, [float(number % 7)] * len(directions))
     assert len(fits) == (4 if len(directions) == 1 else 12)
+
+
+def test_no_draw_waits_for_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh: Any = compiled(gaussian_process._look.py_func)  # type: ignore[attr-defined]
+    monkeypatch.setattr(gaussian_process, "_look", fresh)
+    gaussian_process.compile_look.cache_clear()
+    make_strategy("gp", "gnn", SearchSpace.load("quick").families["gnn"], 0)
+    before = list(fresh.signatures)
+    assert before
+    gp(trials(KINDS, STARTUP_TRIALS + 2, seed=0), KINDS, 0)
+    assert list(fresh.signatures) == before

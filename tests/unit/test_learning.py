@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, create_trial
 from gnas_search.space.points import random_point
 from gnas_search.strategies import STRATEGIES
 from gnas_search.strategies.learning import Learning
-from gnas_search.strategies.proposer import Tried
+from gnas_search.strategies.proposer import ValuedPoint
 
 GENES = {
     "rate": FloatDistribution(0.001, 0.1, log=True),
@@ -42,12 +42,12 @@ def test_proposals_do_not_depend_on_what_was_asked_before(name: str) -> None:
 def test_only_what_is_new_is_learned() -> None:
     seen: list[float] = []
 
-    def learn(state: float, _: object, batch: list[Tried]) -> float:
+    def learn(state: float, _: object, batch: list[ValuedPoint]) -> float:
         seen.extend(one.value for one in batch)
         return state + sum(one.value for one in batch)
 
     learning = Learning(lambda _: 0.0, learn)  # type: ignore[arg-type]
-    told = [Tried({"depth": 1}, float(value)) for value in range(1, 6)]
+    told = [ValuedPoint({"depth": 1}, float(value)) for value in range(1, 6)]
     assert learning.of(GENES, told[:3], batch=2) == 3.0
     assert learning.of(GENES, told, batch=2) == 10.0
     assert seen == [1.0, 2.0, 3.0, 4.0]

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from gnas_search.strategies import STRATEGIES
 from gnas_search.strategies.evolution import POPULATION
-from gnas_search.strategies.proposer import Tried
+from gnas_search.strategies.proposer import ValuedPoint
 from gnas_search.strategies.tally import REJECTED
 
 cma_es, genetic, nsga2, reinforce, swarm = (
@@ -30,7 +30,7 @@ def of(genes: dict[str, Any], point: dict[str, Any], *values: float, **attribute
 
 
 def test_reinforce_goes_up_the_gradient_of_the_likelihood_times_the_advantage() -> None:
-    told = [Tried({"kind": "a"}, 0.5), Tried({"kind": "b"}, 0.9), Tried({"kind": "c"}, 0.1)]
+    told = [ValuedPoint({"kind": "a"}, 0.5), ValuedPoint({"kind": "b"}, 0.9), ValuedPoint({"kind": "c"}, 0.1)]
     found = reinforce._learn(reinforce._begin(KINDS), KINDS, told).policy["kind"]
     logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     usual, spread = 0.5, 0.0

@@ -6,6 +6,7 @@ from gnas_search.space import FamilySpace
 from gnas_search.specs import GNN
 from gnas_search.strategies.cma_es import cma_es
 from gnas_search.strategies.evolution import evolution
+from gnas_search.strategies.gaussian_process import compile_look
 from gnas_search.strategies.genetic import genetic
 from gnas_search.strategies.gp import gp
 from gnas_search.strategies.grid import grid
@@ -69,6 +70,8 @@ def make_strategy(name: str, family: str, space: FamilySpace, seed: int) -> Stra
         if family == GNN:
             return ShortlistStrategy(STRATEGIES[name], family, space, seed, name, STRATEGIES["evolution"])
         name = "tpe"
+    if name == "gp":
+        compile_look()
     return Strategy(STRATEGIES[name], family, space, seed)
 
 

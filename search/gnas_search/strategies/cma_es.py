@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
 from gnas_search.strategies.learning import Learning
-from gnas_search.strategies.proposer import Tried, tried
+from gnas_search.strategies.proposer import ValuedPoint, tried
 
 
 def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
@@ -91,7 +91,7 @@ def _begin(free: Genes) -> CatCMAwM:
     return _Axes.of(free).optimizer()
 
 
-def _learn(optimizer: CatCMAwM, free: Genes, generation: Sequence[Tried]) -> CatCMAwM:
+def _learn(optimizer: CatCMAwM, free: Genes, generation: Sequence[ValuedPoint]) -> CatCMAwM:
     axes = _Axes.of(free)
     told = [(axes.solution(one.point), -one.value) for one in generation]
     if _tells_apart([loss for _, loss in told]):

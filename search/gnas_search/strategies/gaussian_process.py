@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
@@ -172,6 +173,13 @@ def _look(places: Floats, there: Floats, lower: Floats, whitened: Floats, scale:
             out[1, place] += found * found
     for place in range(places_of):
         out[1, place] = math.sqrt(max(scale - out[1, place], 1e-12))
+
+
+@cache
+def compile_look() -> None:
+    """Compile what looks at places, or load it as compiled before: no draw between two trainings is to wait for it."""
+    there = np.eye(2)  # of a single place arrays by rows and by columns are the same, and compiled for one of them
+    Posterior(Kernel(np.ones(2), 1.0, 1.0), there, np.ones(2)).at(there)
 
 
 def log_expected_improvement(gain: Floats, deviation: Floats) -> Floats:

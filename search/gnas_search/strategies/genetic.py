@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, mutated, random_point
-from gnas_search.strategies.proposer import Tried, members, tried
+from gnas_search.strategies.proposer import ValuedPoint, members, tried
 
 POPULATION = 12
 _CROSSOVER = 0.9
@@ -28,7 +28,7 @@ def genetic(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     Syswerda, G. (1989). Uniform crossover in genetic algorithms. ICGA.
     """
     rng = np.random.default_rng(seed)
-    best: dict[tuple[Any, ...], Tried] = {}
+    best: dict[tuple[Any, ...], ValuedPoint] = {}
     for one in sorted(tried(members(finished)), key=lambda one: -one.value):  # stable: of equal ones the earlier
         best.setdefault(tuple(one.point.values()), one)
     population = list(best.values())[:POPULATION][::-1]  # ascending

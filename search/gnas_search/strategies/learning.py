@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from gnas_search.space.points import Genes
-from gnas_search.strategies.proposer import Tried
+from gnas_search.strategies.proposer import ValuedPoint
 
 State = TypeVar("State")
 
@@ -32,11 +32,11 @@ class Learning(Generic[State]):
     """
 
     begin: Callable[[Genes], State]
-    learn: Callable[[State, Genes, Sequence[Tried]], State]
+    learn: Callable[[State, Genes, Sequence[ValuedPoint]], State]
     copied: Callable[[State], State] = copy.deepcopy
-    _last: dict[tuple[str, ...], tuple[Genes, list[Tried], State]] = field(default_factory=dict)
+    _last: dict[tuple[str, ...], tuple[Genes, list[ValuedPoint], State]] = field(default_factory=dict)
 
-    def of(self, genes: Genes, tried: Sequence[Tried], *, batch: int = 1) -> State:
+    def of(self, genes: Genes, tried: Sequence[ValuedPoint], *, batch: int = 1) -> State:
         """Give a copy of the state after all whole batches of trials."""
         # Taken out meanwhile: a state that an error left half way is none to go on from.
         known, before, state = self._last.pop(tuple(genes), (None, [], None))

@@ -22,7 +22,7 @@ that a study goes on after a crash, or with another strategy, without anything t
 
 
 @dataclass(frozen=True)
-class Tried:
+class ValuedPoint:
     """A point and what it was worth.
 
     Attributes
@@ -37,9 +37,9 @@ class Tried:
     value: float
 
 
-def tried(finished: Sequence[FrozenTrial]) -> list[Tried]:
+def tried(finished: Sequence[FrozenTrial]) -> list[ValuedPoint]:
     """Give the complete trials, in the order drawn; those that failed say nothing of their points."""
-    return [Tried(one.params, one.values[0]) for one in finished if one.values]  # of hundreds, at every draw
+    return [ValuedPoint(one.params, one.values[0]) for one in finished if one.values]  # of hundreds, at every draw
 
 
 def members(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -50,7 +50,7 @@ def members(finished: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in finished if REJECTED not in trial.user_attrs]
 
 
-def recent(finished: Sequence[FrozenTrial], count: int) -> list[Tried]:
+def recent(finished: Sequence[FrozenTrial], count: int) -> list[ValuedPoint]:
     """Give the latest complete trials that can be members of a population, in the order drawn; at most so many."""
     found = (one for one in reversed(finished) if one.values and REJECTED not in one.user_attrs)
     return tried(list(islice(found, count))[::-1])

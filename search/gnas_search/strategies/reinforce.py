@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from gnas_search.space import Gene
 from gnas_search.space.points import Genes, Point, from_unit, to_unit, values_of
 from gnas_search.strategies.learning import Learning
-from gnas_search.strategies.proposer import Tried, tried
+from gnas_search.strategies.proposer import ValuedPoint, tried
 
 _RATE = 0.4
 _DECAY = 0.8
@@ -60,7 +60,7 @@ def _begin(genes: Genes) -> _Controller:
     return _Controller({name: np.zeros(_width(gene)) for name, gene in genes.items()})
 
 
-def _learn(controller: _Controller, genes: Genes, trials: Sequence[Tried]) -> _Controller:
+def _learn(controller: _Controller, genes: Genes, trials: Sequence[ValuedPoint]) -> _Controller:
     for one in trials:
         usual = one.value if controller.usual is None else controller.usual
         advantage = one.value - usual
