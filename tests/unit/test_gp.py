@@ -275,6 +275,18 @@ def test_of_many_trials_the_best_tells() -> None:
     assert np.median([abs(math.log(float(point["rate"]) / 0.02)) for point in found]) < 0.5
 
 
+def test_a_point_is_proposed_again_only_where_none_is_new() -> None:
+    genes = {"choice": KINDS["choice"], "depth": KINDS["depth"], "size": IntDistribution(1, 2, log=True)}
+    every = [
+        {"choice": choice, "depth": depth, "size": size} for choice in "abc" for depth in range(4) for size in (1, 2)
+    ]
+    best = trial(genes, every[0], 1.0)  # and all others are as bad as each other: a neighbour of it is expected best
+    for left in every[1:]:
+        finished = [best, *(trial(genes, point, 0.0) for point in every[1:] if point != left)]
+        assert gp(finished, genes, 0) == left
+    assert gp([best, *(trial(genes, point, 0.0) for point in every[1:])], genes, 0) in every
+
+
 def test_the_best_candidate_is_climbed_from() -> None:
     """A round does not always come higher: over twenty draws nearly all do."""
     genes = {name: FloatDistribution(0.0, 1.0) for name in "abcdefgh"}

@@ -32,7 +32,7 @@ _WORST = 4.0
 
 
 def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
-    """Look for the largest expected improvement among random points, and mutants of what is best.
+    """Look for the largest expected improvement among random points, and mutants of what is best; new ones alone.
 
     The process is over all genes jointly. Every trial tells at once; the kernel is fitted when there are three tenths
     more, but with several objectives, which are weighed anew for each draw. Else a draw takes four or five
@@ -44,6 +44,7 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
     NeurIPS.
     """
     # Differs from Snoek et al.: candidates are compared and none is moved along a gradient; most genes are choices.
+    # None is one that was tried: the kernel has noise, but what a model is worth is the same each time.
     free = {name: gene for name, gene in sorted(genes.items()) if not gene.single()}
     rng = np.random.default_rng(seed)
     known = History.of(finished, free) if free else None
@@ -57,14 +58,16 @@ def gp(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
 
 
 def largest(rng: np.random.Generator, known: History, log_gain: Callable[[Codes], Floats]) -> Codes:
-    """Look for the point of the largest gain; give it as the only one.
+    """Look for the point of the largest gain that was not tried; give it as the only one.
+
+    Where none is new, it is one that was tried.
 
     Parameters
     ----------
     rng
         Draws the candidates.
     known
-        Of whose best trials there are mutants among them.
+        What was tried; of the best trials there are mutants among them.
     log_gain
         Says what m points promise, (m,); only the order matters.
     """
@@ -77,7 +80,8 @@ def largest(rng: np.random.Generator, known: History, log_gain: Callable[[Codes]
         climbing = np.argsort(-gains, kind="stable")[:_CLIMBING]
         further = mutants(rng, axes, candidates.of(np.repeat(climbing, _MUTANTS)))
         candidates, gains = candidates.and_then(further), np.append(gains, log_gain(further))
-    return candidates.of(np.argmax(gains, keepdims=True))
+    ranked = np.argsort(-gains, kind="stable")
+    return candidates.of(next((row for row in ranked[:, None] if not known.has(candidates.of(row))), ranked[:1]))
 
 
 class Surrogate:

@@ -9,7 +9,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes
-from gnas_search.strategies.codes import Axes, Floats
+from gnas_search.strategies.codes import Axes, Codes, Floats
 from gnas_search.strategies.coordinates import Coordinates
 from gnas_search.strategies.proposer import told
 
@@ -59,6 +59,11 @@ class History:
         history._add(finished[len(history._read) :])
         _LATEST[tuple(genes)] = history
         return history
+
+    def has(self, point: Codes) -> bool:
+        """Tell whether a single point is among these."""
+        same = (self.codes.chosen == point.chosen).all(axis=1)
+        return bool((same & (self.codes.placed == point.placed).all(axis=1)).any())
 
     def _goes_on_with(self, finished: Sequence[FrozenTrial], genes: Genes) -> bool:
         if genes != self.genes or len(finished) < len(self._read):
