@@ -12,7 +12,7 @@ import typer
 from gnas_serve.cli.arguments import output_path
 from gnas_serve.cli.console import Output, diagnostics, emit, warn
 from gnas_serve.cli.extras import need
-from gnas_serve.errors import ConfigError, MissingExtraError
+from gnas_serve.errors import ConfigError, IntegrityError, MissingExtraError
 
 if TYPE_CHECKING:
     from gnas_search.data.dataset import Dataset
@@ -23,6 +23,7 @@ _BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])\Z")
 _UNIT_S = {"s": 1, "m": 60, "h": 3600}
 MAX_BUDGET_S = 366 * 24 * 3600.0
 MAX_SLOTS = 64
+MAX_TRIALS = 10**9
 _SHOWN = 40
 _PANEL = "Where to follow the trials"
 
@@ -50,6 +51,7 @@ TrialsOption = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=MAX_TRIALS,
         help="End with so many trials in the study, earlier runs included.",
         show_default=False,
     ),
@@ -212,7 +214,7 @@ def go_on(
                 meter=meter,
             )
         ended = True
-    except (ConfigError, MissingExtraError):  # refused before anything ran
+    except (ConfigError, IntegrityError, MissingExtraError):  # refused before anything ran, or not to be gone on with
         ended = True
         raise
     finally:

@@ -221,7 +221,14 @@ class TestSearch:
         code, _, said = gnas("search", tmp_path / "other", "--out", study)
         assert code == 3
         assert "made from other data" in said
-        header = study / "study.json"
+        header, journal = study / "study.json", study / "journal.log"
+        whole = journal.read_bytes()
+        journal.write_bytes(whole + b'{"no": "operation"}\n')
+        code, _, said = gnas("search", shop, "--out", study, "--trials", 20)
+        assert code == 8
+        assert "journal.log" in said
+        assert "run the same command" not in said  # which would end in the same way
+        journal.write_bytes(whole)
         header.write_bytes(header.read_bytes().replace(b'"seed": 0', b'"seed": 1'))
         code, _, said = gnas("search", shop, "--out", study)
         assert code == 8

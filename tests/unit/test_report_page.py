@@ -239,14 +239,28 @@ class TestOtherStudies:
             render(Study.load(study.folder))
 
 
+BEFORE = "<!doctype html>\n<html>gnas-serve 0.0.1</html>"
+
+
 class TestWriting:
     def test_an_earlier_report_is_replaced(self, whole: Path, tmp_path: Path) -> None:
         path = tmp_path / "a.html"
-        path.write_text("before")
+        path.write_text(BEFORE)
         size = write_report(Study.load(whole), path)
         assert path.stat().st_size == size
         assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
         assert list(tmp_path.iterdir()) == [path]
+
+    def test_nothing_else_is_replaced(self, whole: Path, tmp_path: Path) -> None:
+        study, data = Study.load(whole), tmp_path / "data.csv"
+        data.write_text("user,item\n")
+        for path in (data, whole / "journal.log", whole / "other.html"):
+            before = path.read_bytes() if path.exists() else None
+            with pytest.raises(ConfigError, match=r"no report|within the study"):
+                write_report(study, path)
+            assert (path.read_bytes() if path.exists() else None) == before
+        data.write_bytes(b"")
+        assert write_report(study, data) > 0
 
     def test_places_that_are_none(self, whole: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="is a folder"):
@@ -258,7 +272,7 @@ class TestWriting:
         self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = tmp_path / "a.html"
-        path.write_text("before")
+        path.write_text(BEFORE)
 
         def full(*_: Any) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -267,4 +281,4 @@ class TestWriting:
         monkeypatch.setattr(os, "replace", full)
         with pytest.raises(StorageError):
             write_report(study, path)
-        assert path.read_text() == "before"
+        assert path.read_text() == BEFORE

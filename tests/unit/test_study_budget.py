@@ -219,6 +219,21 @@ class TestNotes:
         assert notes(study) == [UNSEARCHED]
         assert notes(go(tmp_path / "study", trials=2)) == []
 
+    def test_a_space_that_was_tried_whole(self, tmp_path: Path) -> None:
+        study = go(tmp_path / "study", trials=50, space=small_space())
+        assert len(study.ranking) == small_space().size()
+        assert notes(study) == ["every model of the space was tried"]
+        assert status(study)["notes"] == notes(study)
+
+    def test_simple_models_that_find_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        study = go(tmp_path / "study", trials=2, space=small_space())
+        nothing = tuple(
+            replace(one, measured=replace(one.measured, ndcg=Interval(0.0, 0.0, 0.0))) for one in study.baselines
+        )
+        monkeypatch.setattr(Study, "baselines", property(lambda _: nothing))
+        (said,) = notes(study)
+        assert said.startswith("no simple model finds a held-out item of anybody")
+
     def test_a_family_that_the_space_lacks_is_not_missed(self, tmp_path: Path) -> None:
         assert notes(go(tmp_path / "study", trials=2, space=small_space())) == []
 

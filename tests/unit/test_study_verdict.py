@@ -107,6 +107,16 @@ def test_an_interval_of_four_fifths_decides() -> None:
     assert decide([of("baseline", low), of("gnn", low + noise - noise.mean() + 1.0 * error)], seed=0).kind == "baseline"
 
 
+def test_where_no_simple_model_finds_anything_it_is_said() -> None:
+    nothing = of("baseline", np.zeros(len(BASE)))
+    alone = decide([nothing, of("gnn", BASE)], seed=0)
+    assert (alone.name, alone.gain) == ("gnn-0", None)
+    assert alone.reason == "ship gnn-0: no simple model finds any held-out item"
+    two = decide([nothing, of("filter", BASE), of("gnn", gained(-0.05))], seed=0)
+    assert two.reason == "ship filter-0: no simple model finds any held-out item, nothing richer is clearly better"
+    assert decide([of("gnn", BASE)], seed=0).reason == "ship gnn-0"
+
+
 @pytest.mark.parametrize("gain", [0.05, 0.001])
 def test_a_model_that_the_budget_stopped_is_said_to_be(gain: float) -> None:
     verdict = decide([SIMPLE, of("gnn", gained(gain), "cut after 1 of 12 epochs")], seed=0)

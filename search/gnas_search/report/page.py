@@ -18,10 +18,11 @@ from gnas_serve.errors import ConfigError, NoViableTrialError
 
 REPORT = "report.html"
 _HERE = Path(__file__).parent
+_BEGINNING = "<!doctype html>\n"
 
 
 def write_report(study: Study, path: Path) -> int:
-    """Write the report of a study, in the place of an earlier one.
+    """Write the report of a study, in the place of an earlier one and of nothing else.
 
     Parameters
     ----------
@@ -38,7 +39,8 @@ def write_report(study: Study, path: Path) -> int:
     Raises
     ------
     ConfigError
-        If the path is a folder, or its folder does not exist.
+        If the path is a folder, another file than a report, or within the study where its report is not; or if its
+        folder does not exist.
     IntegrityError
         If the study is damaged.
     StorageError
@@ -48,10 +50,23 @@ def write_report(study: Study, path: Path) -> int:
         raise ConfigError(f"{path} is a folder", hint="name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent} is no folder", hint="make it first, or choose another place")
+    own = study.folder / REPORT
+    if path.resolve() != own.resolve() and study.folder.resolve() in path.resolve().parents:
+        raise ConfigError(f"{path} lies within the study", hint=f"give {own}, or a place outside of it")
+    if path.exists() and not _is_report(path):
+        raise ConfigError(f"{path} is there, and no report", hint="choose another file, or remove it", code="exists")
     content = render(study).encode("utf-8")
     with storage_errors(path):
         replace_file(path, content)
     return len(content)
+
+
+def _is_report(path: Path) -> bool:
+    """Tell whether a file is a report, of whatever version, or empty."""
+    if not path.is_file():
+        return False
+    raw = path.read_bytes()
+    return not raw or (raw.startswith(_BEGINNING.encode()) and b"gnas-serve" in raw)
 
 
 def render(study: Study) -> str:
@@ -88,7 +103,7 @@ def render(study: Study) -> str:
             f"gnas-serve {__version__}. Everything here is measured on validation users; the test part is untouched.",
         ),
     )
-    return "<!doctype html>\n" + _document(f"Study {name}", body)
+    return _BEGINNING + _document(f"Study {name}", body)
 
 
 def _verdict(study: Study) -> Verdict | None:

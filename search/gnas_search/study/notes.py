@@ -7,11 +7,17 @@ from gnas_search.study.journal import is_locked
 from gnas_search.study.phases import START
 from gnas_search.study.study import Study
 
+_UNDONE = ("interrupted", "running", "duplicate")
 _NAMES = {"filter": "graph filter", "two-hop": "two-hop model", GNN: "network"}
 _UNSEARCHED = (
     "no network was searched for: those tried are the starts of the space; give a longer --budget or more --trials"
 )
 
+_WORTHLESS = (
+    "no simple model finds a held-out item of anybody: what another finds may be chance, or how the data was divided; "
+    "see `gnas-serve data describe`"
+)
+_EXHAUSTED = "every model of the space was tried"
 _LONG_S = 1.0
 """Seconds from which on an epoch's time is worth a word."""
 
@@ -19,17 +25,22 @@ _LONG_S = 1.0
 def notes(study: Study) -> list[str]:
     """Say in a line each what was not measured, not blended, not taken over from another study, and why no supernet.
 
-    Also where a search was so short that it ended with the networks that its space begins with, and how many trials the
-    next run begins with: those that were stopped, or for which the time left was too short.
+    Also where a search was so short that it ended with the networks that its space begins with, or tried all there is,
+    where no baseline is of any use to anybody, and how many trials the next run begins with: those that were stopped,
+    or for which the time left was too short.
     A study that no run has worked on yet has nothing to be noted.
     """
     if not study.baselines:
         return []
     measured = {trial.kind for trial, _ in study.ranking}
     said = [f"no {name} to compare with: {reason}" for name, reason in study.left_out.items()]
+    if not any(one.measured.ndcg.value > 0 for one in study.baselines):
+        said.append(_WORTHLESS)
     said += [_untried(study, family) for family in study.header.space.families if family not in measured]
     if GNN in measured and _are_starts(study):
         said.append(_UNSEARCHED)
+    if _is_exhausted(study):
+        said.append(_EXHAUSTED)
     said += [f"{name} goes on without a supernet: {one.reason}" for name, one in study.shortlists.items() if one.reason]
     left = _left(study)
     if left and not is_locked(study.folder):
@@ -51,6 +62,16 @@ def _are_starts(study: Study) -> bool:
     tried, networks = [trial for trial in study.trials if trial.kind == GNN], study.header.space.families[GNN]
     has_others = not networks.is_finite or networks.size() > len({trial.key for trial in tried})
     return has_others and all(trial.phase == START for trial in tried)
+
+
+def _is_exhausted(study: Study) -> bool:
+    """Tell whether a study tried all models of a space that has a finite number of them."""
+    space = study.header.space
+    for family, of in space.families.items():
+        tried = {trial.key for trial in study.trials if trial.kind == family and trial.state not in _UNDONE}
+        if not of.is_finite or not space.constraints.are_none or len(tried) < of.size():
+            return False
+    return True
 
 
 def _untried(study: Study, family: str) -> str:

@@ -122,9 +122,10 @@ def decide(representatives: Sequence[Representative], *, seed: int, metric: str 
             refused = f"; the best {richer.kind}, {richer.name}, gains {sign * gain.value:+.4f}, {short}{_said(richer)}"
     simple = usable[0]
     if held is simple:
-        whole = (
-            f"ship {held.name}: nothing richer is clearly better{refused}" if len(usable) > 1 else f"ship {held.name}"
-        )
+        alone = simple.kind != BASELINE and any(one.kind == BASELINE for one in representatives)
+        reasons = ["no simple model finds any held-out item"] if alone else []
+        reasons += ["nothing richer is clearly better"] if len(usable) > 1 else []
+        whole = f"ship {held.name}" + (f": {', '.join(reasons)}{refused}" if reasons else "")
         return Verdict(held.name, held.kind, None, MARGIN, whole)
     shown = paired_interval(held.values, simple.values, seed)
     figures = f"{_decided(held, simple, seed, sign, f' {metric}')} against {simple.name}"
