@@ -1,13 +1,25 @@
-"""How the tests of the export run it: one small profile, and the files that must repeat byte for byte."""
+"""How the tests of the export run it: small profiles, and the files that must repeat byte for byte."""
 
 from dataclasses import replace
 
-from gnas_export.decisions import Decisions
-from gnas_export.pipeline import export
-from gnas_export.profile import ExportProfile, GateLimits, RankerPlan
+from planted_checkpoint import planted_checkpoint
 
-PROFILE = ExportProfile("test", candidates=60, ranker=RankerPlan(hidden=(32, 16)), gates=GateLimits(quality_loss=0.02))
-INT8 = replace(PROFILE, ranker=RankerPlan(hidden=(32, 16), precision="int8"))
+from gnas_export.decisions import Decisions
+from gnas_export.limits import GateLimits
+from gnas_export.pipeline import export
+from gnas_export.profile import ExportProfile
+from gnas_export.ranker_plan import RankerPlan
+from gnas_export.variants import planned
+
+ALONE = RankerPlan(hidden=(32, 16), distil="never", prune="never")
+PROFILE = ExportProfile("test", candidates=60, ranker=ALONE, gates=GateLimits(quality_loss=0.02, form_loss=0.02))
+INT8 = replace(PROFILE, ranker=replace(ALONE, precision="int8"))
+TEACHER = planned(ALONE)[0].name
+
+
+def without_vectors_for_taste(**changes):
+    """A checkpoint whose vectors do not know that everybody likes the items with one attribute."""
+    return planted_checkpoint(hidden_taste=3.0, **changes)
 
 
 def run(checkpoint, out, profile=PROFILE, ranker="auto", decisions=None, **options):

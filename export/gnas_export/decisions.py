@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gnas_export.profile import PROJECTIONS, ExportProfile
+from gnas_export.variants import is_form
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FORM = "form"
 # Timings of one machine repeat to about a tenth; less than that is a tie.
 NEAR = 1.10
 CLEARLY_FASTER = 0.80
@@ -21,7 +23,6 @@ CHOICES = {
     "index": ("flat", "ivf", *(f"ivf-{dims}" for dims in PROJECTIONS)),
     "ranker": ("mlp", "retrieval"),
     "fold_in": ("map", "popularity"),
-    "form": ("fp32", "fp32+u8", "int8"),
 }
 
 
@@ -32,7 +33,7 @@ class Decision:
     Attributes
     ----------
     choice
-        One of :data:`CHOICES`.
+        One of :data:`CHOICES`; of a form of the ranker its network and its numbers.
     reason
         What it rests on, in one line. Never a time: decisions are hashed with the artifact, and equal choices make
         equal artifacts. The times are in the report.
@@ -49,7 +50,7 @@ class Form:
     Attributes
     ----------
     name
-        As in :data:`CHOICES`.
+        As decisions name it.
     size_bytes, latency_us
         What it costs.
     """
@@ -134,7 +135,7 @@ class Decisions:
             version = raw["format_version"]
             made_under = {key: raw[key] for key in ("profile", "ranker", "profile_digest")}
             given = {name: Decision(entry["choice"], entry["reason"]) for name, entry in raw["decisions"].items()}
-            known = version == FORMAT_VERSION and all(d.choice in CHOICES[name] for name, d in given.items())
+            known = version == FORMAT_VERSION and all(_is_known(name, d.choice) for name, d in given.items())
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"it is no JSON: {error}" if isinstance(error, ValueError) else "it holds something else"
             raise ConfigError(f"{path} is no decisions file: {reason}", hint="give an artifact's file") from error
@@ -170,3 +171,7 @@ def quickest(forms: list[Form]) -> Form:
 
 def _size(form: Form) -> tuple[int, float]:
     return form.size_bytes, form.latency_us
+
+
+def _is_known(name: str, choice: str) -> bool:
+    return is_form(choice) if name == FORM else choice in CHOICES[name]

@@ -15,12 +15,14 @@ import numpy.typing as npt
 from gnas_export.candidates import CandidateList, FeaturePlan
 from gnas_export.decisions import Decisions
 from gnas_export.gates import Gate
-from gnas_export.network import ItemPart, SplitWeights
+from gnas_export.lessons import Lessons
+from gnas_export.network import ItemPart
 from gnas_export.package import PackedRanker, write_files, write_manifest
 from gnas_export.profile import ExportProfile
 from gnas_export.quality import Jury
 from gnas_export.ranker import Fitted
 from gnas_export.shipped import ShippedFit
+from gnas_export.variants import PRECISION_OF
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
@@ -30,21 +32,37 @@ from gnas_serve.runtime.recommender import Recommender
 
 @dataclass(frozen=True)
 class RankerForm:
-    """The learned ranker in one numeric form.
+    """One network of the learned ranker in one numeric form.
 
     Attributes
     ----------
-    name
-        ``"fp32"``, ``"fp32+u8"`` (item rows stored as uint8) or ``"int8"`` (and the hidden product in int8).
+    network
+        Its name, of :mod:`gnas_export.variants`.
+    numeric
+        Of :data:`gnas_export.variants.NUMERIC`.
+    hidden
+        Widths of the network.
+    difference
+        Largest relative one between its network's float32 graphs and torch.
     overlap
-        Mean overlap of its first 20 with those of the exact network.
+        Mean overlap of its first 20 with those of its own network as it was trained.
+    likeness
+        The same with those of the teacher, and the mean rank correlation with the teacher's scores.
     """
 
-    name: str
+    network: str
+    numeric: str
+    hidden: tuple[int, int]
     graph: bytes
-    weights: SplitWeights
     items: ItemPart
+    difference: float
     overlap: float
+    likeness: tuple[float, float]
+
+    @property
+    def name(self) -> str:
+        """Its name among decisions."""
+        return f"{self.network}/{self.numeric}"
 
 
 @dataclass
@@ -75,12 +93,16 @@ class Draft:
         The two fits as they would ship; labels belong to the first, the artifact to the second.
     plain
         The simplest ranker.
-    fitted
-        The learned ranker; None where there is none.
+    lessons
+        What rankers learn from; set where there is a learned one.
+    networks
+        Of the learned ranker, the teacher first; none where there is no learned ranker.
     lists
         Candidate lists of the final fit that the forms are held against the exact network on.
     forms
-        Of the learned ranker, by name.
+        Of the learned ranker, by name; the teacher's exact one first.
+    form_metrics
+        Of them, on the jury; empty where there are too few labels.
     form
         The one chosen.
     learned
@@ -115,9 +137,11 @@ class Draft:
     index: IndexFacts = field(init=False)
     plan: FeaturePlan = field(init=False)
     plain: PackedRanker = field(init=False)
-    fitted: Fitted | None = None
+    lessons: Lessons = field(init=False)
+    networks: dict[str, Fitted] = field(default_factory=dict)
     lists: list[CandidateList] = field(default_factory=list)
     forms: dict[str, RankerForm] = field(default_factory=dict)
+    form_metrics: dict[str, UserMetrics] = field(default_factory=dict)
     form: str = ""
     learned: bool = False
     metrics: dict[str, float] = field(default_factory=dict)
@@ -139,15 +163,24 @@ class Draft:
         """Give the gates of what ships."""
         return [*self.gates, *self.ranker_gates] if self.learned else self.gates
 
+    def keep(self, name: str, fitted: Fitted) -> None:
+        """Keep a trained network, and say how it went."""
+        self.networks[name] = fitted
+        self.facts.setdefault("ranker_training", {})[name] = {
+            "users": fitted.users,
+            "best_epoch": fitted.best_epoch,
+            "inner_ndcg": list(fitted.inner_ndcg),
+        }
+
     def packed(self, form: str, fit: ShippedFit) -> PackedRanker:
         """Pack one form of the learned ranker with the item rows of a fit."""
         chosen = self.forms[form]
         facts = RankerFacts(
             kind="mlp",
-            precision="int8" if form == "int8" else "fp32",
+            precision=PRECISION_OF[chosen.numeric],
             candidates=self.candidates,
             cross=self.plan.cross,
-            hidden=self.profile.ranker.hidden,
+            hidden=chosen.hidden,
         )
         rows = chosen.items.rows(self.plan.item_inputs(fit.counts))
         return PackedRanker(chosen.graph, facts, rows, self.plan.users, self.plan.content)

@@ -7,19 +7,17 @@ import numpy.typing as npt
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
+from gnas_export.forms import exacter_form, teacher_form
 from gnas_export.package import PackedRanker
 from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
 from gnas_export.retrieval import uncompressed
-from gnas_export.scoring import collect_lists, score_lists
 from gnas_export.shipped import ShippedFit
 from gnas_export.tables import LINKS, WIDTHS
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.runtime.cold_start import Popularity
-from gnas_serve.runtime.topk import top_k
 
 POPULARITY = "popularity"
-PLAIN_FORM = "fp32"
 
 
 def choose_ranker(draft: Draft) -> None:
@@ -28,7 +26,7 @@ def choose_ranker(draft: Draft) -> None:
     Given: ``forms`` with the chosen ``form``, ``selection``, ``jury``.
     Result: ``learned``.
     """
-    if draft.fitted is None:
+    if not draft.networks:
         return
     _choose(draft)
     if not draft.learned:
@@ -75,12 +73,12 @@ def judge(draft: Draft) -> None:
         shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
     popularity = measured_popularity(draft)
     paths = {**draft.measured, "shipped": shipped, "exact_retrieval": draft.reference, POPULARITY: popularity}
-    paths |= _other_forms(draft)
+    paths |= {f"mlp_{name}": found for name, found in draft.form_metrics.items()}
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
     reference, what = draft.reference, "uncompressed exact retrieval"
     if draft.learned and draft.mode == "always":
         exact = uncompressed(selection)
-        reference, what = _measured(draft, exact, draft.packed(PLAIN_FORM, exact)), "the uncompressed path"
+        reference, what = _measured(draft, exact, draft.packed(teacher_form(draft), exact)), "the uncompressed path"
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
     draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
     if not draft.is_popularity:
@@ -112,34 +110,14 @@ def less_compressed(draft: Draft) -> Decisions | None:
         f"{breached[0].value:+.4f} at worst, over the quality limit of {abs(100 * breached[0].limit):g} %"
     )
     forced = {}
-    if draft.learned and draft.form != PLAIN_FORM and draft.profile.ranker.precision == "auto":
-        forced["form"] = Decision(PLAIN_FORM, reason)
+    if draft.learned and (exacter := exacter_form(draft)):
+        forced["form"] = Decision(exacter, reason)
     for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
         if form and form != forms[-1]:
             forced[name] = Decision(forms[forms.index(form) + 1], reason)
     if not forced and draft.index.kind != "flat" and draft.profile.index == "auto":
         forced["index"] = Decision("flat", reason)
     return draft.decisions.revised(forced) if forced else None
-
-
-def _other_forms(draft: Draft) -> dict[str, UserMetrics]:
-    """Measure the forms that were not chosen, on candidates that are retrieved once."""
-    others = [form for name, form in draft.forms.items() if name != draft.form]
-    if not others:
-        return {}
-    lists = collect_lists(draft, draft.selection, draft.jury.users)
-    popularity = Popularity(draft.selection.counts)
-    measured = {}
-    for form in others:
-        rows = form.items.rows(draft.plan.item_inputs(draft.selection.counts))
-        found = score_lists(form.graph, lists, rows)
-        tops = {c.user_row: c.rows[top_k(scores, K)] for c, scores in zip(lists, found, strict=True)}
-        ranked = [
-            tops[user_row] if user_row in tops else popularity.retrieve(K, _excluded(draft, user_row))[0]
-            for user_row in draft.jury.users.tolist()
-        ]
-        measured[f"mlp_{form.name}"] = draft.jury.judge(ranked)
-    return measured
 
 
 def _learned(draft: Draft) -> UserMetrics:

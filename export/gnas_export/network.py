@@ -77,9 +77,18 @@ class RankerNetwork(nn.Module):
 
     def forward(self, user: Tensor, item: Tensor, cross: Tensor) -> Tensor:
         """Score candidates: (n, 1, D), (n, C, F), (n, C, X), all standardised -> (n, C)."""
-        first = torch.relu(user @ self.user + item @ self.item + cross @ self.cross + self.first_bias)
-        second = torch.relu(first @ self.second + self.second_bias)
+        _, second = self.hidden(user, item, cross)
         return (second @ self.last + cross @ self.wide).squeeze(-1)
+
+    def hidden(self, user: Tensor, item: Tensor, cross: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the activations of both hidden layers: (n, C, H), (n, C, H2)."""
+        first = torch.relu(user @ self.user + item @ self.item + cross @ self.cross + self.first_bias)
+        return first, torch.relu(first @ self.second + self.second_bias)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Widths of the two hidden layers."""
+        return self.second.shape[0], self.second.shape[1]
 
 
 class SplitNetwork(nn.Module):
@@ -151,15 +160,15 @@ class TrainedRanker:
             )[0].numpy()
         return scored
 
-    def split(self, item_inputs: Floats, *, compact: bool) -> tuple[SplitWeights, ItemPart]:
+    def split(self, item_inputs: Floats, *, stored: str) -> tuple[SplitWeights, ItemPart]:
         """Split the first layer into what a request brings and what an item brings.
 
         Parameters
         ----------
         item_inputs : (I, F) float32, raw
             Of the fit that ships: the range of stored rows is taken from it.
-        compact
-            Store the rows as uint8 instead of float32.
+        stored
+            How an item's row is: ``"float32"``, ``"float16"`` or ``"uint8"``.
         """
         net = {name: value.detach().numpy().astype(np.float64) for name, value in self.network.named_parameters()}
 
@@ -172,12 +181,13 @@ class TrainedRanker:
         cross, cross_bias = folded("cross", self.cross)
         wide, wide_bias = folded("wide", self.cross)
         bias = user_bias + item_bias + cross_bias + net["first_bias"]
-        part = ItemPart(item.astype(np.float32), None, 1.0)
-        if compact:
+        part = ItemPart(item.astype(np.float32), None, 1.0, "float32" if stored == "uint8" else stored)
+        if stored == "uint8":
             exact = part.rows(item_inputs)
             low = exact.min(axis=0)  # (H,)
             # One step for all columns: a step per column would inflate what the request adds to a quiet column.
-            part = ItemPart(part.weight, low, max(float((exact.max(axis=0) - low).max()) / 255.0, 1e-12))
+            step = max(float((exact.max(axis=0) - low).max()) / 255.0, 1e-12)
+            part = ItemPart(part.weight, low, step, stored)
             bias = bias + low
         weights = {
             "user": user / part.scale,
@@ -200,19 +210,22 @@ class ItemPart:
     ----------
     weight : (F, H) float32
     low : (H,) float32, or None
-        Least value of each column, where rows are stored as uint8.
+        Least value of each column, where rows are stored as uint8; those in float16 are read as float32.
     scale
-        One step of uint8 rows; 1 for float32 rows.
+        One step of uint8 rows; 1 for others.
+    stored
+        Name of the rows' type.
     """
 
     weight: Floats
     low: Floats | None
     scale: float
+    stored: str
 
     def rows(self, item_inputs: Floats) -> npt.NDArray[np.generic]:
-        """Precompute the stored rows: (I, F) raw inputs -> (I, H) float32 or uint8."""
+        """Precompute the stored rows: (I, F) raw inputs -> (I, H)."""
         exact = np.ascontiguousarray(item_inputs @ self.weight, dtype=np.float32)
         if self.low is None:
-            return exact
+            return exact.astype(self.stored)
         steps: npt.NDArray[np.float32] = np.rint((exact - self.low) / self.scale)
         return steps.clip(0, 255).astype(np.uint8)

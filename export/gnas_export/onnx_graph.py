@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from gnas_export.network import SplitNetwork, SplitWeights
@@ -51,15 +52,58 @@ def split_graph(weights: SplitWeights, item_dtype: np.dtype[np.generic]) -> byte
     weights
         From :meth:`gnas_export.network.TrainedRanker.split`.
     item_dtype
-        Of the stored item rows: uint8 or float32.
+        Of the stored item rows: uint8, float16 or float32.
     """
-    (cross_width, hidden), user_width = weights.cross.shape, weights.user.shape[0]
+    drawn, names = _drawn_once(item_dtype.name)
+    model = onnx.load_model_from_string(drawn)
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.CopyFrom(numpy_helper.from_array(getattr(weights, names[tensor.name]), tensor.name))
+    widths = {"cross": weights.cross.shape[0], "user": weights.user.shape[0], "item": weights.cross.shape[1]}
+    for one in model.graph.input:
+        one.type.tensor_type.shape.dim[1].dim_value = widths[one.name]
+    return serialised(model)
+
+
+@cache
+def _drawn_once(item_dtype: str) -> tuple[bytes, dict[str, str]]:
+    """Export the network with other weights, once: the exporter takes two seconds, and widths change no node.
+
+    Returns
+    -------
+    bytes
+        The graph.
+    dict
+        Which of the graph's constants is which of the weights.
+    """
+    users, crossed, hidden, second = 5, 4, 7, 3
+    rng = np.random.default_rng(0)
+    shapes = {
+        "user": (users, hidden),
+        "user_bias": (hidden,),
+        "cross": (crossed, hidden),
+        "second": (hidden, second),
+        "second_bias": (second,),
+        "last": (second, 1),
+        "wide": (crossed, 1),
+        "wide_bias": (1,),
+    }
+    weights = SplitWeights(**{name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()})
     inputs = {
-        "cross": torch.ones(3, cross_width),
-        "user": torch.ones(1, user_width),
+        "cross": torch.ones(3, crossed),
+        "user": torch.ones(1, users),
         "item": torch.from_numpy(np.ones((3, hidden), dtype=item_dtype)),
     }
-    return _export(SplitNetwork(weights), inputs, dynamic=("cross", "item"))
+    raw = _export(SplitNetwork(weights), inputs, dynamic=("cross", "item"))
+    names = {
+        tensor.name: name
+        for tensor in onnx.load_model_from_string(raw).graph.initializer
+        for name, values in vars(weights).items()
+        if np.array_equal(numpy_helper.to_array(tensor), values)
+    }
+    if sorted(names.values()) != sorted(shapes):
+        raise ExportError("the ranker's ONNX graph lacks some of its weights", hint="check the version of torch")
+    return raw, names
 
 
 def _export(module: nn.Module, inputs: dict[str, Tensor], *, dynamic: tuple[str, ...]) -> bytes:

@@ -26,7 +26,7 @@ class PackedRanker:
 
     Attributes
     ----------
-    items : (I, H) uint8 or float32, or None for the retrieval form
+    items : (I, H) uint8, float16 or float32, or None for the retrieval form
     users : (U, F) float32, or None
     content : (I, F) float16, or None
     """

@@ -11,22 +11,25 @@ from typing import Any
 from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
-from gnas_export.gates import raise_first_breach
+from gnas_export.forms import choose_form, draw_forms, weigh_forms
+from gnas_export.gates import at_most, raise_first_breach
 from gnas_export.indexing import build_index
 from gnas_export.judgement import choose_ranker, judge, less_compressed
+from gnas_export.junit import write_junit
 from gnas_export.latency import latency_gate
+from gnas_export.narrowing import narrow_ranker
 from gnas_export.newcomers import choose_fold_in
 from gnas_export.package import write_bytes, write_files, write_manifest
 from gnas_export.places import check_places, report_beside
 from gnas_export.profile import ExportProfile
 from gnas_export.report import build_report, write_report
 from gnas_export.retrieval import choose_users, fit_fold_ins
-from gnas_export.scoring import choose_form, draw_forms, draw_plain_ranker, train_ranker
+from gnas_export.scoring import draw_plain_ranker, train_ranker
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.artifact.store import atomic_folder, canonical_json
-from gnas_serve.errors import ExportError, GnasError, IntegrityError, StorageError
+from gnas_serve.artifact.store import MANIFEST, atomic_folder, canonical_json
+from gnas_serve.errors import ExportError, GnasError, IntegrityError, QualityGateError, StorageError
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.smoke import smoke_answers
 
@@ -41,8 +44,10 @@ STEPS: tuple[Step, ...] = (
     fit_fold_ins,  # needs the vectors that ship, nothing else needs it
     draw_plain_ranker,  # the fallback exists before anything may fall back to it
     train_ranker,  # on candidates of the selection fit
-    draw_forms,  # graphs of the trained network, held against it
-    choose_form,  # numeric forms are timed only after they are known to be right
+    narrow_ranker,  # students and pruned networks, of a teacher that is done: its thoughts are what they learn
+    draw_forms,  # graphs of the trained networks, held against them; numbers last, no training could mend them
+    weigh_forms,  # what users would get of each
+    choose_form,  # forms are timed only after they are known to be right
     choose_ranker,  # the learned ranker in its final form against plain retrieval
     choose_fold_in,  # newcomers are ranked as everybody is
     judge,  # the whole path, once everything in it is chosen
@@ -78,6 +83,7 @@ def export(
     decisions: Decisions,
     seed: int = 0,
     report_path: Path | None = None,
+    junit_path: Path | None = None,
     dry_run: bool = False,
     on_step: Callable[[str], None] | None = None,
 ) -> Exported:
@@ -95,6 +101,8 @@ def export(
         Of samples, k-means, the ranker's training and the bootstrap.
     report_path
         Where the report is written besides the artifact; ``<out>.report.json`` where no artifact is made.
+    junit_path
+        Where the gates are written as a JUnit report, passed or not.
     dry_run
         Run every step and gate, write the report alone.
     on_step
@@ -104,13 +112,13 @@ def export(
     Raises
     ------
     ConfigError
-        If ``out`` exists, or the report would lie inside of it or on a folder.
+        If ``out`` exists, or a report would lie inside of it or on a folder.
     ExportError, ParityError, QualityGateError, LatencyError
         If a step fails or a gate is breached; the report is written first. Where it cannot be, the error says so.
     StorageError
         If the disk is full or not writable; nothing is left.
     """
-    check_places(out, report_path)
+    check_places(out, report_path, junit_path)
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
     elsewhere = report_path or report_beside(out)
     steps: list[dict[str, Any]] = []
@@ -124,23 +132,30 @@ def export(
         raise_first_breach(draft.binding_gates())
         _announce(PACKAGE, on_step)
         if dry_run:
-            return _rehearsed(draft, steps, elsewhere)
+            exported = _rehearsed(draft, steps, elsewhere)
+            if junit_path is not None:
+                write_junit(junit_path, exported.report)
+            return exported
         with atomic_folder(out) as folder:
             manifest, report = _package(draft, steps, folder)
             if report_path is not None:
                 write_report(report_path, report)  # before the artifact can be seen: all or nothing
+            if junit_path is not None:
+                write_junit(junit_path, report)
         return Exported(out, manifest, report)
     except StorageError:
         raise  # there is no room for a report either
     except GnasError as error:
-        _report_failure(elsewhere, build_report(draft, steps, {}, error), error)
+        _report_failure(elsewhere, junit_path, build_report(draft, steps, {}, error), error)
         raise
 
 
-def _report_failure(path: Path, report: dict[str, Any], error: GnasError) -> None:
-    """Write the report of a failed export; where that fails too, the first failure stays the one to be told."""
+def _report_failure(path: Path, junit_path: Path | None, report: dict[str, Any], error: GnasError) -> None:
+    """Write the reports of a failed export; where that fails too, the first failure stays the one to be told."""
     try:
         write_report(path, report)
+        if junit_path is not None:
+            write_junit(junit_path, report)
     except (StorageError, OSError) as unwritten:
         error.hint = f"{error.hint}; the report could not be written: {unwritten}".removeprefix("; ")
 
@@ -160,9 +175,11 @@ def _announce(name: str, on_step: Callable[[str], None] | None) -> None:
 
 def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> Exported:
     """Write the report of a dry run, alone."""
-    ranker = draft.shipping(draft.final)
-    if draft.profile.gates.max_p99_us is not None:
+    ranker, limits = draft.shipping(draft.final), draft.profile.gates
+    if limits.max_p99_us is not None or limits.max_artifact_bytes is not None:
         with draft.written(draft.final, ranker) as folder:
+            draft.decisions.write(folder / LAYOUT.decisions)
+            _keep_size(draft, folder)
             _keep_latency(draft, folder)
     report = build_report(draft, steps, {}, None)
     write_report(report_path, report)
@@ -174,6 +191,7 @@ def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[M
     ranker = draft.shipping(draft.final)
     write_files(folder, draft.checkpoint, draft.final, ranker)
     draft.decisions.write(folder / LAYOUT.decisions)
+    _keep_size(draft, folder)
     manifest = write_manifest(folder, draft.manifest(draft.final, ranker))
     check_answers(Recommender.load(folder))
     _keep_latency(draft, folder)
@@ -182,6 +200,17 @@ def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[M
     report = build_report(draft, steps, shipped, None)
     write_bytes(folder / LAYOUT.report, canonical_json(report))
     return manifest, report
+
+
+def _keep_size(draft: Draft, folder: Path) -> None:
+    """Hold the artifact's files to the limit on their bytes, where there is one."""
+    limit = draft.profile.gates.max_artifact_bytes
+    if limit is None:
+        return
+    size_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.name != MANIFEST)
+    remark = "bytes of all files but manifest and report"
+    draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
+    raise_first_breach(draft.gates)
 
 
 def _keep_latency(draft: Draft, folder: Path) -> None:

@@ -15,7 +15,7 @@ def report_beside(out: Path) -> Path:
     return out.with_name(f"{out.name}.report.json")
 
 
-def check_places(out: Path, report_path: Path | None) -> None:
+def check_places(out: Path, report_path: Path | None, junit_path: Path | None = None) -> None:
     """Refuse places that cannot be written.
 
     Parameters
@@ -24,6 +24,8 @@ def check_places(out: Path, report_path: Path | None) -> None:
         The artifact's folder.
     report_path
         Where the report is wanted; beside ``out`` when None. Missing folders above it are made later.
+    junit_path
+        Where the gates are wanted as a JUnit report, if anywhere.
 
     Raises
     ------
@@ -32,16 +34,26 @@ def check_places(out: Path, report_path: Path | None) -> None:
     StorageError
         If the nearest existing folder above either cannot be written to, or is none.
     """
+    given = {"--report": report_path, "--junit": junit_path}
     with storage_errors(out):
         if out.exists() or out.is_symlink():
             raise ConfigError(f"{out} already exists", hint="choose another output folder or remove it", code="exists")
-        if report_path is not None and out.resolve() in (report_path.resolve(), *report_path.resolve().parents):
-            raise ConfigError(
-                f"--report {report_path} lies inside --out {out}",
-                hint=f"the artifact holds its {LAYOUT.report} anyway; name another file",
-            )
+        for option, path in given.items():
+            if path is not None and out.resolve() in (path.resolve(), *path.resolve().parents):
+                raise ConfigError(
+                    f"{option} {path} lies inside --out {out}",
+                    hint=f"the artifact holds its {LAYOUT.report} anyway; name another file",
+                )
         _check_above(out)
     report = report_path or report_beside(out)
+    if junit_path is not None and junit_path.resolve() == report.resolve():
+        raise ConfigError(f"--junit {junit_path} is the report, too", hint="name another file")
+    for path in (report, junit_path):
+        if path is not None:
+            _check_file(path)
+
+
+def _check_file(report: Path) -> None:
     with storage_errors(report):
         if report.is_dir():
             raise ConfigError(f"{report} is a folder: the report is a file", hint=f"give {report / LAYOUT.report}")

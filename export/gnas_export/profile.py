@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import tomllib
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gnas_export.limits import GateLimits, count, microseconds, share
+from gnas_export.ranker_plan import PRECISIONS, WAYS, RankerPlan
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 
 TABLES = ("fp32", "int8")
 INDEXES = ("auto", "flat", "ivf")
 RANKER_USES = ("auto", "never")
-PRECISIONS = ("auto", "fp32", "int8")
 RANKER_MODES = ("always", "auto", "never")
 MAX_CANDIDATES = 1000
 # Wider vectors are searched through a projection, or exactly.
@@ -24,60 +24,6 @@ PROJECTIONS = (32, 64, 96, 128)
 MAX_NEIGHBOURS = 10_000
 # In a wheel the profiles lie inside the package, in a checkout beside it.
 _FOLDERS = (Path(__file__).parent / "profiles", Path(__file__).parent.parent / "profiles")
-
-
-@dataclass(frozen=True)
-class GateLimits:
-    """How much each gate allows.
-
-    Attributes
-    ----------
-    table_recall
-        Least recall@C of the compressed vectors against exact ones; below it the tables ship wider.
-    index_recall
-        Least recall@C of the index against exact search over what ships; below it the index is flat.
-    blend_recall
-        The same where links propose as well, or the index is over a projection: several proposals may each leave out
-        what is middling for all. What that costs the head of the lists is held by ``top_recall``.
-    top_recall
-        Least recall@20 of the index, and of compressed neighbours: the head of the lists, which is what users see.
-    rank_overlap
-        Least mean overlap of the first 20 between the quantised scorer and the exact one.
-    quality_loss
-        Largest relative loss of ndcg@20 of the whole shipped path against uncompressed exact retrieval.
-    parity
-        Largest relative difference between a graph and the network it was made from.
-    max_p99_us
-        Largest 99th percentile of an answer's latency on the exporting machine, in microseconds; None to measure none.
-    """
-
-    table_recall: float = 0.99
-    index_recall: float = 0.98
-    blend_recall: float = 0.9
-    top_recall: float = 0.99
-    rank_overlap: float = 0.95
-    quality_loss: float = 0.01
-    parity: float = 1e-4
-    max_p99_us: float | None = None
-
-
-@dataclass(frozen=True)
-class RankerPlan:
-    """The learned ranker that an artifact may hold.
-
-    Attributes
-    ----------
-    use
-        ``"auto"``: where it beats plain retrieval; ``"never"``.
-    hidden
-        Widths of its two hidden layers.
-    precision
-        ``"auto"`` (the measured choice), ``"fp32"`` or ``"int8"``.
-    """
-
-    use: str = "auto"
-    hidden: tuple[int, int] = (128, 64)
-    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -106,31 +52,18 @@ class ExportProfile:
     projection: tuple[int, ...] = (64, 128)
     neighbours: int = 0
     candidates: int = 300
-    ranker: RankerPlan = RankerPlan()
-    gates: GateLimits = GateLimits()
+    ranker: RankerPlan = field(default_factory=RankerPlan)
+    gates: GateLimits = field(default_factory=GateLimits)
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, for reports."""
         return asdict(self)
 
     def digest(self) -> str:
-        """Hash what the choices of an export depend on: all but the name and the latency objective."""
+        """Hash what the choices of an export depend on: all but the name and what is asked of the finished artifact."""
         content = self.to_json()
-        del content["name"], content["gates"]["max_p99_us"]
+        del content["name"], content["gates"]["max_p99_us"], content["gates"]["max_artifact_bytes"]
         return hashlib.sha256(canonical_json(content)).hexdigest()
-
-    def within(self, max_p99_us: float | None) -> ExportProfile:
-        """Give the same profile with another latency objective; its own where None is given.
-
-        Raises
-        ------
-        ConfigError
-            If it is no positive number of microseconds.
-        """
-        if max_p99_us is None:
-            return self
-        limit = _microseconds("--max-p99-us", max_p99_us)
-        return replace(self, gates=replace(self.gates, max_p99_us=limit))
 
     @classmethod
     def load(cls, name: str) -> ExportProfile:
@@ -190,13 +123,18 @@ def _profile(path: Path, raw: dict[str, Any]) -> ExportProfile:
     default = RankerPlan()
     plan = RankerPlan(
         use=_choice(path, "ranker.use", plan_raw.get("use", default.use), RANKER_USES),
-        hidden=_hidden(path, plan_raw.get("hidden", list(default.hidden))),
+        hidden=_hidden(path, "ranker.hidden", plan_raw.get("hidden", list(default.hidden))),
+        students=_students(path, plan_raw.get("students", [list(hidden) for hidden in default.students])),
+        keep=share(f"{path}: ranker.keep", plan_raw.get("keep", default.keep)),
+        distil=_choice(path, "ranker.distil", plan_raw.get("distil", default.distil), WAYS),
+        prune=_choice(path, "ranker.prune", plan_raw.get("prune", default.prune), WAYS),
         precision=_choice(path, "ranker.precision", plan_raw.get("precision", default.precision), PRECISIONS),
     )
-    latency = limits_raw.pop("max_p99_us", None)
+    latency, size_bytes = (limits_raw.pop(name, None) for name in ("max_p99_us", "max_artifact_bytes"))
     limits = GateLimits(
-        **{key: _share(path, f"gates.{key}", value) for key, value in limits_raw.items()},
-        max_p99_us=None if latency is None else _microseconds(f"{path}: gates.max_p99_us", latency),
+        **{key: share(f"{path}: gates.{key}", value) for key, value in limits_raw.items()},
+        max_p99_us=None if latency is None else microseconds(f"{path}: gates.max_p99_us", latency),
+        max_artifact_bytes=None if size_bytes is None else count(f"{path}: gates.max_artifact_bytes", size_bytes),
     )
     candidates = raw.get("candidates", ExportProfile.candidates)
     if not _is_int(candidates) or not 1 <= candidates <= MAX_CANDIDATES:
@@ -237,22 +175,18 @@ def _choice(path: Path, key: str, value: object, known: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _share(path: Path, key: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ConfigError(f"{path}: {key} = {value!r}", hint="give a number from 0 to 1")
-    return float(value)
+def _students(path: Path, value: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list):
+        raise ConfigError(
+            f"{path}: ranker.students = {value!r}", hint="give a list of widths, e.g. [[32, 16]]; [] for none"
+        )
+    return tuple(_hidden(path, "ranker.students", hidden) for hidden in value)
 
 
-def _microseconds(what: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ConfigError(f"{what} = {value!r}", hint="give microseconds above 0")
-    return float(value)
-
-
-def _hidden(path: Path, value: object) -> tuple[int, int]:
+def _hidden(path: Path, key: str, value: object) -> tuple[int, int]:
     if isinstance(value, list) and len(value) == 2 and all(_is_int(width) and 1 <= width <= 1024 for width in value):
         return value[0], value[1]
-    raise ConfigError(f"{path}: ranker.hidden = {value!r}", hint="give two widths from 1 to 1024, e.g. [128, 64]")
+    raise ConfigError(f"{path}: {key} = {value!r}", hint="give two widths from 1 to 1024, e.g. [128, 64]")
 
 
 def _projection(path: Path, value: object) -> tuple[int, ...]:

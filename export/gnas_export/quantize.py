@@ -1,4 +1,4 @@
-"""Static int8 for the ranker's large product: u8 activations, s8 weights per channel, QDQ form."""
+"""Fewer bits for the ranker's graph: its large product in int8 (u8 activations, s8 weights), or weights in float16."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from gnas_export.network import SplitWeights
 from gnas_export.onnx_graph import serialised
@@ -18,7 +19,7 @@ from gnas_serve.errors import ExportError
 
 Floats = npt.NDArray[np.float32]
 
-_QUANTISED_OPS = frozenset({"MatMulInteger", "MatMulIntegerToFloat", "QLinearMatMul", "QGemm"})
+_QUANTISED_OPS = frozenset({"DynamicQuantizeMatMul", "MatMulInteger", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul"})
 
 
 def first_layer_peak(weights: SplitWeights, feeds: list[dict[str, npt.NDArray[Any]]]) -> float:
@@ -59,14 +60,7 @@ def quantise(graph: bytes, weights: SplitWeights, peak: float) -> bytes:
     """
     model = onnx.load_model_from_string(graph)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    name = next(
-        (key for key, tensor in initializers.items() if np.array_equal(_array(tensor), weights.second)),
-        None,
-    )
-    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and name in node.input]
-    if name is None or len(nodes) != 1:
-        raise ExportError("the ranker's graph has no product of its hidden layers", hint="report this as a bug")
-    product = nodes[0]
+    product, name = _hidden_product(model, weights)
     activation = product.input[0]
     weight_scale = np.maximum(np.abs(weights.second).max(axis=0) / 127.0, 1e-12).astype(np.float32)  # (H2,)
     codes = np.clip(np.rint(weights.second / weight_scale), -127, 127).astype(np.int8)
@@ -104,6 +98,57 @@ def quantise(graph: bytes, weights: SplitWeights, peak: float) -> bytes:
     return serialised(model)
 
 
+def quantise_dynamically(graph: bytes, weights: SplitWeights) -> bytes:
+    """Put the product of the two hidden layers into int8, with a scale of the activations of each list's own.
+
+    Parameters
+    ----------
+    graph
+        The fp32 graph of :func:`gnas_export.onnx_graph.split_graph`.
+    weights
+        Its weights.
+
+    Raises
+    ------
+    ExportError
+        If the graph has no such product.
+    """
+    model = onnx.load_model_from_string(graph)
+    product, _ = _hidden_product(model, weights)
+    product.name = "hidden_product"  # whatever the exporter called it
+    # It would ask, on the console, for a rewriting of the graph that is nothing to so small a one.
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            model,
+            target,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=[product.name],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+        )
+        return serialised(onnx.load(target))
+
+
+def halved(graph: bytes) -> bytes:
+    """Store the weights of a graph as float16; they are calculated with as float32.
+
+    A CPU has no products of float16: ONNX Runtime widens them when a session begins, once.
+    """
+    model = onnx.load_model_from_string(graph)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != onnx.TensorProto.FLOAT:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(_array(tensor).astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    for place, cast in enumerate(casts):
+        model.graph.node.insert(place, cast)
+    return serialised(model)
+
+
 def quantised_nodes(graph: bytes) -> int:
     """Count the integer products that ONNX Runtime really executes, after its own rewriting of the graph."""
     with tempfile.TemporaryDirectory() as folder:
@@ -117,21 +162,13 @@ def quantised_nodes(graph: bytes) -> int:
     return sum(node.op_type in _QUANTISED_OPS for node in optimised.graph.node)
 
 
-def require_quantised(graph: bytes) -> int:
-    """Make sure that a graph called int8 computes in int8.
-
-    Raises
-    ------
-    ExportError
-        If no product is.
-    """
-    count = quantised_nodes(graph)
-    if count == 0:
-        raise ExportError(
-            "the int8 ranker has no node that ONNX Runtime executes in int8",
-            hint="check the version of onnxruntime, or export with ranker.precision = 'fp32'",
-        )
-    return count
+def _hidden_product(model: onnx.ModelProto, weights: SplitWeights) -> tuple[onnx.NodeProto, str]:
+    """Find the product of the hidden layers, and the name of its weights."""
+    name = next((one.name for one in model.graph.initializer if np.array_equal(_array(one), weights.second)), None)
+    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and name in node.input]
+    if name is None or len(nodes) != 1:
+        raise ExportError("the ranker's graph has no product of its hidden layers", hint="report this as a bug")
+    return nodes[0], name
 
 
 def _array(tensor: onnx.TensorProto) -> Floats:

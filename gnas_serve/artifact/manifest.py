@@ -14,7 +14,7 @@ KIND = "artifact"
 FORMAT_VERSION = 2
 INDEX_KINDS = ("flat", "ivf")
 RANKER_KINDS = ("retrieval", "mlp")
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "fp16", "int8")
 NEWCOMERS = ("fold_in", "popularity")
 _SCORERS = ("cosine", "dot")  # of format version 1
 
@@ -35,7 +35,7 @@ class RankerFacts:
     """The ONNX scorer: its form and its inputs."""
 
     kind: str  # "retrieval": a few floats over the retrieval score; "mlp": the learned ranker
-    precision: str  # "fp32" or "int8"
+    precision: str  # of :data:`PRECISIONS`
     candidates: int  # C: how many items the retriever hands over
     cross: tuple[str, ...]  # names of the cross features, in input order
     hidden: tuple[int, ...] = ()

@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from gnas_serve import __version__
-from gnas_serve.cli import data, evaluate, export, quickstart, recommend, search, serve, streams, study
+from gnas_serve.cli import artifact, data, evaluate, export, quickstart, recommend, search, serve, streams, study
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
 
@@ -62,8 +62,9 @@ app.add_typer(study.app, name="study", help="Look at a study, or go on with it."
 app.command()(search.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
-app.command()(export.inspect)
-app.command()(export.verify)
+app.command()(artifact.inspect)
+app.command()(artifact.verify)
+app.command()(artifact.diff)
 app.command()(recommend.recommend)
 app.command()(recommend.explain)
 app.command()(recommend.bench)

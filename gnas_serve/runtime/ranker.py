@@ -34,7 +34,7 @@ class Ranker:
         P, the number of branches that score a pair.
     user_table : (U, F) float32, optional
         Attributes of the known users.
-    item_table : (I, H) uint8 or float32, optional
+    item_table : (I, H) uint8, float16 or float32, optional
         The items' part of the first layer, precomputed.
     content : (I, F) float16, optional
         Unit-length item attributes, where ``content`` is a cross feature.

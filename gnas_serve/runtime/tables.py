@@ -42,7 +42,7 @@ class Tables:
     projection : (D, r) float32 or None
         Where the index is over narrower vectors.
     ranker_users : (U, F) float32 or None
-    ranker_items : (I, H) uint8 or float32, or None
+    ranker_items : (I, H) uint8, float16 or float32, or None
     item_content : (I, F) float16 or float32, or None
     """
 
@@ -97,7 +97,7 @@ class Tables:
             neighbours=_neighbours(path, manifest),
             projection=_projection(path, manifest),
             ranker_users=optional(LAYOUT.ranker_users, (np.float32,), num_users),
-            ranker_items=optional(LAYOUT.ranker_items, (np.uint8, np.float32), num_items),
+            ranker_items=optional(LAYOUT.ranker_items, (np.uint8, np.float16, np.float32), num_items),
             item_content=optional(LAYOUT.item_content, (np.float16, np.float32), num_items),
         )
 

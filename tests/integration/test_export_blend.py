@@ -12,7 +12,8 @@ from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_least
 from gnas_export.judgement import less_compressed
-from gnas_export.profile import ExportProfile, GateLimits
+from gnas_export.limits import GateLimits
+from gnas_export.profile import ExportProfile
 from gnas_search.evaluate import rank_metrics
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.layout import LAYOUT

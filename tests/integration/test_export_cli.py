@@ -237,7 +237,7 @@ def test_inspect_and_verify_need_no_training_code(artifact):
         "import sys\n"
         "for name in ('torch', 'polars', 'scipy', 'onnx', 'optuna', 'gnas_search', 'gnas_export'):\n"
         "    sys.modules[name] = None\n"
-        "from gnas_serve.cli.export import inspect, verify\n"
+        "from gnas_serve.cli.artifact import inspect, verify\n"
         "from gnas_serve.cli.console import Output\n"
         "from pathlib import Path\n"
         "inspect(Path(sys.argv[1]), Output.json)\n"

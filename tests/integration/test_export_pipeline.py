@@ -6,23 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from export_runs import INT8, PROFILE, files, run
+from export_runs import INT8, PROFILE, TEACHER, files, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
+from gnas_export.limits import GateLimits
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
-from gnas_export.profile import GateLimits
+from gnas_export.variants import NUMERIC
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.cli.export import STEP_PHRASES
 from gnas_serve.errors import ExportError, ParityError, QualityGateError
 from gnas_serve.runtime.recommender import Query, Recommender
-
-
-def without_vectors_for_taste(**changes):
-    """A checkpoint whose vectors do not know that everybody likes the items with one attribute."""
-    return planted_checkpoint(hidden_taste=3.0, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +51,8 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
         "quality",
         "popularity",
         "fold_in",
+        "form_quality",
     }
-
-
-def test_int8_is_what_a_profile_can_insist_on(learned):
-    assert learned.manifest.ranker.precision == "int8"
-    assert learned.report["facts"]["int8_nodes"] == 1
-    assert np.load(learned.path / LAYOUT.ranker_items).dtype == np.uint8
-    assert np.load(learned.path / LAYOUT.item_vectors).dtype == np.int8
 
 
 def test_auto_ships_the_simpler_form_where_it_is_not(plain):
@@ -71,7 +61,7 @@ def test_auto_ships_the_simpler_form_where_it_is_not(plain):
     assert plain.report["facts"]["ranker_gain"]["low"] <= 0
     assert not (plain.path / LAYOUT.ranker_items).exists()
     # The forms that did not ship are in the report all the same.
-    assert set(plain.report["facts"]["forms"]) == {"fp32", "fp32+u8", "int8"}
+    assert set(plain.report["facts"]["forms"]) == {f"{TEACHER}/{numeric}" for numeric in NUMERIC}
 
 
 def test_equal_decisions_give_equal_bytes(learned, plain, tmp_path):
@@ -90,22 +80,15 @@ def test_equal_choices_give_equal_bytes_without_repeating_them(plain, tmp_path):
     assert again.report["facts"]["forms"] != plain.report["facts"]["forms"]
 
 
-def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(plain, monkeypatch, tmp_path):
-    """Its form was timed, and what was measured of it depends on the form."""
-    monkeypatch.setattr("gnas_export.scoring.quickest", lambda forms: max(forms, key=lambda form: form.size_bytes))
-    again = run(planted_checkpoint(with_features=False), tmp_path / "a")
-    assert files(again.path) == files(plain.path)
-
-
 def test_decisions_are_followed(learned, tmp_path):
     raw = json.loads((learned.path / LAYOUT.decisions).read_text())
-    raw["decisions"]["form"] = {"choice": "fp32", "reason": "by hand"}
+    raw["decisions"]["form"] = {"choice": f"{TEACHER}/fp32", "reason": "by hand"}
     raw["profile_digest"] = PROFILE.digest()
     (tmp_path / "d.json").write_text(json.dumps(raw))
     decisions = Decisions.read(tmp_path / "d.json", profile=PROFILE, ranker="auto")
     made = run(without_vectors_for_taste(), tmp_path / "a", decisions=decisions)
-    assert made.report["decisions"]["form"] == {"choice": "fp32", "reason": "by hand"}
-    assert "latency_us" not in made.report["facts"]["forms"]["fp32"]
+    assert made.report["decisions"]["form"] == {"choice": f"{TEACHER}/fp32", "reason": "by hand"}
+    assert "latency_us" not in made.report["facts"]["forms"][f"{TEACHER}/fp32"]
     assert made.manifest.ranker.precision == "fp32"
     assert np.load(made.path / LAYOUT.ranker_items).dtype == np.float32
     assert made.manifest.version != learned.manifest.version
@@ -172,12 +155,12 @@ def test_tables_widen_until_retrieval_does_not_notice(tmp_path):
 
 def test_compression_is_given_up_where_quality_asks_for_it(tmp_path):
     """A learned ranker magnifies small differences; where none is allowed, nothing stays compressed."""
-    strict = replace(PROFILE, gates=GateLimits(quality_loss=0.0, rank_overlap=0.5))
+    strict = replace(PROFILE, gates=GateLimits(quality_loss=0.0, rank_overlap=0.5, form_loss=1.0))
     checkpoint = planted_checkpoint(hidden_taste=3.0, num_users=200)
     made = run(checkpoint, tmp_path / "a", strict, ranker="always")
     assert [step["name"] for step in made.report["steps"]].count("train_ranker") > 1
     assert made.manifest.model["tables"] != "int8"
-    assert made.report["decisions"]["form"]["choice"] == "fp32"
+    assert made.report["decisions"]["form"]["choice"] == f"{TEACHER}/fp32"
     reason = made.report["decisions"]["form"]["reason"]
     assert "ndcg@20 changes by -" in reason
     assert "over the quality limit of 0 %" in reason
@@ -229,6 +212,18 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
             {"hidden_taste": 3.0},
             QualityGateError,
             "rank_overlap",
+        ),
+        # A student is asked for, and is allowed to be no worse than its teacher at all.
+        (
+            replace(
+                PROFILE,
+                ranker=replace(PROFILE.ranker, distil="always"),
+                gates=GateLimits(form_loss=0.0, quality_loss=0.5),
+            ),
+            "always",
+            {"hidden_taste": 3.0},
+            QualityGateError,
+            "form_quality",
         ),
         # No form of the ranker is near enough to the exact network.
         (

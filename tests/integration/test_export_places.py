@@ -7,7 +7,8 @@ import pytest
 from export_runs import PROFILE, run
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export.profile import ExportProfile, GateLimits
+from gnas_export.limits import GateLimits
+from gnas_export.profile import ExportProfile
 from gnas_serve.errors import ConfigError, QualityGateError, StorageError
 
 
@@ -29,9 +30,17 @@ def test_a_report_inside_the_artifact(tmp_path):
     refused(tmp_path, ConfigError, "inside --out", report_path=tmp_path / "a" / "report.json")
 
 
+def test_a_junit_report_inside_the_artifact_or_in_the_place_of_the_other(tmp_path):
+    refused(tmp_path, ConfigError, "--junit .* inside --out", junit_path=tmp_path / "a" / "junit.xml")
+    same = tmp_path / "r.json"
+    refused(tmp_path, ConfigError, "is the report, too", report_path=same, junit_path=same)
+    refused(tmp_path, ConfigError, "is the report, too", junit_path=tmp_path / "a.report.json")
+
+
 def test_a_report_that_is_a_folder(tmp_path):
     (tmp_path / "reports").mkdir()
     refused(tmp_path, ConfigError, "is a folder", report_path=tmp_path / "reports")
+    refused(tmp_path, ConfigError, "is a folder", junit_path=tmp_path / "reports")
     (tmp_path / "a.report.json").mkdir()
     refused(tmp_path, ConfigError, "is a folder")
 

@@ -7,7 +7,7 @@ import pytest
 from export_runs import PROFILE, run
 from planted_checkpoint import refitted_checkpoint
 
-from gnas_export.profile import GateLimits
+from gnas_export.limits import GateLimits
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.runtime.recommender import Query, Recommender

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from gnas_serve.cli.artifact import _figure
 from gnas_serve.cli.console import Output, emit
 from gnas_serve.cli.evaluation_table import GROUPS, evaluation_table
-from gnas_serve.cli.export import _figure
 from gnas_serve.cli.search_tables import BEST_SHOWN, checkpoint_table, leaderboard_table, status_table
 
 NAMES = {"gnn": "gnn-{:010x}", "filter": "filter-{:010x}", "two-hop": "two-hop-{:010x}", "blend": "blend-{:010x}"}

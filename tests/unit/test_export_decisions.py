@@ -3,7 +3,8 @@ import json
 import pytest
 
 from gnas_export.decisions import Decisions, Form, quickest
-from gnas_export.profile import ExportProfile, GateLimits
+from gnas_export.limits import GateLimits
+from gnas_export.profile import ExportProfile
 from gnas_serve.errors import ConfigError
 
 BALANCED = ExportProfile("balanced")
@@ -27,7 +28,7 @@ def test_tie_rules(forms, expected):
 def test_decisions_are_repeated_word_for_word(tmp_path):
     first = Decisions(BALANCED, "auto")
     first.take("index", "flat", "few items")
-    first.take("form", "int8", "31 us against 60 us")
+    first.take("form", "distilled-32x16/int8", "size and time")
     first.write(tmp_path / "a.json")
     second = Decisions.read(tmp_path / "a.json", profile=BALANCED, ranker="auto")
     assert second.given("index").choice == "flat"
@@ -57,8 +58,12 @@ def test_unknown_choices_and_other_settings_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="ranker 'auto'"):
         Decisions.read(path, profile=BALANCED, ranker="always")
     raw = json.loads(path.read_text())
-    raw["decisions"]["index"]["choice"] = "hnsw"
-    path.write_text(json.dumps(raw))
+    for name, choice in (("index", "hnsw"), ("form", "int8"), ("size", "small")):
+        edited = {**raw, "decisions": {name: {"choice": choice, "reason": ""}}}
+        path.write_text(json.dumps(edited))
+        with pytest.raises(ConfigError, match=r"does not know|no decisions file"):
+            Decisions.read(path, profile=BALANCED, ranker="auto")
+    path.write_text(json.dumps({**raw, "format_version": 1}))
     with pytest.raises(ConfigError, match="does not know"):
         Decisions.read(path, profile=BALANCED, ranker="auto")
 
@@ -69,7 +74,9 @@ def test_an_edited_profile_is_noticed_and_a_latency_objective_is_no_edit(tmp_pat
     for edited in (ExportProfile("balanced", candidates=299), ExportProfile("balanced", gates=GateLimits(parity=1e-3))):
         with pytest.raises(ConfigError, match="edited since"):
             Decisions.read(path, profile=edited, ranker="auto")
-    Decisions.read(path, profile=BALANCED.within(500.0), ranker="auto")
+    Decisions.read(
+        path, profile=ExportProfile("balanced", gates=GateLimits(max_p99_us=500.0, max_artifact_bytes=9)), ranker="auto"
+    )
 
 
 def test_a_dropped_decision_is_not_written():

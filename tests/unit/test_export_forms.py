@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted_checkpoint import planted_checkpoint
@@ -5,28 +7,47 @@ from planted_checkpoint import planted_checkpoint
 from gnas_export import shipped
 from gnas_export.candidates import CandidateList
 from gnas_export.decisions import Form
-from gnas_export.scoring import chosen_form, divided
+from gnas_export.forms import chosen_form, divided
+from gnas_export.ranker_plan import RankerPlan
 
-FORMS = [Form("fp32", 90, 100.0), Form("fp32+u8", 40, 90.0), Form("int8", 30, 30.0)]
-SLOW_INT8 = [*FORMS[:2], Form("int8", 30, 95.0)]
+TEACHER, STUDENT, CUT = "teacher-64x32", "distilled-32x16", "teacher-64x32-pruned-32x16"
+PLAN = RankerPlan(hidden=(64, 32), students=((32, 16),))
+FORMS = [
+    Form(f"{TEACHER}/fp32", 90, 100.0),
+    Form(f"{TEACHER}/fp32+u8", 40, 90.0),
+    Form(f"{TEACHER}/fp16", 50, 100.0),
+    Form(f"{TEACHER}/int8", 30, 60.0),
+    Form(f"{CUT}/fp32", 45, 50.0),
+    Form(f"{STUDENT}/fp32", 44, 50.0),
+    Form(f"{STUDENT}/int8", 10, 20.0),
+    Form(f"{STUDENT}-pruned-16x8/fp32", 20, 30.0),
+]
+ALL = {form.name for form in FORMS}
+SLOW_INT8 = [*FORMS[:3], Form(f"{TEACHER}/int8", 30, 95.0)]
 
 
 @pytest.mark.parametrize(
-    ("forms", "alike", "wanted", "expected"),
+    ("forms", "passing", "insisted", "expected"),
     [
-        (FORMS, {"fp32", "fp32+u8", "int8"}, "auto", "int8"),
-        (SLOW_INT8, {"fp32", "fp32+u8", "int8"}, "auto", "fp32+u8"),  # int8 that is not faster is for nothing
-        (FORMS, {"fp32", "fp32+u8"}, "auto", "fp32+u8"),
-        (FORMS, {"fp32", "fp32+u8", "int8"}, "fp32", "fp32+u8"),
-        (FORMS, set(), "int8", "int8"),  # the profile insists; the gate judges
-        (FORMS, set(), "auto", "fp32"),  # none ranks alike: the plainest, and the gate judges
-        (FORMS, {"int8"}, "auto", "int8"),
-        (SLOW_INT8, {"int8"}, "auto", "int8"),
-        (FORMS, {"int8"}, "fp32", "fp32"),
+        (FORMS, ALL, {}, f"{STUDENT}/int8"),
+        (FORMS, ALL - {f"{STUDENT}/int8"}, {}, f"{STUDENT}-pruned-16x8/fp32"),
+        (SLOW_INT8, ALL, {}, f"{TEACHER}/fp32+u8"),  # int8 that is not faster is for nothing
+        (FORMS[:4], ALL - {f"{TEACHER}/int8"}, {}, f"{TEACHER}/fp32+u8"),
+        (FORMS, ALL, {"precision": "fp16"}, f"{TEACHER}/fp16"),
+        (FORMS, ALL, {"distil": "never", "prune": "never"}, f"{TEACHER}/int8"),
+        (FORMS, ALL, {"distil": "never"}, f"{CUT}/fp32"),
+        (FORMS, ALL, {"prune": "always"}, f"{STUDENT}-pruned-16x8/fp32"),
+        (FORMS, ALL, {"distil": "never", "prune": "always"}, f"{CUT}/fp32"),
+        # None passes: of what is insisted on the one that departs least from the teacher; the gates judge it.
+        (FORMS, set(), {}, f"{TEACHER}/fp32"),
+        (FORMS, set(), {"precision": "int8"}, f"{TEACHER}/int8"),
+        (FORMS, set(), {"distil": "always"}, f"{STUDENT}/fp32"),
+        (FORMS, {f"{TEACHER}/int8"}, {}, f"{TEACHER}/int8"),
+        (FORMS, {f"{TEACHER}/int8"}, {"precision": "fp32"}, f"{TEACHER}/fp32"),
     ],
 )
-def test_the_form_that_is_chosen(forms, alike, wanted, expected):
-    assert chosen_form(forms, alike, wanted) == expected
+def test_the_form_that_is_chosen(forms, passing, insisted, expected):
+    assert chosen_form(forms, passing, replace(PLAN, **insisted)) == expected
 
 
 @pytest.mark.parametrize(("count", "calibrating"), [(1000, 64), (320, 64), (100, 20), (2, 1)])

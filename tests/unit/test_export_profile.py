@@ -1,5 +1,6 @@
 import pytest
 
+from gnas_export.limits import GateLimits
 from gnas_export.profile import ExportProfile, profiles, ranker_mode
 from gnas_serve.errors import ConfigError
 
@@ -10,6 +11,9 @@ projection = [96, 32]
 neighbours = 7
 [ranker]
 hidden = [8, 4]
+students = [[4, 4]]
+keep = 0.75
+prune = "never"
 [gates]
 parity = 0.001
 """
@@ -33,6 +37,8 @@ def test_a_file_of_ones_own(tmp_path):
     mine = ExportProfile.load(str(tmp_path / "mine.toml"))
     assert (mine.name, mine.candidates, mine.ranker.hidden, mine.gates.parity) == ("mine", 50, (8, 4), 0.001)
     assert mine.gates.table_recall == 0.99
+    assert (mine.ranker.students, mine.ranker.keep) == (((4, 4),), 0.75)
+    assert (mine.ranker.distil, mine.ranker.prune) == ("auto", "never")
     assert (mine.projection, mine.neighbours) == ((32, 96), 7)
 
 
@@ -62,10 +68,16 @@ def test_an_unknown_profile_suggests_the_nearest():
         ("[ranker]\nhidden = [64]", "two widths"),
         ("[ranker]\nhidden = [64, 0]", "two widths"),
         ('[ranker]\nuse = "always"', "auto, never"),
+        ("[ranker]\nstudents = [64, 32]", "two widths"),
+        ("[ranker]\nstudents = 64", "a list of widths"),
+        ("[ranker]\nkeep = 1.5", "0 to 1"),
+        ('[ranker]\ndistil = "yes"', "auto, always, never"),
+        ('[ranker]\nprecision = "int4"', "auto, fp32, fp16, int8"),
         ("[gates]\nquality_loss = -1", "0 to 1"),
         ("[gates]\nquality_loss = nan", "0 to 1"),
         ("[gates]\nmax_p99_us = 0", "microseconds above 0"),
         ("[gates]\nmax_p99_us = nan", "microseconds above 0"),
+        ("[gates]\nmax_artifact_bytes = 1.5", "a whole number above 0"),
         ("gates = 3", r"\[gates\]"),
         ("tables = ", "not TOML"),
     ],
@@ -102,7 +114,31 @@ def test_a_latency_objective_from_the_profile_or_the_command(tmp_path):
     (tmp_path / "mine.toml").write_text("[gates]\nmax_p99_us = 800\n")
     mine = ExportProfile.load(str(tmp_path / "mine.toml"))
     assert mine.gates.max_p99_us == 800.0
-    assert mine.within(None) is mine
-    assert mine.within(90.5).gates.max_p99_us == 90.5
-    with pytest.raises(ConfigError, match="--max-p99-us"):
-        mine.within(float("nan"))
+    assert mine.gates.forced() == mine.gates
+    assert mine.gates.forced(max_latency_us=90.5).max_p99_us == 90.5
+    with pytest.raises(ConfigError, match="--max-latency-us"):
+        mine.gates.forced(max_latency_us=float("nan"))
+
+
+def test_limits_that_a_command_states():
+    limits = GateLimits().forced(min_ann_recall=0.97, max_ndcg_drop=0.02, max_artifact_bytes=1000)
+    assert (limits.index_recall, limits.blend_recall, limits.top_recall) == (0.97, 0.97, GateLimits().top_recall)
+    assert (limits.quality_loss, limits.max_artifact_bytes, limits.max_p99_us) == (0.02, 1000, None)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("min_ann_recall", 1.1), ("max_ndcg_drop", -0.1), ("max_ndcg_drop", float("nan")), ("max_artifact_bytes", 0)],
+)
+def test_a_limit_out_of_its_range_names_its_option(option, value):
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')}"):
+        GateLimits().forced(**{option: value})
+
+
+def test_what_a_command_insists_on_of_the_ranker():
+    plan = ExportProfile.load("balanced").ranker
+    assert plan.forced(precision=None, distil=None, prune=None) == plan
+    forced = plan.forced(precision="fp16", distil="never", prune="always")
+    assert (forced.precision, forced.distil, forced.prune, forced.hidden) == ("fp16", "never", "always", plan.hidden)
+    with pytest.raises(ConfigError, match="choice of --distil 'alway'"):
+        plan.forced(precision=None, distil="alway", prune=None)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -5,11 +7,16 @@ import torch
 from scipy import sparse as sp
 
 from gnas_export.candidates import CandidateList
+from gnas_export.distil import distilled
+from gnas_export.lessons import Lessons, learnable
 from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
-from gnas_export.onnx_graph import retrieval_graph, split_graph
-from gnas_export.parity import mean_overlap, relative_difference
-from gnas_export.quantize import first_layer_peak, quantise, quantised_nodes, require_quantised
-from gnas_export.ranker import _kept_epoch, fit_ranker, learnable
+from gnas_export.numeric import draw, feed, required_nodes
+from gnas_export.onnx_graph import retrieval_graph
+from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
+from gnas_export.prune import cut, pruned
+from gnas_export.quantize import quantise, quantise_dynamically, quantised_nodes
+from gnas_export.ranker import _kept_epoch, fit_ranker
+from gnas_export.variants import NUMERIC
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.session import open_session
 
@@ -38,10 +45,6 @@ def _lists(count, candidates, items, seed=1):
     return lists
 
 
-def _feeds(lists, rows):
-    return [{"cross": c.cross, "user": c.user[None], "item": rows[c.rows]} for c in lists]
-
-
 def _run(graph, feeds):
     session = open_session(graph)
     return [session.run(["score"], feed)[0] for feed in feeds]
@@ -53,14 +56,9 @@ def forms():
     ranker = _network()
     inputs = np.random.default_rng(2).standard_normal((400, ITEMS)).astype(np.float32) * 2
     lists = _lists(30, 120, inputs)
-    made = {}
-    for name, compact in (("fp32", False), ("u8", True)):
-        weights, part = ranker.split(inputs, compact=compact)
-        rows = part.rows(inputs)
-        made[name] = (split_graph(weights, rows.dtype), rows)
-    peak = first_layer_peak(weights, _feeds(lists[:10], rows))
-    made["int8"] = (quantise(made["u8"][0], weights, peak), rows)
-    return made, lists, [ranker.score(c.user, inputs[c.rows], c.cross) for c in lists]
+    made = draw(ranker, inputs, lists[:10])
+    rows = {name: one.items.rows(inputs) for name, one in made.items()}
+    return made, rows, lists, [ranker.score(c.user, inputs[c.rows], c.cross) for c in lists]
 
 
 def test_an_untrained_network_keeps_the_order_of_retrieval():
@@ -70,43 +68,68 @@ def test_an_untrained_network_keeps_the_order_of_retrieval():
         assert (np.diff(ranker.score(c.user, inputs[c.rows], c.cross)) <= 0).all()
 
 
+def _scores(graph, lists, rows):
+    return _run(graph, [feed(c, rows) for c in lists])
+
+
 def test_the_split_graph_is_the_network(forms):
-    made, lists, exact = forms
-    graph, rows = made["fp32"]
-    assert rows.dtype == np.float32
-    assert relative_difference(_run(graph, _feeds(lists, rows)), exact) < 1e-5
+    made, rows, lists, exact = forms
+    assert tuple(made) == NUMERIC
+    assert rows["fp32"].dtype == np.float32
+    assert relative_difference(_scores(made["fp32"].graph, lists, rows["fp32"]), exact) < 1e-5
 
 
-@pytest.mark.parametrize(("name", "least"), [("u8", 0.95), ("int8", 0.93)])
-def test_compressed_forms_rank_alike(forms, name, least):
-    made, lists, exact = forms
-    graph, rows = made[name]
-    assert rows.dtype == np.uint8
-    assert mean_overlap(_run(graph, _feeds(lists, rows)), exact) >= least
+@pytest.mark.parametrize(
+    ("name", "stored", "least"),
+    [
+        ("fp32+u8", np.uint8, 0.95),
+        ("fp16", np.float16, 0.99),
+        ("int8", np.uint8, 0.93),
+        ("int8-dynamic", np.uint8, 0.93),
+    ],
+)
+def test_compressed_forms_rank_alike(forms, name, stored, least):
+    made, rows, lists, exact = forms
+    assert rows[name].dtype == stored
+    found = _scores(made[name].graph, lists, rows[name])
+    assert mean_overlap(found, exact) >= least
+    assert mean_rank_correlation(found, exact) > 0.99
+
+
+def test_half_the_bytes_are_really_gone(forms):
+    made, rows, _, _ = forms
+    assert 2 * rows["fp16"].nbytes == rows["fp32"].nbytes
+    kinds = {one.data_type for one in onnx.load_model_from_string(made["fp16"].graph).graph.initializer}
+    assert kinds & {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE} == set()
+
+
+def test_scores_that_are_no_numbers_are_like_none():
+    exact, broken = [np.arange(30.0, dtype=np.float32)], [np.full(30, np.nan, np.float32)]
+    assert mean_overlap(broken, exact) == mean_rank_correlation(broken, exact) == 0.0
+    assert mean_rank_correlation([-exact[0]], exact) == pytest.approx(-1.0)
 
 
 def test_int8_really_is_int8(forms):
-    made, _, _ = forms
-    assert require_quantised(made["int8"][0]) == 1
-    assert quantised_nodes(made["fp32"][0]) == 0
+    made, _, _, _ = forms
+    assert [made[name].integer_nodes for name in ("int8", "int8-dynamic")] == [1, 1]
+    assert quantised_nodes(made["fp32"].graph) == 0
     with pytest.raises(ExportError, match="no node"):
-        require_quantised(made["u8"][0])
+        required_nodes(made["fp32+u8"].graph)
 
 
 def test_any_number_of_candidates_and_rows_unknown_at_export(forms):
-    made, _, _ = forms
-    for graph, rows in made.values():
+    made, rows, _, _ = forms
+    for name, one in made.items():
         for count in (1, 2, 333):
-            feed = {"cross": np.ones((count, CROSS), np.float32), "user": np.ones((1, USERS), np.float32)}
-            assert _run(graph, [{**feed, "item": rows[:count]}])[0].shape == (count,)
+            asked = {"cross": np.ones((count, CROSS), np.float32), "user": np.ones((1, USERS), np.float32)}
+            assert _run(one.graph, [{**asked, "item": rows[name][:count]}])[0].shape == (count,)
 
 
 def test_graphs_hold_products_and_nothing_of_this_machine(forms):
-    made, _, _ = forms
-    for graph, _ in made.values():
+    for graph in (one.graph for one in forms[0].values()):
         model = onnx.load_model_from_string(graph)
         kinds = {node.op_type for node in model.graph.node}
-        assert "MatMul" in kinds
+        assert kinds & {"MatMul", "MatMulInteger"}
         assert "Gemm" not in kinds
         assert b"site-packages" not in graph
         assert b".py" not in graph
@@ -119,9 +142,12 @@ def test_the_simplest_graph_gives_the_scores_back():
 
 
 def test_quantising_a_graph_without_the_product_is_an_error(forms):
-    weights, _ = _network(seed=5).split(np.ones((4, ITEMS), np.float32), compact=True)
+    weights, _ = _network(seed=5).split(np.ones((4, ITEMS), np.float32), stored="uint8")
+    graph = forms[0]["fp32+u8"].graph
     with pytest.raises(ExportError, match="no product"):
-        quantise(forms[0]["u8"][0], weights, 1.0)
+        quantise(graph, weights, 1.0)
+    with pytest.raises(ExportError, match="no product"):
+        quantise_dynamically(graph, weights)
 
 
 def _task(users=120, seed=0):
@@ -135,9 +161,13 @@ def _task(users=120, seed=0):
     return lists, sp.csr_matrix(wanted), inputs
 
 
+def _lessons(users=120, seed=0):
+    lists, relevant, inputs = _task(users, seed)
+    return Lessons.of(lists, relevant, inputs, seed=seed)
+
+
 def test_training_finds_what_retrieval_cannot_know():
-    lists, relevant, inputs = _task()
-    fitted = fit_ranker(lists, relevant, inputs, hidden=HIDDEN, score_column=0, seed=0)
+    fitted = fit_ranker(_lessons(), hidden=HIDDEN, score_column=0, seed=0)
     assert fitted.best_epoch > 0
     assert max(fitted.inner_ndcg) > fitted.inner_ndcg[0] + 0.2
 
@@ -157,12 +187,73 @@ def test_the_last_epoch_that_is_no_worse_is_kept():
 
 
 def test_training_is_deterministic():
-    lists, relevant, inputs = _task(users=60)
-    states = [
-        fit_ranker(lists, relevant, inputs, hidden=HIDDEN, score_column=0, seed=3).ranker.network.state_dict()
-        for _ in range(2)
-    ]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    def trained():
+        lessons = _lessons(users=60)
+        teacher = fit_ranker(lessons, hidden=HIDDEN, score_column=0, seed=3).ranker.network
+        student = distilled(teacher, lessons, (8, 4), seed=3).ranker.network
+        return [one.state_dict() for one in (teacher, student, pruned(student, lessons, (4, 4), seed=3).ranker.network)]
+
+    for one, other in zip(trained(), trained(), strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    lessons = _lessons()
+    return lessons, fit_ranker(lessons, hidden=HIDDEN, score_column=0, seed=0).ranker.network
+
+
+def test_a_student_begins_as_the_linear_path_and_comes_near_its_teacher(teacher):
+    lessons, network = teacher
+    fitted = distilled(network, lessons, (8, 4), seed=0)
+    assert fitted.ranker.network.widths == (8, 4)
+    assert max(fitted.inner_ndcg) > fitted.inner_ndcg[0] + 0.2
+    assert max(fitted.inner_ndcg) > lessons.inner_ndcg(network).mean() - 0.1
+
+
+def test_a_student_learns_what_no_label_says(teacher):
+    """Of labels drawn at random a teacher that knows the task is still a teacher."""
+    lessons, network = teacher
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.rand(lessons.labels.shape, generator=rng).topk(3).indices
+    shuffled = torch.zeros_like(lessons.labels).scatter_(1, noise, 1.0 / 3.0)
+    blind = replace(lessons, labels=shuffled)
+    found = distilled(network, blind, (8, 4), seed=0).ranker.network
+    assert (
+        lessons.inner_ndcg(found).mean() > fit_ranker(blind, hidden=(8, 4), score_column=0, seed=0).inner_ndcg[-1] + 0.2
+    )
+
+
+def test_what_a_network_does_not_use_is_cut_without_a_change(teacher):
+    lessons, network = teacher
+    wide = RankerNetwork(lessons.widths, (HIDDEN[0] + 5, HIDDEN[1] + 3), 0, torch.Generator().manual_seed(1))
+    first, second = torch.randperm(HIDDEN[0] + 5)[: HIDDEN[0]], torch.randperm(HIDDEN[1] + 3)[: HIDDEN[1]]
+    first, second = first.sort().values, second.sort().values
+    with torch.no_grad():
+        # The units beside those of the teacher are constant, or lead nowhere.
+        for name in ("user", "item", "cross"):
+            getattr(wide, name).zero_()[:, first] = getattr(network, name)
+        wide.first_bias.fill_(0.5)[first] = network.first_bias
+        wide.last.zero_()[second] = network.last
+        wide.second[first[:, None], second] = network.second
+        constant = torch.ones(len(wide.first_bias), dtype=torch.bool)
+        constant[first] = False
+        wide.second[constant] = 0.25
+        wide.second_bias[second] = network.second_bias - 0.5 * 0.25 * 5
+        wide.wide.copy_(network.wide)
+    left = cut(wide, lessons, HIDDEN)
+    for name, value in network.named_parameters():
+        assert torch.allclose(getattr(left, name), value, atol=1e-5), name
+
+
+def test_a_pruned_network_is_tuned_to_what_it_was(teacher):
+    lessons, network = teacher
+    raw = lessons.inner_ndcg(cut(network, lessons, (16, 8))).mean()
+    fitted = pruned(network, lessons, (16, 8), seed=0)
+    assert fitted.ranker.network.second.shape == (16, 8)
+    assert fitted.inner_ndcg[0] == pytest.approx(raw)
+    assert fitted.inner_ndcg[fitted.best_epoch] >= raw
+    assert fitted.inner_ndcg[fitted.best_epoch] > lessons.inner_ndcg(network).mean() - 0.1
 
 
 def test_lists_without_a_relevant_candidate_teach_nothing():

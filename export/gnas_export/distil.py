@@ -1,0 +1,42 @@
+"""Distil: a narrower network learns from what a wider one thinks of every candidate, not from the labels alone."""
+
+from __future__ import annotations
+
+import torch
+
+from gnas_export.lessons import Lessons
+from gnas_export.network import RankerNetwork
+from gnas_export.ranker import LEARNING_RATE, Fitted, learned
+
+TEACHER_SHARE = 0.5
+"""Of what a student learns from: the rest are the labels."""
+_LEARNING_RATE = 3.0 * LEARNING_RATE
+"""Of fewer units each has to move further."""
+
+
+def distilled(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], *, seed: int) -> Fitted:
+    """Train a student on its teacher's chances and the labels.
+
+    A label says which of 300 candidates was right; the teacher says of each how right it was.
+
+    Given: a trained teacher.
+    Result: a network of the given widths. It begins as the teacher's linear path.
+
+    Parameters
+    ----------
+    hidden
+        Widths of the student's hidden layers.
+    seed
+        Of the weights and the order.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. For rankings: Tang and Wang,
+    "Ranking Distillation", KDD 2018.
+    """
+    # Differs from Hinton et al.: the temperature is 1, as the chances of a list of candidates are soft as they are.
+    student = RankerNetwork(lessons.widths, hidden, 0, torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        student.wide.copy_(teacher.wide)
+    targets = lessons.softened(teacher, TEACHER_SHARE)
+    return learned(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)

@@ -1,0 +1,185 @@
+"""Lessons: the candidate lists that rankers learn from, with their labels, some held back to choose epochs by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from gnas_export.candidates import CandidateList
+from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
+from gnas_search.evaluate import rank_metrics
+from gnas_serve.runtime.topk import top_k
+
+Floats = npt.NDArray[np.float32]
+
+_INNER_SHARE = 0.2
+_SCORED_AT_ONCE = 256
+_K = 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some lists as tensors, standardised; the shorter ones are padded.
+
+    Attributes
+    ----------
+    user : (n, 1, D)
+    cross : (n, C, X)
+    rows : (n, C) int64, 0 where padded
+    padded : (n, C) bool
+    """
+
+    user: Tensor
+    cross: Tensor
+    rows: Tensor
+    padded: Tensor
+
+    def take(self, places: Tensor) -> Batch:
+        """Give some of the lists."""
+        return Batch(self.user[places], self.cross[places], self.rows[places], self.padded[places])
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What the rankers of one export learn from: the same lists, inputs and division for all.
+
+    Attributes
+    ----------
+    users
+        How many lists there are, those held back included.
+    train
+        The lists that are learned from.
+    labels : (n, C)
+        Of these: each list's relevant candidates share a weight of 1.
+    items : (I, F)
+        Standardised inputs of all items.
+    user, item, cross
+        Scalings of the inputs.
+    """
+
+    users: int
+    train: Batch
+    labels: Tensor
+    items: Tensor
+    user: Scaling
+    item: Scaling
+    cross: Scaling
+    _inner: list[CandidateList]
+    _relevant: sp.csr_matrix
+    _item_inputs: Floats
+
+    @classmethod
+    def of(cls, lists: list[CandidateList], relevant: sp.csr_matrix, item_inputs: Floats, *, seed: int) -> Lessons:
+        """Divide lists and prepare them.
+
+        Parameters
+        ----------
+        lists
+            From :func:`learnable`, at least two.
+        relevant : (U, I) CSR
+            Validation interactions.
+        item_inputs : (I, F) float32
+            Raw, of the fit that retrieved.
+        seed
+            Of the division.
+        """
+        order = np.random.default_rng(seed).permutation(len(lists))
+        inner_count = max(1, round(_INNER_SHARE * len(order)))
+        inner = [lists[place] for place in order[:inner_count]]
+        train = [lists[place] for place in order[inner_count:]]
+        user = Scaling.of(np.stack([c.user for c in train]))
+        item = Scaling.of(item_inputs)
+        cross = Scaling.of(np.concatenate([c.cross for c in train]))
+        batch, labels = _prepared(train, relevant, user, cross)
+        items = torch.from_numpy(item(item_inputs))
+        return cls(len(lists), batch, labels, items, user, item, cross, inner, relevant, item_inputs)
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Number of user, item and cross inputs."""
+        return self.train.user.shape[2], self.items.shape[1], self.train.cross.shape[2]
+
+    def trained(self, network: RankerNetwork) -> TrainedRanker:
+        """Give a network with the scalings of its inputs."""
+        return TrainedRanker(network, self.user, self.item, self.cross)
+
+    def log_chances(self, network: RankerNetwork, batch: Batch) -> Tensor:
+        """Give the logarithm of each candidate's chance to be the first of its list, (n, C); -inf where padded."""
+        scores: Tensor = network(batch.user, self.items[batch.rows], batch.cross)
+        return scores.masked_fill(batch.padded, float("-inf")).log_softmax(dim=1)
+
+    def softened(self, teacher: RankerNetwork, share: float) -> Tensor:
+        """Mix the labels with what a teacher thinks of the candidates, (n, C).
+
+        Parameters
+        ----------
+        share
+            Of the teacher.
+        """
+        with torch.no_grad():
+            parts = [self.log_chances(teacher, batch).exp() for batch in self.batches()]
+        return share * torch.cat(parts) + (1.0 - share) * self.labels
+
+    def batches(self) -> Iterator[Batch]:
+        """Give all lists that are learned from, some at a time, in order."""
+        for start in range(0, len(self.labels), _SCORED_AT_ONCE):
+            yield self.train.take(torch.arange(start, min(start + _SCORED_AT_ONCE, len(self.labels))))
+
+    def inner_ndcg(self, network: RankerNetwork) -> npt.NDArray[np.float64]:
+        """Measure a network on the lists that are held back, one by one."""
+        ranker = self.trained(network)
+        tops = [c.rows[top_k(ranker.score(c.user, self._item_inputs[c.rows], c.cross), _K)] for c in self._inner]
+        return rank_metrics(tops, self._relevant[[c.user_row for c in self._inner]], k=_K).ndcg
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread: sums in one order, so equal inputs give equal bytes on any number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def learnable(lists: list[CandidateList], relevant: sp.csr_matrix) -> list[CandidateList]:
+    """Keep the lists that hold a relevant candidate and another to tell it from."""
+    kept = []
+    for candidate_list in lists:
+        hits = np.isin(candidate_list.rows, _relevant_of(relevant, candidate_list.user_row))
+        if hits.any() and not hits.all():
+            kept.append(candidate_list)
+    return kept
+
+
+def _prepared(
+    lists: list[CandidateList], relevant: sp.csr_matrix, user: Scaling, cross: Scaling
+) -> tuple[Batch, Tensor]:
+    longest = max(len(c.rows) for c in lists)
+    rows = np.zeros((len(lists), longest), dtype=np.int64)
+    padded = np.ones((len(lists), longest), dtype=bool)
+    labels = np.zeros((len(lists), longest), dtype=np.float32)
+    crossed = np.zeros((len(lists), longest, lists[0].cross.shape[1]), dtype=np.float32)
+    for place, c in enumerate(lists):
+        length = len(c.rows)
+        rows[place, :length] = c.rows
+        padded[place, :length] = False
+        labels[place, :length] = np.isin(c.rows, _relevant_of(relevant, c.user_row))
+        crossed[place, :length] = cross(c.cross)
+    labels /= labels.sum(axis=1, keepdims=True)  # every user counts alike, whatever the number of relevant candidates
+    users = user(np.stack([c.user for c in lists]))[:, None]
+    batch = Batch(*(torch.from_numpy(array) for array in (users, crossed, rows, padded)))
+    return batch, torch.from_numpy(labels)
+
+
+def _relevant_of(relevant: sp.csr_matrix, user_row: int) -> npt.NDArray[np.int32]:
+    rows: npt.NDArray[np.int32] = relevant.indices[relevant.indptr[user_row] : relevant.indptr[user_row + 1]]
+    return rows

@@ -1,0 +1,36 @@
+"""The step that makes narrower networks of the trained ranker."""
+
+from __future__ import annotations
+
+from gnas_export.distil import distilled
+from gnas_export.draft import Draft
+from gnas_export.prune import pruned
+from gnas_export.variants import planned, wanted, with_parents
+from gnas_serve.errors import ConfigError
+
+
+def narrow_ranker(draft: Draft) -> None:
+    """Distil and prune the learned ranker, as the profile says; embeddings are what they were.
+
+    Given: the teacher among ``networks``, ``lessons``.
+    Result: the other ``networks``; none where a repeated decision needs none, or the teacher learned nothing.
+    """
+    if not draft.networks:
+        return
+    plan = draft.profile.ranker
+    given = draft.decisions.given("form")
+    needed = {one.name for one in wanted(plan)} if given is None else {given.choice.partition("/")[0]}
+    teacher = planned(plan)[0].name
+    if unknown := needed - {one.name for one in planned(plan)}:
+        raise ConfigError(
+            f"the decisions name the network {unknown.pop()}, which profile {draft.profile.name!r} does not have",
+            hint="give the decisions.json of an artifact as it was written",
+        )
+    if given is None and draft.networks[teacher].best_epoch == 0 and plan.distil != "always" and plan.prune != "always":
+        return
+    for variant in with_parents(needed, plan):
+        if variant.name in draft.networks:
+            continue
+        make = pruned if variant.is_pruned else distilled
+        parent = draft.networks[variant.parent].ranker.network
+        draft.keep(variant.name, make(parent, draft.lessons, variant.hidden, seed=draft.seed))

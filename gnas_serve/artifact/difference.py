@@ -1,0 +1,101 @@
+"""What two artifacts differ in: data, architecture, what the export chose, metrics, gates, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND, Manifest
+from gnas_serve.artifact.store import MANIFEST, read_manifest
+from gnas_serve.errors import IntegrityError
+
+ABSENT = None
+"""Of what one of the two does not have."""
+
+_SECTIONS = {
+    "model": ("name", "num_users", "num_items", "embedding_dim", "branches", "model"),
+    "data": ("data",),
+    "export": ("profile", "index", "ranker", "newcomers"),
+}
+
+
+def difference(one: Path, other: Path) -> dict[str, Any]:
+    """Compare two artifacts, both verified byte by byte.
+
+    Returns
+    -------
+    dict
+        ``same``: whether all that is hashed is equal; ``sections``: ``model``, ``data``, ``export`` (decisions among
+        it), each ``{what: [one's, other's]}``; ``metrics`` and ``gates``: ``{name: [one's, other's]}`` of those that
+        differ; ``files``: ``{name: [bytes, bytes]}`` of those whose content differs; ``size_bytes``: of both. What
+        one does not have is None.
+
+    Raises
+    ------
+    ConfigError, IntegrityError, FormatVersionError
+        If one of them is no whole artifact.
+    """
+    manifests = [Manifest.read(folder) for folder in (one, other)]
+    bodies = [manifest.to_json() for manifest in manifests]
+    decisions = [_decisions(folder) for folder in (one, other)]
+    listed = [_files(folder) for folder in (one, other)]
+    sections = {
+        section: _changes(*({name: body[name] for name in names} for body in bodies))
+        for section, names in _SECTIONS.items()
+    }
+    sections["export"] |= {f"decisions.{name}": pair for name, pair in _changes(*decisions).items()}
+    changed = {name: pair for name, pair in _pairs(*listed).items() if pair[0] != pair[1]}
+    return {
+        "same": not changed,
+        "artifacts": [
+            {"path": str(folder), "version": manifest.version}
+            for folder, manifest in zip((one, other), manifests, strict=True)
+        ],
+        "sections": sections,
+        "metrics": _changes(*(body["metrics"] for body in bodies)),
+        "gates": _changes(*({gate["name"]: gate["value"] for gate in body["gates"]} for body in bodies)),
+        "files": {name: [fact and fact["bytes"] for fact in pair] for name, pair in changed.items()},
+        "size_bytes": [sum(fact["bytes"] for fact in files.values()) for files in listed],
+    }
+
+
+def _changes(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
+    """Give what differs, by dotted path."""
+    return {name: pair for name, pair in _pairs(_flat(one), _flat(other)).items() if pair[0] != pair[1]}
+
+
+def _pairs(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: [one.get(name, ABSENT), other.get(name, ABSENT)] for name in (*one, *(set(other) - set(one)))}
+
+
+def _flat(body: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Give the leaves of nested objects by dotted path; a list of objects counts as one by the places of these."""
+    found: dict[str, Any] = {}
+    for name, value in body.items():
+        nested = value
+        if isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+            nested = {str(place): entry for place, entry in enumerate(value)}
+        if isinstance(nested, dict) and nested:
+            found |= _flat(nested, f"{path}{name}.")
+        else:
+            found[f"{path}{name}"] = value
+    return found
+
+
+def _decisions(folder: Path) -> dict[str, Any]:
+    path = folder / LAYOUT.decisions
+    if not path.is_file():  # an artifact of an early version, or one that nobody decided anything of
+        return {}
+    try:
+        return {name: decision["choice"] for name, decision in json.loads(path.read_bytes())["decisions"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IntegrityError(f"{path} is garbled: {error}", hint="export again") from error
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    files: dict[str, dict[str, Any]] = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=False)[
+        "files"
+    ]
+    return {name: facts for name, facts in files.items() if name != MANIFEST}

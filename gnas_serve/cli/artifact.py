@@ -1,0 +1,174 @@
+"""`gnas-serve inspect`, `verify`, `diff`: say what an artifact is, check that it is whole, tell it from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from gnas_serve.cli.console import Output, OutputOption, emit
+from gnas_serve.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from gnas_serve.artifact.branches import BranchFacts
+    from gnas_serve.artifact.manifest import Manifest
+
+ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
+
+
+def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
+    """Say what an artifact is: its model, files, index, ranker and gates."""
+    from gnas_serve.artifact.manifest import Manifest
+
+    manifest = Manifest.read(artifact, verify=False)
+    files = {path.name: path.stat().st_size for path in sorted(artifact.iterdir()) if path.is_file()}
+    gates = list(manifest.gates)
+    result = {
+        **manifest_facts(manifest),
+        "model": manifest.model,
+        "data": manifest.data,
+        "gates": gates,
+        "files": files,
+        "size_bytes": sum(files.values()),
+    }
+    emit(result, Group(_fact_table(manifest), _file_table(files), _curve(manifest), gate_table(gates)), output)
+
+
+def verify(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
+    """Check every byte of an artifact, load it as serving does, and ask it two questions."""
+    from gnas_serve.runtime.recommender import Recommender
+    from gnas_serve.runtime.smoke import smoke_answers
+
+    recommender = Recommender.load(artifact)
+    try:
+        answers = smoke_answers(recommender)
+    except IntegrityError as error:
+        raise IntegrityError(f"{artifact}: {error.message}", hint="export it again") from error
+    result = {"artifact": str(artifact), "verified": True, **recommender.info.signature(), "answers": answers}
+    emit(result, f"{artifact} is whole: {result['name']}, version {result['version']}", output)
+
+
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="A", help="An artifact folder.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    output: OutputOption = Output.text,
+) -> None:
+    """Say what two artifacts differ in: data, model, what the export chose, metrics, gates, files."""
+    from gnas_serve.artifact.difference import difference
+
+    found = difference(one, other)
+    if found["same"]:
+        emit(found, f"{one} and {other} are equal: version {found['artifacts'][0]['version']}", output)
+        return
+    tables = [_change_table(name, changes) for name, changes in found["sections"].items() if changes]
+    tables += [_change_table(name, found[name]) for name in ("metrics", "gates") if found[name]]
+    sizes = {**found["files"], "all": found["size_bytes"]}
+    emit(found, Group(*tables, _change_table("bytes", sizes)), output)
+
+
+def _change_table(title: str, changes: dict[str, list[Any]]) -> Table:
+    table = Table(title, "A", "B", "change")
+    for name, (one, other) in changes.items():
+        numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
+        table.add_row(name, _shown(one), _shown(other), _signed(other - one) if numbers else "")
+    return table
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _signed(change: float) -> str:
+    return f"{change:+,}" if isinstance(change, int) else f"{change:+.4g}"
+
+
+def manifest_facts(manifest: Manifest) -> dict[str, Any]:
+    """Give what a manifest says in one object of JSON."""
+    body = manifest.to_json()
+    return {
+        key: body[key]
+        for key in (
+            "name",
+            "version",
+            "profile",
+            "branches",
+            "newcomers",
+            "num_users",
+            "num_items",
+            "embedding_dim",
+            "index",
+            "ranker",
+            "metrics",
+        )
+    }
+
+
+def _fact_table(manifest: Manifest) -> Table:
+    table = Table(show_header=False, title=f"{manifest.name}, version {manifest.version}", title_justify="left")
+    index, ranker = manifest.index, manifest.ranker
+    rows = {
+        "profile": manifest.profile,
+        "users": f"{manifest.num_users:,}",
+        "items": f"{manifest.num_items:,}",
+        "score": " + ".join(_branch(branch, manifest) for branch in manifest.branches),
+        "vectors": f"{manifest.embedding_dim} x {manifest.model.get('tables', '?')}",
+        "newcomers": "answered from their history" if manifest.newcomers == "fold_in" else "answered by popularity",
+        "index": index.kind
+        if index.kind == "flat"
+        else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
+        "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
+        **{f"gate users' {name}": f"{value:.4f}" for name, value in manifest.metrics.items()},
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _branch(branch: BranchFacts, manifest: Manifest) -> str:
+    """Describe one summand of the score: its kind, and how much is stored of it."""
+    if branch.width:
+        return f"{branch.kind} ({branch.width} columns)"
+    stored = manifest.model.get("neighbours", {})
+    return f"{branch.kind} ({stored.get('links', 0):,} links, {stored.get('form', '?')})"
+
+
+def _file_table(files: dict[str, int]) -> Table:
+    table = Table("file", "bytes")
+    table.columns[1].justify = "right"
+    for name, size in files.items():
+        table.add_row(name, f"{size:,}")
+    table.add_row("all", f"{sum(files.values()):,}")
+    return table
+
+
+def _curve(manifest: Manifest) -> RenderableType:
+    if not manifest.index.curve:
+        return "index curve: none (flat search is exact)"
+    table = Table("columns", "nprobe", f"recall@{manifest.ranker.candidates}", "recall@20")
+    for point in manifest.index.curve:
+        # Artifacts of format version 1 know neither projections nor the recall of the head.
+        dims, top = point.get("dims", manifest.index.dims), point.get("top_recall")
+        shown = "-" if top is None else f"{top:.4f}"
+        table.add_row(f"{dims:g}", f"{point['nprobe']:g}", f"{point['recall']:.4f}", shown)
+    return table
+
+
+def gate_table(gates: list[dict[str, Any]]) -> Table:
+    """Lay out gates."""
+    table = Table("gate", "value", "limit", "passed", "what")
+    for gate in gates:
+        value = "-" if gate["value"] is None else _figure(gate["value"])
+        passed = "yes" if gate["passed"] else "no"
+        table.add_row(gate["name"], value, _figure(gate["limit"]), passed, gate["remark"])
+    return table
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

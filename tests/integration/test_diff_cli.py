@@ -1,0 +1,80 @@
+"""`gnas-serve diff A B`: what two artifacts differ in, and what of an artifact that cannot be trusted."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from planted_checkpoint import planted_checkpoint
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.cli.app import main
+
+
+def call(*arguments):
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    return ended.value.code
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Artifacts of one checkpoint by two profiles, and of another checkpoint by the first."""
+    folder = tmp_path_factory.mktemp("diff")
+    planted_checkpoint().save(folder / "one")
+    replace(planted_checkpoint(seed=1), fingerprint="b" * 64).save(folder / "another")
+    for out, name, profile in (("exact", "one", "exact"), ("int8", "one", "balanced"), ("new", "another", "exact")):
+        arguments = ("--out", folder / out, "--profile", profile, "--ranker", "never")
+        assert call("export", folder / name, *arguments) == 0
+    return folder
+
+
+def diff(capsys, *folders):
+    capsys.readouterr()
+    assert call("diff", *folders, "--output", "json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_an_artifact_is_equal_to_its_copy(exported, tmp_path, capsys):
+    shutil.copytree(exported / "exact", tmp_path / "copy")
+    (tmp_path / "copy" / LAYOUT.report).write_text("{}")  # of a host, not of the artifact
+    found = diff(capsys, exported / "exact", tmp_path / "copy")
+    assert found["same"]
+    assert not any([*found["sections"].values(), found["metrics"], found["gates"], found["files"]])
+    assert call("diff", exported / "exact", tmp_path / "copy") == 0
+    assert "are equal: version" in capsys.readouterr().out
+
+
+def test_what_another_profile_changes(exported, capsys):
+    found = diff(capsys, exported / "exact", exported / "int8")
+    assert not found["same"]
+    assert found["sections"]["data"] == {}
+    assert found["sections"]["model"] == {"model.tables": ["fp32", "int8"]}
+    assert found["sections"]["export"]["profile"] == ["exact", "balanced"]
+    assert found["sections"]["export"]["decisions.tables"] == ["fp32", "int8"]
+    sizes = [(exported / name / LAYOUT.item_vectors).stat().st_size for name in ("exact", "int8")]
+    assert found["files"][LAYOUT.item_vectors] == sizes
+    assert found["files"][LAYOUT.item_scales][0] is None
+    assert found["size_bytes"][1] < found["size_bytes"][0]
+    assert LAYOUT.item_ids not in found["files"]
+
+
+def test_what_other_data_change(exported, capsys):
+    found = diff(capsys, exported / "exact", exported / "new")
+    assert set(found["sections"]["data"]) == {"data.fingerprint"}
+    metrics = [Manifest.read(exported / name).metrics["ndcg@20"] for name in ("exact", "new")]
+    assert found["metrics"]["ndcg@20"] == metrics
+    assert call("diff", exported / "exact", exported / "new") == 0
+    out = capsys.readouterr().out
+    assert "data.fingerprint" in out
+    assert f"{metrics[1] - metrics[0]:+.4g}" in out
+
+
+def test_an_artifact_that_is_not_whole_is_compared_with_nothing(exported, tmp_path, capsys):
+    shutil.copytree(exported / "exact", tmp_path / "cut")
+    path = tmp_path / "cut" / LAYOUT.item_vectors
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    assert call("diff", exported / "exact", tmp_path / "cut") == 8
+    assert LAYOUT.item_vectors in capsys.readouterr().err
+    assert call("diff", exported / "exact", tmp_path / "nowhere") == 2
