@@ -12,6 +12,7 @@ from gnas_export.package import PackedRanker
 from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
 from gnas_export.retrieval import uncompressed
 from gnas_export.shipped import ShippedFit
+from gnas_export.simple_models import measured_baselines, not_below_baselines
 from gnas_export.tables import LINKS, WIDTHS
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import UserMetrics
@@ -60,11 +61,11 @@ def judge(draft: Draft) -> None:
     """Measure the path that ships, and every other form beside it, on the gate users.
 
     Given: everything that ships.
-    Result: ``metrics``, gates ``quality`` and ``popularity``.
+    Result: ``metrics``, gates ``quality``, ``popularity`` and ``baseline``.
     """
     jury, limits = draft.jury, draft.profile.gates
     if draft.reference is None:
-        draft.gates.extend(unjudged(jury.too_small, limits.quality_loss))
+        draft.gates.extend(unjudged(jury.too_small, limits))
         return
     selection = draft.selection
     kind = "mlp" if draft.learned else "retrieval"
@@ -79,10 +80,14 @@ def judge(draft: Draft) -> None:
     if draft.learned and draft.mode == "always":
         exact = uncompressed(selection)
         reference, what = _measured(draft, exact, draft.packed(teacher_form(draft), exact)), "the uncompressed path"
+    baselines = measured_baselines(draft.checkpoint, jury)
+    paths |= {f"baseline_{name}": metrics for name, metrics in baselines.items()}
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
     draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
     if not draft.is_popularity:
         draft.gates.append(not_below_popularity(jury, shipped, popularity))
+    if baselines:
+        draft.gates.append(not_below_baselines(jury, shipped, baselines, limits.baseline_loss))
     recall, ndcg = shipped.mean()
     draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
     if draft.newcomer_metrics is not None:

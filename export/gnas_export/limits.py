@@ -30,6 +30,9 @@ class GateLimits:
         Least mean overlap of the first 20 between the quantised scorer and the exact one.
     quality_loss
         Largest relative loss of ndcg@20 of the whole shipped path against uncompressed exact retrieval.
+    baseline_loss
+        Largest relative loss of ndcg@20 against the best simple model, high end of the interval: 0 where what ships may
+        not be significantly worse, 1 where it may.
     parity
         Largest relative difference between a graph and the network it was made from.
     max_p99_us
@@ -45,6 +48,7 @@ class GateLimits:
     rank_overlap: float = 0.95
     quality_loss: float = 0.01
     form_loss: float = 0.01
+    baseline_loss: float = 0.0
     parity: float = 1e-4
     max_p99_us: float | None = None
     max_artifact_bytes: int | None = None

@@ -30,7 +30,7 @@ def check_places(out: Path, report_path: Path | None, junit_path: Path | None = 
     Raises
     ------
     ConfigError
-        If ``out`` exists, the report would lie inside of it, or the report's place is a folder.
+        If ``out`` exists, a report would lie inside of it, or the place of one is a folder or another file.
     StorageError
         If the nearest existing folder above either cannot be written to, or is none.
     """
@@ -48,12 +48,13 @@ def check_places(out: Path, report_path: Path | None, junit_path: Path | None = 
     report = report_path or report_beside(out)
     if junit_path is not None and junit_path.resolve() == report.resolve():
         raise ConfigError(f"--junit {junit_path} is the report, too", hint="name another file")
-    for path in (report, junit_path):
-        if path is not None:
-            _check_file(path)
+    _check_file(report, b"{")
+    if junit_path is not None:
+        _check_file(junit_path, b"<?xml")
 
 
-def _check_file(report: Path) -> None:
+def _check_file(report: Path, beginning: bytes) -> None:
+    """Refuse the place of a report that is anything but an earlier one, an empty file or a device."""
     with storage_errors(report):
         if report.is_dir():
             raise ConfigError(f"{report} is a folder: the report is a file", hint=f"give {report / LAYOUT.report}")
@@ -61,6 +62,15 @@ def _check_file(report: Path) -> None:
             _check_above(report)
         elif not os.access(report, os.W_OK):
             raise StorageError(f"cannot write {report}: permission denied", hint="name a file that you may write")
+        elif report.is_file() and report.stat().st_size and not _begins(report, beginning):
+            raise ConfigError(
+                f"{report} is there, and no report", hint="name another file, or remove it", code="exists"
+            )
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(beginning)) == beginning
 
 
 def _check_above(target: Path) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from gnas_export.gates import Gate, at_least, skipped
+from gnas_export.limits import GateLimits
 from gnas_export.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
 from gnas_search.evaluate import UserMetrics, rank_metrics
@@ -116,6 +117,9 @@ def not_below_popularity(jury: Jury, found: UserMetrics, popularity: UserMetrics
     return at_least(name, difference.high, 0.0, remark)
 
 
-def unjudged(reason: str, limit: float) -> list[Gate]:
+def unjudged(reason: str, limits: GateLimits) -> list[Gate]:
     """Give the label gates where there are too few labels."""
-    return [skipped("quality", -limit, reason), skipped("popularity", 0.0, reason)]
+    return [
+        skipped(name, limit, reason)
+        for name, limit in (("quality", -limits.quality_loss), ("popularity", 0.0), ("baseline", -limits.baseline_loss))
+    ]

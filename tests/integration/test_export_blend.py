@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from export_runs import PROFILE, files, run
+from export_runs import LIMITS, PROFILE, files, run
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_least
 from gnas_export.judgement import less_compressed
-from gnas_export.limits import GateLimits
 from gnas_export.profile import ExportProfile
 from gnas_search.evaluate import rank_metrics
 from gnas_search.fit import Branch, Fit
@@ -25,7 +24,7 @@ from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.topk import top_k
 
 EXACT = ExportProfile.load("exact")
-LENIENT = GateLimits(blend_recall=0.85, top_recall=0.95, quality_loss=0.1)
+LENIENT = replace(LIMITS, blend_recall=0.85, top_recall=0.95, quality_loss=0.1)
 PROJECTED = replace(PROFILE, index="ivf", gates=LENIENT)
 
 
@@ -246,7 +245,7 @@ def test_pruned_links_that_cost_too_much_are_given_back(tmp_path):
         return Fit((fit.branches[2].weighted(0.001), fit.branches[3]), 0)
 
     sparse = replace(blend, selection=links_alone(blend.selection), final=links_alone(blend.final))
-    few = replace(PROFILE, neighbours=1, gates=GateLimits(table_recall=0.0, top_recall=0.0, quality_loss=0.01))
+    few = replace(PROFILE, neighbours=1, gates=replace(LIMITS, table_recall=0.0, top_recall=0.0, quality_loss=0.01))
     made = run(sparse, tmp_path / "a", few, "never")
     assert made.manifest.model["neighbours"]["form"] == "fp16"
     assert "pruned has recall@20" in made.report["decisions"]["neighbours"]["reason"]

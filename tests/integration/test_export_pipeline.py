@@ -6,11 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from export_runs import INT8, PROFILE, TEACHER, files, run, without_vectors_for_taste
+from export_runs import INT8, LIMITS, PROFILE, TEACHER, files, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
-from gnas_export.limits import GateLimits
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
 from gnas_export.variants import NUMERIC
 from gnas_search.evaluate import rank_metrics
@@ -50,6 +49,7 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
         "rank_overlap",
         "quality",
         "popularity",
+        "baseline",
         "fold_in",
         "form_quality",
     }
@@ -131,7 +131,7 @@ def test_always_ships_it_though_no_better(tmp_path):
 def test_without_gate_users_the_label_gates_are_skipped(tmp_path):
     made = run(planted_checkpoint(valid_per_user=0), tmp_path / "a")
     skipped = [gate for gate in made.manifest.gates if gate["value"] is None]
-    assert {gate["name"] for gate in skipped} == {"quality", "popularity", "fold_in"}
+    assert {gate["name"] for gate in skipped} == {"quality", "popularity", "baseline", "fold_in"}
     assert "0 gate users" in skipped[0]["remark"]
     assert made.manifest.metrics == {}
     with pytest.raises(ExportError, match="no ranker can be trained"):
@@ -146,7 +146,7 @@ def test_a_tiny_catalogue(tmp_path):
 
 
 def test_tables_widen_until_retrieval_does_not_notice(tmp_path):
-    strict = replace(PROFILE, gates=GateLimits(table_recall=1.0, quality_loss=0.02))
+    strict = replace(PROFILE, gates=replace(LIMITS, table_recall=1.0, quality_loss=0.02))
     made = run(planted_checkpoint(), tmp_path / "a", strict, ranker="never")
     assert made.manifest.model["tables"] in {"fp16", "fp32"}
     assert not (made.path / LAYOUT.item_scales).exists()
@@ -155,7 +155,7 @@ def test_tables_widen_until_retrieval_does_not_notice(tmp_path):
 
 def test_compression_is_given_up_where_quality_asks_for_it(tmp_path):
     """A learned ranker magnifies small differences; where none is allowed, nothing stays compressed."""
-    strict = replace(PROFILE, gates=GateLimits(quality_loss=0.0, rank_overlap=0.5, form_loss=1.0))
+    strict = replace(PROFILE, gates=replace(LIMITS, quality_loss=0.0, rank_overlap=0.5, form_loss=1.0))
     checkpoint = planted_checkpoint(hidden_taste=3.0, num_users=200)
     made = run(checkpoint, tmp_path / "a", strict, ranker="always")
     assert [step["name"] for step in made.report["steps"]].count("train_ranker") > 1
@@ -171,7 +171,7 @@ def test_compression_is_given_up_where_quality_asks_for_it(tmp_path):
 
 
 def test_an_index_that_misses_gives_way_to_flat(tmp_path):
-    strict = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=1.0, quality_loss=0.02))
+    strict = replace(PROFILE, index="ivf", gates=replace(LIMITS, index_recall=1.0, quality_loss=0.02))
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", strict, ranker="never")
     assert made.manifest.index.kind == "flat"
     assert made.manifest.index.curve
@@ -180,7 +180,7 @@ def test_an_index_that_misses_gives_way_to_flat(tmp_path):
 
 
 def test_an_index_that_the_profile_insists_on(tmp_path):
-    profile = replace(PROFILE, index="ivf", gates=GateLimits(index_recall=0.95, top_recall=0.95, quality_loss=0.1))
+    profile = replace(PROFILE, index="ivf", gates=replace(LIMITS, index_recall=0.95, top_recall=0.95, quality_loss=0.1))
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
     assert made.manifest.index.kind == "ivf"
     assert made.manifest.index.recall >= 0.95
@@ -198,16 +198,22 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
                 PROFILE,
                 index="ivf",
                 candidates=20,
-                gates=GateLimits(index_recall=0.01, top_recall=0.01, quality_loss=0.001),
+                gates=replace(LIMITS, index_recall=0.01, top_recall=0.01, quality_loss=0.001),
             ),
             "never",
             {"num_items": 2000},
             QualityGateError,
             "quality",
         ),
-        (replace(PROFILE, gates=GateLimits(parity=0.0, quality_loss=0.1)), "always", {}, ParityError, "onnx_parity"),
         (
-            replace(INT8, gates=GateLimits(rank_overlap=1.0, quality_loss=0.1)),
+            replace(PROFILE, gates=replace(LIMITS, parity=0.0, quality_loss=0.1)),
+            "always",
+            {},
+            ParityError,
+            "onnx_parity",
+        ),
+        (
+            replace(INT8, gates=replace(LIMITS, rank_overlap=1.0, quality_loss=0.1)),
             "always",
             {"hidden_taste": 3.0},
             QualityGateError,
@@ -218,7 +224,7 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
             replace(
                 PROFILE,
                 ranker=replace(PROFILE.ranker, distil="always"),
-                gates=GateLimits(form_loss=0.0, quality_loss=0.5),
+                gates=replace(LIMITS, form_loss=0.0, quality_loss=0.5),
             ),
             "always",
             {"hidden_taste": 3.0},
@@ -227,7 +233,7 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
         ),
         # No form of the ranker is near enough to the exact network.
         (
-            replace(PROFILE, gates=GateLimits(rank_overlap=1.01, quality_loss=0.1)),
+            replace(PROFILE, gates=replace(LIMITS, rank_overlap=1.01, quality_loss=0.1)),
             "always",
             {},
             QualityGateError,

@@ -4,10 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from export_runs import PROFILE, run
+from export_runs import LIMITS, PROFILE, run
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export.limits import GateLimits
 from gnas_export.profile import ExportProfile
 from gnas_serve.errors import ConfigError, QualityGateError, StorageError
 
@@ -45,6 +44,14 @@ def test_a_report_that_is_a_folder(tmp_path):
     refused(tmp_path, ConfigError, "is a folder")
 
 
+def test_another_file_is_not_written_over(tmp_path):
+    (tmp_path / "data.csv").write_text("user,item\n")
+    refused(tmp_path, ConfigError, "no report", report_path=tmp_path / "data.csv")
+    refused(tmp_path, ConfigError, "no report", junit_path=tmp_path / "data.csv")
+    (tmp_path / "a.report.json").write_text("notes")
+    refused(tmp_path, ConfigError, "no report")
+
+
 def test_a_file_where_a_folder_is_needed(tmp_path):
     (tmp_path / "file").write_text("")
     refused(tmp_path, StorageError, "is a file", report_path=tmp_path / "file" / "deeper" / "r.json")
@@ -64,7 +71,7 @@ def test_folders_above_the_report_are_made(tmp_path):
 
 
 def test_a_breached_gate_stays_what_is_told_where_its_report_does_not_fit(tmp_path):
-    limits = GateLimits(index_recall=0.01, top_recall=0.01, quality_loss=0.0)
+    limits = replace(LIMITS, index_recall=0.01, top_recall=0.01, quality_loss=0.0)
     blunt = replace(PROFILE, index="ivf", candidates=20, gates=limits)
     with pytest.raises(QualityGateError, match="gate quality") as caught:
         run(planted_checkpoint(), tmp_path / "a", blunt, ranker="never", report_path=Path("/dev/full"))

@@ -4,15 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from export_runs import PROFILE, run
+from export_runs import LIMITS, PROFILE, run
 from planted_checkpoint import refitted_checkpoint
 
-from gnas_export.limits import GateLimits
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.runtime.recommender import Query, Recommender
 
-LENIENT = replace(PROFILE, candidates=100, gates=GateLimits(quality_loss=0.1))
+LENIENT = replace(PROFILE, candidates=100, gates=replace(LIMITS, quality_loss=0.1))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 
 from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
+from gnas_export.limits import GateLimits
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
 from gnas_export.shipped import divided_users
@@ -68,7 +69,7 @@ def test_too_few_gate_users_are_said():
     assert not _jury(MIN_USERS).too_small
     reason = _jury(MIN_USERS - 1).too_small
     assert str(MIN_USERS - 1) in reason
-    gates = unjudged(reason, 0.01)
+    gates = unjudged(reason, GateLimits())
     assert all(gate.passed and gate.value is None and reason in gate.remark for gate in gates)
 
 
