@@ -12,7 +12,7 @@ from gnas_export.ranker_plan import RankerPlan
 from gnas_export.variants import planned
 
 ALONE = RankerPlan(hidden=(32, 16), distil="never", prune="never")
-# What the planted vectors know is little beside what a simple model finds out.
+# Of a taste that the planted vectors do not know, the simple models know more than they do.
 LIMITS = GateLimits(quality_loss=0.02, form_loss=0.02, baseline_loss=1.0)
 PROFILE = ExportProfile("test", candidates=60, ranker=ALONE, gates=LIMITS)
 INT8 = replace(PROFILE, ranker=replace(ALONE, precision="int8"))

@@ -67,7 +67,7 @@ def not_below_baselines(
         f"relative change of ndcg@{K} against {name}, the best simple model, high end of the 95 % interval, "
         f"{len(jury.users)} gate users; mean change {change.value:+.4f}"
     )
-    return at_least("baseline", change.high, -allowed_loss, remark)
+    return at_least("baseline", change.high, 0.0 - allowed_loss, remark)
 
 
 def _of(valid: sp.csr_matrix, jury: Jury) -> sp.csr_matrix:

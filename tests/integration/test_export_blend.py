@@ -24,6 +24,7 @@ from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.topk import top_k
 
 EXACT = ExportProfile.load("exact")
+EXACT = replace(EXACT, gates=replace(EXACT.gates, baseline_loss=1.0))
 LENIENT = replace(LIMITS, blend_recall=0.85, top_recall=0.95, quality_loss=0.1)
 PROJECTED = replace(PROFILE, index="ivf", gates=LENIENT)
 
