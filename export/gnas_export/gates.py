@@ -10,6 +10,11 @@ from typing import Any
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
 
 _EXACT = "see the report for every gate; profile exact ships the uncompressed form"
+_HINT_OF = {
+    "baseline": "train the simple model (`train --trial NAME`), or allow the loss: `baseline_loss` under [gates]",
+    "artifact_bytes": "profile small takes fewest bytes; see the report for what each form takes",
+}
+"""Of gates that no other profile passes by being more exact."""
 _HINTS: dict[type[GnasError], str] = {
     LatencyError: "see the report for every run; fewer candidates or a narrower ranker are quicker, e.g. profile fast",
     ParityError: _EXACT,
@@ -82,5 +87,5 @@ def raise_first_breach(gates: Iterable[Gate]) -> None:
         if not gate.passed:
             raise gate.failure(
                 f"gate {gate.name}: {gate.value:.6g} against a limit of {gate.limit:g} ({gate.remark})",
-                hint=_HINTS.get(gate.failure, "see the report for every gate"),
+                hint=_HINT_OF.get(gate.name, _HINTS.get(gate.failure, "see the report for every gate")),
             )

@@ -178,8 +178,7 @@ def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> 
     ranker, limits = draft.shipping(draft.final), draft.profile.gates
     if limits.max_p99_us is not None or limits.max_artifact_bytes is not None:
         with draft.written(draft.final, ranker) as folder:
-            draft.decisions.write(folder / LAYOUT.decisions)
-            _keep_size(draft, folder)
+            _keep_size(draft, folder, canonical_json(draft.decisions.to_json()))
             _keep_latency(draft, folder)
     report = build_report(draft, steps, {}, None)
     write_report(report_path, report)
@@ -202,12 +201,12 @@ def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[M
     return manifest, report
 
 
-def _keep_size(draft: Draft, folder: Path) -> None:
-    """Hold the artifact's files to the limit on their bytes, where there is one."""
+def _keep_size(draft: Draft, folder: Path, further: bytes = b"") -> None:
+    """Hold the artifact's files, and what is to be one, to the limit on their bytes, where there is one."""
     limit = draft.profile.gates.max_artifact_bytes
     if limit is None:
         return
-    size_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.name != MANIFEST)
+    size_bytes = len(further) + sum(path.stat().st_size for path in folder.iterdir() if path.name != MANIFEST)
     remark = "bytes of all files but manifest and report"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
     raise_first_breach(draft.gates)

@@ -45,7 +45,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, spec in OTHERS.items():
         (folder / f"{name}.json").write_text(json.dumps(spec))
         assert run("train", folder / "shop", "--spec", folder / f"{name}.json", "--out", folder / name) == 0
-    exported = ("--profile", "exact", "--ranker", "never", "--report", folder / "report.json")
+    (folder / "any.toml").write_text(
+        'tables = "fp32"\nindex = "flat"\n[gates]\nbaseline_loss = 1\n'
+    )  # it is a poor model
+    exported = ("--profile", folder / "any.toml", "--ranker", "never", "--report", folder / "report.json")
     assert run("export", folder / "checkpoint", "--out", folder / "artifact", *exported) == 0
     return folder
 
