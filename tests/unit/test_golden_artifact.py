@@ -1,7 +1,8 @@
-"""An artifact that an earlier version wrote (format version 1) still loads, and gives the answers of then.
+"""Artifacts of every format version still load, and give the answers of when they were written.
 
-``tests/golden/v1`` was written once and is never written again: int8 vectors of a cosine model, an IVF index of which
-two of three lists are probed, a ranker over two features, one user without a vector.
+``tests/golden`` holds one per version, never written again. ``v1``: int8 vectors of a cosine model, an IVF index of
+which two of three lists are probed, a ranker over two features, one user without a vector. Later ones are of
+``tests/golden_artifact.py``: a blend of four branches with links, an IVF index and a learned ranker.
 """
 
 import json
@@ -17,25 +18,45 @@ from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-ANSWERS = json.loads((GOLDEN / "v1.answers.json").read_text())
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+ANSWERS = {version: json.loads((GOLDEN / f"{version}.answers.json").read_text()) for version in VERSIONS}
+CASES = [
+    pytest.param(version, case, id=f"{version}-{json.dumps(case['query'])}")
+    for version, answers in ANSWERS.items()
+    for case in answers["recommend"]
+]
 
 
 @pytest.fixture(scope="module")
-def recommender():
-    return Recommender.load(GOLDEN / "v1")
+def loaded():
+    return {version: Recommender.load(GOLDEN / version) for version in VERSIONS}
 
 
-@pytest.mark.parametrize("case", ANSWERS["recommend"], ids=lambda case: json.dumps(case["query"]))
-def test_recommendations(recommender, case):
-    query = Query(**{**case["query"], "history": tuple(case["query"].get("history", ()))})
-    answer = recommender.recommend(query)
+@pytest.fixture(scope="module")
+def recommender(loaded):
+    return loaded["v1"]
+
+
+def test_there_is_one_of_every_version():
+    assert [f"v{version}" for version in range(1, FORMAT_VERSION + 1)] == VERSIONS
+    for version in VERSIONS:
+        assert f"v{Manifest.read(GOLDEN / version).format_version}" == version
+
+
+@pytest.mark.parametrize(
+    ("version", "case"), CASES, ids=lambda part: part if isinstance(part, str) else json.dumps(part["query"])
+)
+def test_recommendations(loaded, version, case):
+    lists = {name: tuple(value) for name, value in case["query"].items() if isinstance(value, list)}
+    answer = loaded[version].recommend(Query(**{**case["query"], **lists}))
     assert (answer.item_ids, answer.source) == (case["item_ids"], case["source"])
     assert answer.scores == pytest.approx(case["scores"], rel=1e-5, abs=1e-6)
 
 
-def test_similar_items(recommender):
-    case = ANSWERS["similar_items"]
-    answer = recommender.similar_items(case["item_id"], len(case["item_ids"]))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_similar_items(loaded, version):
+    case = ANSWERS[version]["similar_items"]
+    answer = loaded[version].similar_items(case["item_id"], len(case["item_ids"]))
     assert answer.item_ids == case["item_ids"]
     assert answer.scores == pytest.approx(case["scores"], rel=1e-5)
 
