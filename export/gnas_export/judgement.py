@@ -73,7 +73,8 @@ def judge(draft: Draft) -> None:
     if shipped is None:
         shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
     popularity = measured_popularity(draft)
-    paths = {**draft.measured, "shipped": shipped, "exact_retrieval": draft.reference, POPULARITY: popularity}
+    draft.measured["shipped"] = shipped
+    paths = {**draft.measured, "exact_retrieval": draft.reference, POPULARITY: popularity}
     paths |= {f"mlp_{name}": found for name, found in draft.form_metrics.items()}
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
     reference, what = draft.reference, "uncompressed exact retrieval"

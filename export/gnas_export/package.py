@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,11 +81,23 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     Manifest
         With its version.
     """
-    hashes = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != LAYOUT.report}
-    version = hashlib.sha256(canonical_json(hashes)).hexdigest()[:VERSION_DIGITS]
-    versioned = replace(manifest, version=version)
-    versioned.write(folder)
-    return versioned
+    named = versioned(manifest, file_hashes(folder), {})
+    named.write(folder)
+    return named
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """Hash the files of an artifact in the making: name -> SHA-256."""
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != LAYOUT.report}
+
+
+def versioned(manifest: Manifest, hashes: Mapping[str, str], requirements: Mapping[str, str]) -> Manifest:
+    """Name the version after the content: the model's files, what is said of them, and what serving is to be given.
+
+    So artifacts that differ in a byte differ in their version, and those that do not have the same.
+    """
+    content = {"files": dict(hashes), "manifest": manifest.to_json(), "requirements": dict(requirements)}
+    return replace(manifest, version=hashlib.sha256(canonical_json(content)).hexdigest()[:VERSION_DIGITS])
 
 
 def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gnas_export.accounts import write_accounts
 from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
@@ -19,15 +20,19 @@ from gnas_export.junit import write_junit
 from gnas_export.latency import latency_gate
 from gnas_export.narrowing import narrow_ranker
 from gnas_export.newcomers import choose_fold_in
-from gnas_export.package import write_bytes, write_files, write_manifest
+from gnas_export.package import write_bytes, write_files
 from gnas_export.places import check_places, report_beside
 from gnas_export.profile import ExportProfile
+from gnas_export.provenance import described
 from gnas_export.report import build_report, write_report
 from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import draw_plain_ranker, train_ranker
 from gnas_search.checkpoint import Checkpoint
+from gnas_serve.artifact.checksums import SEALS
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.artifact.signature import SigningKey
+from gnas_serve.artifact.source_date import source_date, stamp
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, canonical_json
 from gnas_serve.errors import ExportError, GnasError, IntegrityError, QualityGateError, StorageError
 from gnas_serve.runtime.recommender import Recommender
@@ -85,6 +90,7 @@ def export(
     report_path: Path | None = None,
     junit_path: Path | None = None,
     dry_run: bool = False,
+    sign_key: SigningKey | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> Exported:
     """Make an artifact of a checkpoint.
@@ -105,6 +111,8 @@ def export(
         Where the gates are written as a JUnit report, passed or not.
     dry_run
         Run every step and gate, write the report alone.
+    sign_key
+        What the artifact is signed with, if it is to be.
     on_step
         Called with the name of each step before it runs, with :data:`AGAIN` where the quality gate sends the draft back
         to the first, and with :data:`PACKAGE` before the last checks.
@@ -112,13 +120,14 @@ def export(
     Raises
     ------
     ConfigError
-        If ``out`` exists, or a report would lie inside of it or on a folder.
+        If ``out`` exists, or a report would lie inside of it or on a folder, or ``SOURCE_DATE_EPOCH`` is malformed.
     ExportError, ParityError, QualityGateError, LatencyError
         If a step fails or a gate is breached; the report is written first. Where it cannot be, the error says so.
     StorageError
         If the disk is full or not writable; nothing is left.
     """
     check_places(out, report_path, junit_path)
+    source_date()  # malformed, it is to be told before any work
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
     elsewhere = report_path or report_beside(out)
     steps: list[dict[str, Any]] = []
@@ -137,11 +146,12 @@ def export(
                 write_junit(junit_path, exported.report)
             return exported
         with atomic_folder(out) as folder:
-            manifest, report = _package(draft, steps, folder)
+            manifest, report = _package(draft, steps, folder, sign_key)
             if report_path is not None:
                 write_report(report_path, report)  # before the artifact can be seen: all or nothing
             if junit_path is not None:
                 write_junit(junit_path, report)
+            stamp(folder)  # when all is written: a file more is another time of the folder
         return Exported(out, manifest, report)
     except StorageError:
         raise  # there is no room for a report either
@@ -182,16 +192,20 @@ def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> 
             _keep_latency(draft, folder)
     report = build_report(draft, steps, {}, None)
     write_report(report_path, report)
-    return Exported(None, draft.manifest(draft.final, ranker), report)
+    return Exported(None, described(draft, ranker), report)
 
 
-def _package(draft: Draft, steps: list[dict[str, Any]], folder: Path) -> tuple[Manifest, dict[str, Any]]:
+def _package(
+    draft: Draft, steps: list[dict[str, Any]], folder: Path, sign_key: SigningKey | None
+) -> tuple[Manifest, dict[str, Any]]:
     """Write the artifact, and open it once as serving will, before it becomes visible."""
     ranker = draft.shipping(draft.final)
     write_files(folder, draft.checkpoint, draft.final, ranker)
     draft.decisions.write(folder / LAYOUT.decisions)
     _keep_size(draft, folder)
-    manifest = write_manifest(folder, draft.manifest(draft.final, ranker))
+    manifest = write_accounts(folder, described(draft, ranker))
+    if sign_key is not None:
+        sign_key.sign(folder)
     check_answers(Recommender.load(folder))
     _keep_latency(draft, folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
@@ -206,8 +220,10 @@ def _keep_size(draft: Draft, folder: Path, further: bytes = b"") -> None:
     limit = draft.profile.gates.max_artifact_bytes
     if limit is None:
         return
-    size_bytes = len(further) + sum(path.stat().st_size for path in folder.iterdir() if path.name != MANIFEST)
-    remark = "bytes of all files but manifest and report"
+    # What describes the artifact states this very gate, and cannot be measured by it.
+    apart = (MANIFEST, *SEALS)
+    size_bytes = len(further) + sum(path.stat().st_size for path in folder.iterdir() if path.name not in apart)
+    remark = "bytes of the model's files and its decisions, what describes them apart"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
     raise_first_breach(draft.gates)
 

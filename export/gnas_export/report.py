@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gnas_export.draft import Draft
+from gnas_export.inventory import installed_tools
 from gnas_serve import __version__
 from gnas_serve.artifact.store import canonical_json, storage_errors
 from gnas_serve.errors import GnasError
-
-_TOOLS = ("faiss-cpu", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "torch")
 
 
 def build_report(
@@ -74,12 +72,5 @@ def host_facts() -> dict[str, Any]:
         "system": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "tools": {name: found for name in _TOOLS if (found := _version(name)) is not None},
+        "tools": installed_tools(),
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except ImportError:  # PackageNotFoundError: only one of the two onnxruntime wheels is there
-        return None

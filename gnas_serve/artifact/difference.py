@@ -1,4 +1,4 @@
-"""What two artifacts differ in: data, architecture, what the export chose, metrics, gates, files."""
+"""What two artifacts differ in: data, architecture, config, code, what the export chose, metrics, gates, files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND, Manifest
-from gnas_serve.artifact.store import MANIFEST, read_manifest
+from gnas_serve.artifact.store import read_manifest
 from gnas_serve.errors import IntegrityError
 
 ABSENT = None
 """Of what one of the two does not have."""
 
+_PROVENANCE = ("config", "lock", "code", "seeds", "steps")
+_STEP = ("before", "after", "quality")
 _SECTIONS = {
     "model": ("name", "num_users", "num_items", "embedding_dim", "branches", "model"),
     "data": ("data",),
@@ -27,10 +29,11 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``same``: whether all that is hashed is equal; ``sections``: ``model``, ``data``, ``export`` (decisions among
-        it), each ``{what: [one's, other's]}``; ``metrics`` and ``gates``: ``{name: [one's, other's]}`` of those that
-        differ; ``files``: ``{name: [bytes, bytes]}`` of those whose content differs; ``size_bytes``: of both. What
-        one does not have is None.
+        ``same``: whether all that is hashed is equal; ``sections``: ``model``, ``architecture``, ``data``, ``export``
+        (decisions among it), and of the provenance ``config``, ``lock``, ``code``, ``seeds``, ``steps``, each
+        ``{what: [one's, other's]}``; ``metrics`` (with the ends of their intervals) and ``gates``:
+        ``{name: [one's, other's]}`` of those that differ; ``files``: ``{name: [bytes, bytes]}`` of those whose content
+        differs; ``size_bytes``: of both. What one does not have is None.
 
     Raises
     ------
@@ -40,21 +43,26 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
     manifests = [Manifest.read(folder) for folder in (one, other)]
     bodies = [manifest.to_json() for manifest in manifests]
     decisions = [_decisions(folder) for folder in (one, other)]
-    listed = [_files(folder) for folder in (one, other)]
+    stored = [_stored(folder) for folder in (one, other)]
+    listed, digests = [body["files"] for body in stored], [body["digest"] for body in stored]
     sections = {
         section: _changes(*({name: body[name] for name in names} for body in bodies))
         for section, names in _SECTIONS.items()
     }
+    for name in ("architecture", *_PROVENANCE):
+        sections[name] = _changes(*(_account(body, name) for body in bodies))
+    # The spec stands in both places of a manifest; its differences are told once.
+    sections["model"] = {name: pair for name, pair in sections["model"].items() if not name.startswith("model.spec")}
     sections["export"] |= {f"decisions.{name}": pair for name, pair in _changes(*decisions).items()}
     changed = {name: pair for name, pair in _pairs(*listed).items() if pair[0] != pair[1]}
     return {
-        "same": not changed,
+        "same": not changed and digests[0] == digests[1],
         "artifacts": [
             {"path": str(folder), "version": manifest.version}
             for folder, manifest in zip((one, other), manifests, strict=True)
         ],
         "sections": sections,
-        "metrics": _changes(*(body["metrics"] for body in bodies)),
+        "metrics": _changes(*(_metrics(body) for body in bodies)),
         "gates": _changes(*({gate["name"]: gate["value"] for gate in body["gates"]} for body in bodies)),
         "files": {name: [fact and fact["bytes"] for fact in pair] for name, pair in changed.items()},
         "size_bytes": [sum(fact["bytes"] for fact in files.values()) for files in listed],
@@ -94,8 +102,27 @@ def _decisions(folder: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path} is garbled: {error}", hint="export again") from error
 
 
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    files: dict[str, dict[str, Any]] = read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=False)[
-        "files"
-    ]
-    return {name: facts for name, facts in files.items() if name != MANIFEST}
+def _account(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """Give one part of an artifact's provenance; of an artifact without any, what else is known of it."""
+    provenance = body["provenance"]
+    if provenance is None:
+        return {"spec": body["model"].get("spec")} if name == "architecture" else {}
+    if name == "code":
+        return {"sha256": provenance["hashes"]["code"]}
+    if name == "steps":
+        return {step["step"]: {part: step[part] for part in _STEP} for step in provenance["steps"]}
+    found: dict[str, Any] = provenance[name]
+    return found
+
+
+def _metrics(body: dict[str, Any]) -> dict[str, Any]:
+    """Give the metrics by name, and the ends of their intervals behind them."""
+    provenance = body["provenance"] or {"metrics": {}}
+    ends = {
+        f"{name}.{end}": measured[end] for name, measured in provenance["metrics"].items() for end in ("low", "high")
+    }
+    return {**body["metrics"], **ends}
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    return read_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, verify=False)

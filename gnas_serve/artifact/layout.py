@@ -7,8 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """File names beside the manifest, which :mod:`gnas_serve.artifact.store` names; all but the report are hashed."""
+    """File names beside the manifest and the seals; all but the report are hashed.
 
+    The manifest is named by :mod:`gnas_serve.artifact.store`, the seals by :mod:`gnas_serve.artifact.checksums`.
+    """
+
+    model_card: str = "MODEL_CARD.md"
+    sbom: str = "sbom.cdx.json"
     decisions: str = "decisions.json"
     report: str = "report.json"
     user_ids: str = "users.ids.npy"

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.provenance import Provenance
 from gnas_serve.artifact.store import read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError
 
 KIND = "artifact"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 INDEX_KINDS = ("flat", "ivf")
 RANKER_KINDS = ("retrieval", "mlp")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -58,6 +59,11 @@ class Manifest:
         found to be better.
     metrics
         Measured on the gate users at export, e.g. ``{"ndcg@20": .12}``.
+    provenance
+        What it was made from and what each step did; None of folders of format version 1 and 2, and of those that no
+        export made.
+    created
+        The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
         Of the folder that it was read from; what is written is always of the newest.
     """
@@ -76,10 +82,12 @@ class Manifest:
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     gates: tuple[dict[str, Any], ...] = ()
+    provenance: Provenance | None = None
+    created: str | None = None
     format_version: int = FORMAT_VERSION
 
     def write(self, folder: Path) -> None:
-        """Hash every file of ``folder`` and write the manifest, last."""
+        """Hash every file of ``folder`` and write the manifest, then the checksums."""
         write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body=self.to_json())
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +119,8 @@ class Manifest:
             "model": self.model,
             "data": self.data,
             "gates": list(self.gates),
+            "provenance": None if self.provenance is None else self.provenance.to_json(),
+            "created": self.created,
         }
 
     @classmethod
@@ -126,6 +136,8 @@ class Manifest:
         try:
             if raw["format_version"] == 1:
                 _upgrade(raw)
+            if raw["format_version"] < 3:
+                raw |= {"provenance": None, "created": None}
             _check_types(raw)
             index, ranker = raw["index"], raw["ranker"]
             return cls(
@@ -155,6 +167,8 @@ class Manifest:
                 model=raw["model"],
                 data=raw["data"],
                 gates=tuple(raw["gates"]),
+                provenance=None if raw["provenance"] is None else Provenance.from_json(raw["provenance"]),
+                created=raw["created"],
                 format_version=raw["format_version"],
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -186,6 +200,8 @@ def _check_types(raw: dict[str, Any]) -> None:
     texts = {name: raw[name] for name in ("name", "version", "profile", "newcomers")}
     texts |= {f"index.{name}": raw["index"][name] for name in ("kind",)}
     texts |= {f"ranker.{name}": raw["ranker"][name] for name in ("kind", "precision")}
+    if raw["created"] is not None:
+        texts["created"] = raw["created"]
     for name, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{name} is no text: {value!r}")  # noqa: TRY004  # bad content, not a programmer's mistake

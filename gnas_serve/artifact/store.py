@@ -2,7 +2,8 @@
 
 A stored folder holds ``manifest.json``: what it is, in which format version, the SHA-256 and size of every
 other file, and the digest of the manifest itself. Files called ``report.*`` are outside of it on purpose:
-they hold timings and host facts, which would break reproducibility.
+they hold timings and host facts, which would break reproducibility. So are the seals of an artifact, which are of the
+manifest as well: see :mod:`gnas_serve.artifact.checksums`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gnas_serve.artifact.checksums import CHECKSUMS, checksums, is_seal, is_sealed
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
 
 MANIFEST = "manifest.json"
@@ -60,7 +62,7 @@ def is_report(name: str) -> bool:
 
 
 def write_manifest(folder: Path, *, kind: str, format_version: int, body: dict[str, Any]) -> None:
-    """Hash every file of a folder and write its manifest, last.
+    """Hash every file of a folder and write its manifest; after it, where its kind has them, its checksums.
 
     Parameters
     ----------
@@ -73,14 +75,20 @@ def write_manifest(folder: Path, *, kind: str, format_version: int, body: dict[s
     body
         The rest of the manifest; JSON values.
     """
+    sealed = is_sealed(kind, format_version)
     files = {
         path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST and not is_report(path.name)
+        if not (sealed and is_seal(path.relative_to(folder).as_posix()))
     }
     manifest = {"kind": kind, "format_version": format_version, "files": files, **body}
     manifest["digest"] = hashlib.sha256(canonical_json(manifest)).hexdigest()
-    (folder / MANIFEST).write_bytes(canonical_json(manifest))
+    raw = canonical_json(manifest)
+    (folder / MANIFEST).write_bytes(raw)
+    if sealed:
+        hashes = {name: str(facts["sha256"]) for name, facts in files.items()}
+        (folder / CHECKSUMS).write_bytes(_sums(hashes, raw))
 
 
 def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool = True) -> dict[str, Any]:
@@ -102,7 +110,7 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool 
     ConfigError
         If the folder does not exist or is something else.
     IntegrityError
-        If anything is missing, truncated, altered or not listed.
+        If anything is missing, truncated, altered or not listed, or the checksums are not those of the manifest.
     FormatVersionError
         If it is of a newer format.
     """
@@ -136,8 +144,22 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool 
             f"{path}: format version {found_version} is newer than {format_version}, the newest this gnas-serve reads",
             hint="install a newer gnas-serve, or make the folder again with this one",
         )
-    _check_files(folder, listed, kind, verify=verify)
+    sealed = is_sealed(kind, found_version)
+    _check_files(folder, listed, kind, verify=verify, sealed=sealed)
+    if sealed:
+        _check_sums(folder / CHECKSUMS, _sums({name: sha256 for name, (_, sha256) in listed.items()}, raw), kind)
     return manifest
+
+
+def _sums(hashes: dict[str, str], manifest: bytes) -> bytes:
+    return checksums({**hashes, MANIFEST: hashlib.sha256(manifest).hexdigest()})
+
+
+def _check_sums(path: Path, expected: bytes, kind: str) -> None:
+    if not path.is_file():
+        raise _damaged(path, "is missing", kind)
+    if path.stat().st_size != len(expected) or path.read_bytes() != expected:
+        raise _damaged(path, f"was altered: it does not agree with {MANIFEST}", kind)
 
 
 def stored_kind(folder: Path) -> str:
@@ -161,7 +183,7 @@ def stored_kind(folder: Path) -> str:
     return kind
 
 
-def _check_files(folder: Path, listed: dict[str, tuple[int, str]], kind: str, *, verify: bool) -> None:
+def _check_files(folder: Path, listed: dict[str, tuple[int, str]], kind: str, *, verify: bool, sealed: bool) -> None:
     for name, (size_bytes, sha256) in listed.items():
         if not _is_inside(name):
             raise _damaged(folder / MANIFEST, f"names a file outside of its folder: {name!r}", kind)
@@ -174,7 +196,8 @@ def _check_files(folder: Path, listed: dict[str, tuple[int, str]], kind: str, *,
             raise _damaged(path, "was altered: its SHA-256 is not the manifest's", kind)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST and name not in listed and not is_report(path.name):
+        permitted = name == MANIFEST or is_report(path.name) or (sealed and is_seal(name))
+        if path.is_file() and name not in listed and not permitted:
             raise _damaged(path, "is not in the manifest", kind)
 
 

@@ -1,4 +1,4 @@
-"""`gnas-serve inspect`, `verify`, `diff`: say what an artifact is, check that it is whole, tell it from another."""
+"""`gnas-serve inspect`, `verify`, `sign`, `diff`: what an artifact is, whether it is whole, whose, unlike which."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit
-from gnas_serve.errors import IntegrityError
+from gnas_serve.cli.extras import need
+from gnas_serve.cli.provenance_table import figure, provenance_tables
+from gnas_serve.errors import ConfigError, IntegrityError
 
 if TYPE_CHECKING:
     from gnas_serve.artifact.branches import BranchFacts
@@ -20,7 +22,8 @@ ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An a
 
 
 def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
-    """Say what an artifact is: its model, files, index, ranker and gates."""
+    """Say what an artifact is: its model, files, index, ranker and gates, and what it was made from."""
+    from gnas_serve.artifact.checksums import SIGNATURE
     from gnas_serve.artifact.manifest import Manifest
 
     manifest = Manifest.read(artifact, verify=False)
@@ -31,14 +34,25 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "model": manifest.model,
         "data": manifest.data,
         "gates": gates,
+        "format_version": manifest.format_version,
+        "signed": SIGNATURE in files,
         "files": files,
         "size_bytes": sum(files.values()),
     }
-    emit(result, Group(_fact_table(manifest), _file_table(files), _curve(manifest), gate_table(gates)), output)
+    tables = (_fact_table(manifest), *provenance_tables(manifest), _file_table(files))
+    emit(result, Group(*tables, _curve(manifest), gate_table(gates)), output)
 
 
-def verify(artifact: ArtifactArgument, output: OutputOption = Output.text) -> None:
-    """Check every byte of an artifact, load it as serving does, and ask it two questions."""
+def verify(
+    artifact: ArtifactArgument,
+    output: OutputOption = Output.text,
+    key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Ed25519 public key that the artifact must be signed with.")
+    ] = None,
+) -> None:
+    """Check every byte of an artifact, and its signature if a key is given; load it, and ask it two questions."""
+    if key is not None:
+        _check_signature(artifact, key)
     from gnas_serve.runtime.recommender import Recommender
     from gnas_serve.runtime.smoke import smoke_answers
 
@@ -47,8 +61,51 @@ def verify(artifact: ArtifactArgument, output: OutputOption = Output.text) -> No
         answers = smoke_answers(recommender)
     except IntegrityError as error:
         raise IntegrityError(f"{artifact}: {error.message}", hint="export it again") from error
-    result = {"artifact": str(artifact), "verified": True, **recommender.info.signature(), "answers": answers}
-    emit(result, f"{artifact} is whole: {result['name']}, version {result['version']}", output)
+    result = {
+        "artifact": str(artifact),
+        "verified": True,
+        "signature": None if key is None else "verified",
+        **recommender.info.signature(),
+        "answers": answers,
+    }
+    by_key = "" if key is None else f", signed by the key in {key}"
+    emit(result, f"{artifact} is whole: {result['name']}, version {result['version']}{by_key}", output)
+
+
+def _check_signature(artifact: Path, key: Path) -> None:
+    """Check whose an artifact is, before anything of it but its manifest is read."""
+    need("sign")
+    from gnas_serve.artifact.manifest import Manifest
+    from gnas_serve.artifact.signature import VerifyingKey
+
+    public = VerifyingKey.read(key)
+    Manifest.read(artifact, verify=False)
+    public.check(artifact)
+
+
+def sign(
+    artifact: ArtifactArgument,
+    key: Annotated[Path, typer.Option(metavar="PEM", help="Ed25519 private key, as openssl genpkey writes it.")],
+    output: OutputOption = Output.text,
+) -> None:
+    """Sign an artifact, verified before: SHA256SUMS.sig, which `verify --key` and openssl check."""
+    need("sign")
+    from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE, is_sealed
+    from gnas_serve.artifact.manifest import KIND, Manifest
+    from gnas_serve.artifact.signature import SigningKey
+    from gnas_serve.artifact.source_date import source_date
+
+    source_date()
+    private = SigningKey.read(key)
+    manifest = Manifest.read(artifact)
+    if not is_sealed(KIND, manifest.format_version):
+        raise ConfigError(
+            f"{artifact} is of format version {manifest.format_version}, which has no {CHECKSUMS} to sign",
+            hint="export it again",
+        )
+    private.sign(artifact)
+    result = {"artifact": str(artifact), "version": manifest.version, "signature": str(artifact / SIGNATURE)}
+    emit(result, f"signed {artifact}: {manifest.name}, version {manifest.version}", output)
 
 
 def diff(
@@ -56,7 +113,7 @@ def diff(
     other: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
     output: OutputOption = Output.text,
 ) -> None:
-    """Say what two artifacts differ in: data, model, what the export chose, metrics, gates, files."""
+    """Say what two artifacts differ in: data, model, config, code, what the export chose, metrics, gates, files."""
     from gnas_serve.artifact.difference import difference
 
     found = difference(one, other)
@@ -106,6 +163,8 @@ def manifest_facts(manifest: Manifest) -> dict[str, Any]:
             "index",
             "ranker",
             "metrics",
+            "provenance",
+            "created",
         )
     }
 
@@ -113,6 +172,7 @@ def manifest_facts(manifest: Manifest) -> dict[str, Any]:
 def _fact_table(manifest: Manifest) -> Table:
     table = Table(show_header=False, title=f"{manifest.name}, version {manifest.version}", title_justify="left")
     index, ranker = manifest.index, manifest.ranker
+    intervals = {} if manifest.provenance is None else manifest.provenance.metrics
     rows = {
         "profile": manifest.profile,
         "users": f"{manifest.num_users:,}",
@@ -124,7 +184,7 @@ def _fact_table(manifest: Manifest) -> Table:
         if index.kind == "flat"
         else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
-        **{f"gate users' {name}": f"{value:.4f}" for name, value in manifest.metrics.items()},
+        **{f"gate users' {name}": figure(value, intervals.get(name)) for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
         table.add_row(name, value)

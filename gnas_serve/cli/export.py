@@ -85,6 +85,9 @@ def export(
     max_artifact_bytes: Annotated[
         int | None, typer.Option(metavar="BYTES", help="Most bytes of the artifact, manifest and report apart.")
     ] = None,
+    sign_key: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Sign the artifact with this Ed25519 private key.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Seed of samples, clustering and the ranker's training.")
@@ -96,13 +99,17 @@ def export(
     A breached gate ends it with exit code 5, 6 or 7; the report is written all the same.
     """
     need("export")
+    if sign_key is not None:
+        need("sign")
     from gnas_export.decisions import Decisions
     from gnas_export.pipeline import export as run
     from gnas_export.places import check_places
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_search.checkpoint import Checkpoint
+    from gnas_serve.artifact.signature import SigningKey
 
     check_places(out, report, junit)
+    key = None if sign_key is None else SigningKey.read(sign_key)
     chosen = ExportProfile.load(profile)
     chosen = replace(
         chosen,
@@ -129,6 +136,7 @@ def export(
         report_path=report,
         junit_path=junit,
         dry_run=dry_run,
+        sign_key=key,
         on_step=lambda name: console.print(f"export: {STEP_PHRASES[name]}"),
     )
     facts = exported.report

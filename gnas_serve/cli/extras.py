@@ -9,6 +9,7 @@ from gnas_serve.errors import MissingExtraError
 _MODULES = {
     "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx", "onnxscript"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
+    "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gnas_serve
+from gnas_serve.artifact.checksums import SEALS, SIGNATURE
 from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND, Manifest
 from gnas_serve.artifact.store import MANIFEST, read_manifest, storage_errors
 from gnas_serve.errors import ConfigError, ExportError, GnasError, StorageError
@@ -100,7 +101,7 @@ def build_bento(artifact: Path, tag: str | None = None) -> BuiltBento:
     built = find_bento(f"{name}:{version}") or _build(artifact, name, version)
     if not built.is_new and _digest(artifact_of(built.path)) != _digest(artifact):
         raise ConfigError(
-            f"the Bento {built.tag} exists already and holds another artifact",
+            f"the Bento {built.tag} exists already and holds another artifact, or the same with another signature",
             hint=f"give another --tag, or remove it: bentoml delete {built.tag}",
             code="exists",
         )
@@ -176,15 +177,17 @@ def artifact_of(bento: Path) -> Path:
 
 
 def _digest(artifact: Path) -> str:
-    """Give what identifies the content of an artifact; empty where it is none, or is damaged."""
+    """Give what identifies the content of an artifact and its signature; empty where it is none, or is damaged."""
     try:
-        return str(read_manifest(artifact, kind=KIND, format_version=FORMAT_VERSION)["digest"])
+        digest = str(read_manifest(artifact, kind=KIND, format_version=FORMAT_VERSION)["digest"])
     except GnasError:
         return ""
+    signature = artifact / SIGNATURE
+    return f"{digest} {signature.read_bytes().hex()}" if signature.is_file() else digest
 
 
 def _stage(artifact: Path, context: Path) -> None:
-    """Lay the context out as a checkout is, of the package's files and of those that the manifest vouches for."""
+    """Lay the context out as a checkout is, of the package's files, those of the manifest's list, and its seals."""
     package = Path(gnas_serve.__file__).parent
     sources = {
         Path("gnas_serve") / path.relative_to(package): path
@@ -192,7 +195,8 @@ def _stage(artifact: Path, context: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     listed = read_manifest(artifact, kind=KIND, format_version=FORMAT_VERSION, verify=False)["files"]
-    sources |= {ARTIFACT_PLACE / name: artifact / name for name in (MANIFEST, *listed)}
+    seals = (name for name in SEALS if (artifact / name).is_file())
+    sources |= {ARTIFACT_PLACE / name: artifact / name for name in (MANIFEST, *listed, *seals)}
     for place, source in sources.items():
         (context / place).parent.mkdir(parents=True, exist_ok=True)
         # Not copytree: it goes on after an error and reports them without their numbers.

@@ -113,6 +113,20 @@ def test_a_tag_of_another_artifact_is_refused(bento: Path, home: Path, tmp_path:
     assert before == {name: (bento / name).stat().st_mtime_ns for name in files_of(bento)}
 
 
+def test_the_seals_are_part_of_what_is_built(bento: Path, home: Path, artifact: Path, tmp_path: Path) -> None:
+    sums = bento / "src/build/artifact/SHA256SUMS"
+    assert sums.read_bytes() == (artifact / "SHA256SUMS").read_bytes()
+    signed = shutil.copytree(artifact, tmp_path / "signed")
+    (signed / "SHA256SUMS.sig").write_bytes(bytes(64))
+    done = gnas_serve(home, tmp_path, "build", str(signed))
+    assert done.returncode == 2
+    assert "or the same with another signature" in done.stderr
+    done = gnas_serve(home, tmp_path, "build", str(signed), "--tag", "tiny:signed", "--output", "json")
+    assert done.returncode == 0, done.stderr
+    built = Path(json.loads(done.stdout)["path"]) / "src/build/artifact"
+    assert files_of(built) == files_of(signed) - {"report.json"}
+
+
 def limited(home: Path, folder: Path, size_bytes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run where no file may grow beyond a size: what a full disk does."""
     code = (

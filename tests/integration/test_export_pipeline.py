@@ -55,6 +55,21 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
     }
 
 
+def test_the_steps_say_what_became_of_the_ranker(learned):
+    steps = {step.step: step for step in learned.manifest.provenance.steps}
+    forms, chosen = learned.report["facts"]["forms"], learned.report["decisions"]["form"]["choice"]
+    trained, formed = steps["train_ranker"], steps["choose_form"]
+    assert (trained.before.form, trained.after.form) == ("retrieval", f"{TEACHER}/fp32")
+    assert (formed.before, formed.after.form) == (trained.after, chosen)
+    assert formed.after.size_bytes == forms[chosen]["size_bytes"] < formed.before.size_bytes
+    assert trained.quality["ndcg@20"] == forms[f"{TEACHER}/fp32"]["ndcg@20"]
+    assert trained.quality["ndcg@20_of_exact_retrieval"] < trained.quality["ndcg@20"]
+    change = forms[chosen]["change"]
+    assert [formed.quality[f"ndcg@20_change{end}"] for end in ("", "_low", "_high")] == list(change.values())
+    architecture = learned.manifest.provenance.architecture["ranker"]
+    assert architecture == {"kind": "mlp", "hidden": [32, 16], "precision": "int8", "form": chosen}
+
+
 def test_auto_ships_the_simpler_form_where_it_is_not(plain):
     assert plain.manifest.ranker.kind == "retrieval"
     assert "not significantly better" in plain.report["decisions"]["ranker"]["reason"]
@@ -70,7 +85,8 @@ def test_equal_decisions_give_equal_bytes(learned, plain, tmp_path):
         decisions = Decisions.read(made.path / LAYOUT.decisions, profile=profile, ranker="auto")
         again = run(checkpoint, tmp_path / str(number), profile, decisions=decisions)
         assert files(again.path) == files(made.path)
-        assert again.manifest.version == made.manifest.version
+        assert {"MODEL_CARD.md", "sbom.cdx.json", "SHA256SUMS", "manifest.json"} < set(files(made.path))
+        assert again.manifest == made.manifest
 
 
 def test_equal_choices_give_equal_bytes_without_repeating_them(plain, tmp_path):

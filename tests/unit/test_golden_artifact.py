@@ -76,3 +76,18 @@ def test_its_whole_score_is_that_of_the_network(recommender):
     expected = float(recommender.item_vectors.row(13) @ users[0])
     assert found.contributions == ()
     assert found.remainder == {"gnn": pytest.approx(expected, rel=1e-5)}
+
+
+def test_what_the_versions_say_of_where_they_come_from():
+    assert [Manifest.read(GOLDEN / version).provenance for version in ("v1", "v2")] == [None, None]
+    manifest = Manifest.read(GOLDEN / "v3")
+    assert [step.step for step in manifest.provenance.steps] == [
+        "compress_neighbours",
+        "compress_tables",
+        "build_index",
+        "train_ranker",
+        "choose_form",
+    ]
+    assert {name: found.value for name, found in manifest.provenance.metrics.items()} == manifest.metrics
+    for name in (LAYOUT.model_card, LAYOUT.sbom):
+        assert manifest.version in (GOLDEN / "v3" / name).read_text()

@@ -1,0 +1,101 @@
+"""What each step of an export did to the model: bytes before and after, and what it was measured to cost or bring.
+
+Nothing here depends on which forms were tried on the way, or on a clock: an export that repeats decisions tries fewer.
+"""
+
+from __future__ import annotations
+
+from gnas_export.draft import Draft
+from gnas_export.forms import teacher_form
+from gnas_export.index import TOP
+from gnas_export.quality import K, relative_change
+from gnas_export.tables import LINKS, WIDTHS, links
+from gnas_serve.artifact.provenance import StepChange, StoredForm
+from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.neighbours import Neighbours
+
+
+def step_changes(draft: Draft) -> tuple[StepChange, ...]:
+    """Give the changes of a draft whose steps are done, in their order; steps that changed nothing are left out."""
+    found = (_neighbours(draft), _tables(draft), _index(draft), _trained(draft), _formed(draft))
+    return tuple(change for change in found if change is not None and change.before != change.after)
+
+
+def _neighbours(draft: Draft) -> StepChange | None:
+    stored = draft.final.tables.neighbours
+    exact = links(draft.final.exact, LINKS[-1])
+    if stored is None or exact is None:
+        return None
+    before, after = StoredForm(LINKS[-1], _link_bytes(exact)), StoredForm(draft.links, _link_bytes(stored))
+    return StepChange("compress_neighbours", before, after, _compression(draft, "neighbours", draft.links, TOP))
+
+
+def _tables(draft: Draft) -> StepChange:
+    tables = draft.final.tables
+    numbers = (len(tables.users) + len(tables.items)) * tables.items.dim
+    before = StoredForm(WIDTHS[-1], 4 * numbers)
+    after = StoredForm(draft.width, sum(_table_bytes(table) for table in (tables.users, tables.items)))
+    return StepChange("compress_tables", before, after, _compression(draft, "tables", draft.width, draft.candidates))
+
+
+def _compression(draft: Draft, what: str, form: str, depth: int) -> dict[str, float]:
+    facts = draft.facts[what]
+    quality = {f"recall@{depth}": float(facts["recall"][form])}
+    change = facts["ndcg_change_low"][form]
+    if change is not None:
+        quality[f"ndcg@{K}_change_low"] = float(change)
+    return quality
+
+
+def _index(draft: Draft) -> StepChange | None:
+    index = draft.final.index
+    if index is None:
+        return None
+    size_bytes = int(index.raw.nbytes) + (0 if index.projection is None else int(index.projection.nbytes))
+    top = next(gate.value for gate in draft.gates if gate.name == "index_top_recall")
+    quality = {f"recall@{draft.candidates}": float(draft.index.recall), f"recall@{TOP}": float(top or 0.0)}
+    return StepChange("build_index", StoredForm("flat", 0), StoredForm(draft.index.kind, size_bytes), quality)
+
+
+def _trained(draft: Draft) -> StepChange | None:
+    """Put the learned ranker, the teacher in float32, in the place of the retriever's order."""
+    if not draft.learned:
+        return None
+    teacher = teacher_form(draft)
+    quality = {}
+    if draft.form_metrics and draft.reference is not None:
+        quality[f"ndcg@{K}_of_exact_retrieval"] = float(draft.reference.ndcg.mean())
+        quality[f"ndcg@{K}"] = float(draft.form_metrics[teacher].ndcg.mean())
+    return StepChange(
+        "train_ranker", StoredForm("retrieval", draft.plain.size_bytes()), _ranker(draft, teacher), quality
+    )
+
+
+def _formed(draft: Draft) -> StepChange | None:
+    """Distil, prune and quantise the teacher to the form that ships."""
+    if not draft.learned:
+        return None
+    teacher = teacher_form(draft)
+    quality = {f"overlap@{K}": float(draft.forms[draft.form].overlap)}
+    if draft.form_metrics:
+        shipped, first = draft.form_metrics[draft.form], draft.form_metrics[teacher]
+        change = relative_change(draft.jury, shipped, first)
+        quality |= {
+            f"ndcg@{K}": float(shipped.ndcg.mean()),
+            f"ndcg@{K}_change": change.value,
+            f"ndcg@{K}_change_low": change.low,
+            f"ndcg@{K}_change_high": change.high,
+        }
+    return StepChange("choose_form", _ranker(draft, teacher), _ranker(draft, draft.form), quality)
+
+
+def _ranker(draft: Draft, form: str) -> StoredForm:
+    return StoredForm(form, int(draft.packed(form, draft.final).size_bytes()))
+
+
+def _table_bytes(table: EmbeddingTable) -> int:
+    return int(table.values.nbytes) + (0 if table.scales is None else int(table.scales.nbytes))
+
+
+def _link_bytes(found: Neighbours) -> int:
+    return int(found.offsets.nbytes + found.items.nbytes + found.values.nbytes)
