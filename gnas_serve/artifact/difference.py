@@ -75,7 +75,7 @@ def _changes(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]
 
 
 def _pairs(one: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
-    return {name: [one.get(name, ABSENT), other.get(name, ABSENT)] for name in (*one, *(set(other) - set(one)))}
+    return {name: [one.get(name, ABSENT), other.get(name, ABSENT)] for name in {**one, **other}}
 
 
 def _flat(body: dict[str, Any], path: str = "") -> dict[str, Any]:

@@ -93,9 +93,7 @@ def sign(
     from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE, is_sealed
     from gnas_serve.artifact.manifest import KIND, Manifest
     from gnas_serve.artifact.signature import SigningKey
-    from gnas_serve.artifact.source_date import source_date
 
-    source_date()
     private = SigningKey.read(key)
     manifest = Manifest.read(artifact)
     if not is_sealed(KIND, manifest.format_version):

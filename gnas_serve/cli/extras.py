@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from gnas_serve.artifact.source_date import source_date
 from gnas_serve.errors import MissingExtraError
 
 _MODULES = {
@@ -16,13 +17,16 @@ _MODULES = {
 
 
 def need(extra: str) -> None:
-    """Make sure that an optional dependency group is installed.
+    """Make sure that an optional dependency group is installed, and that the environment lets it be imported.
 
     Raises
     ------
+    ConfigError
+        If ``SOURCE_DATE_EPOCH`` is malformed: SciPy brings a part of NumPy that reads it, and fails by a traceback.
     MissingExtraError
         Naming the group and the first module that is absent.
     """
+    source_date()
     for module in _MODULES[extra]:
         if find_spec(module) is None:
             raise MissingExtraError(

@@ -1,9 +1,11 @@
 """What an artifact says of itself: provenance, checksums, model card and bill of materials of a real export."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -241,6 +243,10 @@ def test_diff_names_what_differs(made, tmp_path, capsys):
     assert "ndcg@20.low" in found["metrics"]
     assert found["size_bytes"][0] != found["size_bytes"][1]
     assert not any(name.startswith("model.spec") for name in sections["model"])
+    assert call("diff", other.path, made.path, "--output", "json") == 0
+    mirrored = json.loads(capsys.readouterr().out)["sections"]["steps"]
+    only_here = [name for name in sections["steps"] if sections["steps"][name][1] is None]
+    assert [name for name in mirrored if mirrored[name][0] is None] == only_here  # in one order, run after run
     assert call("diff", made.path, other.path) == 0
     said = capsys.readouterr().out
     assert all(f" {section} " in said for section in ("config", "seeds", "architecture", "steps", "metrics", "bytes"))
@@ -260,6 +266,9 @@ def test_diff_names_other_code_and_packages(made, copy, capsys):
 
 
 # The stated moment.
+
+
+_MORE = {"export": [], "train": ["--study", "S"], "evaluate": ["D"]}
 
 
 def exported(checkpoint, out, **options):
@@ -293,8 +302,19 @@ def test_a_malformed_moment_is_told_before_any_work(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="SOURCE_DATE_EPOCH is '2023-11-14'"):
         exported(planted_checkpoint(), tmp_path / "a", on_step=steps.append)
     assert (steps, list(tmp_path.iterdir())) == ([], [])
-    planted_checkpoint().save(tmp_path / "checkpoint")
-    assert call("export", tmp_path / "checkpoint", "--out", tmp_path / "a") == 2
+
+
+@pytest.mark.parametrize("command", ["export", "train", "evaluate"])
+def test_a_malformed_moment_is_no_traceback_of_what_is_imported(tmp_path, command):
+    """In a process of its own: NumPy reads the variable, too, where SciPy is imported for the first time."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "yesterday"}
+    arguments = [command, "A", *([] if command == "evaluate" else ["--out", str(tmp_path / "out")]), *_MORE[command]]
+    done = subprocess.run(
+        [sys.executable, "-m", "gnas_serve.cli", *arguments], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "SOURCE_DATE_EPOCH is 'yesterday'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # Signed as it is made.
