@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,16 +39,15 @@ def lock_sha256(tools: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{name}=={tools[name]}\n" for name in sorted(tools)).encode()).hexdigest()
 
 
-def code_sha256(*packages: Path) -> str:
-    """Hash the ``.py`` and ``.toml`` files of some packages, by their names relative to the package and their content.
+@cache
+def running_code_sha256() -> str:
+    """Hash the three packages, once in a process: an edit while an export runs is not of the code that runs."""
+    return code_sha256(*(Path(str(one.__file__)).parent for one in (gnas_export, gnas_search, gnas_serve)))
 
-    Parameters
-    ----------
-    packages
-        Their folders; where none is given, those of the three packages that are running.
-    """
-    folders = packages or tuple(Path(str(one.__file__)).parent for one in (gnas_export, gnas_search, gnas_serve))
-    found = {name: file_sha256(path) for folder in folders for name, path in _files(folder).items()}
+
+def code_sha256(*packages: Path) -> str:
+    """Hash the ``.py`` and ``.toml`` files of package folders, by their names relative to the package and content."""
+    found = {name: file_sha256(path) for folder in packages for name, path in _files(folder).items()}
     return hashlib.sha256(canonical_json(found)).hexdigest()
 
 

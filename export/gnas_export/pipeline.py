@@ -15,6 +15,7 @@ from gnas_export.draft import Draft
 from gnas_export.forms import choose_form, draw_forms, weigh_forms
 from gnas_export.gates import at_most, raise_first_breach
 from gnas_export.indexing import build_index
+from gnas_export.inventory import running_code_sha256
 from gnas_export.judgement import choose_ranker, judge, less_compressed
 from gnas_export.junit import write_junit
 from gnas_export.latency import latency_gate
@@ -128,6 +129,7 @@ def export(
     """
     check_places(out, report_path, junit_path)
     source_date()  # malformed, it is to be told before any work
+    running_code_sha256()  # of the code as it is loaded: its files may be edited meanwhile
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
     elsewhere = report_path or report_beside(out)
     steps: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from gnas_export.draft import Draft
-from gnas_export.inventory import code_sha256, installed_tools, lock_sha256
+from gnas_export.inventory import installed_tools, lock_sha256, running_code_sha256
 from gnas_export.package import PackedRanker
 from gnas_export.quality import K
 from gnas_export.step_changes import step_changes
@@ -42,7 +42,7 @@ def _provenance(draft: Draft, ranker: PackedRanker) -> Provenance:
             "data": checkpoint.fingerprint,
             "config": hashlib.sha256(canonical_json(config)).hexdigest(),
             "lock": lock_sha256(tools),
-            "code": code_sha256(),
+            "code": running_code_sha256(),
         },
         config=config,
         lock=tools,

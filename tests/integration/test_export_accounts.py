@@ -14,7 +14,7 @@ from export_runs import PROFILE, files, run
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
 from gnas_export.decisions import Decisions
-from gnas_export.inventory import code_sha256, lock_sha256
+from gnas_export.inventory import lock_sha256, running_code_sha256
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
@@ -56,7 +56,7 @@ def test_where_it_comes_from(made):
     assert read == made.manifest
     assert read.format_version == 3
     assert provenance.hashes["data"] == checkpoint.fingerprint
-    assert provenance.hashes["code"] == code_sha256()
+    assert provenance.hashes["code"] == running_code_sha256()
     assert provenance.hashes["lock"] == lock_sha256(provenance.lock)
     assert provenance.seeds == {"training": checkpoint.seed, "export": 3, "split": 0}
     assert provenance.architecture["spec"] == checkpoint.spec
