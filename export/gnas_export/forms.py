@@ -12,6 +12,7 @@ import torch
 from gnas_export.candidates import CandidateList
 from gnas_export.decisions import Form, quickest
 from gnas_export.draft import Draft, RankerForm
+from gnas_export.form_facts import form_facts
 from gnas_export.gates import Gate, at_least, at_most, skipped
 from gnas_export.network import SplitNetwork, SplitWeights
 from gnas_export.numeric import Feed, draw, feed
@@ -21,6 +22,7 @@ from gnas_export.ranker_plan import RankerPlan
 from gnas_export.scoring import collect_lists, score_lists
 from gnas_export.timing import median_us
 from gnas_export.variants import FP16, FP32, FP32_U8, INTEGER, NUMERIC, planned, wanted
+from gnas_search.bootstrap import Interval
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.session import open_session
@@ -103,11 +105,12 @@ def choose_form(draft: Draft) -> None:
     """
     if not draft.forms:
         return
-    gates = {name: _gates(draft, form) for name, form in draft.forms.items()}
+    changes = _changes(draft)
+    gates = {name: _gates(draft, form, changes.get(name)) for name, form in draft.forms.items()}
     sizes = {name: draft.packed(name, draft.final).size_bytes() for name in draft.forms}
     given = draft.decisions.given("form")
     latency = {} if given is not None else _latencies(draft)
-    draft.facts["forms"] = {name: _facts(draft, form, sizes[name], latency) for name, form in draft.forms.items()}
+    draft.facts["forms"] = form_facts(draft, gates, sizes, latency, changes)
     if given is not None:
         draft.form = given.choice
     else:
@@ -165,6 +168,14 @@ def teacher_form(draft: Draft) -> str:
     return f"{planned(draft.profile.ranker)[0].name}/{FP32}"
 
 
+def _changes(draft: Draft) -> dict[str, Interval]:
+    """Bootstrap the change of ndcg of every form against the teacher; none where there are too few labels."""
+    if not draft.form_metrics:
+        return {}
+    teacher = draft.form_metrics[teacher_form(draft)]
+    return {name: relative_change(draft.jury, found, teacher) for name, found in draft.form_metrics.items()}
+
+
 def exacter_form(draft: Draft) -> str | None:
     """Name the most exact form that the profile leaves the choice of; None where it is the one chosen."""
     plan = draft.profile.ranker
@@ -181,7 +192,7 @@ def _numeric(form: Form) -> str:
     return form.name.partition("/")[2]
 
 
-def _gates(draft: Draft, form: RankerForm) -> list[Gate]:
+def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate]:
     """Hold a form against its own network by its lists, and against the teacher by what users get."""
     limits = draft.profile.gates
     remark = f"largest relative difference of the graphs of {form.network} from torch, {len(draft.lists)} lists"
@@ -191,8 +202,7 @@ def _gates(draft: Draft, form: RankerForm) -> list[Gate]:
     teacher = teacher_form(draft)
     if form.name == teacher:
         return gates
-    if draft.form_metrics:
-        change = relative_change(draft.jury, draft.form_metrics[form.name], draft.form_metrics[teacher])
+    if change is not None:
         remark = (
             f"relative change of ndcg@{K} of form {form.name} against {teacher}, low end of the 95 % interval, "
             f"{len(draft.jury.users)} gate users; mean change {change.value:+.4f}"
@@ -203,24 +213,6 @@ def _gates(draft: Draft, form: RankerForm) -> list[Gate]:
     # A narrower network that cannot be judged ships only where it was asked for.
     is_teacher = form.network == draft.forms[teacher].network
     return [*gates, gate if is_teacher or insisted else at_least(gate.name, float("nan"), gate.limit, gate.remark)]
-
-
-def _facts(draft: Draft, form: RankerForm, size_bytes: int, latency: dict[int, dict[str, float]]) -> dict[str, Any]:
-    overlap, correlation = form.likeness
-    facts: dict[str, Any] = {
-        "size_bytes": size_bytes,
-        f"overlap@{K}": form.overlap,
-        f"teacher_overlap@{K}": overlap,
-        "teacher_rank_correlation": correlation,
-    }
-    if draft.form_metrics:
-        found, teacher = draft.form_metrics[form.name], draft.form_metrics[teacher_form(draft)]
-        change = relative_change(draft.jury, found, teacher)
-        facts[f"ndcg@{K}"] = float(found.ndcg.mean())
-        facts["change"] = {"value": change.value, "low": change.low, "high": change.high}
-    if latency:
-        facts["latency_us"] = {str(count): times[form.name] for count, times in latency.items()}
-    return facts
 
 
 def _latencies(draft: Draft) -> dict[int, dict[str, float]]:

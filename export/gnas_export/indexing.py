@@ -78,6 +78,14 @@ def build_index(draft: Draft) -> None:
             same = _shipped(draft, draft.selection, rival.dims)
             draft.selection = replace(draft.selection, index=replace(same, nprobe=tuned.nprobe))
     draft.decisions.take("index", chosen, reason)
+    draft.facts.setdefault("index", {}).update(
+        kind=draft.index.kind,
+        dims=draft.index.dims,
+        nprobe=draft.index.nprobe,
+        recall=draft.index.recall,
+        top_recall=top_recall,
+        curve=list(draft.index.curve),
+    )
     what = f"of the {chosen} index against exact search by the summed scores, {len(draft.probes)} users"
     for gate, depth, recall, least in (
         ("index_recall", draft.candidates, draft.index.recall, limit),

@@ -9,8 +9,9 @@ from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.forms import exacter_form, teacher_form
 from gnas_export.package import PackedRanker
-from gnas_export.quality import K, no_loss, not_below_popularity, unjudged
+from gnas_export.quality import K, no_loss, not_below_popularity, retained, unjudged
 from gnas_export.retrieval import uncompressed
+from gnas_export.savings import saved_bytes
 from gnas_export.shipped import ShippedFit
 from gnas_export.simple_models import measured_baselines, not_below_baselines
 from gnas_export.tables import LINKS, WIDTHS
@@ -64,6 +65,7 @@ def judge(draft: Draft) -> None:
     Result: ``metrics``, gates ``quality``, ``popularity`` and ``baseline``.
     """
     jury, limits = draft.jury, draft.profile.gates
+    draft.facts["savings"] = saved_bytes(draft)
     if draft.reference is None:
         draft.gates.extend(unjudged(jury.too_small, limits))
         return
@@ -74,15 +76,22 @@ def judge(draft: Draft) -> None:
         shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
     popularity = measured_popularity(draft)
     draft.measured["shipped"] = shipped
-    paths = {**draft.measured, "exact_retrieval": draft.reference, POPULARITY: popularity}
+    paths = {**draft.measured, "exact_retrieval": draft.reference}
     paths |= {f"mlp_{name}": found for name, found in draft.form_metrics.items()}
+    # What compression costs shows against the same path without any: exact search, and the teacher where it ranks.
+    whole = draft.reference
+    if draft.learned:
+        exact = uncompressed(selection)
+        whole = paths["uncompressed"] = _measured(draft, exact, draft.packed(teacher_form(draft), exact))
+    draft.facts["savings"]["retained"] = {
+        f"{metric}@{K}": retained(jury, metric, shipped, whole) for metric in ("ndcg", "recall")
+    }
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
     reference, what = draft.reference, "uncompressed exact retrieval"
     if draft.learned and draft.mode == "always":
-        exact = uncompressed(selection)
-        reference, what = _measured(draft, exact, draft.packed(teacher_form(draft), exact)), "the uncompressed path"
-    baselines = measured_baselines(draft.checkpoint, jury)
-    paths |= {f"baseline_{name}": metrics for name, metrics in baselines.items()}
+        reference, what = whole, "the uncompressed path"
+    baselines = measured_baselines(draft.checkpoint, jury, {POPULARITY: popularity})
+    paths |= {f"baseline_{name}": metrics for name, metrics in baselines.items() if name != POPULARITY}
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
     draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
     if not draft.is_popularity:
@@ -137,10 +146,13 @@ def _measured(draft: Draft, fit: ShippedFit, ranker: PackedRanker) -> UserMetric
 
 
 def measured_popularity(draft: Draft) -> UserMetrics:
-    """Measure popularity on the gate users."""
-    popularity = Popularity(draft.selection.counts)
-    users = draft.jury.users.tolist()
-    return draft.jury.judge([popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users])
+    """Measure popularity on the gate users, once for all who ask."""
+    if POPULARITY not in draft.measured:
+        popularity = Popularity(draft.selection.counts)
+        users = draft.jury.users.tolist()
+        lists = [popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users]
+        draft.measured[POPULARITY] = draft.jury.judge(lists)
+    return draft.measured[POPULARITY]
 
 
 def _excluded(draft: Draft, user_row: int) -> npt.NDArray[np.int64]:

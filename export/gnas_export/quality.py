@@ -89,6 +89,25 @@ def relative_change(jury: Jury, found: UserMetrics, reference: UserMetrics) -> I
     return Interval(difference.value / mean, difference.low / mean, difference.high / mean)
 
 
+def retained(jury: Jury, metric: str, found: UserMetrics, reference: UserMetrics) -> dict[str, float]:
+    """Tell what is left of a metric of the reference, for the report: 1 is all of it.
+
+    Parameters
+    ----------
+    metric
+        ``"ndcg"`` or ``"recall"``.
+
+    Returns
+    -------
+    dict
+        The share of the mean, and the ends of its paired 95 % interval.
+    """
+    one, other = getattr(found, metric), getattr(reference, metric)
+    difference, mean = paired_interval(one, other, jury.seed), max(float(other.mean()), 1e-12)
+    ends = {"value": difference.value, "low": difference.low, "high": difference.high}
+    return {name: 1 + end / mean for name, end in ends.items()}
+
+
 def no_loss(jury: Jury, shipped: UserMetrics, reference: UserMetrics, limit: float, what: str) -> Gate:
     """Gate: the shipped path loses at most ``limit`` of the reference's ndcg, by the interval's low end.
 

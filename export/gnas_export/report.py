@@ -33,6 +33,7 @@ def build_report(
         "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
         "checkpoint": {"name": draft.checkpoint.name, "fingerprint": draft.checkpoint.fingerprint},
         "profile": draft.profile.to_json(),
+        "candidates": draft.candidates,
         "ranker_mode": draft.mode,
         "seed": draft.seed,
         "gates": [gate.to_json() for gate in (*draft.binding_gates(), *draft.host_gates)],

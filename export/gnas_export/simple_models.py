@@ -21,11 +21,18 @@ from gnas_serve.errors import ConfigError
 _CHOOSING_USERS = 5000
 
 
-def measured_baselines(checkpoint: Checkpoint, jury: Jury) -> dict[str, UserMetrics]:
+def measured_baselines(
+    checkpoint: Checkpoint, jury: Jury, known: Mapping[str, UserMetrics] | None = None
+) -> dict[str, UserMetrics]:
     """Fit the simple models to what the selection fit was fitted to, and measure them on the gate users.
 
     What a model leaves open is chosen by the other validation users. One that would not go into memory is left out:
     it could not ship either.
+
+    Parameters
+    ----------
+    known
+        Metrics of those that were measured before: they are not measured again.
 
     Returns
     -------
@@ -40,6 +47,9 @@ def measured_baselines(checkpoint: Checkpoint, jury: Jury) -> dict[str, UserMetr
     judging = Validation(checkpoint.train, _of(checkpoint.valid, jury), max_users=None, seed=jury.seed, k=K)
     shared, found = Spectra(graph, checkpoint.seed), {}
     for name in BASELINES:
+        if known is not None and name in known:
+            found[name] = known[name]
+            continue
         try:
             spec = baseline_spec(name, graph, choosing, seed=checkpoint.seed, spectra=shared)
             with within_memory(spec, graph):

@@ -14,6 +14,7 @@ from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.extras import need
+from gnas_serve.cli.form_table import form_lines, saving_line
 
 STEP_PHRASES = {
     "choose_users": "choosing the users who judge",
@@ -150,7 +151,8 @@ def export(
     }
     done = "dry run, nothing written; would ship" if exported.path is None else f"wrote {exported.path}"
     title = f"{done}: {exported.manifest.name}, profile {exported.manifest.profile}"
-    emit(result, Group(title, _decision_table(facts), *_form_table(facts), gate_table(facts["gates"])), output)
+    compressed = [*form_lines(facts), *saving_line(facts)]
+    emit(result, Group(title, _decision_table(facts), *compressed, gate_table(facts["gates"])), output)
 
 
 def _decision_table(report: dict[str, Any]) -> Table:
@@ -165,23 +167,6 @@ def _decision_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def _form_table(report: dict[str, Any]) -> list[Table]:
-    """Show every form of the learned ranker, the one chosen marked; nothing where there is none."""
-    forms = report["facts"].get("forms", {})
-    if not forms:
-        return []
-    table = Table("ranker", "bytes", "ndcg@20 against the first", "overlap", "us at C = 100, 300, 1000")
-    chosen = report["decisions"].get("form", {}).get("choice")
-    for name, form in forms.items():
-        change = form.get("change")
-        told = "-" if change is None else f"{change['value']:+.2%} ({change['low']:+.2%} .. {change['high']:+.2%})"
-        times = form.get("latency_us", {})
-        shown = ", ".join(f"{times[key]:.0f}" for key in ("100", "300", "1000") if key in times) or "-"
-        overlap = f"{form['teacher_overlap@20']:.3f}"
-        table.add_row(f"{name} *" if name == chosen else name, f"{form['size_bytes']:,}", told, overlap, shown)
-    return [table]
-
-
 def _times(report: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Pick the times behind the decisions: decision -> form -> microseconds; none where decisions were repeated.
 
@@ -189,8 +174,7 @@ def _times(report: dict[str, Any]) -> dict[str, dict[str, float]]:
     """
     facts, chosen = report["facts"], report["decisions"].get("form", {}).get("choice")
     forms = {
-        # The last of the numbers of candidates that were timed is the profile's.
-        name: list(form["latency_us"].values())[-1]
+        name: form["latency_us"][str(report["candidates"])]
         for place, (name, form) in enumerate(facts.get("forms", {}).items())
         if "latency_us" in form and (place == 0 or name == chosen)
     }

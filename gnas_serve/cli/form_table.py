@@ -1,0 +1,75 @@
+"""The forms of a learned ranker, and what an artifact saves as a whole, in lines of a hundred signs at most."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+
+from rich.text import Text
+
+_COUNTS = ("100", "300", "1000")
+_UNKNOWN = "-"
+
+
+def form_lines(report: dict[str, Any]) -> list[Text]:
+    """Lay out every form of the learned ranker by its network; nothing where there is none.
+
+    Parameters
+    ----------
+    report
+        Of an export.
+    """
+    forms = report["facts"].get("forms", {})
+    if not forms:
+        return []
+    chosen = report["decisions"].get("form", {}).get("choice")
+    timed = "".join(f"{f'C={count}':>12}" for count in _COUNTS)
+    lines = [
+        Text(
+            f"{'':26}{'times':>7}{'us, and times faster, at':^36}{'ndcg@20 kept, %':>20}{'rank':>6}{'top':>5}", "bold"
+        ),
+        Text(f"{'ranker':<15}{'bytes':>11}{'less':>7}{timed}{'(95 % interval)':>20}{'corr':>6}{'20':>5}", "bold"),
+    ]
+    for network, members in groupby(forms.items(), key=lambda one: one[1]["network"]):
+        lines.append(Text(network, "bold"))
+        lines += [Text(_line(form, is_chosen=name == chosen)) for name, form in members]
+    marks = "* chosen" if chosen else ""
+    if any(form["breaches"] for form in forms.values()):
+        marks += f"{', ' if marks else ''}! breaches a gate"
+    return [*lines, Text(marks)] if marks else lines
+
+
+def saving_line(report: dict[str, Any]) -> list[Text]:
+    """Say what the whole artifact saves, and what is left of its lists; nothing where that was not measured."""
+    found = report["facts"].get("savings")
+    if found is None:
+        return []
+    whole = found["whole"]
+    parts = ", ".join(
+        f"{name} {found[name]['size_bytes']:,} of {found[name]['fp32_bytes']:,}"
+        for name in ("tables", "index", "scorer")
+    )
+    said = (
+        f"whole artifact: {whole['size_bytes']:,} bytes, {whole['times_smaller']:.1f} times smaller than "
+        f"{whole['fp32_bytes']:,} in fp32\n  {parts}"
+    )
+    if "retained" in found:
+        kept = found["retained"]["recall@20"]
+        said += f"\n  recall@20 kept: {_percent(kept)} % of the same path without compression"
+    return [Text(said)]
+
+
+def _line(form: dict[str, Any], *, is_chosen: bool) -> str:
+    mark = "*" if is_chosen else "!" if form["breaches"] else " "
+    times, faster = form.get("latency_us", {}), form.get("times_faster", {})
+    timed = [f"{times[count]:,.0f}{faster[count]:>5.1f}x" if count in times else _UNKNOWN for count in _COUNTS]
+    kept = _percent(form["retained"]) if "retained" in form else _UNKNOWN
+    return (
+        f" {mark} {form['numeric']:<12}{form['size_bytes']:>11,}{form['times_smaller']:>6.1f}x"
+        + "".join(f"{one:>12}" for one in timed)
+        + f"{kept:>20}{form['teacher_rank_correlation']:>6.3f}{form['teacher_overlap@20']:>5.2f}"
+    )
+
+
+def _percent(kept: dict[str, float]) -> str:
+    return f"{100 * kept['value']:.1f} ({100 * kept['low']:.1f}..{100 * kept['high']:.1f})"

@@ -1,0 +1,84 @@
+"""The table of ranker forms, as a terminal of a hundred columns shows it."""
+
+import pytest
+
+from gnas_serve.cli.form_table import form_lines, saving_line
+
+COUNTS = ("100", "300", "1000")
+
+
+def form(network, numeric, **changes):
+    return {
+        "network": network,
+        "numeric": numeric,
+        "breaches": [],
+        "size_bytes": 12_345_678,
+        "times_smaller": 123.4,
+        "teacher_overlap@20": 0.934,
+        "teacher_rank_correlation": 0.9987,
+        "latency_us": {**dict.fromkeys(COUNTS, 1_234.6), "60": 1.0},
+        "times_faster": {**dict.fromkeys(COUNTS, 10.26), "60": 1.0},
+        "retained": {"value": 1.0123, "low": 0.9811, "high": 1.0349},
+        **changes,
+    }
+
+
+def report(forms, chosen=None, **facts):
+    named = {f"{one['network']}/{one['numeric']}": one for one in forms}
+    decisions = {} if chosen is None else {"form": {"choice": chosen}}
+    return {"facts": {"forms": named, **facts}, "decisions": decisions}
+
+
+def said(lines):
+    return [line.plain for line in lines]
+
+
+def test_forms_stand_under_their_network_in_a_hundred_columns():
+    networks = ("teacher-128x64", "distilled-32x16-pruned-16x8")
+    forms = [form(network, numeric) for network in networks for numeric in ("fp32", "int8-dynamic")]
+    lines = said(form_lines(report(forms, "teacher-128x64/int8-dynamic")))
+    assert [line for line in lines if line in networks] == list(networks)
+    assert max(map(len, lines)) <= 100
+    (chosen,) = (line for line in lines if line.startswith(" * "))
+    assert chosen.split() == [
+        *("*", "int8-dynamic", "12,345,678", "123.4x"),
+        *("1,235", "10.3x") * 3,
+        *("101.2", "(98.1..103.5)", "0.999", "0.93"),
+    ]
+    assert lines[-1] == "* chosen"
+
+
+def test_what_was_not_measured_is_a_hyphen():
+    bare = form("teacher-128x64", "fp32")
+    for name in ("latency_us", "times_faster", "retained"):
+        del bare[name]
+    (line,) = (line for line in said(form_lines(report([bare]))) if "fp32" in line)
+    assert line.split() == ["fp32", "12,345,678", "123.4x", "-", "-", "-", "-", "0.999", "0.93"]
+
+
+def test_a_form_that_is_not_good_enough_is_marked():
+    lines = said(form_lines(report([form("teacher-128x64", "int8", breaches=["rank_overlap"])])))
+    assert lines[-2].startswith(" ! int8")
+    assert lines[-1] == "! breaches a gate"
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_whole_artifact_has_a_line(measured):
+    savings = {
+        "tables": {"size_bytes": 1000, "fp32_bytes": 4000},
+        "index": {"size_bytes": 500, "fp32_bytes": 0},
+        "scorer": {"size_bytes": 10, "fp32_bytes": 530},
+        "whole": {"size_bytes": 1510, "fp32_bytes": 4530, "times_smaller": 3.0},
+    }
+    if measured:
+        savings["retained"] = {"recall@20": {"value": 0.998, "low": 0.99, "high": 1.001}}
+    (line,) = said(saving_line(report([], savings=savings)))
+    assert "1,510 bytes, 3.0 times smaller than 4,530 in fp32" in line
+    assert "tables 1,000 of 4,000, index 500 of 0, scorer 10 of 530" in line
+    assert ("recall@20 kept: 99.8 (99.0..100.1) %" in line) == measured
+    assert max(map(len, line.splitlines())) <= 100
+
+
+def test_nothing_is_said_of_nothing():
+    assert form_lines(report([])) == []
+    assert saving_line(report([])) == []
