@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
-
-from gnas_serve.artifact.store import replace_file, storage_errors
 
 _SUITE = "gnas-serve export"
 
@@ -46,19 +43,6 @@ def junit_report(report: dict[str, Any]) -> bytes:
     ElementTree.indent(suites)
     raw: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return raw + b"\n"
-
-
-def write_junit(path: Path, report: dict[str, Any]) -> None:
-    """Write the JUnit report, whole or not at all.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full or the place is not writable.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, junit_report(report))
 
 
 def _case(gate: dict[str, Any]) -> ElementTree.Element:

@@ -15,7 +15,7 @@ from gnas_export.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest, RankerFacts
-from gnas_serve.artifact.store import canonical_json, file_sha256
+from gnas_serve.artifact.store import canonical_json, file_sha256, is_report
 from gnas_serve.vocabulary import Vocabulary
 
 VERSION_DIGITS = 12
@@ -88,7 +88,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 def file_hashes(folder: Path) -> dict[str, str]:
     """Hash the files of an artifact in the making: name -> SHA-256."""
-    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != LAYOUT.report}
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if not is_report(path.name)}
 
 
 def versioned(manifest: Manifest, hashes: Mapping[str, str], requirements: Mapping[str, str]) -> Manifest:

@@ -17,7 +17,6 @@ from gnas_export.gates import at_most, raise_first_breach
 from gnas_export.indexing import build_index
 from gnas_export.inventory import running_code_sha256
 from gnas_export.judgement import choose_ranker, judge, less_compressed
-from gnas_export.junit import write_junit
 from gnas_export.latency import latency_gate
 from gnas_export.narrowing import narrow_ranker
 from gnas_export.newcomers import choose_fold_in
@@ -25,7 +24,8 @@ from gnas_export.package import write_bytes, write_files
 from gnas_export.places import check_places, report_beside
 from gnas_export.profile import ExportProfile
 from gnas_export.provenance import described
-from gnas_export.report import build_report, write_report
+from gnas_export.report import build_report
+from gnas_export.report_files import ReportFiles, page_of
 from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import draw_plain_ranker, train_ranker
 from gnas_search.checkpoint import Checkpoint
@@ -35,7 +35,7 @@ from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.signature import SigningKey
 from gnas_serve.artifact.source_date import source_date, stamp
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, canonical_json
-from gnas_serve.errors import ExportError, GnasError, IntegrityError, QualityGateError, StorageError
+from gnas_serve.errors import ExportError, GnasError, IntegrityError, QualityGateError
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.smoke import smoke_answers
 
@@ -107,7 +107,8 @@ def export(
     seed
         Of samples, k-means, the ranker's training and the bootstrap.
     report_path
-        Where the report is written besides the artifact; ``<out>.report.json`` where no artifact is made.
+        Where the report is written besides the artifact; ``<out>.report.json`` where no artifact is made. A page of
+        it stands beside it.
     junit_path
         Where the gates are written as a JUnit report, passed or not.
     dry_run
@@ -125,13 +126,13 @@ def export(
     ExportError, ParityError, QualityGateError, LatencyError
         If a step fails or a gate is breached; the report is written first. Where it cannot be, the error says so.
     StorageError
-        If the disk is full or not writable; nothing is left.
+        If the disk is full or not writable; nothing is left but the reports that fit, which say so.
     """
     check_places(out, report_path, junit_path)
     source_date()  # malformed, it is to be told before any work
     running_code_sha256()  # of the code as it is loaded: its files may be edited meanwhile
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
-    elsewhere = report_path or report_beside(out)
+    elsewhere = ReportFiles(report_path or report_beside(out), junit_path)
     steps: list[dict[str, Any]] = []
     try:
         _run(draft, steps, on_step)
@@ -143,33 +144,16 @@ def export(
         raise_first_breach(draft.binding_gates())
         _announce(PACKAGE, on_step)
         if dry_run:
-            exported = _rehearsed(draft, steps, elsewhere)
-            if junit_path is not None:
-                write_junit(junit_path, exported.report)
-            return exported
+            return _rehearsed(draft, steps, elsewhere)
         with atomic_folder(out) as folder:
             manifest, report = _package(draft, steps, folder, sign_key)
-            if report_path is not None:
-                write_report(report_path, report)  # before the artifact can be seen: all or nothing
-            if junit_path is not None:
-                write_junit(junit_path, report)
+            ReportFiles(report_path, junit_path).write(report)  # before the artifact can be seen: all or nothing
             stamp(folder)  # when all is written: a file more is another time of the folder
         return Exported(out, manifest, report)
-    except StorageError:
-        raise  # there is no room for a report either
     except GnasError as error:
-        _report_failure(elsewhere, junit_path, build_report(draft, steps, {}, error), error)
+        # Of a full disk as well: the reports may lie on another, and one that is written says that it passed.
+        elsewhere.write_failure(build_report(draft, steps, {}, error), error)
         raise
-
-
-def _report_failure(path: Path, junit_path: Path | None, report: dict[str, Any], error: GnasError) -> None:
-    """Write the reports of a failed export; where that fails too, the first failure stays the one to be told."""
-    try:
-        write_report(path, report)
-        if junit_path is not None:
-            write_junit(junit_path, report)
-    except (StorageError, OSError) as unwritten:
-        error.hint = f"{error.hint}; the report could not be written: {unwritten}".removeprefix("; ")
 
 
 def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], None] | None) -> None:
@@ -185,15 +169,15 @@ def _announce(name: str, on_step: Callable[[str], None] | None) -> None:
         on_step(name)
 
 
-def _rehearsed(draft: Draft, steps: list[dict[str, Any]], report_path: Path) -> Exported:
-    """Write the report of a dry run, alone."""
+def _rehearsed(draft: Draft, steps: list[dict[str, Any]], reports: ReportFiles) -> Exported:
+    """Write the reports of a dry run, alone."""
     ranker, limits = draft.shipping(draft.final), draft.profile.gates
     if limits.max_p99_us is not None or limits.max_artifact_bytes is not None:
         with draft.written(draft.final, ranker) as folder:
             _keep_size(draft, folder, canonical_json(draft.decisions.to_json()))
             _keep_latency(draft, folder)
     report = build_report(draft, steps, {}, None)
-    write_report(report_path, report)
+    reports.write(report)
     return Exported(None, described(draft, ranker), report)
 
 
@@ -214,6 +198,7 @@ def _package(
     shipped = {"version": manifest.version, "files": files, "size_bytes": sum(files.values())}
     report = build_report(draft, steps, shipped, None)
     write_bytes(folder / LAYOUT.report, canonical_json(report))
+    write_bytes(folder / LAYOUT.report_page, page_of(report))
     return manifest, report
 
 

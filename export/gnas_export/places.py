@@ -15,6 +15,11 @@ def report_beside(out: Path) -> Path:
     return out.with_name(f"{out.name}.report.json")
 
 
+def page_beside(report: Path) -> Path | None:
+    """Name the page of a report: the same name, ending in .html; None where the report's does not end in .json."""
+    return report.with_suffix(".html") if report.suffix == ".json" else None
+
+
 def check_places(out: Path, report_path: Path | None, junit_path: Path | None = None) -> None:
     """Refuse places that cannot be written.
 
@@ -23,7 +28,8 @@ def check_places(out: Path, report_path: Path | None, junit_path: Path | None = 
     out
         The artifact's folder.
     report_path
-        Where the report is wanted; beside ``out`` when None. Missing folders above it are made later.
+        Where the report is wanted; beside ``out`` when None. Missing folders above it are made later. Its page stands
+        beside it.
     junit_path
         Where the gates are wanted as a JUnit report, if anywhere.
 
@@ -46,9 +52,13 @@ def check_places(out: Path, report_path: Path | None, junit_path: Path | None = 
                 )
         _check_above(out)
     report = report_path or report_beside(out)
-    if junit_path is not None and junit_path.resolve() == report.resolve():
-        raise ConfigError(f"--junit {junit_path} is the report, too", hint="name another file")
+    page = page_beside(report)
+    if junit_path is not None and junit_path.resolve() in {one.resolve() for one in (report, page) if one is not None}:
+        what = "report" if junit_path.resolve() == report.resolve() else "page beside the report"
+        raise ConfigError(f"--junit {junit_path} is the {what}, too", hint="name another file")
     _check_file(report, b"{")
+    if page is not None:
+        _check_file(page, b"<!doctype html>")
     if junit_path is not None:
         _check_file(junit_path, b"<?xml")
 

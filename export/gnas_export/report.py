@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 from gnas_export.draft import Draft
 from gnas_export.inventory import installed_tools
 from gnas_serve import __version__
-from gnas_serve.artifact.store import canonical_json, storage_errors
 from gnas_serve.errors import GnasError
+
+SCHEMA = "gnas-serve/export-report/1"
+"""What a report says of its own form: ``report.schema.json`` beside this module, `gnas-serve schema report`."""
 
 
 def build_report(
@@ -29,6 +30,7 @@ def build_report(
         What ended the export, if anything did.
     """
     return {
+        "schema": SCHEMA,
         "passed": error is None,
         "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
         "checkpoint": {"name": draft.checkpoint.name, "fingerprint": draft.checkpoint.fingerprint},
@@ -45,24 +47,6 @@ def build_report(
         "artifact": shipped,
         "host": host_facts(),
     }
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write the report as JSON.
-
-    Raises
-    ------
-    StorageError
-        If the disk is full or the place is not writable.
-    """
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.write_bytes(canonical_json(report))
-        except OSError:
-            if path.is_file():  # half a report is none; a device stays
-                path.unlink()
-            raise
 
 
 def host_facts() -> dict[str, Any]:

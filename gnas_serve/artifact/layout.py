@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """File names beside the manifest and the seals; all but the report are hashed.
+    """File names beside the manifest and the seals; all but the reports are hashed.
 
     The manifest is named by :mod:`gnas_serve.artifact.store`, the seals by :mod:`gnas_serve.artifact.checksums`.
     """
@@ -16,6 +16,7 @@ class Layout:
     sbom: str = "sbom.cdx.json"
     decisions: str = "decisions.json"
     report: str = "report.json"
+    report_page: str = "report.html"
     user_ids: str = "users.ids.npy"
     user_id_offsets: str = "users.offsets.npy"
     item_ids: str = "items.ids.npy"

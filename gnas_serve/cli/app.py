@@ -15,7 +15,19 @@ import typer
 from rich.text import Text
 
 from gnas_serve import __version__
-from gnas_serve.cli import artifact, data, evaluate, export, quickstart, recommend, search, serve, streams, study
+from gnas_serve.cli import (
+    artifact,
+    data,
+    evaluate,
+    export,
+    quickstart,
+    recommend,
+    schema,
+    search,
+    serve,
+    streams,
+    study,
+)
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
 
@@ -72,6 +84,7 @@ app.command()(recommend.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
 app.command()(quickstart.quickstart)
+app.command()(schema.schema)
 
 
 @app.command()

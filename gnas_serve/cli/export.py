@@ -10,6 +10,7 @@ import typer
 from rich.console import Group
 from rich.table import Table
 
+from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
@@ -64,7 +65,10 @@ def export(
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="decisions.json of an earlier artifact, to repeat its choices.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report here.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the report here; beside FILE.json goes FILE.html, a page."),
+    ] = None,
     junit: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the gates here as a JUnit report, passed or not.")
     ] = None,
@@ -104,7 +108,7 @@ def export(
         need("sign")
     from gnas_export.decisions import Decisions
     from gnas_export.pipeline import export as run
-    from gnas_export.places import check_places
+    from gnas_export.places import check_places, page_beside, report_beside
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_search.checkpoint import Checkpoint
     from gnas_serve.artifact.signature import SigningKey
@@ -151,6 +155,10 @@ def export(
     }
     done = "dry run, nothing written; would ship" if exported.path is None else f"wrote {exported.path}"
     title = f"{done}: {exported.manifest.name}, profile {exported.manifest.profile}"
+    beside = page_beside(report or report_beside(out))
+    page = exported.path / LAYOUT.report_page if exported.path is not None else beside
+    if page is not None:
+        title += f"\nto look at: {page}"
     compressed = [*form_lines(facts), *saving_line(facts)]
     emit(result, Group(title, _decision_table(facts), *compressed, gate_table(facts["gates"])), output)
 

@@ -26,9 +26,9 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     timed = "".join(f"{f'C={count}':>12}" for count in _COUNTS)
     lines = [
         Text(
-            f"{'':26}{'times':>7}{'us, and times faster, at':^36}{'ndcg@20 kept, %':>20}{'rank':>6}{'top':>5}", "bold"
+            f"{'':26}{'times':>6}{'us, and times faster, at':^36}{'ndcg@20 kept, %':>21}{'rank':>6}{'top':>5}", "bold"
         ),
-        Text(f"{'ranker':<15}{'bytes':>11}{'less':>7}{timed}{'(95 % interval)':>20}{'corr':>6}{'20':>5}", "bold"),
+        Text(f"{'ranker':<15}{'bytes':>11}{'less':>6}{timed}{'(95 % interval)':>21}{'corr':>6}{'20':>5}", "bold"),
     ]
     for network, members in groupby(forms.items(), key=lambda one: one[1]["network"]):
         lines.append(Text(network, "bold"))
@@ -65,10 +65,14 @@ def _line(form: dict[str, Any], *, is_chosen: bool) -> str:
     timed = [f"{times[count]:,.0f}{faster[count]:>5.1f}x" if count in times else _UNKNOWN for count in _COUNTS]
     kept = _percent(form["retained"]) if "retained" in form else _UNKNOWN
     return (
-        f" {mark} {form['numeric']:<12}{form['size_bytes']:>11,}{form['times_smaller']:>6.1f}x"
+        f" {mark} {form['numeric']:<12}{form['size_bytes']:>11,}{_times(form['times_smaller']):>6}"
         + "".join(f"{one:>12}" for one in timed)
-        + f"{kept:>20}{form['teacher_rank_correlation']:>6.3f}{form['teacher_overlap@20']:>5.2f}"
+        + f"{kept:>21}{form['teacher_rank_correlation']:>6.3f}{form['teacher_overlap@20']:>5.2f}"
     )
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.1f}x" if ratio < 100 else f"{ratio:.0f}x"
 
 
 def _percent(kept: dict[str, float]) -> str:

@@ -82,7 +82,7 @@ def test_a_dry_run(checkpoint, tmp_path, capsys):
     assert json.loads(printed.out)["artifact"] is None
     assert "export: choosing the index\n" in printed.err
     assert printed.err.endswith("export: checking the finished artifact\n")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_a_file_that_the_checkpoint_does_not_list(checkpoint, tmp_path):
 
 def test_an_artifact_altered_by_one_byte(artifact, tmp_path, capsys):
     folder = copied(artifact, tmp_path / "artifact")
-    names = sorted(path.name for path in folder.iterdir() if path.name != "report.json")
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("report."))
     assert {"manifest.json", "decisions.json", "ranker.onnx", "items.vectors.npy"} <= set(names)
     for name in names:
         original = (folder / name).read_bytes()

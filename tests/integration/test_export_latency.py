@@ -46,7 +46,7 @@ def test_a_missed_objective_is_exit_7_with_a_report(checkpoint, tmp_path, capsys
     arguments = ("--profile", "exact", "--max-latency-us", "1", *options)
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 7
     assert "gate latency_p99_us" in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
     report = json.loads((tmp_path / "a.report.json").read_text())
     assert report["error"]["code"] == "latency"
     assert len(report["facts"]["latency"]) == 2

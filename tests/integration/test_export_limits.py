@@ -52,7 +52,7 @@ def test_an_artifact_that_is_too_large_is_exit_6_with_its_reports(checkpoint, tm
     arguments = ("--profile", "exact", "--max-artifact-bytes", 1000, "--junit", junit, *options)
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 6
     assert "gate artifact_bytes" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.json", "reports"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json", "reports"]
     report = json.loads((tmp_path / "a.report.json").read_text())
     assert [gate["name"] for gate in report["gates"] if not gate["passed"]] == ["artifact_bytes"]
     suite = parsed(junit.read_bytes())

@@ -260,7 +260,7 @@ def test_an_index_that_the_profile_insists_on(tmp_path):
 def test_a_breached_gate_leaves_the_report_alone(tmp_path, profile, ranker, changes, failure, gate):
     with pytest.raises(failure, match=f"gate {gate}:"):
         run(planted_checkpoint(**changes), tmp_path / "a", profile, ranker=ranker)
-    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
     report = json.loads((tmp_path / "a.report.json").read_text())
     assert not report["passed"]
     assert report["error"]["code"] == failure.code
@@ -304,7 +304,7 @@ def test_a_dry_run_writes_the_report_alone(tmp_path):
     seen = []
     made = run(planted_checkpoint(), tmp_path / "a", ranker="never", dry_run=True, on_step=seen.append)
     assert made.path is None
-    assert [path.name for path in tmp_path.iterdir()] == ["a.report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
     assert seen == [*(step.__name__ for step in STEPS), PACKAGE]
     assert set(STEP_PHRASES) == {*seen, AGAIN}
 

@@ -34,6 +34,7 @@ def test_a_junit_report_inside_the_artifact_or_in_the_place_of_the_other(tmp_pat
     same = tmp_path / "r.json"
     refused(tmp_path, ConfigError, "is the report, too", report_path=same, junit_path=same)
     refused(tmp_path, ConfigError, "is the report, too", junit_path=tmp_path / "a.report.json")
+    refused(tmp_path, ConfigError, "is the page beside", report_path=same, junit_path=tmp_path / "r.html")
 
 
 def test_a_report_that_is_a_folder(tmp_path):
@@ -50,6 +51,8 @@ def test_another_file_is_not_written_over(tmp_path):
     refused(tmp_path, ConfigError, "no report", junit_path=tmp_path / "data.csv")
     (tmp_path / "a.report.json").write_text("notes")
     refused(tmp_path, ConfigError, "no report")
+    (tmp_path / "r.html").write_text("<p>notes")
+    refused(tmp_path, ConfigError, "r.html is there, and no report", report_path=tmp_path / "r.json")
 
 
 def test_a_file_where_a_folder_is_needed(tmp_path):

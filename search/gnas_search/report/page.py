@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 
 from gnas_search.report.background import about, failures, time_spent
+from gnas_search.report.document import BEGINNING, contents, document, section
 from gnas_search.report.findings import comparison, finalists, fronts, learning, progress, settings, winner
-from gnas_search.report.markup import Markup, element, joined
+from gnas_search.report.markup import element, joined
 from gnas_search.report.models import models_of
 from gnas_search.report.summary import board, verdict_of
 from gnas_search.study import Study, Verdict
@@ -17,8 +16,6 @@ from gnas_serve.artifact.store import replace_file, storage_errors
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 REPORT = "report.html"
-_HERE = Path(__file__).parent
-_BEGINNING = "<!doctype html>\n"
 
 
 def write_report(study: Study, path: Path) -> int:
@@ -66,7 +63,7 @@ def _is_report(path: Path) -> bool:
     if not path.is_file():
         return False
     raw = path.read_bytes()
-    return not raw or (raw.startswith(_BEGINNING.encode()) and b"gnas-serve" in raw)
+    return not raw or (raw.startswith(BEGINNING.encode()) and b"gnas-serve" in raw)
 
 
 def render(study: Study) -> str:
@@ -94,16 +91,15 @@ def render(study: Study) -> str:
         ("about", "About this study", about(study)),
     )
     name = study.folder.absolute().name
-    links = (element("a", title, href=f"#{id_}") for id_, title, _ in sections)
     body = joined(
-        element("header", element("h1", f"Study {name}"), element("nav", links, aria_label="sections")),
-        element("main", (_section(*section) for section in sections)),
+        element("header", element("h1", f"Study {name}"), contents(sections)),
+        element("main", (section(*one) for one in sections)),
         element(
             "footer",
             f"gnas-serve {__version__}. Everything here is measured on validation users; the test part is untouched.",
         ),
     )
-    return _BEGINNING + _document(f"Study {name}", body)
+    return document(f"Study {name}", body)
 
 
 def _verdict(study: Study) -> Verdict | None:
@@ -111,29 +107,3 @@ def _verdict(study: Study) -> Verdict | None:
         return study.verdict
     except NoViableTrialError:
         return None
-
-
-def _section(id_: str, title: str, content: list[object]) -> Markup:
-    return element("section", element("h2", title), content, id=id_)
-
-
-def _document(title: str, body: Markup) -> Markup:
-    style, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "sort.js"))
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'; "
-        "form-action 'none'"
-    )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Markup(style)),
-    )
-    return element("html", head, element("body", body, element("script", Markup(script))), lang="en")
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

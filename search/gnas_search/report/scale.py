@@ -84,7 +84,7 @@ def _powers(low: float, high: float, wanted: int) -> list[float]:
         if len(found) <= wanted * 1.5:
             break
     step = max(1, math.ceil(len(found) / (wanted * 1.5)))
-    return found[::step] if len(found) > 1 else _steps(low, high, wanted)
+    return found[::step] if len(found) > 2 else _steps(low, high, wanted)
 
 
 def figure(value: float) -> str:

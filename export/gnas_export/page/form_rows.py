@@ -1,0 +1,93 @@
+"""The forms of the ranker as a table, and what the whole artifact saves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gnas_export.page.form_marks import networks_of
+from gnas_export.page.table import Cell, table
+from gnas_export.variants import NUMERIC
+from gnas_search.report.markup import Markup, element
+from gnas_search.report.scale import figure
+
+_COUNTS = ("100", "300", "1000")
+_NONE = "–"
+
+
+def form_rows(report: dict[str, Any]) -> list[object]:
+    """Give every form a row, the chosen one marked."""
+    forms = report["facts"].get("forms", {})
+    if not forms:
+        return [element("p", "No learned ranker was made.")]
+    chosen = report["decisions"].get("form", {}).get("choice")
+    timed = [column for count in _COUNTS for column in ((f"µs at C={count}", "number"), ("× faster", "number"))]
+    columns = (
+        ("form", "name"),
+        ("bytes", "number"),
+        ("× smaller", "number"),
+        *timed,
+        ("ndcg@20 retained", "number"),
+        ("95 % interval", "number"),
+        ("rank correlation", "number"),
+        ("first 20 alike", "number"),
+        ("gates breached", ""),
+    )
+    networks = networks_of(forms)
+    ordered = sorted(forms.items(), key=lambda one: (networks.index(one[1]["network"]), _place(one[1])))
+    rows = ((_row(name, form), "chosen" if name == chosen else "") for name, form in ordered)
+    said = "Against the teacher in fp32, timed in the same run; retained is what is left of its ndcg@20."
+    return [element("p", said, class_="note"), table("forms of the ranker", columns, rows)]
+
+
+def _place(form: dict[str, Any]) -> int:
+    return NUMERIC.index(form["numeric"])
+
+
+def _row(name: str, form: dict[str, Any]) -> list[Cell]:
+    times, faster = form.get("latency_us", {}), form.get("times_faster", {})
+    timed = [
+        said
+        for count in _COUNTS
+        for said in ((figure(times[count]), f"{faster[count]:.1f}") if count in times else (_NONE, _NONE))
+    ]
+    kept = form.get("retained")
+    interval = _NONE if kept is None else f"{100 * kept['low']:.1f} – {100 * kept['high']:.1f} %"
+    return [
+        name,
+        f"{form['size_bytes']:,}",
+        f"{form['times_smaller']:.1f}",
+        *timed,
+        _NONE if kept is None else f"{100 * kept['value']:.1f} %",
+        interval,
+        f"{form['teacher_rank_correlation']:.3f}",
+        f"{form['teacher_overlap@20']:.3f}",
+        ", ".join(form["breaches"]),
+    ]
+
+
+def saved(report: dict[str, Any]) -> list[object]:
+    """Set the bytes of what ships beside those without compression, and say what is left of the lists."""
+    savings = report["facts"].get("savings")
+    if savings is None:
+        return [element("p", "The export ended before this was measured.")]
+    columns = (("part", "name"), ("bytes", "number"), ("in fp32", "number"))
+    parts = {name: savings[name] for name in ("tables", "index", "scorer", "whole")}
+    rows = (
+        ([name, f"{one['size_bytes']:,}", f"{one['fp32_bytes']:,}"], "chosen" if name == "whole" else "")
+        for name, one in parts.items()
+    )
+    said = (
+        f"{savings['whole']['times_smaller']:.1f} times smaller than vectors and links in float32, exact search, which "
+        "needs no index, and the ranker as it was trained first."
+    )
+    return [element("p", said), table("bytes of the artifact", columns, rows), _retained(savings)]
+
+
+def _retained(savings: dict[str, Any]) -> Markup | None:
+    if "retained" not in savings:
+        return element("p", "Too few users judge: what is retained was not measured.", class_="note")
+    said = " and ".join(
+        f"{100 * kept['value']:.1f} % of {name} ({100 * kept['low']:.1f} – {100 * kept['high']:.1f} %)"
+        for name, kept in sorted(savings["retained"].items(), reverse=True)
+    )
+    return element("p", f"Of the same path without compression it retains {said}, on the users who judge.")

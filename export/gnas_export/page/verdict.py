@@ -1,0 +1,118 @@
+"""The head of the page: does it ship, what would, and every gate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gnas_export.page.table import table
+from gnas_search.report.markup import Markup, element
+from gnas_search.report.scale import figure
+
+LEARNED = "mlp"
+
+
+def verdict(report: dict[str, Any]) -> list[object]:
+    """Say whether it ships; where it does not, what was in the way and what to do."""
+    error = report["error"]
+    if error is None:
+        done = "ships" if report["artifact"] else "would ship: a dry run, no artifact was made"
+        parts: list[object] = [element("p", f"Passed. {_what(report)} {done}.", class_="headline")]
+        version = report["artifact"].get("version")
+        if version:
+            parts.append(element("p", f"Version {version}, profile {report['profile']['name']}.", class_="note"))
+    else:
+        breached = [gate for gate in report["gates"] if not gate["passed"]]
+        said = " and ".join(f"gate {gate['name']}" for gate in breached) or error["code"]
+        parts = [element("p", f"Failed: {said}. No artifact was made.", class_="headline bad")]
+        parts += [element("p", _breach(gate), class_="banner bad") for gate in breached]
+        if not breached:
+            parts.append(element("p", error["message"], class_="banner bad"))
+        if error["hint"]:
+            parts.append(element("p", element("strong", "What to do: "), f"{error['hint']}."))
+    return [*parts, _tiles(report)]
+
+
+def gates(report: dict[str, Any]) -> list[object]:
+    """List the gates that bind what ships, then those of a ranker that does not."""
+    if not report["gates"]:
+        return [element("p", "The export ended before its first gate.")]
+    other = [gate for gate in report["ranker_gates"] if gate not in report["gates"]]
+    parts: list[object] = [
+        element(
+            "p", "The margin is how far a value is from its limit; below 0 it is on the wrong side.", class_="note"
+        ),
+        _gate_table("gates", report["gates"]),
+    ]
+    if other:
+        parts.append(element("p", "Of the learned ranker, which does not ship, and so of no consequence:"))
+        parts.append(_gate_table("gates of the learned ranker", other))
+    return parts
+
+
+def margin(gate: dict[str, Any]) -> float | None:
+    """Tell how far a value is on the right side of its limit, below 0 if on the wrong one; None if not measured."""
+    if gate["value"] is None:
+        return None
+    distance = abs(gate["value"] - gate["limit"])
+    return float(distance if gate["passed"] else -distance)
+
+
+def _breach(gate: dict[str, Any]) -> str:
+    found = "no value" if gate["value"] is None else figure(gate["value"])
+    return f"{gate['name']}: {found} against a limit of {figure(gate['limit'])}: {gate['remark']}."
+
+
+def _gate_table(label: str, gates: list[dict[str, Any]]) -> Markup:
+    columns = (
+        ("gate", "name"),
+        ("passed", ""),
+        ("value", "number"),
+        ("limit", "number"),
+        ("margin", "number"),
+        ("what is compared", "text"),
+    )
+    return table(label, columns, ((_gate(gate), "" if gate["passed"] else "breached") for gate in gates))
+
+
+def _gate(gate: dict[str, Any]) -> list[str]:
+    apart = margin(gate)
+    passed = "no" if not gate["passed"] else "skipped" if gate["value"] is None else "yes"
+    value = "–" if gate["value"] is None else figure(gate["value"])
+    return [
+        gate["name"],
+        passed,
+        value,
+        figure(gate["limit"]),
+        "–" if apart is None else figure(apart),
+        gate["remark"],
+    ]
+
+
+def _what(report: dict[str, Any]) -> str:
+    chosen = {name: decision["choice"] for name, decision in report["decisions"].items()}
+    if chosen.get("ranker") != LEARNED:
+        return "Retrieval in its own order, without a learned ranker,"
+    network, _, numeric = chosen["form"].partition("/")
+    return f"The ranker {network} in {numeric}"
+
+
+def _tiles(report: dict[str, Any]) -> Markup:
+    chosen = {name: decision["choice"] for name, decision in report["decisions"].items()}
+    found: list[tuple[str, str]] = []
+    for name, said in (("ndcg@20", "ndcg@20"), ("recall@20", "recall@20"), ("fold_in_ndcg@20", "ndcg@20 of newcomers")):
+        if name in report["metrics"]:
+            found.append((said, f"{report['metrics'][name]:.4f}"))
+    if savings := report["facts"].get("savings"):
+        found.append(("smaller than in fp32", f"{savings['whole']['times_smaller']:.1f} times"))
+    if report["artifact"]:
+        found.append(("bytes of the artifact", figure(report["artifact"]["size_bytes"])))
+    if "tables" in chosen:
+        found.append(("vectors", chosen["tables"]))
+    if "neighbours" in chosen:
+        found.append(("links", chosen["neighbours"]))
+    if "index" in chosen:
+        found.append(("index", chosen["index"]))
+    if "fold_in" in chosen:
+        found.append(("newcomers", "by their history" if chosen["fold_in"] == "map" else "by popularity"))
+    tiles = (element("div", element("dt", name), element("dd", value)) for name, value in found)
+    return element("dl", tiles, class_="tiles")
