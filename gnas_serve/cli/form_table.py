@@ -49,10 +49,9 @@ def saving_line(report: dict[str, Any]) -> list[Text]:
         f"{name} {found[name]['size_bytes']:,} of {found[name]['fp32_bytes']:,}"
         for name in ("tables", "index", "scorer")
     )
-    said = (
-        f"whole artifact: {whole['size_bytes']:,} bytes, {whole['times_smaller']:.1f} times smaller than "
-        f"{whole['fp32_bytes']:,} in fp32\n  {parts}"
-    )
+    ratio = whole["times_smaller"]  # an index can outweigh what compression saves
+    against = f"{ratio:.1f} times fewer" if ratio >= 1 else f"{1 / ratio:.1f} times more"
+    said = f"whole artifact: {whole['size_bytes']:,} bytes, {against} than {whole['fp32_bytes']:,} in fp32\n  {parts}"
     if "retained" in found:
         kept = found["retained"]["recall@20"]
         said += f"\n  recall@20 kept: {_percent(kept)} % of the same path without compression"

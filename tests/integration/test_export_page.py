@@ -110,7 +110,7 @@ def test_of_repeated_decisions_and_few_users(learned):
     report = json.loads(json.dumps(learned.report))
     for form in report["facts"]["forms"].values():
         del form["latency_us"], form["times_faster"]
-    assert "earlier decisions were repeated" in checked(render(report)).text
+    assert "earlier decisions named the form" in checked(render(report)).text
     report = json.loads(json.dumps(learned.report))
     for form in report["facts"]["forms"].values():
         del form["change"], form["retained"], form["ndcg@20"]

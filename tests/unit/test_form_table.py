@@ -73,10 +73,16 @@ def test_the_whole_artifact_has_a_line(measured):
     if measured:
         savings["retained"] = {"recall@20": {"value": 0.998, "low": 0.99, "high": 1.001}}
     (line,) = said(saving_line(report([], savings=savings)))
-    assert "1,510 bytes, 3.0 times smaller than 4,530 in fp32" in line
+    assert "1,510 bytes, 3.0 times fewer than 4,530 in fp32" in line
     assert "tables 1,000 of 4,000, index 500 of 0, scorer 10 of 530" in line
     assert ("recall@20 kept: 99.8 (99.0..100.1) %" in line) == measured
     assert max(map(len, line.splitlines())) <= 100
+
+
+def test_an_index_can_outweigh_what_is_saved():
+    part = {"size_bytes": 2, "fp32_bytes": 1}
+    savings = {**dict.fromkeys(("tables", "index", "scorer"), part), "whole": {**part, "times_smaller": 0.5}}
+    assert "2 bytes, 2.0 times more than 1 in fp32" in said(saving_line(report([], savings=savings)))[0]
 
 
 def test_nothing_is_said_of_nothing():

@@ -77,10 +77,15 @@ def saved(report: dict[str, Any]) -> list[object]:
         for name, one in parts.items()
     )
     said = (
-        f"{savings['whole']['times_smaller']:.1f} times smaller than vectors and links in float32, exact search, which "
-        "needs no index, and the ranker as it was trained first."
+        f"{against_fp32(savings['whole']['times_smaller'])} bytes than with vectors and links in float32, exact "
+        "search, which needs no index, and the ranker as it was trained first."
     )
     return [element("p", said), table("bytes of the artifact", columns, rows), _retained(savings)]
+
+
+def against_fp32(times_smaller: float) -> str:
+    """Say how many times fewer bytes, or more: an index can outweigh what compression saves."""
+    return f"{times_smaller:.1f} times fewer" if times_smaller >= 1 else f"{1 / times_smaller:.1f} times more"
 
 
 def _retained(savings: dict[str, Any]) -> Markup | None:

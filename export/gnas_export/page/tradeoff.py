@@ -12,6 +12,9 @@ from gnas_search.report.scale import Scale, figure
 _HEIGHT = 420.0
 _LETTER = 6.6
 _EVEN = 6.0
+_UNTIMED = (
+    "The forms were not timed: earlier decisions named the form, or the quality gate asked for the most exact one."
+)
 
 
 def tradeoff(report: dict[str, Any]) -> list[object]:
@@ -21,7 +24,7 @@ def tradeoff(report: dict[str, Any]) -> list[object]:
         return [element("p", "There is no learned ranker: nothing was weighed.")]
     count = str(report["candidates"])
     if not all(count in form.get("latency_us", {}) for form in forms.values()):
-        return [element("p", "The forms were not timed: earlier decisions were repeated.")]
+        return [element("p", _UNTIMED)]
     if not all("change" in form for form in forms.values()):
         return [element("p", "Too few users judge: what the forms cost in quality was not measured.")]
     return [_chart(report, forms, count)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gnas_export.page.form_rows import against_fp32
 from gnas_export.page.table import table
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import figure
@@ -103,7 +104,7 @@ def _tiles(report: dict[str, Any]) -> Markup:
         if name in report["metrics"]:
             found.append((said, f"{report['metrics'][name]:.4f}"))
     if savings := report["facts"].get("savings"):
-        found.append(("smaller than in fp32", f"{savings['whole']['times_smaller']:.1f} times"))
+        found.append(("bytes than in fp32", against_fp32(savings["whole"]["times_smaller"])))
     if report["artifact"]:
         found.append(("bytes of the artifact", figure(report["artifact"]["size_bytes"])))
     if "tables" in chosen:
