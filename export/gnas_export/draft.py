@@ -203,6 +203,8 @@ class Draft:
             "epochs": {"selection": checkpoint.selection.epochs, "final": checkpoint.final.epochs},
             "tables": self.width,
         }
+        if checkpoint.finetuned_from is not None:
+            model["finetuned_from"] = checkpoint.finetuned_from
         if fit.tables.neighbours is not None:
             model["neighbours"] = {"form": self.links, "links": len(fit.tables.neighbours.items)}
         return Manifest(

@@ -12,14 +12,14 @@ from gnas_export.gates import Gate, at_least, skipped
 from gnas_export.limits import GateLimits
 from gnas_export.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
+from gnas_search.division import LEAST_JUDGES
 from gnas_search.evaluate import UserMetrics, rank_metrics
 from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems
 
 K = 20
-# Below this an interval says more about the draw than about the model.
-MIN_USERS = 30
+MIN_USERS = LEAST_JUDGES
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,11 @@ def build_report(
         "schema": SCHEMA,
         "passed": error is None,
         "error": None if error is None else {"code": error.code, "message": error.message, "hint": error.hint},
-        "checkpoint": {"name": draft.checkpoint.name, "fingerprint": draft.checkpoint.fingerprint},
+        "checkpoint": {
+            "name": draft.checkpoint.name,
+            "fingerprint": draft.checkpoint.fingerprint,
+            "finetuned_from": draft.checkpoint.finetuned_from,
+        },
         "profile": draft.profile.to_json(),
         "candidates": draft.candidates,
         "ranker_mode": draft.mode,

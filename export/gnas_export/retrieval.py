@@ -7,8 +7,9 @@ from dataclasses import replace
 from gnas_export.draft import Draft
 from gnas_export.fold_in import fold_in_blocks
 from gnas_export.quality import Jury
-from gnas_export.shipped import ShippedFit, divided_users, probe_users
+from gnas_export.shipped import ShippedFit, probe_users
 from gnas_export.tables import LINKS, WIDTHS, check_fit, compress, links
+from gnas_search.division import divided_users
 from gnas_search.fit import Fit
 from gnas_serve.errors import ExportError
 

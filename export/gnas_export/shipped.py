@@ -17,7 +17,6 @@ from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
 
 PROBE_USERS = 1000
-MAX_GATE_USERS = 5000
 
 
 @dataclass(frozen=True)
@@ -112,23 +111,3 @@ def probe_users(checkpoint: Checkpoint, seed: int) -> npt.NDArray[np.int64]:
     users = np.arange(len(checkpoint.users))
     usable = users[known_users(checkpoint.final, seen_items(checkpoint.seen()), users)]
     return np.random.default_rng(seed).permutation(usable)[:PROBE_USERS]
-
-
-@dataclass(frozen=True)
-class Division:
-    """The users that have a validation item, divided by seed: some judge, the others fit the ranker."""
-
-    fitting: npt.NDArray[np.int64]
-    gate: npt.NDArray[np.int64]
-
-
-def divided_users(checkpoint: Checkpoint) -> Division:
-    """Divide the users that have a validation item by the seed of the split, not by that of the export.
-
-    So no choice of an export seed can move a user from those that were fitted on to those that judge. Half of them
-    judge, but no more than :data:`MAX_GATE_USERS`: a ranker learns from every other one.
-    """
-    users = np.flatnonzero(np.diff(checkpoint.valid.indptr) > 0)
-    shuffled = np.random.default_rng([checkpoint.config.split_seed, len(users)]).permutation(users)
-    fitting = max(len(shuffled) // 2, len(shuffled) - MAX_GATE_USERS)
-    return Division(np.sort(shuffled[:fitting]), np.sort(shuffled[fitting:]))

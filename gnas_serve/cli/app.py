@@ -20,6 +20,7 @@ from gnas_serve.cli import (
     data,
     evaluate,
     export,
+    finetune,
     quickstart,
     recommend,
     schema,
@@ -72,6 +73,7 @@ app.add_typer(data.app, name="data", help="Make, check and describe interaction 
 app.command()(search.search)
 app.add_typer(study.app, name="study", help="Look at a study, or go on with it.")
 app.command()(search.train)
+app.command()(finetune.finetune)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
 app.command()(artifact.inspect)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit
 from gnas_serve.cli.extras import need
+from gnas_serve.cli.lineage import finetuned_facts
 from gnas_serve.cli.provenance_table import figure, provenance_tables
 from gnas_serve.errors import ConfigError, IntegrityError
 
@@ -173,6 +174,7 @@ def _fact_table(manifest: Manifest) -> Table:
     intervals = {} if manifest.provenance is None else manifest.provenance.metrics
     rows = {
         "profile": manifest.profile,
+        **finetuned_facts(manifest.model.get("finetuned_from")),
         "users": f"{manifest.num_users:,}",
         "items": f"{manifest.num_items:,}",
         "score": " + ".join(_branch(branch, manifest) for branch in manifest.branches),

@@ -64,6 +64,12 @@ def evaluate(
     if shift.is_large:
         warn(shift.message())
     result["shift"] = shift.to_json()
+    learned, asked = examinee.learned_answers(exam)
+    if learned:
+        warn(
+            f"{learned} of {asked} test interactions are among those that the {examinee.kind} has learned from: its "
+            "figures say little; fine-tune on data that is split by time or by a column"
+        )
     if against:
         result |= _compared(outcome, against, rivals, everybody, exam)
     emit(result, evaluation_table(result, model.name), output)

@@ -153,6 +153,11 @@ class Recommender:
             explainer=Explainer(branches, items, counts, fold_in, tables.neighbours),
         )
 
+    @property
+    def seen(self) -> SeenItems:
+        """What each user has already, as the model knows it."""
+        return self._seen
+
     def recommend(self, query: Query) -> Answer:
         """Answer one question.
 

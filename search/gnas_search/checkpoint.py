@@ -56,6 +56,11 @@ class Checkpoint:
         Of both fits.
     metrics
         Of the selection fit, over all validation users: selection itself looks at a sample of them.
+    finetuned_from
+        Of one that was fine-tuned: what it was made from, as :mod:`gnas_search.finetuning` says it; None of a trained
+        one. Its fits have learned from ``train`` and nothing of ``valid``, both of them.
+    digest
+        Of the folder that it was read from; empty where there is none.
     """
 
     name: str
@@ -75,6 +80,8 @@ class Checkpoint:
     target_event: str | None
     seed: int
     metrics: dict[str, float] = field(default_factory=dict)
+    finetuned_from: dict[str, Any] | None = None
+    digest: str = ""
 
     @classmethod
     def of(
@@ -152,7 +159,9 @@ class Checkpoint:
         return tables
 
     def _body(self) -> dict[str, Any]:
-        return {
+        # Absent of a trained one: its bytes are those that versions without fine-tuning wrote.
+        lineage = {} if self.finetuned_from is None else {"finetuned_from": self.finetuned_from}
+        return lineage | {
             "name": self.name,
             "spec": self.spec,
             "epochs": {name: getattr(self, name).epochs for name in _FITS},
@@ -188,6 +197,8 @@ class Checkpoint:
                 **{name: manifest["data"][name] for name in ("fingerprint", "policy", "target_event")},
                 "seed": manifest["seed"],
                 "metrics": manifest["metrics"],
+                "finetuned_from": _lineage(manifest.get("finetuned_from")),
+                "digest": manifest["digest"],
             }
             epochs = {name: manifest["epochs"][name] for name in _FITS}
             names = {side: tuple(manifest[f"{side}_feature_names"]) for side in ("item", "user")}
@@ -213,6 +224,16 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, ValueError, SafetensorError, OSError) as error:
         raise IntegrityError(f"{path}: {error}", hint="make or copy the checkpoint again") from error
+
+
+def _lineage(raw: Any) -> dict[str, Any] | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict) or not all(isinstance(raw.get(name), str) for name in ("digest", "name")):
+        raise ValueError("finetuned_from names no checkpoint")
+    if type(raw.get("times")) is not int or raw["times"] < 1:
+        raise ValueError(f"finetuned_from: times is {raw.get('times')!r}")
+    return raw
 
 
 def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, ...]]) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from gnas_search.evidence import Catalogue
 from gnas_search.labels import RATED_LOW, SAMPLED, LabelledPairs, rated_low, sampled
 from gnas_search.validation_measures import catalogue_of, labelled_pairs
 from gnas_serve.errors import DataMismatchError
-from gnas_serve.runtime.cold_start import Popularity
 
 _DRAWN = "random"
 """What the names of those policies end with that a seed has a part in."""
@@ -88,11 +87,6 @@ class Exam:
     def catalogue(self) -> Catalogue:
         """The items as train and validation know them."""
         return catalogue_of(self.dataset, self.dataset.final.positives)
-
-    @cached_property
-    def popularity(self) -> Popularity:
-        """What answers users of whom a model knows nothing."""
-        return Popularity(self.catalogue.counts.astype(np.int32))
 
     @cached_property
     def validation(self) -> Validation:

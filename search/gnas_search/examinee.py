@@ -9,7 +9,7 @@ from pathlib import Path
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.exam import Exam
-from gnas_search.outcome import Outcome, artifact_outcome, calibrations, checkpoint_outcome
+from gnas_search.outcome import Outcome, artifact_outcome, calibrations, checkpoint_outcome, learned_answers
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import stored_kind
 from gnas_serve.runtime.recommender import Recommender
@@ -52,10 +52,10 @@ class Examinee:
             manifest = Manifest.read(path, verify=False)
             config = DatasetConfig.from_json(manifest.data["config"])
             fingerprint, policy, target = (manifest.data[name] for name in ("fingerprint", "policy", "target_event"))
-            origin = (manifest.name, manifest.model.get("seed"), fingerprint)
+            origin = (manifest.name, manifest.model.get("seed"), fingerprint, manifest.model.get("finetuned_from"))
             return cls(recommender, config, fingerprint, policy, target, origin)
         checkpoint = Checkpoint.load(path)
-        origin = (checkpoint.name, checkpoint.seed, checkpoint.fingerprint)
+        origin = (checkpoint.name, checkpoint.seed, checkpoint.fingerprint, checkpoint.finetuned_from)
         return cls(
             checkpoint, checkpoint.config, checkpoint.fingerprint, checkpoint.policy, checkpoint.target_event, origin
         )
@@ -74,6 +74,14 @@ class Examinee:
             As :meth:`gnas_search.exam.Exam.check`.
         """
         exam.check(self, what)
+
+    def learned_answers(self, exam: Exam) -> tuple[int, int]:
+        """Count the test interactions that the model has learned from, and all that it could have.
+
+        None of them where it was trained on the exam's data; of a fine-tuned one, those that the split of newer data
+        has put into the test part, as a split by chance does.
+        """
+        return learned_answers(exam, self.model)
 
     def outcome(
         self, exam: Exam, others: Sequence[Examinee] = (), on_user: Callable[[], None] | None = None

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
+from gnas_search.alignment import Alignment
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.evaluate import mask_scores
+from gnas_search.evaluate import VALIDATION_USERS, Validation, mask_scores
 from gnas_search.evidence import Evidence
 from gnas_search.exam import Exam
-from gnas_search.labels import LabelledPairs
+from gnas_search.labels import RATED_LOW, LabelledPairs
 from gnas_search.metrics import METRICS
 from gnas_search.observation import observe
 from gnas_search.pointwise import Calibration, calibrate
 from gnas_search.search_objective import objective
+from gnas_search.validation_measures import labelled_pairs
 from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.query import MAX_K, Query
 from gnas_serve.runtime.recommender import Recommender
@@ -74,7 +77,8 @@ class Outcome:
 def checkpoint_outcome(exam: Exam, checkpoint: Checkpoint) -> Outcome:
     """Rank all items by the exact scores of the final fit; train and validation items are masked.
 
-    Users of whom the fit knows nothing are answered by popularity, as in serving.
+    Users of whom the fit knows nothing are answered by popularity, as in serving. A fine-tuned one has rows of its own:
+    users of the data that it does not know are answered by its popularity, items that it does not know come last.
 
     Raises
     ------
@@ -82,19 +86,22 @@ def checkpoint_outcome(exam: Exam, checkpoint: Checkpoint) -> Outcome:
         If the checkpoint was made from other data, or another split of it.
     """
     exam.check(checkpoint, "the checkpoint")
-    seen = exam.dataset.final.positives
-    knows = exam.is_known.copy()
-    knows[knows] = checkpoint.final.knows(seen)[exam.test.user_rows[knows]]
+    alignment, seen = alignment_of(exam, checkpoint), checkpoint.seen()
+    user_rows = alignment.user_rows(exam.test.user_rows)
+    knows = user_rows >= 0
+    knows[knows] = checkpoint.final.knows(seen)[user_rows[knows]]
     score_rows = checkpoint.final.score_rows(seen)
+    popularity = _popularity(seen).scores
 
     def blocks() -> Iterator[Floats]:
         for span in _spans(exam):
-            rows, mine = exam.test.user_rows[span], knows[span]
+            rows, mine = user_rows[span], knows[span]
             if mine.all():
                 scores = score_rows(rows)  # (b, I)
             else:
-                scores = np.empty((len(rows), len(exam.popularity.scores)), dtype=np.float32)
-                scores[mine], scores[~mine] = score_rows(rows[mine]), exam.popularity.scores
+                scores = np.empty((len(rows), len(popularity)), dtype=np.float32)
+                scores[mine], scores[~mine] = score_rows(rows[mine]), popularity
+            scores = alignment.scores(scores)
             mask_scores(scores, exam.masked[span])
             yield scores
 
@@ -128,17 +135,27 @@ def artifact_outcome(
         Called after each answer.
     """
     learned = recommender.info.ranker != "retrieval"
-    asked = min(MAX_K, max(exam.k, recommender.candidates)) if learned else exam.k
+    alignment = alignment_of(exam, recommender)
+    # A fine-tuned model may know items that have left the data, and not what users have that are new to it: neither
+    # can be asked for. The others move up.
+    gone = alignment.shape[1] - int(np.count_nonzero(alignment.items >= 0))
+    foreign = np.where(alignment.user_rows(exam.test.user_rows) < 0, np.diff(exam.masked.indptr), 0) + gone
+    least = max(exam.k, recommender.candidates) if learned else exam.k
     knows = np.zeros(exam.num_users, dtype=np.bool_)
     lists: list[npt.NDArray[np.int64]] = []
 
     def blocks() -> Iterator[Floats]:
         for span in _spans(exam):
             scores, knows[span] = recommender.catalogue_scores.of(exam.test.user_ids[span])
+            scores = alignment.scores(scores)
             pair_span = exam.pairs.span(span.start, span.stop)
             pair_scores[pair_span] = scores[exam.pairs.users[pair_span] - span.start, exam.pairs.items[pair_span]]
-            for row, user_id in zip(scores, exam.test.user_ids[span], strict=True):
+            for place, row in enumerate(scores, span.start):
+                others, user_id = int(foreign[place]), exam.test.user_ids[place]
+                asked = min(MAX_K, max(least, exam.k + others))
                 answered = exam.dataset.items.rows(recommender.recommend(Query(user_id=user_id, k=asked)).item_ids)
+                if others:
+                    answered = answered[(answered >= 0) & ~np.isin(answered, exam.masked[place].indices)]
                 lists.append(answered[: exam.k])
                 if learned:
                     _put_first(row, answered)
@@ -158,30 +175,65 @@ def calibrations(exam: Exam, checkpoint: Checkpoint) -> dict[str, Calibration]:
     """Fit the curves from a checkpoint's scores to probabilities, and from popularity, on validation.
 
     The scores are those of the selection fit, which has not learned from validation. The final fit has the same
-    settings, and its scores the same scale. All users count alike.
+    settings, and its scores the same scale. All users count alike. Of a fine-tuned checkpoint, validation is what was
+    fresh to it: it has learned from some of the validation part of the data.
 
     Returns
     -------
     dict
         ``"model"`` and ``"popularity"``; without the first where the fit knows no validation user.
     """
-    train = exam.dataset.selection.positives
-    pairs, users = exam.validation_pairs, exam.validation.users
+    train = checkpoint.train
+    validation, pairs = exam.validation, exam.validation_pairs
+    if checkpoint.finetuned_from is not None:
+        validation, pairs = _fresh_pairs(exam, checkpoint)
     scored = observe(
-        exam.validation.score_blocks(checkpoint.selection.score_rows(train)),
-        exam.validation.relevant,
+        validation.score_blocks(checkpoint.selection.score_rows(train)),
+        validation.relevant,
         k=None,
         ranks_all=False,
         pairs=pairs,
     ).pair_scores
-    knows = checkpoint.selection.knows(train)[users][pairs.users]
-    counts = np.bincount(train.indices, minlength=train.shape[1]).astype(np.int32)
-    popularity = Popularity(counts).scores[pairs.items]
+    knows = checkpoint.selection.knows(train)[validation.users][pairs.users]
+    popularity = _popularity(train).scores[pairs.items]
     weights = pairs.weights()
     found = {POPULARITY: calibrate(popularity, pairs.labels, weights)}
     if scored is not None and knows.any():
         found[MODEL] = calibrate(scored[knows], pairs.labels[knows], weights[knows])
     return found
+
+
+def alignment_of(exam: Exam, model: Checkpoint | Recommender) -> Alignment:
+    """Match the exam's rows with those of a model, which are others where it was fine-tuned on the exam's data."""
+    return Alignment.of((exam.dataset.users, exam.dataset.items), (model.users, model.items))
+
+
+def learned_answers(exam: Exam, model: Checkpoint | Recommender) -> tuple[int, int]:
+    """Count the test interactions that a model has learned from, and all those between ids that the data knows."""
+    alignment = alignment_of(exam, model)
+    if isinstance(model, Checkpoint):
+        seen = model.seen()
+    else:
+        held = model.seen
+        seen = sp.csr_matrix((np.ones(len(held.items), np.float32), held.items, held.offsets), shape=alignment.shape)
+    places, items = exam.test.relevant.nonzero()
+    rows, columns = alignment.user_rows(exam.test.user_rows)[places], alignment.items[items]
+    both = (rows >= 0) & (columns >= 0)
+    return int(seen[rows[both], columns[both]].sum()), len(places)
+
+
+def _fresh_pairs(exam: Exam, checkpoint: Checkpoint) -> tuple[Validation, LabelledPairs]:
+    """Label what was fresh to a fine-tuned checkpoint, in its own rows, as the exam labels the test part."""
+    validation = Validation(
+        checkpoint.train, checkpoint.valid, max_users=VALIDATION_USERS, seed=checkpoint.config.split_seed
+    )
+    rejected = exam.dataset.valid_negatives if exam.negatives == RATED_LOW else None
+    negatives = None if rejected is None else alignment_of(exam, checkpoint).matrix(rejected)
+    return validation, labelled_pairs(validation, negatives, seed=exam.seed)
+
+
+def _popularity(interactions: sp.csr_matrix) -> Popularity:
+    return Popularity(np.bincount(interactions.indices, minlength=interactions.shape[1]).astype(np.int32))
 
 
 def _outcome(

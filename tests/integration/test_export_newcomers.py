@@ -9,7 +9,7 @@ from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decision, Decisions
-from gnas_export.shipped import divided_users
+from gnas_search.division import divided_users
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import QualityGateError

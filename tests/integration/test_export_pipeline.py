@@ -117,7 +117,7 @@ def test_the_stated_metric_is_what_the_shipped_path_gives(plain, tmp_path):
     as_final = replace(checkpoint, final=checkpoint.selection, valid=nobody)
     recommender = Recommender.load(run(as_final, tmp_path / "a", ranker="never").path)
     judged = plain.report["facts"]["users"]["gate"]
-    from gnas_export.shipped import divided_users
+    from gnas_search.division import divided_users
 
     gate = divided_users(checkpoint).gate
     assert len(gate) == judged

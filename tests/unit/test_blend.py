@@ -70,7 +70,7 @@ class TestBlend:
                 return np.full(400, 0.3 * (1 - 0.002 * (3 - len(places)) - 0.1 * (0 not in places)))
 
         assert blending.LEAST_GAIN > 0.002
-        kept, weights = blending._prune(Prescribed(), 3, blending._halves(400, 0))  # type: ignore[arg-type]
+        kept, weights = blending._prune(Prescribed(), 3, blending.halved(400, 0))  # type: ignore[arg-type]
         assert len(kept) == 2
         assert 0 in kept
         assert weights.tolist() == [1.0, 1.0]
@@ -151,7 +151,7 @@ class TestBlend:
         specs, branches = ([pair[side] for pair in models.values()] for side in (0, 1))
         candidates = CandidateScores.collect(specs, branches, world.graph, world.validation)
         lists: dict[int, np.ndarray] = {}
-        halves = blending._halves(16, 0)
+        halves = blending.halved(16, 0)
         for fitted_on, measured_on in (halves, halves[::-1]):
             weights = candidates.fit_weights([0, 1], fitted_on)
             fit = assemble(blending._weighted(candidates.shares, weights), branches, world.graph)

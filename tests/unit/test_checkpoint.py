@@ -93,6 +93,8 @@ def test_it_is_read_when_written_anew(folder: Path) -> None:
         lambda body: body.update(branches=[1]),
         lambda body: body.pop("epochs"),
         lambda body: body["data"].pop("fingerprint"),
+        lambda body: body.update(finetuned_from="another"),
+        lambda body: body.update(finetuned_from={"name": "a", "digest": "b", "times": "twice"}),
     ],
 )
 def test_a_manifest_that_does_not_describe_its_files(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

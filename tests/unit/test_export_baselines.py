@@ -9,10 +9,10 @@ from export_runs import PROFILE, run
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.quality import Jury
-from gnas_export.shipped import divided_users
 from gnas_export.simple_models import measured_baselines, not_below_baselines
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.division import divided_users
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_serve.errors import QualityGateError
 

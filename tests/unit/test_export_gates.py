@@ -8,7 +8,7 @@ from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
 from gnas_export.limits import GateLimits
 from gnas_export.parity import mean_overlap, relative_difference
 from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
-from gnas_export.shipped import divided_users
+from gnas_search.division import divided_users
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.errors import ParityError, QualityGateError
 

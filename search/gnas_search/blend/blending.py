@@ -86,7 +86,7 @@ def blend(
     branches = [branch for _, branch in models.values()]
     learning = validation if fresh is None else fresh
     candidates = CandidateScores.collect([spec for spec, _ in models.values()], branches, graph, learning)
-    halves = _halves(len(learning.users), seed)
+    halves = halved(len(learning.users), seed)
     kept, weights = _prune(candidates, len(branches), halves)
     if len(kept) < 2:
         return None
@@ -122,7 +122,8 @@ def _weighing_rows(
     return score
 
 
-def _halves(count: int, seed: int) -> tuple[Rows, Rows]:
+def halved(count: int, seed: int) -> tuple[Rows, Rows]:
+    """Divide the places of so many users: each half is measured by weights that were fitted on the other."""
     order = np.random.default_rng([seed, count]).permutation(count)
     return np.sort(order[: count // 2]), np.sort(order[count // 2 :])
 

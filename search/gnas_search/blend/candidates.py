@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 from scipy.optimize import minimize
 
 from gnas_search.blend.assembly import PER_HISTORY_KINDS, history_lengths
 from gnas_search.blend.spread import spread_of
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.evaluate import Validation
+from gnas_search.evaluate import ScoreRows, Validation
 from gnas_search.fit import Branch, Fit
 from gnas_search.specs import BranchSpec, Share, kind_of
 
@@ -78,29 +79,7 @@ class CandidateScores:
             Fit((branch.per_history(0.0, lengths) if divided else branch,), 0).score_rows(graph.positives)
             for branch, lengths, divided in zip(branches, every_length, per_history, strict=True)
         ]
-        columns: list[Floats] = []
-        hits: list[npt.NDArray[np.bool_]] = []
-        lengths: list[npt.NDArray[np.int64]] = []
-        relevant_counts: list[npt.NDArray[np.int64]] = []
-        for rows, relevant, masked in validation.blocks():
-            every = [score(rows) for score in singles]  # B times (b, I)
-            chosen = np.zeros(every[0].shape, dtype=bool)
-            count = min(_PER_BRANCH, graph.num_items)
-            lines = np.repeat(np.arange(len(rows)), np.diff(masked.indptr))
-            for scores in every:
-                unseen = scores.copy()
-                unseen[lines, masked.indices] = -np.inf
-                best = np.argpartition(unseen, -count, axis=1)[:, -count:]
-                np.put_along_axis(chosen, best, values=True, axis=1)
-            chosen[lines, masked.indices] = False
-            held_out = np.zeros_like(chosen)
-            held_out[np.repeat(np.arange(len(rows)), np.diff(relevant.indptr)), relevant.indices] = True
-            columns.append(np.stack([scores[chosen] for scores in every], axis=1))
-            hits.append(held_out[chosen])
-            lengths.append(chosen.sum(axis=1))
-            relevant_counts.append(np.diff(relevant.indptr).astype(np.int64))
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
-        scores = np.concatenate(columns)
+        scores, hits, offsets, num_relevant = _candidates(singles, validation)
         shares = []
         for place, (spec, divided) in enumerate(zip(specs, per_history, strict=True)):
             lengths_here = every_length[place][validation.users]
@@ -108,7 +87,29 @@ class CandidateScores:
             shares.append(Share(spec, 1.0, spread, power))
             scale = spread * np.maximum(lengths_here, 1) ** power
             scores[:, place] /= np.repeat(scale, np.diff(offsets)).astype(np.float32)
-        return cls(tuple(shares), scores, np.concatenate(hits), offsets, np.concatenate(relevant_counts), validation.k)
+        return cls(tuple(shares), scores, hits, offsets, num_relevant, validation.k)
+
+    @classmethod
+    def of_blend(
+        cls, shares: Sequence[Share], branches: Sequence[Branch], histories: sp.csr_matrix, validation: Validation
+    ) -> CandidateScores:
+        """Score by the branches of a blend that is made, whose spreads and powers stay: its weights are taken out.
+
+        Parameters
+        ----------
+        shares, branches
+            Of the blend, no weight being 0; the weights are folded into the branches.
+        histories : (U, I) CSR
+            What the branches are asked with.
+        validation
+            By whom they are compared.
+        """
+        singles = [
+            Fit((branch.weighted(1.0 / share.weight),), 0).score_rows(histories)
+            for share, branch in zip(shares, branches, strict=True)
+        ]
+        scores, hits, offsets, num_relevant = _candidates(singles, validation)
+        return cls(tuple(replace(s, weight=1.0) for s in shares), scores, hits, offsets, num_relevant, validation.k)
 
     def fit_weights(self, branches: Sequence[int], users: Places | None) -> npt.NDArray[np.float64]:
         """Maximise the likelihood of the held-out items among the candidates, under weights that are not negative.
@@ -192,6 +193,36 @@ class CandidateScores:
         places = np.repeat(stops - np.cumsum(lengths), lengths) + np.arange(lengths.sum())
         columns = self.scores[np.ix_(places, np.asarray(branches, dtype=np.int64))].astype(np.float64)
         return columns, self.hits[places], np.concatenate([[0], np.cumsum(lengths)])
+
+
+def _candidates(
+    singles: Sequence[ScoreRows], validation: Validation
+) -> tuple[Floats, npt.NDArray[np.bool_], Places, npt.NDArray[np.int64]]:
+    """Score what each branch would recommend by every branch: scores, hits, offsets and numbers of relevant items."""
+    num_items = validation.relevant.shape[1]
+    columns: list[Floats] = []
+    hits: list[npt.NDArray[np.bool_]] = []
+    lengths: list[npt.NDArray[np.int64]] = []
+    relevant_counts: list[npt.NDArray[np.int64]] = []
+    for rows, relevant, masked in validation.blocks():
+        every = [score(rows) for score in singles]  # B times (b, I)
+        chosen = np.zeros(every[0].shape, dtype=bool)
+        count = min(_PER_BRANCH, num_items)
+        lines = np.repeat(np.arange(len(rows)), np.diff(masked.indptr))
+        for scores in every:
+            unseen = scores.copy()
+            unseen[lines, masked.indices] = -np.inf
+            best = np.argpartition(unseen, -count, axis=1)[:, -count:]
+            np.put_along_axis(chosen, best, values=True, axis=1)
+        chosen[lines, masked.indices] = False
+        held_out = np.zeros_like(chosen)
+        held_out[np.repeat(np.arange(len(rows)), np.diff(relevant.indptr)), relevant.indices] = True
+        columns.append(np.stack([scores[chosen] for scores in every], axis=1))
+        hits.append(held_out[chosen])
+        lengths.append(chosen.sum(axis=1))
+        relevant_counts.append(np.diff(relevant.indptr).astype(np.int64))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    return np.concatenate(columns), np.concatenate(hits), offsets, np.concatenate(relevant_counts)
 
 
 def _sizes(scores: npt.NDArray[np.floating], offsets: Places) -> npt.NDArray[np.float64]:

@@ -1,0 +1,51 @@
+"""What is said of a fine-tuned model's origin, wherever the facts of a model are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SHOWN_DIGITS = 12
+
+
+def finetuned_facts(lineage: Any) -> dict[str, str]:
+    """Give the lines of a table of facts; none for a model that was trained.
+
+    Parameters
+    ----------
+    lineage
+        ``finetuned_from`` of a manifest, which nothing checks in an artifact.
+    """
+    try:
+        return {} if lineage is None else _facts(lineage)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {"fine-tuned from": "unreadable"}
+
+
+def _facts(lineage: dict[str, Any]) -> dict[str, str]:
+    fresh, times = lineage["fresh"], lineage["times"]
+    often = "" if times == 1 else f", fine-tuned {times} times since it was trained"
+    facts = {
+        "fine-tuned from": f"{lineage['name']} ({lineage['digest'][:_SHOWN_DIGITS]}{often})",
+        "fresh": _counted(fresh),
+    }
+    if any(lineage["left_out"].values()):
+        left = lineage["left_out"]
+        facts["left out"] = (
+            f"{left['interactions']:,} fresh interactions of {left['users']:,} users and {left['items']:,} items "
+            "that the model does not know"
+        )
+    facts["weights"] = _weights(lineage["weights"])
+    return facts
+
+
+def _counted(fresh: dict[str, int]) -> str:
+    return f"{fresh['interactions']:,} interactions of {fresh['users']:,} users with {fresh['items']:,} items"
+
+
+def _weights(weights: dict[str, Any] | None) -> str:
+    if weights is None:
+        return "none: one model, or a blend in one pair of vectors"
+    if weights["kept"] == "old":
+        return f"as they were: {weights['reason']}"
+    pairs = (f"{name} {old:.3g} -> {weights['after'][name]:.3g}" for name, old in weights["before"].items())
+    return f"fitted anew: {', '.join(pairs)}"
