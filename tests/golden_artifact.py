@@ -37,7 +37,8 @@ def main() -> None:
     folder = GOLDEN / f"v{FORMAT_VERSION}"
     checkpoint = blended_checkpoint(num_users=80, num_items=100, filter_dim=6, gnn_dim=4, links=4)
     made = run(checkpoint, folder, _PROFILE, ranker="always")
-    (folder / LAYOUT.report).unlink()
+    for report in (LAYOUT.report, LAYOUT.report_page):
+        (folder / report).unlink()
     print(made.manifest.index, made.manifest.ranker, sum(path.stat().st_size for path in folder.iterdir()))
     (GOLDEN / f"{folder.name}.answers.json").write_text(json.dumps(_answers(Recommender.load(folder)), indent=1) + "\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from gnas_serve.runtime.ranker_features import (
 )
 
 Floats = npt.NDArray[np.float32]
+
+_LENGTHS = (0, 1, 7, 100)  # 0: as long as it is
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,15 @@ class CandidateList:
     scores: Floats
     cross: Floats
     user: Floats
+
+    def first(self, count: int) -> CandidateList:
+        """Give the same list cut to its first ``count``."""
+        return replace(self, rows=self.rows[:count], scores=self.scores[:count], cross=self.cross[:count])
+
+
+def at_lengths(lists: list[CandidateList]) -> list[CandidateList]:
+    """Cut lists in turns to one, to an odd number, to a round one, and not at all: a graph has to take any number."""
+    return [one.first(_LENGTHS[place % len(_LENGTHS)] or len(one.rows)) for place, one in enumerate(lists)]
 
 
 def collect(

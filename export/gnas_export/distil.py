@@ -6,7 +6,7 @@ import torch
 
 from gnas_export.lessons import Lessons
 from gnas_export.network import RankerNetwork
-from gnas_export.ranker import LEARNING_RATE, Fitted, learned
+from gnas_export.ranker import LEARNING_RATE, Fitted, taught
 
 TEACHER_SHARE = 0.5
 """Of what a student learns from: the rest are the labels."""
@@ -39,4 +39,4 @@ def distilled(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int],
     with torch.no_grad():
         student.wide.copy_(teacher.wide)
     targets = lessons.softened(teacher, TEACHER_SHARE)
-    return learned(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)
+    return taught(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)

@@ -169,7 +169,7 @@ class Draft:
         self.facts.setdefault("ranker_training", {})[name] = {
             "users": fitted.users,
             "best_epoch": fitted.best_epoch,
-            "inner_ndcg": list(fitted.inner_ndcg),
+            "inner": list(fitted.inner),
         }
 
     def packed(self, form: str, fit: ShippedFit) -> PackedRanker:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from gnas_export.candidates import CandidateList
+from gnas_export.candidates import CandidateList, at_lengths
 from gnas_export.decisions import Form, quickest
 from gnas_export.draft import Draft, RankerForm
 from gnas_export.form_facts import form_facts
 from gnas_export.gates import Gate, at_least, at_most, skipped
-from gnas_export.network import SplitNetwork, SplitWeights
-from gnas_export.numeric import Feed, draw, feed
+from gnas_export.network import SplitNetwork, SplitWeights, TrainedRanker
+from gnas_export.numeric import Drawing, Feed, draw, feed
 from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.quality import K, relative_change
 from gnas_export.ranker_plan import RankerPlan
@@ -49,6 +49,7 @@ def draw_forms(draft: Draft) -> None:
     if not lists:
         raise ExportError("no user has a vector in the final fit", hint="train again: the final fit gave nothing")
     calibration, draft.lists = divided(lists)
+    varied = at_lengths(draft.lists)
     taught: list[Floats] = []
     nodes = {}
     for network, fitted in draft.networks.items():
@@ -57,8 +58,9 @@ def draw_forms(draft: Draft) -> None:
         drawings = draw(fitted.ranker, inputs, calibration)
         rows = {numeric: drawing.items.rows(inputs) for numeric, drawing in drawings.items()}
         found = {name: score_lists(one.graph, draft.lists, rows[name]) for name, one in drawings.items()}
-        compact = _torch_scores(drawings[FP32_U8].weights, [feed(c, rows[FP32_U8]) for c in draft.lists])
-        difference = max(relative_difference(found[FP32], expected), relative_difference(found[FP32_U8], compact))
+        difference = max(
+            _difference(fitted.ranker, drawings[name], rows[name], inputs, varied) for name in (FP32, FP32_U8)
+        )
         for numeric, drawing in drawings.items():
             form = RankerForm(
                 network=network,
@@ -236,6 +238,22 @@ def _resized(feed: Feed, count: int) -> Feed:
 
 def _turn(session: Any, feeds: list[Feed], turn: int) -> None:
     session.run(["score"], feeds[turn % len(feeds)])
+
+
+def _difference(
+    ranker: TrainedRanker,
+    drawing: Drawing,
+    rows: npt.NDArray[np.generic],
+    inputs: Floats,
+    lists: list[CandidateList],
+) -> float:
+    """Give the largest relative difference of a float32 graph from torch: of exact rows from the trained network."""
+    found = score_lists(drawing.graph, lists, rows)
+    if rows.dtype == np.float32:
+        expected = [ranker.score(c.user, inputs[c.rows], c.cross) for c in lists]
+    else:
+        expected = _torch_scores(drawing.weights, [feed(c, rows) for c in lists])
+    return relative_difference(found, expected)
 
 
 def _torch_scores(weights: SplitWeights, feeds: list[Feed]) -> list[Floats]:

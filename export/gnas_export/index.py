@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +22,16 @@ FLAT_UP_TO_VALUES = 1_280_000
 MAX_DRY = 0.005
 # How much of an exact list is its head: what the metrics of the gates look at.
 TOP = 20
+# From so many items an index of product codes is tried: one of bytes would be of gigabytes.
+PQ_FROM = 10_000_000
+# Of fewer there are no 16 codes per pair of components to learn.
+PQ_AT_LEAST = 256
+# How many times the wanted number product codes propose.
+REFINE = 4
 _POINTS_PER_LIST = 200
 _ITERATIONS = 12
+_PQ_POINTS = 65_536
+_ADDED_AT_ONCE = 65_536
 _PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512)
 
 
@@ -60,36 +70,93 @@ def build_ivf(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFS
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     n, dim = vectors.shape
-    lists = num_lists(n)
+    with _one_thread():
+        centroids = _centroids(vectors, seed)
+        quantizer = _holding(faiss.IndexFlatIP(dim), centroids)
+        index = faiss.IndexIVFScalarQuantizer(
+            quantizer, dim, len(centroids), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
+        )
+        index.train(vectors)  # the ranges of the codes; the quantizer holds its centroids already
+        _, assigned = _holding(faiss.IndexFlatL2(dim), centroids).search(vectors, 1)
+        assigned = np.ascontiguousarray(assigned[:, 0])
+        index.add_core(n, faiss.swig_ptr(vectors), None, faiss.swig_ptr(assigned))
+        _own(index, quantizer)
+    return index
+
+
+def build_pq(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFPQFastScan:
+    """Build the index of very large catalogues: the same lists, of 4-bit codes per two components.
+
+    Codes are of what a vector differs from its centroid by: on 300,000 vectors of 64 columns, four times the
+    candidates and nprobe 32, recall@300 was .981, and .939 where codes were of the vectors themselves. They take a
+    quarter of the bytes of :func:`build_ivf`, and propose :data:`REFINE` times what is wanted, to be scored exactly.
+
+    Parameters
+    ----------
+    vectors : (I, d) float32
+        d even.
+    seed
+        Of the k-means.
+
+    References
+    ----------
+    Jegou, Douze and Schmid, "Product Quantization for Nearest Neighbor Search", TPAMI 2011. Andre, Kermarrec and
+    Le Scouarnec, "Cache locality is not enough: High-Performance Nearest Neighbor Search with Product Quantization
+    Fast Scan", VLDB 2015.
+    """
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    n, dim = vectors.shape
+    with _one_thread():
+        centroids = _centroids(vectors, seed)
+        nearest = _holding(faiss.IndexFlatL2(dim), centroids)
+        index = faiss.IndexIVFPQFastScan(nearest, dim, len(centroids), dim // 2, 4, faiss.METRIC_INNER_PRODUCT)
+        index.by_residual = True
+        index.pq.cp.min_points_per_centroid = 1  # of few it is wanted all the same, without a word on stderr
+        index.train(_sample(vectors, _PQ_POINTS, seed))
+        for start in range(0, n, _ADDED_AT_ONCE):
+            index.add(vectors[start : start + _ADDED_AT_ONCE])
+        quantizer = _holding(faiss.IndexFlatIP(dim), centroids)
+        index.quantizer = quantizer
+        _own(index, quantizer)
+    return index
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
-        sample = vectors
-        if n > lists * _POINTS_PER_LIST:
-            rows = np.random.default_rng(seed).choice(n, lists * _POINTS_PER_LIST, replace=False)
-            sample = vectors[np.sort(rows)]
-        kmeans = faiss.Kmeans(
-            dim, lists, niter=_ITERATIONS, seed=seed + 1, min_points_per_centroid=1, max_points_per_centroid=n
-        )
-        kmeans.train(sample)
-        centroids = np.ascontiguousarray(kmeans.centroids)
-        quantizer: Any = faiss.IndexFlatIP(dim)
-        quantizer.add(centroids)
-        index = faiss.IndexIVFScalarQuantizer(
-            quantizer, dim, lists, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
-        )
-        index.train(vectors)  # the ranges of the codes; the quantizer holds its centroids already
-        nearest = faiss.IndexFlatL2(dim)
-        nearest.add(centroids)
-        _, assigned = nearest.search(vectors, 1)
-        assigned = np.ascontiguousarray(assigned[:, 0])
-        index.add_core(n, faiss.swig_ptr(vectors), None, faiss.swig_ptr(assigned))
-        # The index owns its quantizer from here on: Python must not free it under it.
-        quantizer.this.disown()
-        index.own_fields = True
+        yield
     finally:
         faiss.omp_set_num_threads(threads)
-    return index
+
+
+def _centroids(vectors: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
+    n, dim = vectors.shape
+    lists = num_lists(n)
+    sample = _sample(vectors, lists * _POINTS_PER_LIST, seed)
+    kmeans = faiss.Kmeans(
+        dim, lists, niter=_ITERATIONS, seed=seed + 1, min_points_per_centroid=1, max_points_per_centroid=n
+    )
+    kmeans.train(sample)
+    return np.ascontiguousarray(kmeans.centroids)
+
+
+def _sample(vectors: npt.NDArray[np.float32], most: int, seed: int) -> npt.NDArray[np.float32]:
+    if len(vectors) <= most:
+        return vectors
+    return vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), most, replace=False))]
+
+
+def _holding(structure: Any, centroids: npt.NDArray[np.float32]) -> Any:  # faiss has no types
+    structure.add(centroids)
+    return structure
+
+
+def _own(index: Any, quantizer: Any) -> None:
+    """Give an index its quantizer for good: Python must not free it under it."""
+    quantizer.this.disown()
+    index.own_fields = True
 
 
 def index_bytes(index: Any) -> npt.NDArray[np.uint8]:
@@ -127,10 +194,10 @@ class RecallLimits:
     top: float
 
 
-def open_ivf(raw: npt.NDArray[np.uint8], nprobe: int) -> IvfIndex:
+def open_ivf(raw: npt.NDArray[np.uint8], nprobe: int, refine: int = 1) -> IvfIndex:
     """Open serialised bytes as serving opens the file."""
     faiss.omp_set_num_threads(1)
-    return IvfIndex(faiss.deserialize_index(raw), nprobe)
+    return IvfIndex(faiss.deserialize_index(raw), nprobe, refine)
 
 
 def tune(
@@ -142,6 +209,7 @@ def tune(
     *,
     num_items: int,
     limits: RecallLimits,
+    refine: int = 1,
 ) -> TunedProbe:
     """Find the smallest nprobe that is exact enough, by the index's own proposals.
 
@@ -164,13 +232,15 @@ def tune(
         In the index.
     limits
         Least recalls.
+    refine
+        How many times the wanted number is proposed.
     """
     count = max((len(best) for best in exact), default=1)
     heads = [best[:TOP] for best in exact]
     lists = num_lists(num_items)
 
     def measured(nprobe: int) -> dict[str, float]:
-        index = open_ivf(raw, nprobe)
+        index = open_ivf(raw, nprobe, refine)
         proposed = [index.propose(query, count, rows) for query, rows in zip(queries, excluded, strict=True)]
         dry = [len(rows) < min(count, num_items - len(never)) for rows, never in zip(proposed, excluded, strict=True)]
         found = [np.union1d(rows, more) for rows, more in zip(proposed, others, strict=True)]

@@ -14,10 +14,14 @@ from gnas_export.gates import at_least
 from gnas_export.index import (
     FLAT_UP_TO,
     FLAT_UP_TO_VALUES,
+    PQ_AT_LEAST,
+    PQ_FROM,
+    REFINE,
     TOP,
     RecallLimits,
     TunedProbe,
     build_ivf,
+    build_pq,
     index_bytes,
     tune,
 )
@@ -26,10 +30,10 @@ from gnas_export.projection import SAMPLE_USERS, Projection, best_projection, pa
 from gnas_export.shipped import ShippedFit, ShippedIndex
 from gnas_export.tables import exact_lists, two_hop_lists
 from gnas_export.timing import median_us
-from gnas_serve.artifact.manifest import IndexFacts
+from gnas_serve.artifact.manifest import FLAT, IndexFacts
 
 _TIMED_USERS = 200
-FLAT = "flat"
+IVF, PQ = "ivf", "ivf-pq"
 QUICK_ENOUGH = "exact enough, and quicker than flat search by more than a tie"
 NOT_QUICK_ENOUGH = "no other is exact enough and quicker than flat search by more than a tie"
 
@@ -45,7 +49,7 @@ class _Rival:
     limits: RecallLimits
 
     def curve(self) -> list[dict[str, float]]:
-        return [{"dims": self.index.dims, **point} for point in self.tuned.curve]
+        return [{"dims": self.index.dims, "refine": self.index.refine, **point} for point in self.tuned.curve]
 
 
 def build_index(draft: Draft) -> None:
@@ -72,16 +76,22 @@ def build_index(draft: Draft) -> None:
         if rival.name == chosen:
             tuned, limit, top_recall = rival.tuned, rival.limits.candidates, rival.tuned.top_recall
             draft.index = replace(
-                draft.index, kind="ivf", dims=rival.index.dims, nprobe=tuned.nprobe, recall=tuned.recall
+                draft.index,
+                kind=PQ if rival.name == PQ else IVF,
+                dims=rival.index.dims,
+                nprobe=tuned.nprobe,
+                recall=tuned.recall,
+                refine=rival.index.refine,
             )
             draft.final = replace(draft.final, index=rival.index)
-            same = _shipped(draft, draft.selection, rival.dims)
+            same = _shipped(draft, draft.selection, rival.name, rival.dims)
             draft.selection = replace(draft.selection, index=replace(same, nprobe=tuned.nprobe))
     draft.decisions.take("index", chosen, reason)
     draft.facts.setdefault("index", {}).update(
         kind=draft.index.kind,
         dims=draft.index.dims,
         nprobe=draft.index.nprobe,
+        refine=draft.index.refine,
         recall=draft.index.recall,
         top_recall=top_recall,
         curve=list(draft.index.curve),
@@ -101,6 +111,8 @@ def _why_flat(draft: Draft) -> str:
         return "the profile says so"
     if draft.profile.index == "auto" and num_items <= FLAT_UP_TO and num_items * dim <= FLAT_UP_TO_VALUES:
         return f"{num_items:,} items of width {dim}: so few are searched exactly as quickly"
+    if draft.profile.index == PQ and num_items < PQ_AT_LEAST:
+        return f"{num_items:,} items are too few for product codes, which take {PQ_AT_LEAST}"
     if len(draft.probes) == 0:
         return "no user has a vector to tune nprobe on"
     return ""
@@ -110,7 +122,12 @@ def _wanted(draft: Draft) -> dict[str, int]:
     """Name the approximate indexes to try, with the width of their projection: 0 for none."""
     dim = draft.final.tables.items.dim
     if dim <= MAX_INDEXED:
-        return {} if draft.profile.index == FLAT else {"ivf": 0}
+        if draft.profile.index in {IVF, PQ}:
+            return {draft.profile.index: 0}
+        if draft.profile.index == FLAT:
+            return {}
+        # A byte per component of so many items is gigabytes; of fewer it is quicker, and found more (both measured).
+        return {IVF: 0, PQ: 0} if len(draft.checkpoint.items) >= PQ_FROM else {IVF: 0}
     return {f"ivf-{dims}": dims for dims in draft.profile.projection}
 
 
@@ -126,29 +143,39 @@ def _rivals(draft: Draft) -> list[_Rival]:
     excluded = [fit.seen.of(int(row)).astype(np.int64) for row in probes]
 
     def tried(name: str, dims: int) -> _Rival:
-        index, gates = _shipped(draft, fit, dims), draft.profile.gates
+        index, gates = _shipped(draft, fit, name, dims), draft.profile.gates
         queries = fit.tables.users.rows(probes)
         if index.projection is not None:
             queries = queries @ index.projection
         alone = dims == 0 and fit.tables.neighbours is None
         limits = RecallLimits(gates.index_recall if alone else gates.blend_recall, gates.top_recall)
-        tuned = tune(index.raw, queries, linked, exact, excluded, num_items=len(fit.tables.items), limits=limits)
+        tuned = tune(
+            index.raw,
+            queries,
+            linked,
+            exact,
+            excluded,
+            num_items=len(fit.tables.items),
+            limits=limits,
+            refine=index.refine,
+        )
         return _Rival(name, dims, replace(index, nprobe=tuned.nprobe), tuned, limits)
 
     rivals = [tried(name, dims) for name, dims in _wanted(draft).items()]
     if draft.profile.index != FLAT and all(rival.dims and not rival.tuned.nprobe for rival in rivals):
-        rivals.append(tried("ivf", 0))
+        rivals.append(tried(IVF, 0))
     return rivals
 
 
-def _shipped(draft: Draft, fit: ShippedFit, dims: int) -> ShippedIndex:
+def _shipped(draft: Draft, fit: ShippedFit, name: str, dims: int) -> ShippedIndex:
     """Build an index over the shipped vectors of a fit; its nprobe is not known yet."""
     items = fit.tables.items.dense()
     projection = _projection(draft, fit, items, dims)
     if projection is not None:
         items = items @ projection.items
-    raw = index_bytes(build_ivf(items, seed=draft.seed))
-    return ShippedIndex(raw, 0, items.shape[1], None if projection is None else projection.queries)
+    raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
+    queries = None if projection is None else projection.queries
+    return ShippedIndex(raw, 0, items.shape[1], queries, REFINE if name == PQ else 1)
 
 
 def _projection(draft: Draft, fit: ShippedFit, items: npt.NDArray[np.float32], dims: int) -> Projection | None:
@@ -179,7 +206,7 @@ def _chosen(draft: Draft, fit: list[_Rival]) -> tuple[str, str]:
     sizes = {rival.name: int(rival.index.raw.nbytes) for rival in fit}
     draft.facts["index"] = {"latency_us": latency, "size_bytes": sizes}
     forms = [Form(name, size, latency[name]) for name, size in sizes.items()]
-    if profile.index == "ivf":
+    if profile.index in {IVF, PQ}:
         return quickest(forms).name, "the profile says so"
     kind = quickest([Form(FLAT, 0, latency[FLAT]), *forms]).name
     return kind, NOT_QUICK_ENOUGH if kind == FLAT else QUICK_ENOUGH

@@ -17,6 +17,7 @@ from gnas_export.simple_models import measured_baselines, not_below_baselines
 from gnas_export.tables import LINKS, WIDTHS
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.manifest import FLAT
 from gnas_serve.runtime.cold_start import Popularity
 
 POPULARITY = "popularity"
@@ -130,8 +131,8 @@ def less_compressed(draft: Draft) -> Decisions | None:
     for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
         if form and form != forms[-1]:
             forced[name] = Decision(forms[forms.index(form) + 1], reason)
-    if not forced and draft.index.kind != "flat" and draft.profile.index == "auto":
-        forced["index"] = Decision("flat", reason)
+    if not forced and draft.index.kind != FLAT and draft.profile.index == "auto":
+        forced["index"] = Decision(FLAT, reason)
     return draft.decisions.revised(forced) if forced else None
 
 

@@ -45,6 +45,11 @@ class Batch:
         """Give some of the lists."""
         return Batch(self.user[places], self.cross[places], self.rows[places], self.padded[places])
 
+    def parts(self) -> Iterator[Batch]:
+        """Give all lists, some at a time, in order."""
+        for start in range(0, len(self.rows), _SCORED_AT_ONCE):
+            yield self.take(torch.arange(start, min(start + _SCORED_AT_ONCE, len(self.rows))))
+
 
 @dataclass(frozen=True)
 class Lessons:
@@ -62,6 +67,10 @@ class Lessons:
         Standardised inputs of all items.
     user, item, cross
         Scalings of the inputs.
+    inner, inner_labels
+        The lists that are held back, as ``train`` and ``labels``.
+    inner_relevant : (m, I) CSR
+        All held-out items of their users, those that are no candidates as well.
     """
 
     users: int
@@ -71,9 +80,9 @@ class Lessons:
     user: Scaling
     item: Scaling
     cross: Scaling
-    _inner: list[CandidateList]
-    _relevant: sp.csr_matrix
-    _item_inputs: Floats
+    inner: Batch
+    inner_labels: Tensor
+    inner_relevant: sp.csr_matrix
 
     @classmethod
     def of(cls, lists: list[CandidateList], relevant: sp.csr_matrix, item_inputs: Floats, *, seed: int) -> Lessons:
@@ -99,7 +108,9 @@ class Lessons:
         cross = Scaling.of(np.concatenate([c.cross for c in train]))
         batch, labels = _prepared(train, relevant, user, cross)
         items = torch.from_numpy(item(item_inputs))
-        return cls(len(lists), batch, labels, items, user, item, cross, inner, relevant, item_inputs)
+        inner_batch, inner_labels = _prepared(inner, relevant, user, cross)
+        inner_relevant = relevant[[c.user_row for c in inner]]
+        return cls(len(lists), batch, labels, items, user, item, cross, inner_batch, inner_labels, inner_relevant)
 
     @property
     def widths(self) -> tuple[int, int, int]:
@@ -115,28 +126,46 @@ class Lessons:
         scores: Tensor = network(batch.user, self.items[batch.rows], batch.cross)
         return scores.masked_fill(batch.padded, float("-inf")).log_softmax(dim=1)
 
-    def softened(self, teacher: RankerNetwork, share: float) -> Tensor:
-        """Mix the labels with what a teacher thinks of the candidates, (n, C).
+    def softened(self, teacher: RankerNetwork, share: float) -> tuple[Tensor, Tensor]:
+        """Mix the labels with what a teacher thinks of the candidates: (n, C) to learn from, (m, C) held back.
 
         Parameters
         ----------
         share
             Of the teacher.
         """
-        with torch.no_grad():
-            parts = [self.log_chances(teacher, batch).exp() for batch in self.batches()]
-        return share * torch.cat(parts) + (1.0 - share) * self.labels
 
-    def batches(self) -> Iterator[Batch]:
-        """Give all lists that are learned from, some at a time, in order."""
-        for start in range(0, len(self.labels), _SCORED_AT_ONCE):
-            yield self.train.take(torch.arange(start, min(start + _SCORED_AT_ONCE, len(self.labels))))
+        def mixed(lists: Batch, labels: Tensor) -> Tensor:
+            with torch.no_grad():
+                chances = torch.cat([self.log_chances(teacher, batch).exp() for batch in lists.parts()])
+            return share * chances + (1.0 - share) * labels
+
+        return mixed(self.train, self.labels), mixed(self.inner, self.inner_labels)
 
     def inner_ndcg(self, network: RankerNetwork) -> npt.NDArray[np.float64]:
         """Measure a network on the lists that are held back, one by one."""
-        ranker = self.trained(network)
-        tops = [c.rows[top_k(ranker.score(c.user, self._item_inputs[c.rows], c.cross), _K)] for c in self._inner]
-        return rank_metrics(tops, self._relevant[[c.user_row for c in self._inner]], k=_K).ndcg
+        tops = []
+        for batch in self.inner.parts():
+            with torch.no_grad():
+                scores = network(batch.user, self.items[batch.rows], batch.cross).numpy()
+            for scored, rows, padded in zip(scores, batch.rows.numpy(), batch.padded.numpy(), strict=True):
+                length = len(rows) - int(padded.sum())
+                tops.append(rows[top_k(scored[:length], _K)])
+        return rank_metrics(tops, self.inner_relevant, k=_K).ndcg
+
+    def inner_likelihood(self, network: RankerNetwork, targets: Tensor) -> npt.NDArray[np.float64]:
+        """Measure how likely a network holds the targets of the lists that are held back, one by one, in logarithms."""
+        with torch.no_grad():
+            found = torch.cat([self.log_chances(network, batch) for batch in self.inner.parts()])
+        return log_likelihood(found, targets).double().numpy()
+
+
+def log_likelihood(log_chances: Tensor, targets: Tensor) -> Tensor:
+    """Give the likelihood of each list's targets, (n,): minus the cross-entropy.
+
+    Where the target is 0, so is the summand, also of padding, whose logarithm is -inf.
+    """
+    return (targets * log_chances.masked_fill(targets == 0.0, 0.0)).sum(dim=1)
 
 
 @contextmanager

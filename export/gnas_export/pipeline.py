@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas_export.accounts import write_accounts
+from gnas_export.audit import audit
 from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
@@ -189,6 +190,8 @@ def _package(
     write_files(folder, draft.checkpoint, draft.final, ranker)
     draft.decisions.write(folder / LAYOUT.decisions)
     _keep_size(draft, folder)
+    draft.gates += audit(draft, folder, draft.manifest(draft.final, ranker))
+    raise_first_breach(draft.gates)
     manifest = write_accounts(folder, described(draft, ranker))
     if sign_key is not None:
         sign_key.sign(folder)

@@ -14,7 +14,7 @@ from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 
 TABLES = ("fp32", "int8")
-INDEXES = ("auto", "flat", "ivf")
+INDEXES = ("auto", "flat", "ivf", "ivf-pq")
 RANKER_USES = ("auto", "never")
 RANKER_MODES = ("always", "auto", "never")
 MAX_CANDIDATES = 1000
@@ -35,8 +35,9 @@ class ExportProfile:
     tables
         ``"int8"`` rows with their scale (wider where the gate asks for it) or ``"fp32"``.
     index
-        ``"flat"``; ``"ivf"``; or ``"auto"``: IVF where there are too many numbers to be scanned as quickly, and it is
-        exact enough.
+        ``"flat"``; ``"ivf"``; ``"ivf-pq"``: a quarter of the bytes; or ``"auto"``: IVF where there are too many numbers
+        to be scanned as quickly, and it is exact enough, of product codes from ten million items where those are
+        quicker.
     projection
         Widths to try for an index over vectors of more than 128 columns; none for flat search of whatever width. With
         ``"flat"``, the narrowest that is exact enough is taken, for its size.

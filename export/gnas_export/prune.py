@@ -8,7 +8,7 @@ from torch import Tensor
 from gnas_export.distil import TEACHER_SHARE
 from gnas_export.lessons import Lessons
 from gnas_export.network import RankerNetwork
-from gnas_export.ranker import Fitted, learned
+from gnas_export.ranker import Fitted, taught
 
 EPOCHS = 3
 """Of the tuning: most of what is left need not be learned again."""
@@ -34,7 +34,7 @@ def pruned(network: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], *,
     """
     smaller = cut(network, lessons, hidden)
     targets = lessons.softened(network, TEACHER_SHARE)
-    return learned(smaller, lessons, targets, seed=seed, epochs=EPOCHS)
+    return taught(smaller, lessons, targets, seed=seed, epochs=EPOCHS)
 
 
 def cut(network: RankerNetwork, lessons: Lessons, hidden: tuple[int, int]) -> RankerNetwork:
@@ -72,7 +72,7 @@ def _activations(network: RankerNetwork, lessons: Lessons) -> tuple[Tensor, Tens
     """
     sums: list[Tensor] = []
     with torch.no_grad():
-        for batch in lessons.batches():
+        for batch in lessons.train.parts():
             real = ~batch.padded
             found = []
             for layer in network.hidden(batch.user, lessons.items[batch.rows], batch.cross):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from gnas_export.lessons import Lessons, one_thread
+from gnas_export.lessons import Lessons, log_likelihood, one_thread
 from gnas_export.network import RankerNetwork, TrainedRanker
 
 MAX_USERS = 24_576
@@ -32,15 +33,16 @@ class Fitted:
     ----------
     users
         Lists that it learned from; others have no relevant candidate.
-    inner_ndcg
-        On the inner split, of what the network began as (epoch 0) and after each epoch.
+    inner
+        On the inner split, of what the network began as (epoch 0) and after each epoch: of a teacher ndcg@20, of a
+        network that was taught the likelihood of what its teacher thinks, in logarithms.
     best_epoch
         Whose weights were kept; 0 is what it began as.
     """
 
     ranker: TrainedRanker
     users: int
-    inner_ndcg: tuple[float, ...]
+    inner: tuple[float, ...]
     best_epoch: int
 
 
@@ -63,13 +65,47 @@ def fit_ranker(lessons: Lessons, *, hidden: tuple[int, int], score_column: int, 
     Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007 (top-one probability).
     """
     network = RankerNetwork(lessons.widths, hidden, score_column, torch.Generator().manual_seed(seed))
-    return learned(network, lessons, lessons.labels, seed=seed)
+    return _learned(network, lessons, lessons.labels, lessons.inner_ndcg, seed=seed)
 
 
-def learned(
+def taught(
+    network: RankerNetwork,
+    lessons: Lessons,
+    targets: tuple[Tensor, Tensor],
+    *,
+    seed: int,
+    epochs: int = EPOCHS,
+    learning_rate: float = LEARNING_RATE,
+) -> Fitted:
+    """Train a network until it thinks as its teacher does.
+
+    How near it comes to what it is taught is told by every candidate of a list; by its ndcg, on labels alone, a student
+    could not be told from its beginning (3,000 users of MovieLens: within .4 % of each other after any epoch).
+
+    Parameters
+    ----------
+    network
+        Trained in its place.
+    targets : (n, C), (m, C)
+        From :meth:`Lessons.softened`.
+    seed
+        Of the order.
+    epochs
+        Of little data there are more.
+    """
+    towards, held_back = targets
+
+    def worth(student: RankerNetwork) -> npt.NDArray[np.float64]:
+        return lessons.inner_likelihood(student, held_back)
+
+    return _learned(network, lessons, towards, worth, seed=seed, epochs=epochs, learning_rate=learning_rate)
+
+
+def _learned(
     network: RankerNetwork,
     lessons: Lessons,
     targets: Tensor,
+    worth: Callable[[RankerNetwork], npt.NDArray[np.float64]],
     *,
     seed: int,
     epochs: int = EPOCHS,
@@ -88,6 +124,8 @@ def learned(
         Trained in its place.
     targets : (n, C)
         Of the lists that are learned from: what chance each candidate should have, 0 where padded.
+    worth
+        Of a network, on each list that is held back: what the epoch is chosen by.
     seed
         Of the order.
     epochs
@@ -100,7 +138,7 @@ def learned(
     batches = -(-count // batch_users)
     epochs = max(epochs, min(_MOST_EPOCHS, _FEW_STEPS // batches))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
-    history = [lessons.inner_ndcg(network)]
+    history = [worth(network)]
     states = [copy.deepcopy(network.state_dict())]
     with one_thread():
         for _ in range(epochs):
@@ -109,18 +147,16 @@ def learned(
                 places = torch.from_numpy(shuffled[start : start + batch_users])
                 optimizer.zero_grad()
                 log_chances = lessons.log_chances(network, lessons.train.take(places))
-                target = targets[places]
-                # Where the target is 0, so is the summand, also of padding, whose logarithm is -inf.
-                loss = -(target * log_chances.masked_fill(target == 0.0, 0.0)).sum(dim=1).mean()
+                loss = -log_likelihood(log_chances, targets[places]).mean()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
                 schedule.step()
-            history.append(lessons.inner_ndcg(network))
+            history.append(worth(network))
             states.append(copy.deepcopy(network.state_dict()))
     kept = _kept_epoch(history)
     network.load_state_dict(states[kept])
     network.eval()
-    return Fitted(lessons.trained(network), lessons.users, tuple(float(ndcg.mean()) for ndcg in history), kept)
+    return Fitted(lessons.trained(network), lessons.users, tuple(float(worths.mean()) for worths in history), kept)
 
 
 def _kept_epoch(history: list[npt.NDArray[np.float64]]) -> int:

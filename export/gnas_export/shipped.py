@@ -33,12 +33,15 @@ class ShippedIndex:
         Width of the indexed vectors.
     projection : (D, dims) float32, or None
         What makes a query of a user vector; None where the vectors are indexed as they are.
+    refine
+        How many times the wanted number of candidates it proposes.
     """
 
     raw: npt.NDArray[np.uint8]
     nprobe: int
     dims: int
     projection: npt.NDArray[np.float32] | None
+    refine: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,16 @@ class ShippedFit:
     fold_in: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     index: ShippedIndex | None = None
 
+    def proposer(self) -> Index:
+        """Open the index as serving opens its file."""
+        if self.index is None:
+            return FlatIndex(self.tables.items.dense())
+        return open_ivf(self.index.raw, self.index.nprobe, self.index.refine)
+
     def retriever(self) -> Retriever:
         """Build the retriever that serving builds from the files."""
-        index: Index
-        if self.index is None:
-            index, projection = FlatIndex(self.tables.items.dense()), None
-        else:
-            index, projection = open_ivf(self.index.raw, self.index.nprobe), self.index.projection
-        return Retriever(self.tables.items, index, self.tables.neighbours, projection)
+        projection = None if self.index is None else self.index.projection
+        return Retriever(self.tables.items, self.proposer(), self.tables.neighbours, projection)
 
 
 def known_users(fit: Fit, seen: SeenItems, user_rows: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:

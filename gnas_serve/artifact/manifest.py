@@ -13,7 +13,8 @@ from gnas_serve.errors import IntegrityError
 
 KIND = "artifact"
 FORMAT_VERSION = 3
-INDEX_KINDS = ("flat", "ivf")
+FLAT = "flat"
+INDEX_KINDS = (FLAT, "ivf", "ivf-pq")
 RANKER_KINDS = ("retrieval", "mlp")
 PRECISIONS = ("fp32", "fp16", "int8")
 NEWCOMERS = ("fold_in", "popularity")
@@ -24,10 +25,11 @@ _SCORERS = ("cosine", "dot")  # of format version 1
 class IndexFacts:
     """The retrieval index: which structure, and how it measured against exact search."""
 
-    kind: str  # "flat" or "ivf"
+    kind: str  # of :data:`INDEX_KINDS`
     dims: int  # width of the indexed vectors; embedding_dim, or that of the projection
     nprobe: int = 0
     recall: float = 1.0
+    refine: int = 1  # how many times the wanted number of candidates it proposes
     curve: tuple[dict[str, float], ...] = ()
 
 
@@ -106,6 +108,7 @@ class Manifest:
                 "dims": self.index.dims,
                 "nprobe": self.index.nprobe,
                 "recall": self.index.recall,
+                "refine": self.index.refine,
                 "curve": list(self.index.curve),
             },
             "ranker": {
@@ -138,6 +141,7 @@ class Manifest:
                 _upgrade(raw)
             if raw["format_version"] < 3:
                 raw |= {"provenance": None, "created": None}
+                raw["index"]["refine"] = 1
             _check_types(raw)
             index, ranker = raw["index"], raw["ranker"]
             return cls(
@@ -154,6 +158,7 @@ class Manifest:
                     index["dims"],
                     index["nprobe"],
                     index["recall"],
+                    index["refine"],
                     tuple(index["curve"]),
                 ),
                 ranker=RankerFacts(
@@ -206,7 +211,7 @@ def _check_types(raw: dict[str, Any]) -> None:
         if not isinstance(value, str):
             raise ValueError(f"{name} is no text: {value!r}")  # noqa: TRY004  # bad content, not a programmer's mistake
     least = {"num_users": 0, "num_items": 1, "embedding_dim": 1}
-    least |= {"index.dims": 1, "index.nprobe": 0, "ranker.candidates": 1}
+    least |= {"index.dims": 1, "index.nprobe": 0, "index.refine": 1, "ranker.candidates": 1}
     for name, low in least.items():
         section, _, key = name.rpartition(".")
         value = raw[section][key] if section else raw[key]

@@ -33,7 +33,9 @@ class Index(Protocol):
         excluded: npt.NDArray[np.integer],
         links: Links | None = None,
     ) -> npt.NDArray[np.int64]:
-        """Propose up to ``count`` rows with high inner products, in no particular order.
+        """Propose ``count`` rows with high inner products, in no particular order.
+
+        Fewer where the structure holds no more; more where its own order is too coarse to cut by.
 
         Parameters
         ----------
@@ -84,16 +86,19 @@ class IvfIndex:
         A ``faiss.IndexIVF`` whose ids are rows.
     nprobe
         How many lists a query visits.
+    refine
+        How many times the wanted number is proposed: of coarse codes more, which the retriever scores exactly.
     """
 
     exhaustive = False
 
-    def __init__(self, structure: Any, nprobe: int) -> None:  # faiss has no types
+    def __init__(self, structure: Any, nprobe: int, refine: int = 1) -> None:  # faiss has no types
         structure.nprobe = nprobe
         self._structure = structure
+        self._refine = refine
 
     @classmethod
-    def load(cls, path: Path, nprobe: int, *, shape: tuple[int, int]) -> IvfIndex:
+    def load(cls, path: Path, nprobe: int, *, refine: int = 1, shape: tuple[int, int]) -> IvfIndex:
         """Read an index file.
 
         Raises
@@ -112,7 +117,7 @@ class IvfIndex:
             raise IntegrityError(f"{path} is not a faiss index", hint=hint) from error
         if not isinstance(structure, faiss.IndexIVF) or (structure.ntotal, structure.d) != shape:
             raise IntegrityError(f"{path} is no index of {shape[0]} items of width {shape[1]}", hint=hint)
-        return cls(structure, nprobe)
+        return cls(structure, nprobe, refine)
 
     def propose(
         self,
@@ -122,6 +127,7 @@ class IvfIndex:
         links: Links | None = None,  # noqa: ARG002  # no list holds every item: the retriever adds what is linked
     ) -> npt.NDArray[np.int64]:
         """Propose the best rows of the probed lists, over-fetching by what is excluded."""
+        count *= self._refine
         wanted = min(count + len(excluded), self._structure.ntotal)
         rows: npt.NDArray[np.int64] = self._structure.search(query[None, :], wanted)[1][0]
         rows = rows[rows >= 0]

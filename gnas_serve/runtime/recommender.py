@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import IntegrityError, ItemNotFoundError
 from gnas_serve.runtime.asker import Asker, Askers
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
@@ -119,9 +119,10 @@ class Recommender:
     def _assemble(cls, path: Path, manifest: Manifest, tables: Tables) -> Recommender:
         items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
         index: Index
-        if manifest.index.kind == "ivf":
-            shape = (len(items), manifest.index.dims)
-            index = IvfIndex.load(path / LAYOUT.index, manifest.index.nprobe, shape=shape)
+        if (facts := manifest.index).kind != FLAT:
+            index = IvfIndex.load(
+                path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims)
+            )
         elif tables.projection is None:
             index = FlatIndex(items.dense())
         else:

@@ -9,7 +9,9 @@ import scipy.sparse as sp
 from export_runs import INT8, LIMITS, PROFILE, TEACHER, files, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint, single_fit
 
+from gnas_export import indexing
 from gnas_export.decisions import Decisions
+from gnas_export.index import REFINE
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
 from gnas_export.variants import NUMERIC
 from gnas_search.evaluate import rank_metrics
@@ -52,6 +54,9 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
         "baseline",
         "fold_in",
         "form_quality",
+        "vector_parity",
+        "row_parity",
+        "scorer_parity",
     }
 
 
@@ -195,14 +200,30 @@ def test_an_index_that_misses_gives_way_to_flat(tmp_path):
     assert not (made.path / LAYOUT.index).exists()
 
 
-def test_an_index_that_the_profile_insists_on(tmp_path):
-    profile = replace(PROFILE, index="ivf", gates=replace(LIMITS, index_recall=0.95, top_recall=0.95, quality_loss=0.1))
+@pytest.mark.parametrize(("kind", "refine"), [("ivf", 1), ("ivf-pq", REFINE)])
+def test_an_index_that_the_profile_insists_on(tmp_path, kind, refine):
+    profile = replace(PROFILE, index=kind, gates=replace(LIMITS, index_recall=0.95, top_recall=0.95, quality_loss=0.1))
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
-    assert made.manifest.index.kind == "ivf"
+    assert (made.manifest.index.kind, made.manifest.index.refine) == (kind, refine)
     assert made.manifest.index.recall >= 0.95
     limits = {gate["name"]: gate["limit"] for gate in made.report["gates"]}
     assert (limits["index_recall"], limits["index_top_recall"]) == (0.95, 0.95)
     assert len(Recommender.load(made.path).recommend(Query(user_id=1000, k=20)).item_ids) == 20
+
+
+def test_a_catalogue_too_small_for_product_codes(tmp_path):
+    made = run(planted_checkpoint(), tmp_path / "a", replace(PROFILE, index="ivf-pq"), ranker="never")
+    assert made.manifest.index.kind == "flat"
+    assert "too few for product codes" in made.report["decisions"]["index"]["reason"]
+
+
+def test_a_huge_catalogue_tries_product_codes(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexing, "PQ_FROM", 2000)
+    profile = replace(PROFILE, gates=replace(LIMITS, index_recall=0.9, top_recall=0.9, quality_loss=0.1))
+    with_codes = run(planted_checkpoint(num_items=12_000), tmp_path / "a", profile, ranker="never")
+    sizes = with_codes.report["facts"]["index"]["size_bytes"]
+    assert set(sizes) == {"ivf", "ivf-pq"}
+    assert sizes["ivf-pq"] < sizes["ivf"]
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ def test_a_file_of_another_kind(folder, name, content):
         {"index__kind": "ivf"},
         {"index__dims": 4},
         {"index__dims": None},
+        {"index__refine": 0},
         {"ranker__kind": "magic"},
         {"ranker__precision": "int4"},
         {"ranker__candidates": 0},

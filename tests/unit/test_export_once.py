@@ -7,9 +7,9 @@ from planted_checkpoint import planted_checkpoint
 
 from gnas_export import forms, judgement
 from gnas_export.quality import Jury
-from gnas_export.shipped import divided_users
 from gnas_export.simple_models import measured_baselines
 from gnas_search.baselines import BASELINES
+from gnas_search.division import divided_users
 
 
 def counting(monkeypatch, module, name):

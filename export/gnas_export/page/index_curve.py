@@ -20,7 +20,11 @@ def index_curve(report: dict[str, Any]) -> list[object]:
         return [element("p", "The export ended before an index was chosen.")]
     reason = report["decisions"].get("index", {}).get("reason", "")
     found = f"recall@{report['candidates']} {index['recall']:.4f}, recall@20 {index['top_recall']:.4f}"
-    kind = "Flat search, which is exact" if index["kind"] == "flat" else f"IVF, nprobe {index['nprobe']}, {found}"
+    kind = (
+        "Flat search, which is exact"
+        if index["kind"] == "flat"
+        else f"{index['kind'].upper()}, nprobe {index['nprobe']}, {found}"
+    )
     said = element("p", f"{kind}. {reason[:1].upper()}{reason[1:]}." if reason else f"{kind}.")
     if not index["curve"]:
         return [said, element("p", "No approximate index was tried, so there is no curve.", class_="note")]
@@ -28,9 +32,9 @@ def index_curve(report: dict[str, Any]) -> list[object]:
 
 
 def _chart(report: dict[str, Any], index: dict[str, Any]) -> Markup:
-    curves: dict[int, list[dict[str, float]]] = {}
+    curves: dict[tuple[int, int], list[dict[str, float]]] = {}
     for point in index["curve"]:
-        curves.setdefault(int(point["dims"]), []).append(point)
+        curves.setdefault((int(point["dims"]), int(point["refine"])), []).append(point)
     probes = [point["nprobe"] for point in index["curve"]]
     values = [point[name] for point in index["curve"] for name, _ in _DEPTHS]
     depths = {"recall": f"recall@{report['candidates']}", "top_recall": "recall@20"}
@@ -42,13 +46,14 @@ def _chart(report: dict[str, Any], index: dict[str, Any]) -> Markup:
     )
     parts = [plot.axes(whole_x=True), line(plot.x.start, plot.y(1.0), plot.x.end, plot.y(1.0), "reference")]
     entries = []
-    names = [(dims, name) for dims in sorted(curves) for name, _ in _DEPTHS]
-    for place, (dims, name) in enumerate(names):
+    names = [(kind, name) for kind in sorted(curves) for name, _ in _DEPTHS]
+    for place, (kind, name) in enumerate(names):
         class_ = f"curve named c{place % _COLOURS}"
-        said = f"{depths[name]}, {dims} columns"
-        points = [(plot.x(point["nprobe"]), plot.y(point[name])) for point in curves[dims]]
+        dims, refine = kind
+        said = f"{depths[name]}, {dims} columns" + (" in product codes" if refine > 1 else "")
+        points = [(plot.x(point["nprobe"]), plot.y(point[name])) for point in curves[kind]]
         parts.append(path(points if len(points) > 1 else [*points, (points[0][0] + 4, points[0][1])], class_, said))
-        for point, (x, y) in zip(curves[dims], points, strict=True):
+        for point, (x, y) in zip(curves[kind], points, strict=True):
             title = element("title", f"nprobe {figure(point['nprobe'])}: {said} {point[name]:.4f}")
             parts.append(element("circle", title, cx=x, cy=y, r=3, class_=f"dot c{place % _COLOURS}"))
         entries.append((path([(-8, 0), (8, 0)], class_), said))
