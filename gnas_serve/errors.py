@@ -14,6 +14,7 @@
     ├── IntegrityError               8   500  a checkpoint or artifact is truncated or altered
     │   └── FormatVersionError       8   500  it was written by a newer gnas-serve
     ├── MissingExtraError            9   500  an optional dependency group is not installed
+    ├── OfflineError                 9   500  something wanted the network where none may be used
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
@@ -127,6 +128,13 @@ class MissingExtraError(GnasError):
     """An optional dependency group is not installed."""
 
     code = "missing_extra"
+    exit_code = 9
+
+
+class OfflineError(GnasError):
+    """Something wanted the network of a command that was to do without; not for a network that fails."""
+
+    code = "offline"
     exit_code = 9
 
 

@@ -80,6 +80,11 @@ class Decisions:
         self._given = dict(given or {})
         self.taken: dict[str, Decision] = {}
 
+    @property
+    def repeated(self) -> dict[str, Decision]:
+        """Those that were given, whether they were needed yet or not."""
+        return dict(self._given)
+
     def given(self, name: str) -> Decision | None:
         """Look up a decision to repeat, and take it; None where this export has to decide."""
         decision = self._given.get(name)

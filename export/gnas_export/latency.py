@@ -19,10 +19,14 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PROGRAM = """
 import json, sys
 from pathlib import Path
+from gnas_serve.network_guard import inherited
+guard = inherited()
 from gnas_serve.runtime.benchmark import benchmark
 from gnas_serve.runtime.recommender import Recommender
 recommender = Recommender.load(Path(sys.argv[1]))
-print(json.dumps(benchmark(recommender, requests=int(sys.argv[2]), seed=int(sys.argv[3])).to_json()))
+times = benchmark(recommender, requests=int(sys.argv[2]), seed=int(sys.argv[3])).to_json()
+guard and guard.raise_if_refused()
+print(json.dumps(times))
 """
 
 

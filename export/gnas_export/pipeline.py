@@ -29,6 +29,7 @@ from gnas_export.report import build_report
 from gnas_export.report_files import ReportFiles, page_of
 from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import draw_plain_ranker, train_ranker
+from gnas_export.workbook import Workbook
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.checksums import SEALS
 from gnas_serve.artifact.layout import LAYOUT
@@ -36,7 +37,8 @@ from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.signature import SigningKey
 from gnas_serve.artifact.source_date import source_date, stamp
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, canonical_json
-from gnas_serve.errors import ExportError, GnasError, IntegrityError, QualityGateError
+from gnas_serve.errors import ExportError, GnasError, IntegrityError, OfflineError, QualityGateError, StorageError
+from gnas_serve.network_guard import NetworkGuard
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.smoke import smoke_answers
 
@@ -94,6 +96,8 @@ def export(
     dry_run: bool = False,
     sign_key: SigningKey | None = None,
     on_step: Callable[[str], None] | None = None,
+    workbook: Workbook | None = None,
+    guard: NetworkGuard | None = None,
 ) -> Exported:
     """Make an artifact of a checkpoint.
 
@@ -119,6 +123,10 @@ def export(
     on_step
         Called with the name of each step before it runs, with :data:`AGAIN` where the quality gate sends the draft back
         to the first, and with :data:`PACKAGE` before the last checks.
+    workbook
+        Keeps what each step made, until the export has ended; what it has kept is gone on with.
+    guard
+        Of the network: where it refused something the export ends, and the report says what it saw.
 
     Raises
     ------
@@ -126,6 +134,8 @@ def export(
         If ``out`` exists, or a report would lie inside of it or on a folder, or ``SOURCE_DATE_EPOCH`` is malformed.
     ExportError, ParityError, QualityGateError, LatencyError
         If a step fails or a gate is breached; the report is written first. Where it cannot be, the error says so.
+    OfflineError
+        If the guard refused something.
     StorageError
         If the disk is full or not writable; nothing is left but the reports that fit, which say so.
     """
@@ -135,55 +145,94 @@ def export(
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
     elsewhere = ReportFiles(report_path or report_beside(out), junit_path)
     steps: list[dict[str, Any]] = []
+    watched = _Watched(on_step, workbook, guard)
     try:
-        _run(draft, steps, on_step)
+        done = 0
+        if workbook is not None and (kept := workbook.latest(draft)) is not None:
+            draft, steps, done = kept.draft, kept.steps, _place(kept.step) + 1
+        _run(draft, steps, watched, done)
         while (wider := less_compressed(draft)) is not None:
-            _announce(AGAIN, on_step)
+            watched.announce(AGAIN)
             # From the start: the ranker has to learn from the candidates that it will be given.
             draft = Draft(checkpoint, profile, ranker, seed, wider)
-            _run(draft, steps, on_step)
+            _run(draft, steps, watched)
         raise_first_breach(draft.binding_gates())
-        _announce(PACKAGE, on_step)
+        watched.announce(PACKAGE)
         if dry_run:
-            return _rehearsed(draft, steps, elsewhere)
+            exported = _rehearsed(draft, steps, elsewhere, guard)
+            watched.end()
+            return exported
         with atomic_folder(out) as folder:
-            manifest, report = _package(draft, steps, folder, sign_key)
+            manifest, report = _package(draft, steps, folder, sign_key, guard)
             ReportFiles(report_path, junit_path).write(report)  # before the artifact can be seen: all or nothing
             stamp(folder)  # when all is written: a file more is another time of the folder
+        watched.end()
         return Exported(out, manifest, report)
     except GnasError as error:
         # Of a full disk as well: the reports may lie on another, and one that is written says that it passed.
-        elsewhere.write_failure(build_report(draft, steps, {}, error), error)
+        elsewhere.write_failure(build_report(draft, steps, {}, error, guard), error)
+        # Without room the same command goes on with room; on the network, or without the guard, it may end otherwise.
+        if not isinstance(error, OfflineError | StorageError):
+            watched.end()
         raise
 
 
-def _run(draft: Draft, steps: list[dict[str, Any]], on_step: Callable[[str], None] | None) -> None:
-    for step in STEPS:
-        _announce(step.__name__, on_step)
+@dataclass(frozen=True)
+class _Watched:
+    """Who follows the steps of an export: people, what keeps them, what guards them."""
+
+    on_step: Callable[[str], None] | None
+    workbook: Workbook | None
+    guard: NetworkGuard | None
+
+    def announce(self, name: str) -> None:
+        if self.on_step is not None:
+            self.on_step(name)
+
+    def finished(self, name: str, draft: Draft, steps: list[dict[str, Any]]) -> None:
+        if self.guard is not None:
+            self.guard.raise_if_refused()
+        if self.workbook is not None:
+            self.workbook.keep(name, draft, steps)
+
+    def end(self) -> None:
+        if self.workbook is not None:
+            self.workbook.remove()
+
+
+def _run(draft: Draft, steps: list[dict[str, Any]], watched: _Watched, done: int = 0) -> None:
+    for step in STEPS[done:]:
+        watched.announce(step.__name__)
         start = time.perf_counter()
         step(draft)
         steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
+        watched.finished(step.__name__, draft, steps)
 
 
-def _announce(name: str, on_step: Callable[[str], None] | None) -> None:
-    if on_step is not None:
-        on_step(name)
+def _place(name: str) -> int:
+    return [step.__name__ for step in STEPS].index(name)
 
 
-def _rehearsed(draft: Draft, steps: list[dict[str, Any]], reports: ReportFiles) -> Exported:
+def _rehearsed(draft: Draft, steps: list[dict[str, Any]], reports: ReportFiles, guard: NetworkGuard | None) -> Exported:
     """Write the reports of a dry run, alone."""
     ranker, limits = draft.shipping(draft.final), draft.profile.gates
     if limits.max_p99_us is not None or limits.max_artifact_bytes is not None:
         with draft.written(draft.final, ranker) as folder:
             _keep_size(draft, folder, canonical_json(draft.decisions.to_json()))
             _keep_latency(draft, folder)
-    report = build_report(draft, steps, {}, None)
+    if guard is not None:
+        guard.raise_if_refused()
+    report = build_report(draft, steps, {}, None, guard)
     reports.write(report)
     return Exported(None, described(draft, ranker), report)
 
 
 def _package(
-    draft: Draft, steps: list[dict[str, Any]], folder: Path, sign_key: SigningKey | None
+    draft: Draft,
+    steps: list[dict[str, Any]],
+    folder: Path,
+    sign_key: SigningKey | None,
+    guard: NetworkGuard | None,
 ) -> tuple[Manifest, dict[str, Any]]:
     """Write the artifact, and open it once as serving will, before it becomes visible."""
     ranker = draft.shipping(draft.final)
@@ -199,7 +248,9 @@ def _package(
     _keep_latency(draft, folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     shipped = {"version": manifest.version, "files": files, "size_bytes": sum(files.values())}
-    report = build_report(draft, steps, shipped, None)
+    if guard is not None:
+        guard.raise_if_refused()
+    report = build_report(draft, steps, shipped, None, guard)
     write_bytes(folder / LAYOUT.report, canonical_json(report))
     write_bytes(folder / LAYOUT.report_page, page_of(report))
     return manifest, report

@@ -10,24 +10,31 @@ from gnas_export.draft import Draft
 from gnas_export.inventory import installed_tools
 from gnas_serve import __version__
 from gnas_serve.errors import GnasError
+from gnas_serve.network_guard import NetworkGuard
 
 SCHEMA = "gnas-serve/export-report/1"
 """What a report says of its own form: ``report.schema.json`` beside this module, `gnas-serve schema report`."""
 
 
 def build_report(
-    draft: Draft, steps: list[dict[str, Any]], shipped: dict[str, Any], error: GnasError | None
+    draft: Draft,
+    steps: list[dict[str, Any]],
+    shipped: dict[str, Any],
+    error: GnasError | None,
+    guard: NetworkGuard | None = None,
 ) -> dict[str, Any]:
     """Assemble the report.
 
     Parameters
     ----------
     steps
-        ``{"name", "seconds"}`` of every step that ran.
+        ``{"name", "seconds"}`` of every step, ``"resumed"`` beside it where an interrupted export had run it, then.
     shipped
         The artifact's version and file sizes; empty where none was made.
     error
         What ended the export, if anything did.
+    guard
+        Of the network, where the export was to do without.
     """
     return {
         "schema": SCHEMA,
@@ -49,6 +56,7 @@ def build_report(
         "steps": steps,
         "facts": draft.facts,
         "artifact": shipped,
+        "network": {"offline": False} if guard is None else guard.to_json(),
         "host": host_facts(),
     }
 

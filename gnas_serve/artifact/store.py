@@ -238,9 +238,9 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             # Its names too, not the files' bytes alone: a crash may otherwise leave the folder without some of them.
             for path in (*temporary.rglob("*"), temporary):
                 if path.is_file() or path.is_dir():
-                    _flush(path)
+                    flush(path)
             temporary.rename(target)
-            _flush(target.parent)
+            flush(target.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -288,7 +288,8 @@ def storage_errors(target: Path) -> Iterator[None]:
         raise StorageError(f"cannot write {target}: {reason}", hint=_HINTS[error.errno]) from error
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Write a file's bytes, or a folder's names, through to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -115,6 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
     # Read when torch first loads OpenMP. Its threads spin between two kernels otherwise, on cores that the next
     # kernel needs: on two busy cores a training step took up to 70 times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # From 1.29 on ONNX Runtime tells its makers of every process and model that loads it, on Linux and macOS too.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     code = _run(arguments)
     if streams.flush() is not None and code == 0:
         code = EXIT_IO

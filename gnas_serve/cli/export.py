@@ -14,8 +14,10 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.export_work import kept_work
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.form_table import form_lines, saving_line
+from gnas_serve.network_guard import NetworkGuard
 
 STEP_PHRASES = {
     "choose_users": "choosing the users who judge",
@@ -39,6 +41,7 @@ STEP_PHRASES = {
 
 
 def export(
+    context: typer.Context,
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="What `train` wrote.")],
     out: Annotated[
         Path, typer.Option("--out", metavar="ARTIFACT", parser=output_path, help="Folder to make; must not exist.")
@@ -94,6 +97,13 @@ def export(
         Path | None, typer.Option(metavar="PEM", help="Sign the artifact with this Ed25519 private key.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew: use nothing that an interrupted export kept.")
+    ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option("--offline", help="Refuse the network, ending with exit 9 where anything wants it."),
+    ] = False,
     seed: Annotated[
         int, typer.Option(min=0, max=MAX_SEED, help="Seed of samples, clustering and the ranker's training.")
     ] = 0,
@@ -102,14 +112,18 @@ def export(
     """Turn a checkpoint into one verified artifact: vectors, index, ONNX ranker, gates.
 
     A breached gate ends it with exit code 5, 6 or 7; the report is written all the same.
+    Interrupt it whenever you like: the same command goes on after the last step that was finished.
     """
     need("export")
     if sign_key is not None:
         need("sign")
+    # Before anything is loaded that may look at the network by itself.
+    guard = context.with_resource(NetworkGuard()) if offline else None
     from gnas_export.decisions import Decisions
     from gnas_export.pipeline import export as run
     from gnas_export.places import check_places, page_beside, report_beside
     from gnas_export.profile import ExportProfile, ranker_mode
+    from gnas_export.work_key import work_key
     from gnas_search.checkpoint import Checkpoint
     from gnas_serve.artifact.signature import SigningKey
 
@@ -131,19 +145,26 @@ def export(
     choices = taken if decisions is None else Decisions.read(decisions, profile=chosen, ranker=mode)
     trained = Checkpoint.load(checkpoint)
     console = diagnostics()
-    exported = run(
-        trained,
-        chosen,
-        out,
-        ranker=mode,
-        decisions=choices,
-        seed=seed,
-        report_path=report,
-        junit_path=junit,
-        dry_run=dry_run,
-        sign_key=key,
-        on_step=lambda name: console.print(f"export: {STEP_PHRASES[name]}"),
-    )
+    with kept_work(
+        out, work_key(checkpoint, chosen, ranker=mode, seed=seed, decisions=choices), fresh=fresh
+    ) as workbook:
+        exported = run(
+            trained,
+            chosen,
+            out,
+            ranker=mode,
+            decisions=choices,
+            seed=seed,
+            report_path=report,
+            junit_path=junit,
+            dry_run=dry_run,
+            sign_key=key,
+            on_step=lambda name: console.print(f"export: {STEP_PHRASES[name]}"),
+            workbook=workbook,
+            guard=guard,
+        )
+    if guard is not None:
+        console.print(f"export: {guard.summary}")
     facts = exported.report
     result = {
         "artifact": None if exported.path is None else str(exported.path),

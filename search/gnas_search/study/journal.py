@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from optuna.trial import TrialState
 from gnas_search.study.checked_file import CheckedFile
 from gnas_search.study.metrics import has_metrics
 from gnas_search.study.own_journal import OwnJournal, OwnStorage, sync
+from gnas_serve.artifact.file_lock import try_lock
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 
@@ -50,7 +50,7 @@ class WriterLock:
         with storage_errors(folder / _WRITER_LOCK):
             self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
         latest = time.monotonic() + _PATIENCE_S
-        while not (locked := _try_lock(self._stream)) and time.monotonic() < latest:
+        while not (locked := try_lock(self._stream)) and time.monotonic() < latest:
             time.sleep(_POLL_S)
         if not locked:
             self._stream.close()
@@ -77,22 +77,7 @@ def is_locked(folder: Path) -> bool:
     if path.is_dir():
         raise StorageError(f"{path} is a folder", hint="a file belongs there, which a search makes: remove the folder")
     with path.open("rb") as stream:
-        return not _try_lock(stream, shared=True)
-
-
-def _try_lock(stream: BinaryIO, *, shared: bool = False) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return not try_lock(stream, shared=True)
 
 
 def mend_journal(folder: Path) -> None:

@@ -1,0 +1,38 @@
+"""The lock on a work folder: of two exports to one output the second is refused."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from gnas_serve.artifact.file_lock import try_lock
+from gnas_serve.errors import ConfigError
+
+
+def locked(path: Path) -> BinaryIO:
+    """Hold a lock file, made where it is absent, until what is given is closed or its process dies.
+
+    Raises
+    ------
+    ConfigError
+        If another process holds it.
+    OSError
+        If it cannot be written.
+    """
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("ab")
+        if not try_lock(stream):
+            stream.close()
+            raise ConfigError(
+                f"{path.parent}: another export to this output is running",
+                hint="wait for it, stop it, or name another output",
+                code="locked",
+            )
+        # Whoever held it may have removed the folder meanwhile: the lock of a file that is gone locks nothing.
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                return stream
+        stream.close()
