@@ -81,18 +81,23 @@ def _worst_rounding(table: EmbeddingTable, exact: Floats) -> float:
     worst = 0.0
     for start in range(0, len(table), _BLOCK_ROWS):
         rows = np.arange(start, min(start + _BLOCK_ROWS, len(table)))
-        wanted = exact[rows].astype(np.float64)
-        if table.values.dtype == np.float16:
-            wanted = wanted.clip(-_LARGEST_HALF, _LARGEST_HALF)
-        error = np.abs(table.rows(rows) - wanted)
-        if table.scales is None:
-            allowed = np.maximum(np.abs(wanted) * _HALF_STEPS[str(table.values.dtype)], _LEAST_HALF)
-        else:
-            allowed = np.empty_like(error)
-            for place, span in enumerate(table.columns):
-                allowed[:, span] = table.scales[rows, place, None] / 2.0
-        worst = max(worst, float((error / allowed).max(initial=0.0)))
+        worst = max(worst, vector_rounding(table, exact, rows))
     return worst
+
+
+def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.integer]) -> float:
+    """Give the largest error of a component of some rows, in units of what their form may round off."""
+    wanted = exact[rows].astype(np.float64)
+    if table.values.dtype == np.float16:
+        wanted = wanted.clip(-_LARGEST_HALF, _LARGEST_HALF)
+    error = np.abs(table.rows(rows) - wanted)
+    if table.scales is None:
+        allowed = np.maximum(np.abs(wanted) * _HALF_STEPS[str(table.values.dtype)], _LEAST_HALF)
+    else:
+        allowed = np.empty_like(error)
+        for place, span in enumerate(table.columns):
+            allowed[:, span] = table.scales[rows, place, None] / 2.0
+    return float((error / allowed).max(initial=0.0))
 
 
 def _row_parity(draft: Draft, tables: Tables) -> Gate:

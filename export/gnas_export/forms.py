@@ -30,10 +30,10 @@ from gnas_serve.runtime.topk import top_k
 
 Floats = npt.NDArray[np.float32]
 
-_CALIBRATION_LISTS = 64
-_MEASURED_LISTS = 256
-_TIMED_ROUNDS = 300
-_TIMED_CANDIDATES = (100, 300, 1000)
+CALIBRATION_LISTS = 64
+MEASURED_LISTS = 256
+TIMED_ROUNDS = 300
+TIMED_CANDIDATES = (100, 300, 1000)
 
 
 def draw_forms(draft: Draft) -> None:
@@ -45,7 +45,7 @@ def draw_forms(draft: Draft) -> None:
     if not draft.networks:
         return
     inputs = draft.plan.item_inputs(draft.final.counts)
-    lists = collect_lists(draft, draft.final, draft.probes[: _CALIBRATION_LISTS + _MEASURED_LISTS])
+    lists = collect_lists(draft, draft.final, draft.probes[: CALIBRATION_LISTS + MEASURED_LISTS])
     if not lists:
         raise ExportError("no user has a vector in the final fit", hint="train again: the final fit gave nothing")
     calibration, draft.lists = divided(lists)
@@ -130,8 +130,8 @@ def divided(lists: list[CandidateList]) -> tuple[list[CandidateList], list[Candi
 
     A form that was measured on what it was calibrated on would flatter itself. A single list has to do both.
     """
-    share = _CALIBRATION_LISTS / (_CALIBRATION_LISTS + _MEASURED_LISTS)
-    middle = min(_CALIBRATION_LISTS, max(1, round(share * len(lists))))
+    share = CALIBRATION_LISTS / (CALIBRATION_LISTS + MEASURED_LISTS)
+    middle = min(CALIBRATION_LISTS, max(1, round(share * len(lists))))
     return lists[:middle], lists[middle:] or lists
 
 
@@ -223,10 +223,10 @@ def _latencies(draft: Draft) -> dict[int, dict[str, float]]:
     sessions = {name: open_session(form.graph) for name, form in draft.forms.items()}
     rows = {name: form.items.rows(inputs) for name, form in draft.forms.items()}
     measured = {}
-    for count in [*(one for one in _TIMED_CANDIDATES if one != draft.candidates), draft.candidates]:
+    for count in [*(one for one in TIMED_CANDIDATES if one != draft.candidates), draft.candidates]:
         feeds = {name: [_resized(feed(c, rows[name]), count) for c in draft.lists[:16]] for name in sessions}
         work = {name: partial(_turn, sessions[name], feeds[name]) for name in sessions}
-        measured[count] = median_us(work, rounds=_TIMED_ROUNDS)
+        measured[count] = median_us(work, rounds=TIMED_ROUNDS)
     return measured
 
 

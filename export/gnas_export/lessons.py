@@ -19,7 +19,7 @@ from gnas_serve.runtime.topk import top_k
 
 Floats = npt.NDArray[np.float32]
 
-_INNER_SHARE = 0.2
+INNER_SHARE = 0.2
 _SCORED_AT_ONCE = 256
 _K = 20
 
@@ -100,7 +100,7 @@ class Lessons:
             Of the division.
         """
         order = np.random.default_rng(seed).permutation(len(lists))
-        inner_count = max(1, round(_INNER_SHARE * len(order)))
+        inner_count = max(1, round(INNER_SHARE * len(order)))
         inner = [lists[place] for place in order[:inner_count]]
         train = [lists[place] for place in order[inner_count:]]
         user = Scaling.of(np.stack([c.user for c in train]))

@@ -71,14 +71,14 @@ class Exported:
     Attributes
     ----------
     path
-        The artifact's folder; None after a dry run.
+        The artifact's folder.
     manifest
-        What ships, or would ship; its version is empty after a dry run.
+        What ships.
     report
         As written.
     """
 
-    path: Path | None
+    path: Path
     manifest: Manifest
     report: dict[str, Any]
 
@@ -93,7 +93,6 @@ def export(
     seed: int = 0,
     report_path: Path | None = None,
     junit_path: Path | None = None,
-    dry_run: bool = False,
     sign_key: SigningKey | None = None,
     on_step: Callable[[str], None] | None = None,
     workbook: Workbook | None = None,
@@ -116,8 +115,6 @@ def export(
         it stands beside it.
     junit_path
         Where the gates are written as a JUnit report, passed or not.
-    dry_run
-        Run every step and gate, write the report alone.
     sign_key
         What the artifact is signed with, if it is to be.
     on_step
@@ -158,10 +155,6 @@ def export(
             _run(draft, steps, watched)
         raise_first_breach(draft.binding_gates())
         watched.announce(PACKAGE)
-        if dry_run:
-            exported = _rehearsed(draft, steps, elsewhere, guard)
-            watched.end()
-            return exported
         with atomic_folder(out) as folder:
             manifest, report = _package(draft, steps, folder, sign_key, guard)
             ReportFiles(report_path, junit_path).write(report)  # before the artifact can be seen: all or nothing
@@ -213,20 +206,6 @@ def _place(name: str) -> int:
     return [step.__name__ for step in STEPS].index(name)
 
 
-def _rehearsed(draft: Draft, steps: list[dict[str, Any]], reports: ReportFiles, guard: NetworkGuard | None) -> Exported:
-    """Write the reports of a dry run, alone."""
-    ranker, limits = draft.shipping(draft.final), draft.profile.gates
-    if limits.max_p99_us is not None or limits.max_artifact_bytes is not None:
-        with draft.written(draft.final, ranker) as folder:
-            _keep_size(draft, folder, canonical_json(draft.decisions.to_json()))
-            _keep_latency(draft, folder)
-    if guard is not None:
-        guard.raise_if_refused()
-    report = build_report(draft, steps, {}, None, guard)
-    reports.write(report)
-    return Exported(None, described(draft, ranker), report)
-
-
 def _package(
     draft: Draft,
     steps: list[dict[str, Any]],
@@ -256,14 +235,14 @@ def _package(
     return manifest, report
 
 
-def _keep_size(draft: Draft, folder: Path, further: bytes = b"") -> None:
-    """Hold the artifact's files, and what is to be one, to the limit on their bytes, where there is one."""
+def _keep_size(draft: Draft, folder: Path) -> None:
+    """Hold the artifact's files to the limit on their bytes, where there is one."""
     limit = draft.profile.gates.max_artifact_bytes
     if limit is None:
         return
     # What describes the artifact states this very gate, and cannot be measured by it.
     apart = (MANIFEST, *SEALS)
-    size_bytes = len(further) + sum(path.stat().st_size for path in folder.iterdir() if path.name not in apart)
+    size_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.name not in apart)
     remark = "bytes of the model's files and its decisions, what describes them apart"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
     raise_first_breach(draft.gates)

@@ -132,11 +132,9 @@ def _learned(
         Of little data there are more.
     """
     rng = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY)
     count = len(targets)
-    batch_users = min(_BATCH_USERS, max(_FEW_USERS, count // 16))
-    batches = -(-count // batch_users)
-    epochs = max(epochs, min(_MOST_EPOCHS, _FEW_STEPS // batches))
+    batch_users, batches, epochs = course(count, epochs)
+    optimizer = optimizer_of(network, learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     history = [worth(network)]
     states = [copy.deepcopy(network.state_dict())]
@@ -145,11 +143,7 @@ def _learned(
             shuffled = rng.permutation(count)
             for start in range(0, count, batch_users):
                 places = torch.from_numpy(shuffled[start : start + batch_users])
-                optimizer.zero_grad()
-                log_chances = lessons.log_chances(network, lessons.train.take(places))
-                loss = -log_likelihood(log_chances, targets[places]).mean()
-                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                optimizer.step()
+                train_step(network, lessons, places, targets, optimizer)
                 schedule.step()
             history.append(worth(network))
             states.append(copy.deepcopy(network.state_dict()))
@@ -157,6 +151,29 @@ def _learned(
     network.load_state_dict(states[kept])
     network.eval()
     return Fitted(lessons.trained(network), lessons.users, tuple(float(worths.mean()) for worths in history), kept)
+
+
+def course(count: int, epochs: int = EPOCHS) -> tuple[int, int, int]:
+    """Say how so many lists are learned from: lists in a batch, batches in an epoch, epochs."""
+    batch_users = min(_BATCH_USERS, max(_FEW_USERS, count // 16))
+    batches = -(-count // batch_users)
+    return batch_users, batches, max(epochs, min(_MOST_EPOCHS, _FEW_STEPS // batches))
+
+
+def optimizer_of(network: RankerNetwork, learning_rate: float = LEARNING_RATE) -> torch.optim.Optimizer:
+    """Give what moves the weights of a network."""
+    return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY)
+
+
+def train_step(
+    network: RankerNetwork, lessons: Lessons, places: Tensor, targets: Tensor, optimizer: torch.optim.Optimizer
+) -> None:
+    """Move the weights of a network towards the targets of some lists."""
+    optimizer.zero_grad()
+    log_chances = lessons.log_chances(network, lessons.train.take(places))
+    loss = -log_likelihood(log_chances, targets[places]).mean()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    optimizer.step()
 
 
 def _kept_epoch(history: list[npt.NDArray[np.float64]]) -> int:

@@ -25,7 +25,7 @@ from gnas_serve.runtime.session import open_session
 
 Floats = npt.NDArray[np.float32]
 
-_SCORE = "score_z"
+SCORE = "score_z"
 
 
 def draw_plain_ranker(draft: Draft) -> None:
@@ -70,7 +70,7 @@ def train_ranker(draft: Draft) -> None:
         return
     inputs = draft.plan.item_inputs(draft.selection.counts)
     draft.lessons = Lessons.of(lists, draft.checkpoint.valid, inputs, seed=draft.seed)
-    teacher, score_column = planned(draft.profile.ranker)[0], draft.plan.cross.index(_SCORE)
+    teacher, score_column = planned(draft.profile.ranker)[0], draft.plan.cross.index(SCORE)
     fitted = fit_ranker(draft.lessons, hidden=teacher.hidden, score_column=score_column, seed=draft.seed)
     draft.keep(teacher.name, fitted)
 

@@ -45,7 +45,7 @@ def measured_baselines(
         checkpoint.train, others if others.nnz else checkpoint.valid, max_users=_CHOOSING_USERS, seed=jury.seed, k=K
     )
     judging = Validation(checkpoint.train, _of(checkpoint.valid, jury), max_users=None, seed=jury.seed, k=K)
-    shared, found = Spectra(graph, checkpoint.seed), {}
+    shared, found = Spectra(graph, checkpoint.seed, lean=True), {}
     for name in BASELINES:
         if known is not None and name in known:
             found[name] = known[name]

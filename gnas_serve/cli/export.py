@@ -14,6 +14,7 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.export_forecast import emit_forecast
 from gnas_serve.cli.export_work import kept_work
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.form_table import form_lines, saving_line
@@ -96,7 +97,12 @@ def export(
     sign_key: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Sign the artifact with this Ed25519 private key.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run everything, write the report alone.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Forecast the steps, their time and memory, and the artifact's bytes; make nothing."
+        ),
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin anew: use nothing that an interrupted export kept.")
     ] = False,
@@ -121,7 +127,7 @@ def export(
     guard = context.with_resource(NetworkGuard()) if offline else None
     from gnas_export.decisions import Decisions
     from gnas_export.pipeline import export as run
-    from gnas_export.places import check_places, page_beside, report_beside
+    from gnas_export.places import check_places
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_export.work_key import work_key
     from gnas_search.checkpoint import Checkpoint
@@ -145,6 +151,13 @@ def export(
     choices = taken if decisions is None else Decisions.read(decisions, profile=chosen, ranker=mode)
     trained = Checkpoint.load(checkpoint)
     console = diagnostics()
+
+    def say(name: str) -> None:
+        console.print(f"export: {STEP_PHRASES[name]}")
+
+    if dry_run:
+        emit_forecast(trained, chosen, mode, seed=seed, say=say, output=output)
+        return
     with kept_work(
         out, work_key(checkpoint, chosen, ranker=mode, seed=seed, decisions=choices), fresh=fresh
     ) as workbook:
@@ -157,9 +170,8 @@ def export(
             seed=seed,
             report_path=report,
             junit_path=junit,
-            dry_run=dry_run,
             sign_key=key,
-            on_step=lambda name: console.print(f"export: {STEP_PHRASES[name]}"),
+            on_step=say,
             workbook=workbook,
             guard=guard,
         )
@@ -167,19 +179,14 @@ def export(
         console.print(f"export: {guard.summary}")
     facts = exported.report
     result = {
-        "artifact": None if exported.path is None else str(exported.path),
-        "dry_run": dry_run,
+        "artifact": str(exported.path),
         **manifest_facts(exported.manifest),
         "gates": facts["gates"],
         "decisions": facts["decisions"],
         "size_bytes": facts["artifact"].get("size_bytes"),
     }
-    done = "dry run, nothing written; would ship" if exported.path is None else f"wrote {exported.path}"
-    title = f"{done}: {exported.manifest.name}, profile {exported.manifest.profile}"
-    beside = page_beside(report or report_beside(out))
-    page = exported.path / LAYOUT.report_page if exported.path is not None else beside
-    if page is not None:
-        title += f"\nto look at: {page}"
+    title = f"wrote {exported.path}: {exported.manifest.name}, profile {exported.manifest.profile}"
+    title += f"\nto look at: {exported.path / LAYOUT.report_page}"
     compressed = [*form_lines(facts), *saving_line(facts)]
     emit(result, Group(title, _decision_table(facts), *compressed, gate_table(facts["gates"])), output)
 

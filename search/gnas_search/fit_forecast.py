@@ -125,14 +125,14 @@ class TrialForecast:
     def _links_s(self, spec: TwoHopSpec) -> float:
         """Time the links that some users make; pairs of a user's items are what they are summed from."""
         edges = self._graph.pattern(spec.edges)
-        pairs = _pairs(edges)
+        pairs = linked_pairs(edges)
         chosen = np.random.default_rng(0).permutation(edges.shape[0])[: max(1, int(_SHARE * edges.shape[0]))]
         some = edges[np.sort(chosen)]
         small = InteractionGraph(some, some)
         seconds = self._timed(
             ("links", spec.edges, spec.neighbours, spec.kept_per), lambda: fit_closed_form(spec, small, seed=0)
         )
-        return seconds * pairs / max(1.0, _pairs(some))
+        return seconds * pairs / max(1.0, linked_pairs(some))
 
     def _along_links_s(self, neighbours: int) -> float:
         """Time scoring along random links, as many as an item keeps."""
@@ -156,6 +156,7 @@ class TrialForecast:
         return self._once["along", neighbours] * self._times
 
 
-def _pairs(edges: sp.csr_matrix) -> float:
+def linked_pairs(edges: sp.csr_matrix) -> float:
+    """Count the pairs of a user's items, which links are summed from."""
     lengths = np.diff(edges.indptr).astype(np.float64)
     return float((lengths * np.minimum(lengths, MOST_VISITED)).sum())

@@ -39,6 +39,21 @@ def peak_bytes(device: torch.device | str = "cpu") -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def restart_peak() -> bool:
+    """Let :func:`peak_bytes` speak of the memory from now on.
+
+    Returns
+    -------
+    bool
+        Whether the system could be told; it can be on Linux, else the peak stays that of the whole process.
+    """
+    try:
+        (_PROCESS / "clear_refs").write_text("5", encoding="utf-8")
+    except OSError:
+        return False
+    return True
+
+
 def resident_bytes() -> int:
     """Give the memory that this process holds now; where the system does not say, the most it has held."""
     used = _used_bytes(_PROCESS)

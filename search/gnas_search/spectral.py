@@ -12,6 +12,8 @@ from gnas_search.memory import reuse_freed_memory
 OVERSAMPLING = 16
 """Columns that a decomposition carries beside those asked for."""
 _POWER_ITERATIONS = 3
+PRODUCTS = 2 + 2 * _POWER_ITERATIONS
+"""With the matrix, or its transpose, in a decomposition."""
 _ILL_CONDITIONED = 1e-5
 """Smallest eigenvalue over the largest below which a Gram matrix in float32 says too little about its vectors."""
 
@@ -35,7 +37,9 @@ class LinearMap(Protocol):
         """Multiply (I, k) from the left: (U, k)."""
 
 
-def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def truncated_svd(
+    matrix: LinearMap, rank: int, seed: int, *, reuse_memory: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
     """Approximate the leading singular triplets by randomised subspace iteration.
 
     Parameters
@@ -46,6 +50,9 @@ def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tens
         At most ``min(U, I)`` triplets are given.
     seed
         Of the random start.
+    reuse_memory
+        Let the process keep what is freed, for the next arrays: quicker where there will be many, and a peak that is a
+        matter of chance, see :func:`~gnas_search.closed_form.spectra.decomposed_bytes`.
 
     Returns
     -------
@@ -61,9 +68,10 @@ def truncated_svd(matrix: LinearMap, rank: int, seed: int) -> tuple[Tensor, Tens
     """
     num_users, num_items = matrix.num_rows, matrix.num_columns
     if num_users > num_items:  # the basis lies on the smaller side
-        right, values, left = truncated_svd(matrix.transposed, rank, seed)
+        right, values, left = truncated_svd(matrix.transposed, rank, seed, reuse_memory=reuse_memory)
         return left, values, right
-    reuse_freed_memory()
+    if reuse_memory:
+        reuse_freed_memory()
     kept = min(rank, num_users)
     width = min(kept + OVERSAMPLING, num_users)
     basis = torch.randn((num_items, width), generator=torch.Generator().manual_seed(seed))

@@ -99,8 +99,8 @@ def checkpoint(users: int, items: int, dim: int, seed: int = 0) -> Checkpoint:
     )
 
 
-def run(arguments: list[str]) -> tuple[dict[str, Any], float, int, int]:
-    """Run a command: what it printed, seconds, peak resident bytes, exit code."""
+def run(arguments: list[str]) -> tuple[dict[str, Any], str]:
+    """Run a command: what it printed, and what it took."""
     start = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "gnas_serve.cli", *arguments, "--output", "json"], stdout=subprocess.PIPE
@@ -109,7 +109,10 @@ def run(arguments: list[str]) -> tuple[dict[str, Any], float, int, int]:
         printed = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    return json.loads(printed or b"{}"), time.perf_counter() - start, usage.ru_maxrss * 1024, process.returncode
+    seconds, processor = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+    peak = usage.ru_maxrss / 2**10
+    taken = f"exit {process.returncode}, {seconds:.0f} s, {processor:.0f} s of a core, peak {peak:,.0f} MiB"
+    return json.loads(printed or b"{}"), taken
 
 
 def main() -> None:
@@ -123,8 +126,19 @@ def main() -> None:
     made = given.folder / f"checkpoint-{given.users}-{given.items}-{given.dim}"
     if not made.exists():
         checkpoint(given.users, given.items, given.dim).save(made)
-    _, seconds, peak, code = run(["export", str(made), "--out", str(given.folder / "artifact"), *further])
-    print(f"export: exit {code}, {seconds:.0f} s, peak {peak / 2**20:.0f} MiB")
+    export = ["export", str(made), "--out", str(given.folder / "artifact"), *further]
+    printed, taken = run([*export, "--dry-run"])
+    forecast = printed["forecast"]
+    print(
+        f"forecast ({taken}): {forecast['seconds']:.0f} s, peak {forecast['peak_bytes'] / 2**20:,.0f} MiB", flush=True
+    )
+    printed, taken = run(export)
+    print(f"export: {taken}")
+    report = json.loads((given.folder / "artifact" / "report.json").read_text())
+    said = {step["name"]: step["seconds"] for step in forecast["steps"]}
+    for step in report["steps"]:
+        print(f"  {step['name']}: {step['seconds']:.1f} s, forecast {said[step['name']]:.1f} s")
+    print(f"artifact: {printed['size_bytes']:,} bytes, forecast {forecast['artifact_bytes']:,}")
 
 
 if __name__ == "__main__":

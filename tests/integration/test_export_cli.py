@@ -79,10 +79,14 @@ def test_a_dry_run(checkpoint, tmp_path, capsys):
     arguments = ("--profile", "exact", "--dry-run", "--output", "json")
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 0
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["artifact"] is None
+    result = json.loads(printed.out)
+    assert (result["artifact"], result["dry_run"]) == (None, True)
+    assert [step["name"] for step in result["forecast"]["steps"]] == [
+        *(step.__name__ for step in pipeline.STEPS),
+        "package",
+    ]
     assert "export: choosing the index\n" in printed.err
-    assert printed.err.endswith("export: checking the finished artifact\n")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ def test_no_room_for_the_checkpoint(tmp_path):
 
 
 def test_a_full_disk_under_the_report(checkpoint, tmp_path, capsys):
-    arguments = ("--profile", "exact", "--dry-run", "--report", "/dev/full")
+    arguments = ("--profile", "exact", "--report", "/dev/full")
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 10
     assert "No space left" in capsys.readouterr().err
 

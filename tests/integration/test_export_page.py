@@ -103,7 +103,6 @@ def test_without_a_learned_ranker(plain):
     assert section(content, "index").count("recall@60, 16 columns ") == len(plain["facts"]["index"]["curve"])
     assert all(name in section(content, "files") for name in plain["artifact"]["files"])
     assert section(content, "steps").count('class="bar"') == len(plain["steps"])
-    assert "a dry run" in checked(render({**plain, "artifact": {}})).text
 
 
 def test_of_repeated_decisions_and_few_users(learned):

@@ -1,6 +1,5 @@
 """An interrupted export goes on after its last finished step, and makes what an undisturbed one makes."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -192,13 +191,6 @@ def test_a_full_disk_leaves_the_work(trained, out, monkeypatch):
         with pytest.raises(StorageError):
             Kept(trained, out)
     assert Kept(trained, out).ran == ["package"]
-
-
-def test_a_dry_run_goes_on_and_leaves_nothing(trained, out):
-    export = Kept(trained, out, dry_run=True)
-    assert export.ran == ["package"]
-    assert names(out.parent) == ["a.report.json"]
-    assert json.loads((out.parent / "a.report.json").read_bytes())["steps"][0]["resumed"] is True
 
 
 def test_no_room_to_keep_anything(trained, tmp_path, monkeypatch):

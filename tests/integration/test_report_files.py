@@ -34,11 +34,10 @@ def ended(path):
     return suite.attrib["failures"], suite.attrib["errors"]
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_no_report_says_passed_where_the_junit_report_does_not_fit(tmp_path, dry_run):
+def test_no_report_says_passed_where_the_junit_report_does_not_fit(tmp_path):
     places = {"report_path": tmp_path / "r.json", "junit_path": FULL}
     with pytest.raises(StorageError, match="/dev/full"):
-        run(planted_checkpoint(), tmp_path / "a", EXACT, "never", dry_run=dry_run, **places)
+        run(planted_checkpoint(), tmp_path / "a", EXACT, "never", **places)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.html", "r.json"]
     report = json.loads((tmp_path / "r.json").read_text())
     assert (report["passed"], report["error"]["code"], report["artifact"]) == (False, "storage", {})
@@ -63,7 +62,7 @@ def test_an_earlier_report_that_cannot_be_replaced_does_not_stay(tmp_path):
     limit = junit.stat().st_size + 600
     assert report.stat().st_size > limit
     with pytest.raises(StorageError) as caught, small_files(limit):
-        run(planted_checkpoint(), tmp_path / "b", EXACT, "never", report_path=report, junit_path=junit, dry_run=True)
+        run(planted_checkpoint(), tmp_path / "b", EXACT, "never", report_path=report, junit_path=junit)
     assert "the report could not be written" in caught.value.hint
     assert ended(junit) == ("0", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "gates.xml"]
@@ -86,6 +85,6 @@ def test_a_report_without_the_ending_json_has_no_page(tmp_path):
 
 def test_a_report_through_a_link_is_written_where_it_leads(tmp_path):
     (tmp_path / "r.json").symlink_to(tmp_path / "elsewhere")
-    run(planted_checkpoint(), tmp_path / "a", EXACT, "never", report_path=tmp_path / "r.json", dry_run=True)
+    run(planted_checkpoint(), tmp_path / "a", EXACT, "never", report_path=tmp_path / "r.json")
     assert (tmp_path / "r.json").is_symlink()
     assert json.loads((tmp_path / "elsewhere").read_text())["passed"]

@@ -16,8 +16,7 @@ def verdict(report: dict[str, Any]) -> list[object]:
     """Say whether it ships; where it does not, what was in the way and what to do."""
     error = report["error"]
     if error is None:
-        done = "ships" if report["artifact"] else "would ship: a dry run, no artifact was made"
-        parts: list[object] = [element("p", f"Passed. {_what(report)} {done}.", class_="headline")]
+        parts: list[object] = [element("p", f"Passed. {_what(report)} ships.", class_="headline")]
         version = report["artifact"].get("version")
         if version:
             parts.append(element("p", f"Version {version}, profile {report['profile']['name']}.", class_="note"))

@@ -1,0 +1,56 @@
+"""What `export --dry-run` shows: steps, time, memory and bytes of an export that is not made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+
+from gnas_serve.cli.console import Output, emit, warn
+
+if TYPE_CHECKING:
+    from gnas_export.profile import ExportProfile
+    from gnas_search.checkpoint import Checkpoint
+
+
+def emit_forecast(
+    checkpoint: Checkpoint,
+    profile: ExportProfile,
+    ranker: str,
+    *,
+    seed: int,
+    say: Callable[[str], None],
+    output: Output,
+) -> None:
+    """Forecast an export and show it; a warning where it would take more memory than there is.
+
+    Parameters
+    ----------
+    ranker
+        As the export would take it.
+    say
+        Called with the name of what is looked at.
+    """
+    from gnas_export.forecast import forecast_export
+    from gnas_export.pipeline import STEPS
+    from gnas_search.memory import available_bytes, resident_bytes
+
+    steps = tuple(step.__name__ for step in STEPS)
+    found = forecast_export(checkpoint, profile, ranker=ranker, steps=steps, seed=seed, on_step=say)
+    there = available_bytes()
+    further = found.peak_bytes - resident_bytes()
+    if there is not None and further > there:
+        warn(f"the export would take {further / 2**30:.1f} GiB more than now, and {there / 2**30:.1f} GiB are there")
+    result = {"artifact": None, "dry_run": True, "forecast": found.to_json()}
+    table = Table("step", "seconds", "memory, MiB", box=box.SIMPLE)
+    for step in found.steps:
+        table.add_row(step.name, f"{step.seconds:.1f}", f"{step.peak_bytes / 2**20:,.0f}")
+    table.add_row("all", f"{found.seconds:.1f}", f"{found.peak_bytes / 2**20:,.0f}")
+    title = (
+        f"dry run, nothing is written: about {found.seconds:.0f} s on this machine as busy as it is, "
+        f"{found.peak_bytes / 2**30:.1f} GiB of memory, an artifact of {found.artifact_bytes / 2**20:,.1f} MiB"
+    )
+    emit(result, Group(title, table), output)
