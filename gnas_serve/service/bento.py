@@ -71,7 +71,10 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
     description=f"Recommendations by {MANIFEST.name} {MANIFEST.version} over HTTP and gRPC.",
     labels={"artifact": MANIFEST.version, "model": MANIFEST.name, "profile": MANIFEST.profile},
     # One thread per worker for all native code: throughput comes from workers, and threads only add wake-ups.
-    envs=[{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "OPENBLAS_NUM_THREADS", "value": "1"}],
+    # The image says that nothing is reported to ONNX Runtime's makers, too; outside of one, gnas_serve.runtime sets it.
+    envs=[
+        {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY")
+    ],
     workers=SETTINGS.workers,
     traffic={"timeout": max(SETTINGS.timeout_s, 1.0)},
     # The front logs its own requests; BentoML's log would add health probes alone.

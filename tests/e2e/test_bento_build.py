@@ -83,6 +83,8 @@ def test_the_image_is_lean_and_pinned(bento: Path) -> None:
     dockerfile = (bento / "env/docker/Dockerfile").read_text()
     assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in dockerfile
     assert "apt-get" not in dockerfile
+    assert "ENV ORT_DISABLE_TELEMETRY=$ORT_DISABLE_TELEMETRY" in dockerfile
+    assert "ARG ORT_DISABLE_TELEMETRY=1" in dockerfile
 
 
 def test_labels_name_the_artifact(bento: Path) -> None:
