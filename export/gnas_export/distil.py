@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from gnas_export.lessons import Lessons
 from gnas_export.network import RankerNetwork
@@ -14,7 +15,14 @@ _LEARNING_RATE = 3.0 * LEARNING_RATE
 """Of fewer units each has to move further."""
 
 
-def distilled(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], *, seed: int) -> Fitted:
+def distilled(
+    teacher: RankerNetwork,
+    lessons: Lessons,
+    hidden: tuple[int, int],
+    *,
+    seed: int,
+    thoughts: tuple[Tensor, Tensor] | None = None,
+) -> Fitted:
     """Train a student on its teacher's chances and the labels.
 
     A label says which of 300 candidates was right; the teacher says of each how right it was.
@@ -28,6 +36,8 @@ def distilled(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int],
         Widths of the student's hidden layers.
     seed
         Of the weights and the order.
+    thoughts : (n, C), (m, C), or None
+        The chances of another teacher to be followed instead.
 
     References
     ----------
@@ -38,5 +48,5 @@ def distilled(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int],
     student = RankerNetwork(lessons.widths, hidden, 0, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         student.wide.copy_(teacher.wide)
-    targets = lessons.softened(teacher, TEACHER_SHARE)
+    targets = lessons.mixed(lessons.chances(teacher) if thoughts is None else thoughts, TEACHER_SHARE)
     return taught(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
 from gnas_export.candidates import CandidateList, FeaturePlan
 from gnas_export.decisions import Decisions
@@ -20,7 +21,7 @@ from gnas_export.network import ItemPart
 from gnas_export.package import PackedRanker, write_files, write_manifest
 from gnas_export.profile import ExportProfile
 from gnas_export.quality import Jury
-from gnas_export.ranker import Fitted
+from gnas_export.ranker import Course, Fitted
 from gnas_export.shipped import ShippedFit
 from gnas_export.variants import PRECISION_OF
 from gnas_search.checkpoint import Checkpoint
@@ -95,6 +96,8 @@ class Draft:
         The simplest ranker.
     lessons
         What rankers learn from; set where there is a learned one.
+    thoughts : (n, C), (m, C), or None
+        Of a teacher that cannot ship: its chances of the candidates in ``lessons``; None where nobody follows one.
     networks
         Of the learned ranker, the teacher first; none where there is no learned ranker.
     lists
@@ -138,6 +141,7 @@ class Draft:
     plan: FeaturePlan = field(init=False)
     plain: PackedRanker = field(init=False)
     lessons: Lessons = field(init=False)
+    thoughts: tuple[Tensor, Tensor] | None = None
     networks: dict[str, Fitted] = field(default_factory=dict)
     lists: list[CandidateList] = field(default_factory=list)
     forms: dict[str, RankerForm] = field(default_factory=dict)
@@ -166,10 +170,14 @@ class Draft:
     def keep(self, name: str, fitted: Fitted) -> None:
         """Keep a trained network, and say how it went."""
         self.networks[name] = fitted
+        self.tell(name, fitted)
+
+    def tell(self, name: str, course: Course) -> None:
+        """Say how the training of a network went."""
         self.facts.setdefault("ranker_training", {})[name] = {
-            "users": fitted.users,
-            "best_epoch": fitted.best_epoch,
-            "inner": list(fitted.inner),
+            "users": course.users,
+            "best_epoch": course.best_epoch,
+            "inner": list(course.inner),
         }
 
     def packed(self, form: str, fit: ShippedFit) -> PackedRanker:

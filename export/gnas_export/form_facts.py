@@ -7,7 +7,8 @@ from typing import Any
 
 from gnas_export.draft import Draft, RankerForm
 from gnas_export.gates import Gate
-from gnas_export.quality import K
+from gnas_export.quality import K, relative_change
+from gnas_export.variants import ATTENTION, attention_name
 from gnas_search.bootstrap import Interval
 
 Latencies = Mapping[int, Mapping[str, float]]
@@ -47,6 +48,29 @@ def form_facts(
     }
 
 
+def attention_facts(draft: Draft, reference: str) -> dict[str, Any]:
+    """Tell of the network that attends to histories, which has no form and cannot ship.
+
+    Parameters
+    ----------
+    reference
+        The form that all others are held against.
+    """
+    found = draft.measured[ATTENTION]
+    change = relative_change(draft.jury, found, draft.form_metrics[reference])
+    return {
+        "network": attention_name(draft.profile.ranker),
+        "followed": draft.thoughts is not None,
+        f"ndcg@{K}": float(found.ndcg.mean()),
+        **_against(change),
+    }
+
+
+def _against(change: Interval) -> dict[str, dict[str, float]]:
+    ends = {end: getattr(change, end) for end in ("value", "low", "high")}
+    return {"change": ends, "retained": {end: 1 + value for end, value in ends.items()}}
+
+
 def _what(form: RankerForm) -> dict[str, Any]:
     overlap, correlation = form.likeness
     return {
@@ -71,9 +95,4 @@ def _speed(name: str, teacher: str, latencies: Latencies) -> dict[str, dict[str,
 def _quality(draft: Draft, name: str, changes: Mapping[str, Interval]) -> dict[str, Any]:
     if name not in changes:
         return {}
-    ends = {end: getattr(changes[name], end) for end in ("value", "low", "high")}
-    return {
-        f"ndcg@{K}": float(draft.form_metrics[name].ndcg.mean()),
-        "change": ends,
-        "retained": {end: 1 + value for end, value in ends.items()},
-    }
+    return {f"ndcg@{K}": float(draft.form_metrics[name].ndcg.mean()), **_against(changes[name])}

@@ -12,19 +12,18 @@ import torch
 from gnas_export.candidates import CandidateList, at_lengths
 from gnas_export.decisions import Form, quickest
 from gnas_export.draft import Draft, RankerForm
-from gnas_export.form_facts import form_facts
+from gnas_export.form_facts import attention_facts, form_facts
 from gnas_export.gates import Gate, at_least, at_most, skipped
 from gnas_export.network import SplitNetwork, SplitWeights, TrainedRanker
 from gnas_export.numeric import Drawing, Feed, draw, feed
 from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.quality import K, relative_change
 from gnas_export.ranker_plan import RankerPlan
-from gnas_export.scoring import collect_lists, score_lists
+from gnas_export.scoring import collect_lists, popular_answers, score_lists
 from gnas_export.timing import median_us
-from gnas_export.variants import FP16, FP32, FP32_U8, INTEGER, NUMERIC, planned, wanted
+from gnas_export.variants import ATTENTION, FP16, FP32, FP32_U8, INTEGER, NUMERIC, planned, wanted
 from gnas_search.bootstrap import Interval
 from gnas_serve.errors import ExportError
-from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.topk import top_k
 
@@ -86,12 +85,8 @@ def weigh_forms(draft: Draft) -> None:
     if not draft.forms or draft.jury.too_small:
         return
     lists = collect_lists(draft, draft.selection, draft.jury.users)
-    popularity = Popularity(draft.selection.counts)
     inputs = draft.plan.item_inputs(draft.selection.counts)
-    unknown = {
-        user_row: popularity.retrieve(K, draft.selection.seen.of(user_row).astype(np.int64))[0]
-        for user_row in sorted({*draft.jury.users.tolist()} - {c.user_row for c in lists})
-    }
+    unknown = popular_answers(draft, lists)
     for name, form in draft.forms.items():
         scored = score_lists(form.graph, lists, form.items.rows(inputs))
         tops = {c.user_row: c.rows[top_k(scores, K)] for c, scores in zip(lists, scored, strict=True)}
@@ -113,6 +108,8 @@ def choose_form(draft: Draft) -> None:
     given = draft.decisions.given("form")
     latency = {} if given is not None else _latencies(draft)
     draft.facts["forms"] = form_facts(draft, gates, sizes, latency, changes)
+    if ATTENTION in draft.measured and draft.form_metrics:
+        draft.facts["attention"] = attention_facts(draft, teacher_form(draft))
     if given is not None:
         draft.form = given.choice
     else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnas_export.candidates import CandidateList
 from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
@@ -30,12 +30,14 @@ class Batch:
 
     Attributes
     ----------
+    user_rows : (n,) int64
     user : (n, 1, D)
     cross : (n, C, X)
     rows : (n, C) int64, 0 where padded
     padded : (n, C) bool
     """
 
+    user_rows: Tensor
     user: Tensor
     cross: Tensor
     rows: Tensor
@@ -43,7 +45,7 @@ class Batch:
 
     def take(self, places: Tensor) -> Batch:
         """Give some of the lists."""
-        return Batch(self.user[places], self.cross[places], self.rows[places], self.padded[places])
+        return Batch(*(getattr(self, f.name)[places] for f in fields(self)))
 
     def parts(self) -> Iterator[Batch]:
         """Give all lists, some at a time, in order."""
@@ -106,9 +108,9 @@ class Lessons:
         user = Scaling.of(np.stack([c.user for c in train]))
         item = Scaling.of(item_inputs)
         cross = Scaling.of(np.concatenate([c.cross for c in train]))
-        batch, labels = _prepared(train, relevant, user, cross)
+        batch, labels = _batch(train, user, cross), _labels(train, relevant)
         items = torch.from_numpy(item(item_inputs))
-        inner_batch, inner_labels = _prepared(inner, relevant, user, cross)
+        inner_batch, inner_labels = _batch(inner, user, cross), _labels(inner, relevant)
         inner_relevant = relevant[[c.user_row for c in inner]]
         return cls(len(lists), batch, labels, items, user, item, cross, inner_batch, inner_labels, inner_relevant)
 
@@ -121,39 +123,61 @@ class Lessons:
         """Give a network with the scalings of its inputs."""
         return TrainedRanker(network, self.user, self.item, self.cross)
 
-    def log_chances(self, network: RankerNetwork, batch: Batch) -> Tensor:
-        """Give the logarithm of each candidate's chance to be the first of its list, (n, C); -inf where padded."""
-        scores: Tensor = network(batch.user, self.items[batch.rows], batch.cross)
-        return scores.masked_fill(batch.padded, float("-inf")).log_softmax(dim=1)
+    def scores(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Score lists, (n, C)."""
+        scored: Tensor = network(batch.user, self.items[batch.rows], batch.cross)
+        return scored
 
-    def softened(self, teacher: RankerNetwork, share: float) -> tuple[Tensor, Tensor]:
-        """Mix the labels with what a teacher thinks of the candidates: (n, C) to learn from, (m, C) held back.
+    def log_chances(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Give the logarithm of each candidate's chance to be the first of its list, (n, C); -inf where padded."""
+        return self.scores(network, batch).masked_fill(batch.padded, float("-inf")).log_softmax(dim=1)
+
+    def chances(self, teacher: nn.Module) -> tuple[Tensor, Tensor]:
+        """Give what a teacher thinks of the candidates: (n, C) of what is learned from, (m, C) of what is held back."""
+
+        def found(lists: Batch) -> Tensor:
+            with torch.no_grad():
+                return torch.cat([self.log_chances(teacher, batch).exp() for batch in lists.parts()])
+
+        return found(self.train), found(self.inner)
+
+    def mixed(self, chances: tuple[Tensor, Tensor], share: float) -> tuple[Tensor, Tensor]:
+        """Mix the labels with what a teacher thinks: (n, C) to learn from, (m, C) held back.
 
         Parameters
         ----------
+        chances
+            From :meth:`chances`.
         share
             Of the teacher.
         """
+        learned, held_back = chances
+        return share * learned + (1.0 - share) * self.labels, share * held_back + (1.0 - share) * self.inner_labels
 
-        def mixed(lists: Batch, labels: Tensor) -> Tensor:
-            with torch.no_grad():
-                chances = torch.cat([self.log_chances(teacher, batch).exp() for batch in lists.parts()])
-            return share * chances + (1.0 - share) * labels
+    def softened(self, teacher: nn.Module, share: float) -> tuple[Tensor, Tensor]:
+        """Mix the labels with what this teacher thinks, as :meth:`mixed` does."""
+        return self.mixed(self.chances(teacher), share)
 
-        return mixed(self.train, self.labels), mixed(self.inner, self.inner_labels)
+    def batch(self, lists: list[CandidateList]) -> Batch:
+        """Prepare further lists, of whatever users, as those that are learned from."""
+        return _batch(lists, self.user, self.cross)
 
-    def inner_ndcg(self, network: RankerNetwork) -> npt.NDArray[np.float64]:
-        """Measure a network on the lists that are held back, one by one."""
+    def tops(self, network: nn.Module, lists: Batch) -> list[npt.NDArray[np.int64]]:
+        """Rank lists: the first rows of each."""
         tops = []
-        for batch in self.inner.parts():
+        for batch in lists.parts():
             with torch.no_grad():
-                scores = network(batch.user, self.items[batch.rows], batch.cross).numpy()
+                scores = self.scores(network, batch).numpy()
             for scored, rows, padded in zip(scores, batch.rows.numpy(), batch.padded.numpy(), strict=True):
                 length = len(rows) - int(padded.sum())
                 tops.append(rows[top_k(scored[:length], _K)])
-        return rank_metrics(tops, self.inner_relevant, k=_K).ndcg
+        return tops
 
-    def inner_likelihood(self, network: RankerNetwork, targets: Tensor) -> npt.NDArray[np.float64]:
+    def inner_ndcg(self, network: nn.Module) -> npt.NDArray[np.float64]:
+        """Measure a network on the lists that are held back, one by one."""
+        return rank_metrics(self.tops(network, self.inner), self.inner_relevant, k=_K).ndcg
+
+    def inner_likelihood(self, network: nn.Module, targets: Tensor) -> npt.NDArray[np.float64]:
         """Measure how likely a network holds the targets of the lists that are held back, one by one, in logarithms."""
         with torch.no_grad():
             found = torch.cat([self.log_chances(network, batch) for batch in self.inner.parts()])
@@ -189,24 +213,27 @@ def learnable(lists: list[CandidateList], relevant: sp.csr_matrix) -> list[Candi
     return kept
 
 
-def _prepared(
-    lists: list[CandidateList], relevant: sp.csr_matrix, user: Scaling, cross: Scaling
-) -> tuple[Batch, Tensor]:
+def _batch(lists: list[CandidateList], user: Scaling, cross: Scaling) -> Batch:
     longest = max(len(c.rows) for c in lists)
     rows = np.zeros((len(lists), longest), dtype=np.int64)
     padded = np.ones((len(lists), longest), dtype=bool)
-    labels = np.zeros((len(lists), longest), dtype=np.float32)
     crossed = np.zeros((len(lists), longest, lists[0].cross.shape[1]), dtype=np.float32)
     for place, c in enumerate(lists):
         length = len(c.rows)
         rows[place, :length] = c.rows
         padded[place, :length] = False
-        labels[place, :length] = np.isin(c.rows, _relevant_of(relevant, c.user_row))
         crossed[place, :length] = cross(c.cross)
-    labels /= labels.sum(axis=1, keepdims=True)  # every user counts alike, whatever the number of relevant candidates
+    user_rows = np.array([c.user_row for c in lists], dtype=np.int64)
     users = user(np.stack([c.user for c in lists]))[:, None]
-    batch = Batch(*(torch.from_numpy(array) for array in (users, crossed, rows, padded)))
-    return batch, torch.from_numpy(labels)
+    return Batch(*(torch.from_numpy(array) for array in (user_rows, users, crossed, rows, padded)))
+
+
+def _labels(lists: list[CandidateList], relevant: sp.csr_matrix) -> Tensor:
+    labels = np.zeros((len(lists), max(len(c.rows) for c in lists)), dtype=np.float32)
+    for place, c in enumerate(lists):
+        labels[place, : len(c.rows)] = np.isin(c.rows, _relevant_of(relevant, c.user_row))
+    labels /= labels.sum(axis=1, keepdims=True)  # every user counts alike, whatever the number of relevant candidates
+    return torch.from_numpy(labels)
 
 
 def _relevant_of(relevant: sp.csr_matrix, user_row: int) -> npt.NDArray[np.int32]:

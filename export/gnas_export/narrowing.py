@@ -12,7 +12,7 @@ from gnas_serve.errors import ConfigError
 def narrow_ranker(draft: Draft) -> None:
     """Distil and prune the learned ranker, as the profile says; embeddings are what they were.
 
-    Given: the teacher among ``networks``, ``lessons``.
+    Given: the teacher among ``networks``, ``lessons``, ``thoughts``.
     Result: the other ``networks``; none where a repeated decision needs none, or the teacher learned nothing.
     """
     if not draft.networks:
@@ -31,6 +31,9 @@ def narrow_ranker(draft: Draft) -> None:
     for variant in with_parents(needed, plan):
         if variant.name in draft.networks:
             continue
-        make = pruned if variant.is_pruned else distilled
         parent = draft.networks[variant.parent].ranker.network
-        draft.keep(variant.name, make(parent, draft.lessons, variant.hidden, seed=draft.seed))
+        if variant.is_pruned:
+            fitted = pruned(parent, draft.lessons, variant.hidden, seed=draft.seed)
+        else:
+            fitted = distilled(parent, draft.lessons, variant.hidden, seed=draft.seed, thoughts=draft.thoughts)
+        draft.keep(variant.name, fitted)

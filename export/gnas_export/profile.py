@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas_export.limits import GateLimits, count, microseconds, share
-from gnas_export.ranker_plan import PRECISIONS, WAYS, RankerPlan
+from gnas_export.ranker_plan import PRECISIONS, TEACHERS, WAYS, RankerPlan
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 
@@ -125,6 +125,7 @@ def _profile(path: Path, raw: dict[str, Any]) -> ExportProfile:
     plan = RankerPlan(
         use=_choice(path, "ranker.use", plan_raw.get("use", default.use), RANKER_USES),
         hidden=_hidden(path, "ranker.hidden", plan_raw.get("hidden", list(default.hidden))),
+        teacher=_choice(path, "ranker.teacher", plan_raw.get("teacher", default.teacher), TEACHERS),
         students=_students(path, plan_raw.get("students", [list(hidden) for hidden in default.students])),
         keep=share(f"{path}: ranker.keep", plan_raw.get("keep", default.keep)),
         distil=_choice(path, "ranker.distil", plan_raw.get("distil", default.distil), WAYS),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gnas_export.lessons import Lessons, log_likelihood, one_thread
 from gnas_export.network import RankerNetwork, TrainedRanker
@@ -26,8 +26,8 @@ _WEIGHT_DECAY = 1e-4
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A trained ranker and how its training went.
+class Course:
+    """How a training went.
 
     Attributes
     ----------
@@ -40,10 +40,16 @@ class Fitted:
         Whose weights were kept; 0 is what it began as.
     """
 
-    ranker: TrainedRanker
     users: int
     inner: tuple[float, ...]
     best_epoch: int
+
+
+@dataclass(frozen=True)
+class Fitted(Course):
+    """A trained ranker and how its training went."""
+
+    ranker: TrainedRanker
 
 
 def fit_ranker(lessons: Lessons, *, hidden: tuple[int, int], score_column: int, seed: int) -> Fitted:
@@ -65,7 +71,8 @@ def fit_ranker(lessons: Lessons, *, hidden: tuple[int, int], score_column: int, 
     Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach", ICML 2007 (top-one probability).
     """
     network = RankerNetwork(lessons.widths, hidden, score_column, torch.Generator().manual_seed(seed))
-    return _learned(network, lessons, lessons.labels, lessons.inner_ndcg, seed=seed)
+    course = learned(network, lessons, lessons.labels, lessons.inner_ndcg, seed=seed)
+    return Fitted(**vars(course), ranker=lessons.trained(network))
 
 
 def taught(
@@ -95,22 +102,23 @@ def taught(
     """
     towards, held_back = targets
 
-    def worth(student: RankerNetwork) -> npt.NDArray[np.float64]:
+    def worth(student: nn.Module) -> npt.NDArray[np.float64]:
         return lessons.inner_likelihood(student, held_back)
 
-    return _learned(network, lessons, towards, worth, seed=seed, epochs=epochs, learning_rate=learning_rate)
+    course = learned(network, lessons, towards, worth, seed=seed, epochs=epochs, learning_rate=learning_rate)
+    return Fitted(**vars(course), ranker=lessons.trained(network))
 
 
-def _learned(
-    network: RankerNetwork,
+def learned(
+    network: nn.Module,
     lessons: Lessons,
     targets: Tensor,
-    worth: Callable[[RankerNetwork], npt.NDArray[np.float64]],
+    worth: Callable[[nn.Module], npt.NDArray[np.float64]],
     *,
     seed: int,
     epochs: int = EPOCHS,
     learning_rate: float = LEARNING_RATE,
-) -> Fitted:
+) -> Course:
     """Train a network until its chances are those of the targets.
 
     The learning rate falls along a cosine to the last epoch, which is kept unless an inner split of the users says that
@@ -150,7 +158,7 @@ def _learned(
     kept = _kept_epoch(history)
     network.load_state_dict(states[kept])
     network.eval()
-    return Fitted(lessons.trained(network), lessons.users, tuple(float(worths.mean()) for worths in history), kept)
+    return Course(lessons.users, tuple(float(worths.mean()) for worths in history), kept)
 
 
 def course(count: int, epochs: int = EPOCHS) -> tuple[int, int, int]:

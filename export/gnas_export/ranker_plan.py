@@ -8,6 +8,7 @@ from gnas_serve.errors import unknown_name
 
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 WAYS = ("auto", "always", "never")
+TEACHERS = ("mlp", "attention", "auto")
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,10 @@ class RankerPlan:
     use
         ``"auto"``: where it beats plain retrieval; ``"never"``.
     hidden
-        Widths of the two hidden layers of the one that is trained first, the teacher.
+        Widths of the two hidden layers of the first that may ship, the teacher.
+    teacher
+        Whom that one and its students follow beside the labels: ``"mlp"``: nobody, and itself; ``"attention"``: a
+        network that attends to the histories and cannot ship; ``"auto"``: that one where it is better.
     students
         Widths of those that learn from it; only what is narrower than it.
     keep
@@ -33,13 +37,16 @@ class RankerPlan:
 
     use: str = "auto"
     hidden: tuple[int, int] = (128, 64)
+    teacher: str = "mlp"
     students: tuple[tuple[int, int], ...] = ((32, 16), (16, 8))
     keep: float = 0.5
     distil: str = "auto"
     prune: str = "auto"
     precision: str = "auto"
 
-    def forced(self, *, precision: str | None, distil: str | None, prune: str | None) -> RankerPlan:
+    def forced(
+        self, *, precision: str | None, distil: str | None, prune: str | None, teacher: str | None = None
+    ) -> RankerPlan:
         """Give the same plan with what a command insists on.
 
         Raises
@@ -51,6 +58,7 @@ class RankerPlan:
             ("precision", precision, PRECISIONS),
             ("distil", distil, WAYS),
             ("prune", prune, WAYS),
+            ("teacher", teacher, TEACHERS),
         ):
             if choice is not None and choice not in known:
                 raise unknown_name(f"choice of --{name}", choice, known)
@@ -59,4 +67,5 @@ class RankerPlan:
             precision=precision or self.precision,
             distil=distil or self.distil,
             prune=prune or self.prune,
+            teacher=teacher or self.teacher,
         )

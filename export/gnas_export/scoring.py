@@ -6,20 +6,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from gnas_export.attention import AttentiveLessons, Histories, fit_attention
 from gnas_export.candidates import CandidateList, collect, plan_features
+from gnas_export.distil import TEACHER_SHARE
 from gnas_export.draft import Draft
 from gnas_export.gates import at_most
-from gnas_export.lessons import Lessons, learnable
+from gnas_export.lessons import Lessons, learnable, one_thread
+from gnas_export.network import RankerNetwork
 from gnas_export.numeric import feed
 from gnas_export.onnx_graph import retrieval_graph
 from gnas_export.package import PackedRanker
 from gnas_export.parity import relative_difference
-from gnas_export.ranker import MAX_USERS, MIN_USERS, fit_ranker
+from gnas_export.quality import K
+from gnas_export.ranker import MAX_USERS, MIN_USERS, Fitted, fit_ranker, taught
 from gnas_export.shipped import ShippedFit
-from gnas_export.variants import planned
+from gnas_export.variants import ATTENTION, attention_name, planned
+from gnas_search.bootstrap import paired_interval
 from gnas_serve.artifact.manifest import RankerFacts
 from gnas_serve.errors import ExportError
+from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.session import open_session
 
@@ -48,9 +55,9 @@ def draw_plain_ranker(draft: Draft) -> None:
 def train_ranker(draft: Draft) -> None:
     """Train the learned ranker on candidates of the selection fit, labelled by validation.
 
-    Given: ``selection`` with its index, ``fitting``, ``plan``.
+    Given: ``selection`` with its index, ``fitting``, ``plan``, ``jury``.
     Result: ``lessons`` and the teacher among ``networks``; none where no ranker is wanted or there is too little to
-    learn from.
+    learn from. Where the profile asks for attention, what is measured of it, and ``thoughts`` where it is followed.
     """
     given = draft.decisions.given("ranker")
     if draft.mode == "never":
@@ -71,8 +78,52 @@ def train_ranker(draft: Draft) -> None:
     inputs = draft.plan.item_inputs(draft.selection.counts)
     draft.lessons = Lessons.of(lists, draft.checkpoint.valid, inputs, seed=draft.seed)
     teacher, score_column = planned(draft.profile.ranker)[0], draft.plan.cross.index(SCORE)
-    fitted = fit_ranker(draft.lessons, hidden=teacher.hidden, score_column=score_column, seed=draft.seed)
-    draft.keep(teacher.name, fitted)
+    alone = None
+    if draft.profile.ranker.teacher != "attention":
+        alone = fit_ranker(draft.lessons, hidden=teacher.hidden, score_column=score_column, seed=draft.seed)
+    if draft.profile.ranker.teacher != "mlp":
+        with one_thread():
+            _attend(draft, teacher.hidden, score_column, alone)
+    if draft.thoughts is not None:
+        network = RankerNetwork(
+            draft.lessons.widths, teacher.hidden, score_column, torch.Generator().manual_seed(draft.seed)
+        )
+        targets = draft.lessons.mixed(draft.thoughts, TEACHER_SHARE)
+        draft.keep(teacher.name, taught(network, draft.lessons, targets, seed=draft.seed))
+    else:
+        alone = alone or fit_ranker(draft.lessons, hidden=teacher.hidden, score_column=score_column, seed=draft.seed)
+        draft.keep(teacher.name, alone)
+
+
+def _attend(draft: Draft, hidden: tuple[int, int], score_column: int, alone: Fitted | None) -> None:
+    """Train the network that attends to histories, and measure it; the others follow it where that is worth it.
+
+    The network itself goes again: what it thinks of the lessons is all that anybody needs of it.
+    """
+    histories = Histories.of(draft.selection.exact.item_vectors, draft.selection.seen)
+    lessons = AttentiveLessons.beside(draft.lessons, histories)
+    network, course = fit_attention(lessons, hidden=hidden, score_column=score_column, seed=draft.seed)
+    draft.tell(attention_name(draft.profile.ranker), course)
+    if not draft.jury.too_small:
+        lists = collect_lists(draft, draft.selection, draft.jury.users)
+        tops = lessons.tops(network, lessons.batch(lists)) if lists else []
+        answers = popular_answers(draft, lists) | {c.user_row: top for c, top in zip(lists, tops, strict=True)}
+        draft.measured[ATTENTION] = draft.jury.judge([answers[user_row] for user_row in draft.jury.users.tolist()])
+    is_followed = course.best_epoch > 0
+    if is_followed and alone is not None:
+        found, plain = lessons.inner_ndcg(network), draft.lessons.inner_ndcg(alone.ranker.network)
+        is_followed = paired_interval(found, plain, draft.seed).low > 0
+    if is_followed:
+        draft.thoughts = lessons.chances(network)
+
+
+def popular_answers(draft: Draft, lists: list[CandidateList]) -> dict[int, npt.NDArray[np.int64]]:
+    """Answer those gate users of whom there is no list as serving does: by popularity."""
+    popularity = Popularity(draft.selection.counts)
+    return {
+        user_row: popularity.retrieve(K, draft.selection.seen.of(user_row).astype(np.int64))[0]
+        for user_row in sorted({*draft.jury.users.tolist()} - {c.user_row for c in lists})
+    }
 
 
 def collect_lists(draft: Draft, fit: ShippedFit, users: npt.NDArray[np.integer]) -> list[CandidateList]:

@@ -15,6 +15,8 @@ the hidden product in int8, its activations by a scale that was measured before,
 PRECISION_OF = {FP32: "fp32", FP32_U8: "fp32", FP16: "fp16", INT8: "int8", INT8_DYNAMIC: "int8"}
 INTEGER = (INT8, INT8_DYNAMIC)
 TRAINED, DISTILLED, PRUNED = "teacher", "distilled", "pruned"
+ATTENTION = "attention"
+"""A network that others learn from and that no form is drawn of: serving gives its graph no history."""
 _NAME = re.compile(rf"({TRAINED}|{DISTILLED})-\d{{1,4}}x\d{{1,4}}(-{PRUNED}-\d{{1,4}}x\d{{1,4}})?")
 _LEAST = 4
 """Units of a hidden layer that a network is pruned to."""
@@ -65,6 +67,11 @@ def planned(plan: RankerPlan) -> tuple[Variant, ...]:
             if _is_narrower(hidden, whole.hidden):
                 found.append(Variant(f"{whole.name}-{_name(PRUNED, hidden)}", hidden, whole.name))
     return tuple(found)
+
+
+def attention_name(plan: RankerPlan) -> str:
+    """Name the network that attends to histories."""
+    return _name(ATTENTION, plan.hidden)
 
 
 def wanted(plan: RankerPlan) -> tuple[Variant, ...]:

@@ -66,6 +66,13 @@ def export(
         str | None,
         typer.Option(help="Rankers whose hidden units are cut: auto, where one is good enough; always; never."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Whom rankers follow beside the labels: mlp, the first of them; attention, one that reads histories "
+            "and cannot ship; auto, that one where it is better. As the profile says when absent."
+        ),
+    ] = None,
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="decisions.json of an earlier artifact, to repeat its choices.")
     ] = None,
@@ -138,7 +145,7 @@ def export(
     chosen = ExportProfile.load(profile)
     chosen = replace(
         chosen,
-        ranker=chosen.ranker.forced(precision=precision, distil=distil, prune=prune),
+        ranker=chosen.ranker.forced(precision=precision, distil=distil, prune=prune, teacher=teacher),
         gates=chosen.gates.forced(
             min_ann_recall=min_ann_recall,
             max_ndcg_drop=max_ndcg_drop,

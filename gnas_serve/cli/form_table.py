@@ -33,6 +33,8 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     for network, members in groupby(forms.items(), key=lambda one: one[1]["network"]):
         lines.append(Text(network, "bold"))
         lines += [Text(_line(form, is_chosen=name == chosen)) for name, form in members]
+    if attention := report["facts"].get("attention"):
+        lines += _attention_lines(attention)
     marks = "* chosen" if chosen else ""
     if any(form["breaches"] for form in forms.values()):
         marks += f"{', ' if marks else ''}! breaches a gate"
@@ -56,6 +58,15 @@ def saving_line(report: dict[str, Any]) -> list[Text]:
         kept = found["retained"]["recall@20"]
         said += f"\n  recall@20 kept: {_percent(kept)} % of the same path without compression"
     return [Text(said)]
+
+
+def _attention_lines(attention: dict[str, Any]) -> list[Text]:
+    """Say of the teacher that attends to histories what it is worth, in the column of the forms."""
+    followed = "the others follow it" if attention["followed"] else "nobody follows it"
+    return [
+        Text(attention["network"], "bold"),
+        Text(f"   {f'cannot ship; {followed}':<65}{_percent(attention['retained']):>21}"),
+    ]
 
 
 def _line(form: dict[str, Any], *, is_chosen: bool) -> str:

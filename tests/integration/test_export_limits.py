@@ -90,7 +90,13 @@ def test_what_ended_an_export_before_its_gates_is_an_error():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--min-ann-recall", "1.5"), ("--max-ndcg-drop", "-1"), ("--max-artifact-bytes", "0"), ("--distil", "perhaps")],
+    [
+        ("--min-ann-recall", "1.5"),
+        ("--max-ndcg-drop", "-1"),
+        ("--max-artifact-bytes", "0"),
+        ("--distil", "perhaps"),
+        ("--teacher", "me"),
+    ],
 )
 def test_an_option_out_of_its_range_is_named(checkpoint, tmp_path, capsys, option, value):
     assert call("export", checkpoint, "--out", tmp_path / "a", option, value) == 2

@@ -16,6 +16,7 @@ from gnas_serve.errors import ConfigError, QualityGateError, StorageError
 
 SMALL = {"num_users": 150, "num_items": 90}
 FORMS = replace(PROFILE, candidates=30, ranker=replace(ALONE, students=((8, 4),), distil="auto"))
+ATTENTIVE = replace(FORMS, ranker=replace(FORMS.ranker, teacher="attention"))
 IVF = replace(
     PROFILE, candidates=30, index="ivf", gates=replace(LIMITS, index_recall=0.3, top_recall=0.3, blend_recall=0.3)
 )
@@ -44,10 +45,11 @@ def out(interrupted, tmp_path):
     ("checkpoint", "profile", "ranker"),
     [
         (without_vectors_for_taste(**SMALL), FORMS, "always"),
+        (without_vectors_for_taste(**SMALL), ATTENTIVE, "always"),
         (blended_checkpoint(**SMALL), replace(PROFILE, candidates=30, neighbours=6), "never"),
         (planted_checkpoint(**SMALL, valid_per_user=0), IVF, "auto"),
     ],
-    ids=["every form of the ranker", "a blend with links", "an index, and no labels"],
+    ids=["every form of the ranker", "a teacher that does not ship", "a blend with links", "an index, and no labels"],
 )
 def test_an_export_that_is_interrupted_before_every_step(tmp_path, checkpoint, profile, ranker):
     out, ran = tmp_path / "a", []

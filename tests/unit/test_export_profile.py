@@ -14,6 +14,7 @@ hidden = [8, 4]
 students = [[4, 4]]
 keep = 0.75
 prune = "never"
+teacher = "auto"
 [gates]
 parity = 0.001
 """
@@ -38,7 +39,7 @@ def test_a_file_of_ones_own(tmp_path):
     assert (mine.name, mine.candidates, mine.ranker.hidden, mine.gates.parity) == ("mine", 50, (8, 4), 0.001)
     assert mine.gates.table_recall == 0.99
     assert (mine.ranker.students, mine.ranker.keep) == (((4, 4),), 0.75)
-    assert (mine.ranker.distil, mine.ranker.prune) == ("auto", "never")
+    assert (mine.ranker.distil, mine.ranker.prune, mine.ranker.teacher) == ("auto", "never", "auto")
     assert (mine.projection, mine.neighbours) == ((32, 96), 7)
 
 
@@ -73,6 +74,8 @@ def test_an_unknown_profile_suggests_the_nearest():
         ("[ranker]\nkeep = 1.5", "0 to 1"),
         ('[ranker]\ndistil = "yes"', "auto, always, never"),
         ('[ranker]\nprecision = "int4"', "auto, fp32, fp16, int8"),
+        ('[ranker]\nteacher = "transformer"', "mlp, attention, auto"),
+        ('[ranker]\nteecher = "auto"', "did you mean 'ranker.teacher'"),
         ("[gates]\nquality_loss = -1", "0 to 1"),
         ("[gates]\nquality_loss = nan", "0 to 1"),
         ("[gates]\nmax_p99_us = 0", "microseconds above 0"),

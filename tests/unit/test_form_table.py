@@ -56,6 +56,17 @@ def test_what_was_not_measured_is_a_hyphen():
     assert line.split() == ["fp32", "12,345,678", "123x", "-", "-", "-", "-", "0.999", "0.93"]
 
 
+def test_a_teacher_that_cannot_ship_stands_in_the_column_of_the_forms():
+    facts = {"network": "attention-128x64", "followed": True, "retained": {"value": 1.05, "low": 1.011, "high": 1.1}}
+    exact = form("teacher-128x64", "fp32")
+    lines = said(form_lines(report([exact], attention=facts)))
+    assert lines[-2:] == ["attention-128x64", lines[-1]]
+    assert " ".join(lines[-1].split()) == "cannot ship; the others follow it 105.0 (101.1..110.0)"
+    (kept,) = (line for line in lines if "fp32" in line)
+    assert lines[-1].index(")") == kept.index(")")
+    assert "nobody follows it" in said(form_lines(report([exact], attention=facts | {"followed": False})))[-1]
+
+
 def test_a_form_that_is_not_good_enough_is_marked():
     lines = said(form_lines(report([form("teacher-128x64", "int8", breaches=["rank_overlap"])])))
     assert lines[-2].startswith(" ! int8")

@@ -34,8 +34,11 @@ def form_rows(report: dict[str, Any]) -> list[object]:
     )
     networks = networks_of(forms)
     ordered = sorted(forms.items(), key=lambda one: (networks.index(one[1]["network"]), _place(one[1])))
-    rows = ((_row(name, form), "chosen" if name == chosen else "") for name, form in ordered)
+    rows = [(_row(name, form), "chosen" if name == chosen else "") for name, form in ordered]
     said = "Against the teacher in fp32, timed in the same run; retained is what is left of its ndcg@20."
+    if attention := report["facts"].get("attention"):
+        rows.insert(0, (_attention_row(attention, len(columns)), ""))
+        said += f" {attention['network']} reads the user's history, which the graph that ships is not given."
     return [element("p", said, class_="note"), table("forms of the ranker", columns, rows)]
 
 
@@ -63,6 +66,14 @@ def _row(name: str, form: dict[str, Any]) -> list[Cell]:
         f"{form['teacher_overlap@20']:.3f}",
         ", ".join(form["breaches"]),
     ]
+
+
+def _attention_row(attention: dict[str, Any], width: int) -> list[Cell]:
+    kept = attention["retained"]
+    name = f"{attention['network']}, cannot ship, {'followed' if attention['followed'] else 'not followed'}"
+    said = [f"{100 * kept['value']:.1f} %", f"{100 * kept['low']:.1f} – {100 * kept['high']:.1f} %"]
+    before = [name, *[_NONE] * (width - 6)]
+    return [*before, *said, _NONE, _NONE, ""]
 
 
 def saved(report: dict[str, Any]) -> list[object]:
