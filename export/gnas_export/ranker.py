@@ -141,7 +141,7 @@ def learned(
     """
     rng = np.random.default_rng(seed)
     count = len(targets)
-    batch_users, batches, epochs = course(count, epochs)
+    batch_users, batches, epochs = timetable(count, epochs)
     optimizer = optimizer_of(network, learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * batches)
     history = [worth(network)]
@@ -161,20 +161,20 @@ def learned(
     return Course(lessons.users, tuple(float(worths.mean()) for worths in history), kept)
 
 
-def course(count: int, epochs: int = EPOCHS) -> tuple[int, int, int]:
+def timetable(count: int, epochs: int = EPOCHS) -> tuple[int, int, int]:
     """Say how so many lists are learned from: lists in a batch, batches in an epoch, epochs."""
     batch_users = min(_BATCH_USERS, max(_FEW_USERS, count // 16))
     batches = -(-count // batch_users)
     return batch_users, batches, max(epochs, min(_MOST_EPOCHS, _FEW_STEPS // batches))
 
 
-def optimizer_of(network: RankerNetwork, learning_rate: float = LEARNING_RATE) -> torch.optim.Optimizer:
+def optimizer_of(network: nn.Module, learning_rate: float = LEARNING_RATE) -> torch.optim.Optimizer:
     """Give what moves the weights of a network."""
     return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY)
 
 
 def train_step(
-    network: RankerNetwork, lessons: Lessons, places: Tensor, targets: Tensor, optimizer: torch.optim.Optimizer
+    network: nn.Module, lessons: Lessons, places: Tensor, targets: Tensor, optimizer: torch.optim.Optimizer
 ) -> None:
     """Move the weights of a network towards the targets of some lists."""
     optimizer.zero_grad()

@@ -19,13 +19,15 @@ from gnas_export.network import RankerNetwork
 from gnas_export.numeric import draw
 from gnas_export.prune import EPOCHS as TUNING_EPOCHS
 from gnas_export.quality import K, relative_change
-from gnas_export.ranker import EPOCHS, MAX_USERS, MIN_USERS, course, optimizer_of, train_step
+from gnas_export.ranker import EPOCHS, MAX_USERS, MIN_USERS, optimizer_of, timetable, train_step
 from gnas_export.scoring import SCORE, collect_lists, score_lists
 from gnas_export.variants import NUMERIC, Variant, planned
 from gnas_search.evaluate import UserMetrics, rank_metrics
 
 _SAMPLED_USERS = 256
 _TIMED_LISTS = 64
+_ATTENTION = 2.7
+"""Times as long as the first network trains one that attends to histories (2.6 and 2.8 on two data sets)."""
 _SCORINGS = 9
 """Of each list that a network's forms are held against torch by: five forms, torch three times, cut lists."""
 
@@ -66,7 +68,7 @@ class RankerCosts:
             return cls(0, {"train_ranker": users * list_s}, 0)
         known = _Known(retrieval, usable, count, list_s)
         seconds = {
-            "train_ranker": users * list_s + known.prepared_s + known.trained_s(known.variants[0]),
+            "train_ranker": users * list_s + known.prepared_s + known.taught_s(),
             "narrow_ranker": sum(known.trained_s(variant) for variant in known.variants[1:]),
             "draw_forms": known.drawn_s(),
             "weigh_forms": known.weighed_s(),
@@ -116,7 +118,7 @@ class _Known:
         """Forecast the training of one network: of a narrower one, what its parent thinks of every list included."""
         network, lessons = self._networks[variant.name], self.lessons
         optimizer = optimizer_of(network)
-        size, batches, epochs = course(self._learned, TUNING_EPOCHS if variant.is_pruned else EPOCHS)
+        size, batches, epochs = timetable(self._learned, TUNING_EPOCHS if variant.is_pruned else EPOCHS)
         places = torch.arange(size) % len(lessons.labels)
         held = len(lessons.inner_labels)
         with one_thread():
@@ -131,6 +133,10 @@ class _Known:
             else:
                 judged_s, before_s = seconds_of(lambda: lessons.inner_ndcg(network), repeats=3) / held, 0.0
         return before_s + epochs * batches * step_s + (epochs + 1) * self._inner * judged_s
+
+    def taught_s(self) -> float:
+        """Forecast the training of the first network, and of one that attends to histories where that may teach it."""
+        return self.trained_s(self.variants[0]) * (1.0 + _ATTENTION * (self._draft.profile.ranker.teacher != "mlp"))
 
     def drawn_s(self) -> float:
         """Forecast drawing the forms and holding them against their networks."""
