@@ -138,14 +138,22 @@ push() {
     docker push "$REGISTRY/$tag"
 }
 
+same_signature() { # ARTIFACT RELEASED
+    if [ ! -f "$1/SHA256SUMS.sig" ]; then [ ! -f "$2/SHA256SUMS.sig" ]; else cmp -s "$1/SHA256SUMS.sig" "$2/SHA256SUMS.sig"; fi
+}
+
 # A new folder, and a name that is replaced in one go: who serves the last release never sees half of one.
 record() {
     version=$(field version "$reports/verify.json")
     mkdir -p "$RELEASES"
-    if [ ! -d "$RELEASES/$version" ]; then
-        rm -rf "$RELEASES/.new"
+    # The version says what is in it, not who signed it.
+    if ! cmp -s "$artifact/SHA256SUMS" "$RELEASES/$version/SHA256SUMS" ||
+        ! same_signature "$artifact" "$RELEASES/$version"; then
+        rm -rf "$RELEASES/.new" "$RELEASES/.old"
         cp -Rp "$artifact" "$RELEASES/.new"
+        if [ -d "$RELEASES/$version" ]; then mv "$RELEASES/$version" "$RELEASES/.old"; fi
         mv "$RELEASES/.new" "$RELEASES/$version"
+        rm -rf "$RELEASES/.old"
     fi
     printf '%s\n' "$version" >"$RELEASES/.current"
     mv -f "$RELEASES/.current" "$RELEASES/current"

@@ -97,7 +97,8 @@ def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.i
         allowed = np.empty_like(error)
         for place, span in enumerate(table.columns):
             allowed[:, span] = table.scales[rows, place, None] / 2.0
-    return float((error / allowed).max(initial=0.0))
+    worst = float((error / allowed).max(initial=0.0))
+    return worst if worst >= 0.0 else float("inf")  # a NaN is the largest of all and compares to nothing
 
 
 def _row_parity(draft: Draft, tables: Tables) -> Gate:

@@ -109,6 +109,8 @@ def _why_flat(draft: Draft) -> str:
     num_items, dim = len(draft.checkpoint.items), draft.final.tables.items.dim
     if not _wanted(draft):
         return "the profile says so"
+    if draft.profile.index == PQ and dim > MAX_INDEXED:
+        return f"product codes are made of up to {MAX_INDEXED} columns, and the vectors have {dim}"
     if draft.profile.index == "auto" and num_items <= FLAT_UP_TO and num_items * dim <= FLAT_UP_TO_VALUES:
         return f"{num_items:,} items of width {dim}: so few are searched exactly as quickly"
     if draft.profile.index == PQ and num_items < PQ_AT_LEAST:

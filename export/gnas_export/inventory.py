@@ -15,9 +15,11 @@ from gnas_serve.artifact.store import canonical_json, file_sha256
 
 TOOLS = (
     "faiss-cpu",
+    "ml_dtypes",
     "numba",
     "numpy",
     "onnx",
+    "onnx-ir",
     "onnxruntime",
     "onnxruntime-gpu",
     "onnxscript",

@@ -65,6 +65,13 @@ def _data(manifest: Manifest) -> str:
         ("split policy", f"{facts.get('policy')}, seed {config.get('split_seed')}"),
         ("fingerprint", str(facts.get("fingerprint"))),
     ]
+    if (lineage := manifest.model.get("finetuned_from")) is not None:
+        rows.append(
+            (
+                "fine-tuned on it; embeddings trained on",
+                f"{lineage.get('fingerprint')}, as {_plain(str(lineage.get('name')))}",
+            )
+        )
     return _table(("", ""), rows)
 
 

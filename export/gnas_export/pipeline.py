@@ -159,6 +159,8 @@ def export(
             manifest, report = _package(draft, steps, folder, sign_key, guard)
             ReportFiles(report_path, junit_path).write(report)  # before the artifact can be seen: all or nothing
             stamp(folder)  # when all is written: a file more is another time of the folder
+        if report_path is None:
+            elsewhere.remove()  # what an attempt before this one left there says that it failed
         watched.end()
         return Exported(out, manifest, report)
     except GnasError as error:

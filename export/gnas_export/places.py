@@ -9,6 +9,8 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, StorageError
 
+_LARGEST_REPORT = 64 << 20
+
 
 def report_beside(out: Path) -> Path:
     """Name the report where no artifact is made and no other place was given."""
@@ -56,14 +58,14 @@ def check_places(out: Path, report_path: Path | None, junit_path: Path | None = 
     if junit_path is not None and junit_path.resolve() in {one.resolve() for one in (report, page) if one is not None}:
         what = "report" if junit_path.resolve() == report.resolve() else "page beside the report"
         raise ConfigError(f"--junit {junit_path} is the {what}, too", hint="name another file")
-    _check_file(report, b"{")
+    _check_file(report, b"{", b"gnas-serve/export-report/", b'"ranker_gates"')  # the second before there was a schema
     if page is not None:
-        _check_file(page, b"<!doctype html>")
+        _check_file(page, b"<!doctype html>", b"gnas-serve/export-report/")
     if junit_path is not None:
-        _check_file(junit_path, b"<?xml")
+        _check_file(junit_path, b"<?xml", b'name="gnas-serve export"')
 
 
-def _check_file(report: Path, beginning: bytes) -> None:
+def _check_file(report: Path, beginning: bytes, *marks: bytes) -> None:
     """Refuse the place of a report that is anything but an earlier one, an empty file or a device."""
     with storage_errors(report):
         if report.is_dir():
@@ -72,15 +74,18 @@ def _check_file(report: Path, beginning: bytes) -> None:
             _check_above(report)
         elif not os.access(report, os.W_OK):
             raise StorageError(f"cannot write {report}: permission denied", hint="name a file that you may write")
-        elif report.is_file() and report.stat().st_size and not _begins(report, beginning):
+        elif report.is_file() and report.stat().st_size and not _is_earlier(report, beginning, marks):
             raise ConfigError(
                 f"{report} is there, and no report", hint="name another file, or remove it", code="exists"
             )
 
 
-def _begins(path: Path, beginning: bytes) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(beginning)) == beginning
+def _is_earlier(path: Path, beginning: bytes, marks: tuple[bytes, ...]) -> bool:
+    """Tell an earlier report by how it begins, and by what no other file says of itself."""
+    if path.stat().st_size > _LARGEST_REPORT:
+        return False
+    content = path.read_bytes()
+    return content.startswith(beginning) and any(mark in content for mark in marks)
 
 
 def _check_above(target: Path) -> None:

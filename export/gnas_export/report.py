@@ -56,7 +56,7 @@ def build_report(
         "steps": steps,
         "facts": draft.facts,
         "artifact": shipped,
-        "network": {"offline": False} if guard is None else guard.to_json(),
+        "connections": {"offline": False} if guard is None else guard.to_json(),
         "host": host_facts(),
     }
 

@@ -57,6 +57,12 @@ class ReportFiles:
         if unwritten:
             error.hint = f"{error.hint}; the report could not be written: {unwritten[0]}".removeprefix("; ")
 
+    def remove(self) -> None:
+        """Remove the report and its page, where they are there."""
+        for path in (self.report, None if self.report is None else page_beside(self.report)):
+            if path is not None and path.is_file():
+                path.unlink()
+
     def _contents(self) -> Iterator[tuple[Path, Callable[[Report], bytes]]]:
         if self.report is not None:
             yield self.report, canonical_json

@@ -19,12 +19,20 @@ def locked(path: Path) -> BinaryIO:
     ConfigError
         If another process holds it.
     OSError
-        If it cannot be written.
+        If it cannot be written, or locked.
     """
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("ab")
-        if not try_lock(stream):
+        try:
+            is_ours = try_lock(stream)
+        except OSError:  # the file system has no locks: nothing is left of the attempt
+            stream.close()
+            path.unlink()
+            with suppress(OSError):
+                path.parent.rmdir()
+            raise
+        if not is_ours:
             stream.close()
             raise ConfigError(
                 f"{path.parent}: another export to this output is running",

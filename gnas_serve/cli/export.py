@@ -99,7 +99,7 @@ def export(
         ),
     ] = None,
     max_artifact_bytes: Annotated[
-        int | None, typer.Option(metavar="BYTES", help="Most bytes of the artifact, manifest and report apart.")
+        int | None, typer.Option(metavar="BYTES", help="Most bytes of the model's files and its decisions.")
     ] = None,
     sign_key: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Sign the artifact with this Ed25519 private key.")
@@ -163,7 +163,10 @@ def export(
         console.print(f"export: {STEP_PHRASES[name]}")
 
     if dry_run:
-        emit_forecast(trained, chosen, mode, seed=seed, say=say, output=output)
+        emit_forecast(trained, chosen, mode, choices, seed=seed, say=say, output=output)
+        if guard is not None:
+            guard.raise_if_refused()
+            console.print(f"export: {guard.summary}")
         return
     with kept_work(
         out, work_key(checkpoint, chosen, ranker=mode, seed=seed, decisions=choices), fresh=fresh

@@ -12,6 +12,7 @@ from rich.table import Table
 from gnas_serve.cli.console import Output, emit, warn
 
 if TYPE_CHECKING:
+    from gnas_export.decisions import Decisions
     from gnas_export.profile import ExportProfile
     from gnas_search.checkpoint import Checkpoint
 
@@ -20,6 +21,7 @@ def emit_forecast(
     checkpoint: Checkpoint,
     profile: ExportProfile,
     ranker: str,
+    decisions: Decisions,
     *,
     seed: int,
     say: Callable[[str], None],
@@ -29,8 +31,8 @@ def emit_forecast(
 
     Parameters
     ----------
-    ranker
-        As the export would take it.
+    ranker, decisions
+        As the export would take them.
     say
         Called with the name of what is looked at.
     """
@@ -39,11 +41,16 @@ def emit_forecast(
     from gnas_search.memory import available_bytes, resident_bytes
 
     steps = tuple(step.__name__ for step in STEPS)
-    found = forecast_export(checkpoint, profile, ranker=ranker, steps=steps, seed=seed, on_step=say)
+    found = forecast_export(
+        checkpoint, profile, ranker=ranker, decisions=decisions, steps=steps, seed=seed, on_step=say
+    )
     there = available_bytes()
     further = found.peak_bytes - resident_bytes()
     if there is not None and further > there:
         warn(f"the export would take {further / 2**30:.1f} GiB more than now, and {there / 2**30:.1f} GiB are there")
+    limit = profile.gates.max_artifact_bytes
+    if limit is not None and found.artifact_bytes > limit:
+        warn(f"the artifact would have about {found.artifact_bytes:,} bytes, over the limit of {limit:,}")
     result = {"artifact": None, "dry_run": True, "forecast": found.to_json()}
     table = Table("step", "seconds", "memory, MiB", box=box.SIMPLE)
     for step in found.steps:

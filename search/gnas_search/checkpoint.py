@@ -24,7 +24,9 @@ from gnas_serve.errors import IntegrityError, NoViableTrialError
 from gnas_serve.vocabulary import Vocabulary
 
 KIND = "checkpoint"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_TRAINED_VERSION = 2
+"""Of what was trained: a version before reads it right. A fine-tuned model's rows are others than its data's."""
 _FITS = ("selection", "final")
 _TABLES = "tables"
 
@@ -142,7 +144,8 @@ class Checkpoint:
             for name, arrays in files.items():
                 # Written by Python: safetensors' own writer hides a full disk in an error without a number.
                 (folder / _file(name)).write_bytes(save(arrays))
-            write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body=self._body())
+            version = _TRAINED_VERSION if self.finetuned_from is None else FORMAT_VERSION
+            write_manifest(folder, kind=KIND, format_version=version, body=self._body())
 
     def _tables(self) -> dict[str, Stored]:
         tables: dict[str, Stored] = {}

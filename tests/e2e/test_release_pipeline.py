@@ -170,7 +170,7 @@ def test_a_first_release(first: Outcome, team: Team) -> None:
     verified = json.loads(first.uploaded["verify.json"])
     assert (verified["version"], verified["signature"]) == (released.name, "verified")
     report = json.loads(first.uploaded["report.json"])
-    assert report["network"]["refused"] == 0
+    assert report["connections"]["refused"] == 0
     suite = ET.fromstring(first.uploaded["gates.xml"])  # noqa: S314  # our own file
     assert len(list(suite.iter("testcase"))) >= len(report["gates"]) > 0
     assert not list(suite.iter("failure"))
@@ -203,7 +203,7 @@ def test_all_of_it_without_a_network(second: subprocess.CompletedProcess[str], t
     if not is_possible():
         pytest.skip("no user namespaces here: `unshare -rn` is refused")
     reports = team.folder / "second" / "reports"
-    assert json.loads((reports / "report.json").read_bytes())["network"]["refused"] == 0
+    assert json.loads((reports / "report.json").read_bytes())["connections"]["refused"] == 0
     (tmp_path / "sitecustomize.py").write_text(WITNESS)
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     ports = [str(free_port()), str(free_port())]

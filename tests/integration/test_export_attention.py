@@ -83,7 +83,7 @@ def test_auto_follows_only_what_is_better(tmp_path):
 
 
 def test_without_judges_it_is_trained_and_not_measured(tmp_path):
-    made = run(without_vectors_for_taste(num_users=50), tmp_path / "a", ATTENTIVE, "always", dry_run=True)
+    made = run(without_vectors_for_taste(num_users=50), tmp_path / "a", ATTENTIVE, "always")
     facts = made.report["facts"]
     assert "remark" in facts["users"]
     assert NAME in facts["ranker_training"]
@@ -95,5 +95,5 @@ def test_users_without_a_history_do_no_harm(tmp_path):
     bare = checkpoint.train.tolil()
     bare[:40] = 0
     checkpoint = replace(checkpoint, train=bare.tocsr().astype(np.float32))
-    made = run(checkpoint, tmp_path / "a", ATTENTIVE, "always", dry_run=True)
+    made = run(checkpoint, tmp_path / "a", ATTENTIVE, "always")
     assert np.isfinite(made.report["facts"]["attention"]["ndcg@20"])

@@ -299,3 +299,9 @@ def test_the_index_gates_can_fail(tmp_path):
     impossible = replace(PROFILE, gates=replace(LENIENT, top_recall=1.01))
     with pytest.raises(QualityGateError, match="gate index_top_recall:"):
         run(blended_checkpoint(links=0), tmp_path / "b", impossible, ranker="never")
+
+
+def test_product_codes_of_wide_vectors_are_not_made_and_that_is_said(tmp_path):
+    made = run(wide_blend(), tmp_path / "a", replace(PROJECTED, index="ivf-pq"), ranker="never")
+    assert made.manifest.index.kind == "flat"
+    assert "product codes are made of up to 128 columns" in made.report["decisions"]["index"]["reason"]

@@ -14,12 +14,14 @@ from export_runs import without_vectors_for_taste
 from onnx import numpy_helper
 
 from gnas_export import forms, indexing, narrowing, numeric, pipeline
+from gnas_export.audit import vector_rounding
 from gnas_export.index import build_ivf, index_bytes
 from gnas_export.variants import FP32
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION
 from gnas_serve.artifact.store import MANIFEST, canonical_json
 from gnas_serve.cli.app import main
+from gnas_serve.runtime.embeddings import EmbeddingTable
 
 PROFILE = """
 index = "ivf"
@@ -201,6 +203,13 @@ def test_a_student_that_is_made_worse(exported, monkeypatch, distil, ending):
     assert ("form_quality" in breached(report)) == (distil == "always")
     if distil == "auto":
         assert report["decisions"]["form"]["choice"].startswith("teacher")
+
+
+def test_a_vector_that_is_no_number_hides_no_other():
+    table = np.ones((4, 3), np.float32)
+    exact = table.copy()
+    table[1, 0] = np.nan
+    assert vector_rounding(EmbeddingTable(table), exact, np.arange(4)) == float("inf")
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_a_signal(checkpoint, undisturbed, tmp_path, phrase, number, code, last)
 def test_without_a_network_nothing_is_missed(undisturbed):
     out, done = undisturbed
     assert re.search("^export: no network was used: 0 attempts refused", done.stderr, re.MULTILINE)
-    network = json.loads((out / "report.json").read_bytes())["network"]
+    network = json.loads((out / "report.json").read_bytes())["connections"]
     assert (network["offline"], network["refused"], network["attempts"]) == (True, 0, [])
 
 
@@ -91,7 +91,7 @@ def test_an_attempt_ends_the_export_and_its_work_is_kept(checkpoint, tmp_path):
     assert names(tmp_path) == [".a.work", "a.report.json"]
     report = json.loads((tmp_path / "a.report.json").read_bytes())
     assert report["error"]["code"] == "offline"
-    assert report["network"]["refused"] == 1
+    assert report["connections"]["refused"] == 1
 
 
 def test_where_there_is_no_network_at_all(checkpoint, undisturbed, tmp_path):
@@ -102,7 +102,7 @@ def test_where_there_is_no_network_at_all(checkpoint, undisturbed, tmp_path):
     assert done.returncode == 0, done.stderr
     made = files(tmp_path / "a")
     assert {**made, "manifest.json": b""} == {**files(undisturbed[0]), "manifest.json": b""}
-    network = json.loads((tmp_path / "a" / "report.json").read_bytes())["network"]
+    network = json.loads((tmp_path / "a" / "report.json").read_bytes())["connections"]
     assert network["refused"] == 0
     assert any(name.startswith("python") for name in network["programs"])  # which timed the artifact
 

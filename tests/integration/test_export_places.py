@@ -87,3 +87,27 @@ def test_no_artifact_without_the_report_that_was_asked_for(tmp_path):
     with pytest.raises(StorageError, match="/dev/full"):
         run(planted_checkpoint(), tmp_path / "a", exact, "never", report_path=Path("/dev/full"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "places"),
+    [
+        ("package.json", '{"name": "a"}', {"report_path": "package.json"}),
+        ("index.html", "<!doctype html><p>home</p>", {"report_path": "index.json"}),
+        ("pom.xml", '<?xml version="1.0"?><project/>', {"junit_path": "pom.xml"}),
+    ],
+)
+def test_files_of_the_same_kind_that_are_no_reports_stay(tmp_path, name, content, places):
+    (tmp_path / name).write_text(content)
+    refused(tmp_path, ConfigError, "no report", **{option: tmp_path / path for option, path in places.items()})
+    assert (tmp_path / name).read_text() == content
+
+
+def test_an_earlier_failure_does_not_stay_beside_the_artifact(tmp_path):
+    limits = replace(LIMITS, index_recall=0.01, top_recall=0.01, quality_loss=0.0)
+    blunt = replace(PROFILE, index="ivf", candidates=20, gates=limits)
+    with pytest.raises(QualityGateError):
+        run(planted_checkpoint(), tmp_path / "a", blunt, "never")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
+    run(planted_checkpoint(), tmp_path / "a", ExportProfile.load("exact"), "never")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

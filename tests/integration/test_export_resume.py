@@ -1,5 +1,6 @@
 """An interrupted export goes on after its last finished step, and makes what an undisturbed one makes."""
 
+import errno
 import shutil
 from dataclasses import replace
 
@@ -181,7 +182,7 @@ def test_a_failed_gate_leaves_no_work(tmp_path):
     blunt = replace(PROFILE, index="ivf", candidates=20, gates=limits)
     with pytest.raises(QualityGateError, match="gate quality"):
         Kept(planted_checkpoint(), tmp_path / "deep" / "a", blunt, ranker="never")
-    assert names(tmp_path / "deep") == ["a.report.json"]
+    assert names(tmp_path / "deep") == ["a.report.html", "a.report.json"]
 
 
 def test_a_full_disk_leaves_the_work(trained, out, monkeypatch):
@@ -221,3 +222,13 @@ def test_a_folder_that_is_not_ours(trained, tmp_path, there):
     assert names(tmp_path) == sorted([*before, "a"])
     if there == "others":
         assert names(place) == ["notes.txt"]
+
+
+def test_a_file_system_without_locks_keeps_nothing(trained, tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("gnas_serve.artifact.file_lock.fcntl.flock", no_locks)
+    export = Kept(trained, tmp_path / "a", ranker="never")
+    assert "No locks available" in "".join(export.warned)
+    assert names(tmp_path) == ["a"]

@@ -269,3 +269,14 @@ def test_a_newer_format(folder: Path) -> None:
     rewritten(folder, version=FORMAT_VERSION + 1)
     with pytest.raises(FormatVersionError):
         Checkpoint.load(folder)
+
+
+def test_what_was_fine_tuned_is_of_the_format_that_earlier_versions_refuse(folder: Path, tmp_path: Path) -> None:
+    trained = Checkpoint.load(folder)
+    lineage = {"name": "one", "digest": "0" * 64, "times": 1}
+    replace(trained, finetuned_from=lineage).save(tmp_path / "tuned")
+    versions = [
+        json.loads((path / "manifest.json").read_bytes())["format_version"] for path in (folder, tmp_path / "tuned")
+    ]
+    assert versions == [2, FORMAT_VERSION] == [2, 3]
+    assert Checkpoint.load(tmp_path / "tuned").finetuned_from == lineage

@@ -93,6 +93,7 @@ def forecast_export(
     *,
     ranker: str,
     steps: tuple[str, ...],
+    decisions: Decisions | None = None,
     seed: int = 0,
     on_step: Callable[[str], None] | None = None,
 ) -> ExportForecast:
@@ -103,8 +104,8 @@ def forecast_export(
 
     Parameters
     ----------
-    ranker
-        As :func:`gnas_export.pipeline.export` takes it.
+    ranker, decisions
+        As :func:`gnas_export.pipeline.export` takes them.
     steps
         Names of the export's steps, in their order.
     on_step
@@ -117,7 +118,7 @@ def forecast_export(
     """
     start = time.perf_counter()
     said = on_step or (lambda _: None)
-    draft = Draft(checkpoint, profile, ranker, seed, Decisions(profile, ranker))
+    draft = Draft(checkpoint, profile, ranker, seed, decisions or Decisions(profile, ranker))
     said("build_index")
     retrieval = RetrievalCosts.of(draft)
     said("train_ranker")

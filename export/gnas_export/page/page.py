@@ -42,8 +42,8 @@ def render(report: dict[str, Any]) -> str:
         element("main", (section(*one) for one in sections)),
         element(
             "footer",
-            f"gnas-serve {report['host']['gnas_serve']}, {report['schema']}. Quality is measured on validation users "
-            "that nothing was fitted to; the test part is untouched.",
+            f"gnas-serve {report['host']['gnas_serve']}, {report['schema']}. Quality is measured on held-out items "
+            "of validation users, by whom forms and blends are chosen; the test part is untouched.",
         ),
     )
     return document(title, body, [_STYLE.read_text(encoding="utf-8")])

@@ -49,9 +49,9 @@ class WriterLock:
     def __init__(self, folder: Path) -> None:
         with storage_errors(folder / _WRITER_LOCK):
             self._stream: BinaryIO = (folder / _WRITER_LOCK).open("ab")
-        latest = time.monotonic() + _PATIENCE_S
-        while not (locked := try_lock(self._stream)) and time.monotonic() < latest:
-            time.sleep(_POLL_S)
+            latest = time.monotonic() + _PATIENCE_S
+            while not (locked := try_lock(self._stream)) and time.monotonic() < latest:
+                time.sleep(_POLL_S)
         if not locked:
             self._stream.close()
             raise ConfigError(
@@ -76,7 +76,7 @@ def is_locked(folder: Path) -> bool:
         return False
     if path.is_dir():
         raise StorageError(f"{path} is a folder", hint="a file belongs there, which a search makes: remove the folder")
-    with path.open("rb") as stream:
+    with storage_errors(path), path.open("rb") as stream:
         return not try_lock(stream, shared=True)
 
 
