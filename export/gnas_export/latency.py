@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gnas_export.gates import Gate, at_most, skipped
-from gnas_serve.errors import ExportError, LatencyError
+from gnas_serve.errors import ExportError, LatencyError, OfflineError
 
 REQUESTS = 1000
 # A busy moment of the machine can spoil a run; an artifact that is too slow is so every time.
@@ -19,13 +19,18 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PROGRAM = """
 import json, sys
 from pathlib import Path
+from gnas_serve.errors import OfflineError
 from gnas_serve.network_guard import inherited
 guard = inherited()
-from gnas_serve.runtime.benchmark import benchmark
-from gnas_serve.runtime.recommender import Recommender
-recommender = Recommender.load(Path(sys.argv[1]))
-times = benchmark(recommender, requests=int(sys.argv[2]), seed=int(sys.argv[3])).to_json()
-guard and guard.raise_if_refused()
+try:
+    from gnas_serve.runtime.benchmark import benchmark
+    from gnas_serve.runtime.recommender import Recommender
+    recommender = Recommender.load(Path(sys.argv[1]))
+    times = benchmark(recommender, requests=int(sys.argv[2]), seed=int(sys.argv[3])).to_json()
+    guard and guard.raise_if_refused()
+except OfflineError as error:
+    print(json.dumps([error.message, error.hint]))
+    sys.exit(error.exit_code)
 print(json.dumps(times))
 """
 
@@ -68,6 +73,8 @@ def measured(folder: Path, *, seed: int) -> dict[str, float]:
     ------
     ExportError
         If that process fails.
+    OfflineError
+        If it wanted the network, and was to do without.
     """
     done = subprocess.run(
         [sys.executable, "-P", "-c", _PROGRAM, str(folder), str(REQUESTS), str(seed)],
@@ -76,6 +83,9 @@ def measured(folder: Path, *, seed: int) -> dict[str, float]:
         text=True,
         check=False,
     )
+    if done.returncode == OfflineError.exit_code and done.stdout:
+        message, hint = json.loads(done.stdout)
+        raise OfflineError(message, hint=hint)
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ExportError(f"the artifact could not be timed: {reason}", hint="try `gnas-serve verify` on it")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gnas_serve.cli.console import Output, OutputOption, emit
+from gnas_serve.cli.console import Output, OutputOption, emit, warn
 
 # SIGHUP: the server is in a session of its own, and must not outlive the terminal that started it.
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
@@ -23,9 +23,13 @@ def build(
     output: OutputOption = Output.text,
 ) -> None:
     """Make a Bento of an artifact, in BentoML's store; one that holds the same artifact already is kept."""
+    from gnas_serve.artifact.layout import LAYOUT
     from gnas_serve.service.bundle import build_bento
+    from gnas_serve.service.requirements import other_versions
 
     bento = build_bento(artifact, tag)
+    for name, (listed, given) in other_versions(artifact / LAYOUT.sbom).items():
+        warn(f"the artifact's bill of materials lists {name} {listed}, this Bento has {given}: export where you build")
     kept = "" if bento.is_new else f" (already built; to build it anew, first: bentoml delete {bento.tag})"
     following = f"next: gnas-serve serve {bento.tag}   or: bentoml containerize {bento.tag}"
     text = f"{bento.tag}{kept}\n{bento.path}\n{following}"

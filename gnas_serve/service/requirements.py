@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from gnas_serve.errors import MissingExtraError
 
@@ -35,6 +37,23 @@ def pinned(*names: str) -> dict[str, str]:
         If one is not installed.
     """
     return {name: _installed(name) for name in names}
+
+
+def other_versions(bill: Path) -> dict[str, tuple[str, str]]:
+    """Compare the packages of an artifact's bill of materials with those that a Bento would be given here.
+
+    Returns
+    -------
+    dict
+        Of those that differ: name -> the version in the bill, the version here. Empty where there is no bill: artifacts
+        before format version 3 have none.
+    """
+    if not bill.is_file():
+        return {}
+    components = json.loads(bill.read_bytes())["components"]
+    listed = {one["name"]: one["version"] for one in components if one.get("purl", "").startswith("pkg:pypi/")}
+    here = pinned(*SHIPPED)
+    return {name: (said, here[name]) for name, said in listed.items() if here.get(name, said) != said}
 
 
 def _installed(name: str) -> str:

@@ -21,7 +21,7 @@ from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import MANIFEST, canonical_json, is_report
 from gnas_serve.cli.app import main
 from gnas_serve.errors import ConfigError
-from gnas_serve.service.requirements import SHIPPED, pinned
+from gnas_serve.service.requirements import SHIPPED, other_versions, pinned
 
 COREUTILS = shutil.which("sha256sum")
 OPENSSL = shutil.which("openssl")
@@ -336,3 +336,14 @@ def test_an_export_that_signs(tmp_path, capsys):
     assert call("export", checkpoint, "--out", tmp_path / "b", "--profile", "exact") == 0
     unsigned = files(tmp_path / "b")
     assert files(tmp_path / "a") == {**unsigned, SIGNATURE: (tmp_path / "a" / SIGNATURE).read_bytes()}
+
+
+def test_a_bento_of_other_packages_than_the_bill_lists_is_told(made, tmp_path):
+    bill = json.loads((made.path / LAYOUT.sbom).read_text())
+    assert other_versions(made.path / LAYOUT.sbom) == {}
+    for component in bill["components"]:
+        if component["name"] == "numpy":
+            component["version"] = "1.0"
+    (tmp_path / "sbom.json").write_text(json.dumps(bill))
+    assert other_versions(tmp_path / "sbom.json") == {"numpy": ("1.0", pinned("numpy")["numpy"])}
+    assert other_versions(tmp_path / "none.json") == {}

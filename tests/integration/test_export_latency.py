@@ -9,6 +9,8 @@ from planted_checkpoint import planted_checkpoint
 
 from gnas_export import latency
 from gnas_serve.cli.app import main
+from gnas_serve.errors import OfflineError
+from gnas_serve.network_guard import NetworkGuard
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +58,12 @@ def test_a_missed_objective_is_exit_7_with_a_report(checkpoint, tmp_path, capsys
 def test_an_objective_must_be_a_time(checkpoint, tmp_path, capsys, value):
     assert call("export", checkpoint, "--out", tmp_path / "a", "--max-latency-us", value) == 2
     assert "--max-latency-us" in capsys.readouterr().err
+
+
+def test_a_timing_process_that_wants_the_network_ends_an_offline_export_as_such(tmp_path, monkeypatch):
+    """It is another process: what it was refused is told by its own exit code."""
+    asking = latency._PROGRAM.replace("times =", "__import__('socket').create_connection(('192.0.2.1', 80)); times =")
+    monkeypatch.setattr(latency, "_PROGRAM", asking)
+    made = run(planted_checkpoint(), tmp_path / "a", ranker="never")
+    with NetworkGuard(), pytest.raises(OfflineError, match=r"192\.0\.2\.1"):
+        latency.measured(made.path, seed=0)
