@@ -11,7 +11,7 @@ from pathlib import Path
 from export_runs import PROFILE, run
 
 from gnas_export.pipeline import PACKAGE, STEPS
-from gnas_export.workbook import Workbook
+from gnas_export.work.workbook import Workbook
 
 KEY = {"of": "the tests"}
 NAMES = [step.__name__ for step in STEPS]

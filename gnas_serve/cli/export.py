@@ -134,9 +134,9 @@ def export(
     guard = context.with_resource(NetworkGuard()) if offline else None
     from gnas_export.decisions import Decisions
     from gnas_export.pipeline import export as run
-    from gnas_export.places import check_places
     from gnas_export.profile import ExportProfile, ranker_mode
-    from gnas_export.work_key import work_key
+    from gnas_export.report.places import check_places
+    from gnas_export.work.key import work_key
     from gnas_search.checkpoint import Checkpoint
     from gnas_serve.artifact.signature import SigningKey
 

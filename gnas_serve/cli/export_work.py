@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gnas_serve.cli.console import diagnostics, warn
 
 if TYPE_CHECKING:
-    from gnas_export.work_key import WorkKey
-    from gnas_export.workbook import Workbook
+    from gnas_export.work.key import WorkKey
+    from gnas_export.work.workbook import Workbook
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def kept_work(out: Path, key: WorkKey, *, fresh: bool) -> Iterator[Workbook]:
     fresh
         Begin anew.
     """
-    from gnas_export.workbook import Workbook
+    from gnas_export.work.workbook import Workbook
 
     console = diagnostics()
     with Workbook.opened(

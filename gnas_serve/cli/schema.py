@@ -11,7 +11,7 @@ import typer
 from gnas_serve.cli.console import Output, OutputOption, emit
 from gnas_serve.errors import unknown_name
 
-SCHEMAS = {"report": ("gnas_export", "report.schema.json")}
+SCHEMAS = {"report": ("gnas_export", "report/report.schema.json")}
 """Name -> package and file. The file is read as data: no extra is needed for it."""
 
 

@@ -13,8 +13,8 @@ from cyclonedx_rules import check_bill
 from export_runs import PROFILE, files, run
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
+from gnas_export.accounts.inventory import lock_sha256, running_code_sha256
 from gnas_export.decisions import Decisions
-from gnas_export.inventory import lock_sha256, running_code_sha256
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
-from gnas_export.page import render
+from gnas_export.report.page import render
 from gnas_export.variants import attention_name
 from gnas_serve.artifact.layout import LAYOUT
 
@@ -49,7 +49,7 @@ def test_the_teacher_is_measured_and_stated(learned):
     first = facts["forms"][f"{TEACHER}/fp32"]["ndcg@20"]
     assert attention["retained"]["value"] == pytest.approx(attention["ndcg@20"] / first)
     report = json.loads((learned.path / "report.json").read_text())
-    schema = json.loads((resources("gnas_export") / "report.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((resources("gnas_export") / "report" / "report.schema.json").read_text(encoding="utf-8"))
     assert [error.message for error in Draft202012Validator(schema).iter_errors(report)] == []
     assert f"{NAME}, cannot ship, followed" in render(report)
 

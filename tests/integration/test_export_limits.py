@@ -8,7 +8,7 @@ import pytest
 from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export.junit import junit_report
+from gnas_export.report.junit import junit_report
 from gnas_serve.cli.app import main
 
 

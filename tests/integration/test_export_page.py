@@ -10,8 +10,8 @@ from export_runs import LIMITS, PROFILE, run, without_vectors_for_taste
 from page_reader import Page
 from planted_checkpoint import planted_checkpoint, single_fit
 
-from gnas_export.page import render
-from gnas_export.page.verdict import margin
+from gnas_export.report.page import render
+from gnas_export.report.page.verdict import margin
 from gnas_serve.errors import ExportError, QualityGateError
 
 NARROWING = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="auto", prune="auto"))
@@ -158,7 +158,7 @@ def contrast(one, other):
 @pytest.mark.parametrize("theme", [0, 1])
 def test_texts_and_marks_can_be_told_from_the_paper(theme):
     colours = {}
-    for package, name in (("gnas_search.report", "page.css"), ("gnas_export.page", "page.css")):
+    for package, name in (("gnas_search.report", "page.css"), ("gnas_export.report.page", "page.css")):
         css = (files(package) / name).read_text(encoding="utf-8")
         block = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[theme]
         colours |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))

@@ -63,7 +63,7 @@ def test_a_file_where_a_folder_is_needed(tmp_path):
 
 def test_places_without_permission(tmp_path, monkeypatch):
     # Tests may run as root, whom no mode stops: the one question to the system is answered as for others.
-    monkeypatch.setattr("gnas_export.places.os.access", lambda path, mode: False)
+    monkeypatch.setattr("gnas_export.report.places.os.access", lambda path, mode: False)
     refused(tmp_path, StorageError, "permission denied")
 
 

@@ -12,7 +12,7 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 from gnas_export import pipeline
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.pipeline import AGAIN, PACKAGE
-from gnas_export.workbook import Workbook, work_folder
+from gnas_export.work.workbook import Workbook, work_folder
 from gnas_serve.errors import ConfigError, QualityGateError, StorageError
 
 SMALL = {"num_users": 150, "num_items": 90}
@@ -197,7 +197,9 @@ def test_a_full_disk_leaves_the_work(trained, out, monkeypatch):
 
 
 def test_no_room_to_keep_anything(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("gnas_export.workbook.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0))
+    monkeypatch.setattr(
+        "gnas_export.work.workbook.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0)
+    )
     export = Kept(trained, tmp_path / "a", ranker="never")
     assert len(export.warned) == 1
     assert "0 bytes are free" in export.warned[0]

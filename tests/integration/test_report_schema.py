@@ -10,7 +10,7 @@ from export_runs import LIMITS, PROFILE, run, without_vectors_for_taste
 from jsonschema import Draft202012Validator
 from planted_checkpoint import blended_checkpoint, planted_checkpoint, single_fit
 
-from gnas_export.report import SCHEMA
+from gnas_export.report.contents import SCHEMA
 from gnas_serve.cli.app import main
 from gnas_serve.errors import ExportError, QualityGateError
 
@@ -19,7 +19,7 @@ NARROWING = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="auto", prune
 
 @pytest.fixture(scope="module")
 def validator():
-    schema = json.loads((files("gnas_export") / "report.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((files("gnas_export") / "report" / "report.schema.json").read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 

@@ -8,7 +8,7 @@ import pytest
 import gnas_export
 import gnas_search
 import gnas_serve
-from gnas_export.inventory import TOOLS, code_sha256, installed_tools, lock_sha256, running_code_sha256
+from gnas_export.accounts.inventory import TOOLS, code_sha256, installed_tools, lock_sha256, running_code_sha256
 
 PACKAGES = [Path(package.__file__).parent for package in (gnas_export, gnas_search, gnas_serve)]
 

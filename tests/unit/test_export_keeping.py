@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export.array_file import ArrayFile, read_record
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
-from gnas_export.keeping import UNREADABLE, Keeper
 from gnas_export.profile import ExportProfile
-from gnas_export.work_key import work_key
+from gnas_export.work.array_file import ArrayFile, read_record
+from gnas_export.work.keeping import UNREADABLE, Keeper
+from gnas_export.work.key import work_key
 
 PROFILE = ExportProfile("test")
 

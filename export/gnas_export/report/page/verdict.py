@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gnas_export.page.form_rows import against_fp32
-from gnas_export.page.table import table
+from gnas_export.report.page.form_rows import against_fp32
+from gnas_export.report.page.table import table
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import figure
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnas_export.junit import junit_report
-from gnas_export.places import page_beside
+from gnas_export.report.junit import junit_report
+from gnas_export.report.places import page_beside
 from gnas_serve.artifact.store import canonical_json, storage_errors
 from gnas_serve.errors import GnasError, StorageError
 
@@ -23,8 +23,8 @@ class ReportFiles:
     Attributes
     ----------
     report
-        The JSON report; a page stands beside it where :func:`gnas_export.places.page_beside` has a place for one. None
-        where the artifact holds both and no other is wanted.
+        The JSON report; a page stands beside it where :func:`gnas_export.report.places.page_beside` has a place for
+        one. None where the artifact holds both and no other is wanted.
     junit
         The gates as a JUnit report; None where none is wanted.
     """
@@ -76,7 +76,7 @@ class ReportFiles:
 def page_of(report: Report) -> bytes:
     """Give the report as a page."""
     # A study's report comes with it, and with that Optuna: a second that no refused option should wait for.
-    from gnas_export.page import render
+    from gnas_export.report.page import render
 
     return render(report).encode()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gnas_export.model_card import model_card
+from gnas_export.accounts.model_card import model_card
+from gnas_export.accounts.sbom import bill_of_materials
 from gnas_export.package import file_hashes, versioned, write_bytes
-from gnas_export.sbom import bill_of_materials
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import canonical_json

@@ -6,8 +6,8 @@ import os
 import platform
 from typing import Any
 
+from gnas_export.accounts.inventory import installed_tools
 from gnas_export.draft import Draft
-from gnas_export.inventory import installed_tools
 from gnas_serve import __version__
 from gnas_serve.errors import GnasError
 from gnas_serve.network_guard import NetworkGuard

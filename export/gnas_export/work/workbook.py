@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gnas_export.array_file import ArrayFile, read_record
 from gnas_export.draft import Draft
-from gnas_export.keeping import UNREADABLE, Keeper
-from gnas_export.step_record import files_of, sealed, unsealed
-from gnas_export.work_key import WorkKey
-from gnas_export.work_lock import locked
+from gnas_export.work.array_file import ArrayFile, read_record
+from gnas_export.work.keeping import UNREADABLE, Keeper
+from gnas_export.work.key import WorkKey
+from gnas_export.work.lock import locked
+from gnas_export.work.step_record import files_of, sealed, unsealed
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.store import canonical_json, file_sha256, flush, replace_file
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gnas_export.page.background import decisions, host, sizes, steps
-from gnas_export.page.form_rows import form_rows, saved
-from gnas_export.page.index_curve import index_curve
-from gnas_export.page.tradeoff import tradeoff
-from gnas_export.page.verdict import gates, verdict
+from gnas_export.report.page.background import decisions, host, sizes, steps
+from gnas_export.report.page.form_rows import form_rows, saved
+from gnas_export.report.page.index_curve import index_curve
+from gnas_export.report.page.tradeoff import tradeoff
+from gnas_export.report.page.verdict import gates, verdict
 from gnas_search.report.document import contents, document, section
 from gnas_search.report.markup import element, joined
 

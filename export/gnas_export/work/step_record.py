@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from gnas_export.keeping import LEAVES
+from gnas_export.work.keeping import LEAVES
 from gnas_serve.artifact.store import canonical_json
 
 FORMAT_VERSION = 1

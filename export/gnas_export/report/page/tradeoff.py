@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gnas_export.page.form_marks import form_mark, networks_of, numeric_of, radius
+from gnas_export.report.page.form_marks import form_mark, networks_of, numeric_of, radius
 from gnas_search.report.charts.plot import WIDTH, Plot, legend, line, shown, svg, text
 from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import Scale, figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gnas_export.page.table import table
+from gnas_export.report.page.table import table
 from gnas_search.report.charts.plot import WIDTH, line, shown, svg, text
 from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import Scale, duration, figure

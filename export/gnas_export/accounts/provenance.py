@@ -7,11 +7,11 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from gnas_export.accounts.inventory import installed_tools, lock_sha256, running_code_sha256
+from gnas_export.accounts.step_changes import step_changes
 from gnas_export.draft import Draft
-from gnas_export.inventory import installed_tools, lock_sha256, running_code_sha256
 from gnas_export.package import PackedRanker
 from gnas_export.quality import K
-from gnas_export.step_changes import step_changes
 from gnas_search.bootstrap import intervals
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.provenance import Measured, Provenance

@@ -20,15 +20,15 @@ from gnas_export.candidates import CandidateList, FeaturePlan
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft, RankerForm
 from gnas_export.gates import Gate
-from gnas_export.kept_lists import pack_lists, unpack_lists
 from gnas_export.lessons import Batch, Lessons
-from gnas_export.named_arrays import named_arrays, place_of
 from gnas_export.network import ItemPart, RankerNetwork, Scaling, TrainedRanker
 from gnas_export.package import PackedRanker
 from gnas_export.quality import Jury
 from gnas_export.ranker import Fitted
 from gnas_export.shipped import ShippedFit, ShippedIndex, item_counts, seen_items
 from gnas_export.tables import Tables
+from gnas_export.work.kept_lists import pack_lists, unpack_lists
+from gnas_export.work.named_arrays import named_arrays, place_of
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts

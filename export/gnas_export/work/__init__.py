@@ -1,0 +1,1 @@
+"""Work: what an interrupted export keeps of its finished steps, and goes on from."""
