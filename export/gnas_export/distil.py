@@ -45,8 +45,24 @@ def distilled(
     "Ranking Distillation", KDD 2018.
     """
     # Differs from Hinton et al.: the temperature is 1, as the chances of a list of candidates are soft as they are.
+    student = _beginning(teacher, lessons, hidden, seed)
+    targets = lessons.mixed(lessons.chances(teacher) if thoughts is None else thoughts, TEACHER_SHARE)
+    return taught(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)
+
+
+def unlearned(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], *, seed: int) -> Fitted:
+    """Give the narrower network that ranks as a teacher does which learned nothing: its linear path, and no more.
+
+    Given: a teacher whose training kept epoch 0.
+    Result: the same scores of fewer bytes; there is nothing to learn from it.
+    """
+    student = _beginning(teacher, lessons, hidden, seed)
+    student.eval()
+    return Fitted(lessons.users, (float(lessons.inner_ndcg(student).mean()),), 0, ranker=lessons.trained(student))
+
+
+def _beginning(teacher: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], seed: int) -> RankerNetwork:
     student = RankerNetwork(lessons.widths, hidden, 0, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         student.wide.copy_(teacher.wide)
-    targets = lessons.mixed(lessons.chances(teacher) if thoughts is None else thoughts, TEACHER_SHARE)
-    return taught(student, lessons, targets, seed=seed, learning_rate=_LEARNING_RATE)
+    return student

@@ -84,3 +84,20 @@ def test_a_decision_for_a_network_that_the_profile_lacks_is_refused(learned, tmp
     decisions = Decisions.read(tmp_path / "d.json", profile=NARROWING, ranker="auto")
     with pytest.raises(ConfigError, match="distilled-31x17"):
         run(without_vectors_for_taste(), tmp_path / "a", NARROWING, decisions=decisions)
+
+
+def test_of_a_ranker_that_learned_nothing_the_smallest_ships_and_ranks_alike(tmp_path, monkeypatch):
+    """It was asked for, and is the retriever's order in whatever network."""
+    monkeypatch.setattr("gnas_export.ranker._kept_epoch", lambda _: 0)
+    made = run(planted_checkpoint(with_features=False), tmp_path / "a", NARROWING, ranker="always")
+    facts = made.report["facts"]
+    training = facts["ranker_training"]
+    assert {one["best_epoch"] for one in training.values()} == {0}
+    assert set(training) == {one.name for one in planned(NARROWING.ranker)}
+    ndcg = {name: form["ndcg@20"] for name, form in facts["forms"].items() if name.endswith("/fp32")}
+    assert len(set(ndcg.values())) == 1
+    chosen = made.report["decisions"]["form"]["choice"]
+    assert facts["forms"][chosen]["size_bytes"] < facts["forms"][f"{next(iter(training))}/fp32"]["size_bytes"] / 3
+    decisions = Decisions.read(made.path / LAYOUT.decisions, profile=NARROWING, ranker="always")
+    again = run(planted_checkpoint(with_features=False), tmp_path / "b", NARROWING, "always", decisions=decisions)
+    assert files(again.path) == files(made.path)
