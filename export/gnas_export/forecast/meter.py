@@ -29,12 +29,10 @@ def metered(work: Callable[[], _Made]) -> tuple[_Made, Reading]:
 
 
 def seconds_of(work: Callable[[], object], *, repeats: int = 1) -> float:
-    """Time some work, the quickest of several times; more than once, the first is to warm up."""
+    """Time some work, the mean of several times; more than once, one more before them is to warm up."""
     if repeats > 1:
         work()
-    times = []
+    start = time.perf_counter()
     for _ in range(repeats):
-        start = time.perf_counter()
         work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return (time.perf_counter() - start) / repeats

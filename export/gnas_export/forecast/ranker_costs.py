@@ -104,7 +104,9 @@ class _Known:
             start = time.perf_counter()
             self._drawings[variant.name] = draw(trained, self._inputs, self._lists)
             self._draw_s.append(time.perf_counter() - start)
-        self._run_s = [self._scored_s(variant) for variant in (self.variants[0], self.variants[-1])]
+        ends = (self.variants[0], self.variants[-1])
+        self._run_s = [self._scored_s(variant) for variant in ends]
+        self._rows_s = [self._made_s(variant) for variant in ends]
 
     def _network(self, variant: Variant) -> RankerNetwork:
         column = self._draft.plan.cross.index(SCORE)
@@ -142,8 +144,9 @@ class _Known:
         """Forecast drawing the forms and holding them against their networks."""
         first, others = self._draw_s
         lists = CALIBRATION_LISTS + MEASURED_LISTS
-        scored = sum(self._each_s(variant) for variant in self.variants)
-        return lists * self._list_s + first + (len(self.variants) - 1) * others + MEASURED_LISTS * _SCORINGS * scored
+        scored = sum(self._between(self._run_s, variant) for variant in self.variants)
+        drawn = first + (len(self.variants) - 1) * others + self._all_rows_s()
+        return lists * self._list_s + drawn + MEASURED_LISTS * _SCORINGS * scored
 
     def weighed_s(self) -> float:
         """Forecast scoring the judging users' lists with every form, and measuring what they would get."""
@@ -151,13 +154,14 @@ class _Known:
         relevant = self._draft.checkpoint.valid[[one.user_row for one in self._lists]]
         per_list = seconds_of(lambda: rank_metrics(tops, relevant, k=K), repeats=2) / len(tops)
         forms = len(NUMERIC) * len(self.variants)
-        scored = len(NUMERIC) * sum(self._each_s(variant) for variant in self.variants)
-        return self._judges * (self._list_s + scored + forms * per_list)
+        scored = len(NUMERIC) * sum(self._between(self._run_s, variant) for variant in self.variants)
+        return self._judges * (self._list_s + scored + forms * per_list) + self._all_rows_s()
 
     def timed_s(self) -> float:
         """Forecast the timing of the forms, and the intervals of what each changes."""
         lengths = sum(max(0.3, count / self._draft.candidates) for count in {*TIMED_CANDIDATES, self._draft.candidates})
-        turns = len(NUMERIC) * sum(self._each_s(variant) for variant in self.variants) * TIMED_ROUNDS * lengths
+        turns = len(NUMERIC) * sum(self._between(self._run_s, variant) for variant in self.variants)
+        turns = turns * TIMED_ROUNDS * lengths + 2 * self._all_rows_s()  # once for their size
         if not self._judges:
             return turns
         some = np.random.default_rng(0).random((2, self._judges))
@@ -180,10 +184,18 @@ class _Known:
             taken += seconds_of(partial(score_lists, drawing.graph, self._lists, rows), repeats=2)
         return taken / len(drawings) / len(self._lists)
 
-    def _each_s(self, variant: Variant) -> float:
+    def _made_s(self, variant: Variant) -> float:
+        """Time the rows of all items, of the mean form of a network."""
+        drawings = self._drawings[variant.name].values()
+        return sum(seconds_of(partial(one.items.rows, self._inputs)) for one in drawings) / len(drawings)
+
+    def _all_rows_s(self) -> float:
+        return len(NUMERIC) * sum(self._between(self._rows_s, variant) for variant in self.variants)
+
+    def _between(self, ends: list[float], variant: Variant) -> float:
         """Interpolate between the widest and the narrowest network."""
         widest, narrowest = (one.hidden[0] * one.hidden[1] for one in (self.variants[0], self.variants[-1]))
-        most, least = self._run_s
+        most, least = ends
         if widest == narrowest:
             return most
         share = (variant.hidden[0] * variant.hidden[1] - narrowest) / (widest - narrowest)
