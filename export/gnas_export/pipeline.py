@@ -31,12 +31,11 @@ from gnas_export.retrieval import choose_users, fit_fold_ins
 from gnas_export.scoring import draw_plain_ranker, train_ranker
 from gnas_export.work.workbook import Workbook
 from gnas_search.checkpoint import Checkpoint
-from gnas_serve.artifact.checksums import SEALS
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.signature import SigningKey
 from gnas_serve.artifact.source_date import source_date, stamp
-from gnas_serve.artifact.store import MANIFEST, atomic_folder, canonical_json
+from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.errors import ExportError, GnasError, IntegrityError, OfflineError, QualityGateError, StorageError
 from gnas_serve.network_guard import NetworkGuard
 from gnas_serve.runtime.recommender import Recommender
@@ -242,9 +241,8 @@ def _keep_size(draft: Draft, folder: Path) -> None:
     limit = draft.profile.gates.max_artifact_bytes
     if limit is None:
         return
-    # What describes the artifact states this very gate, and cannot be measured by it.
-    apart = (MANIFEST, *SEALS)
-    size_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.name not in apart)
+    # What describes the artifact comes later: it states this very gate, and cannot be measured by it.
+    size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     remark = "bytes of the model's files and its decisions, what describes them apart"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
     raise_first_breach(draft.gates)

@@ -23,7 +23,8 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     if not forms:
         return []
     chosen = report["decisions"].get("form", {}).get("choice")
-    timed = "".join(f"{f'C={count}':>12}" for count in _COUNTS)
+    counts = _shown(report["candidates"])
+    timed = "".join(f"{f'C={count}':>12}" for count in counts)
     lines = [
         Text(
             f"{'':26}{'times':>6}{'us, and times faster, at':^36}{'ndcg@20 kept, %':>21}{'rank':>6}{'top':>5}", "bold"
@@ -32,7 +33,7 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     ]
     for network, members in groupby(forms.items(), key=lambda one: one[1]["network"]):
         lines.append(Text(network, "bold"))
-        lines += [Text(_line(form, is_chosen=name == chosen)) for name, form in members]
+        lines += [Text(_line(form, counts, is_chosen=name == chosen)) for name, form in members]
     if attention := report["facts"].get("attention"):
         lines += _attention_lines(attention)
     marks = "* chosen" if chosen else ""
@@ -69,10 +70,18 @@ def _attention_lines(attention: dict[str, Any]) -> list[Text]:
     ]
 
 
-def _line(form: dict[str, Any], *, is_chosen: bool) -> str:
+def _shown(candidates: int) -> tuple[str, ...]:
+    """Give three of the numbers of candidates that were timed, that of the profile, which decides, among them."""
+    if str(candidates) in _COUNTS:
+        return _COUNTS
+    nearest = min(_COUNTS, key=lambda count: abs(int(count) - candidates))
+    return tuple(sorted({*_COUNTS, str(candidates)} - {nearest}, key=int))
+
+
+def _line(form: dict[str, Any], counts: tuple[str, ...], *, is_chosen: bool) -> str:
     mark = "*" if is_chosen else "!" if form["breaches"] else " "
     times, faster = form.get("latency_us", {}), form.get("times_faster", {})
-    timed = [f"{times[count]:,.0f}{faster[count]:>5.1f}x" if count in times else _UNKNOWN for count in _COUNTS]
+    timed = [f"{times[count]:,.0f}{faster[count]:>5.1f}x" if count in times else _UNKNOWN for count in counts]
     kept = _percent(form["retained"]) if "retained" in form else _UNKNOWN
     return (
         f" {mark} {form['numeric']:<12}{form['size_bytes']:>11,}{_times(form['times_smaller']):>6}"

@@ -26,7 +26,7 @@ def form(network, numeric, **changes):
 def report(forms, chosen=None, **facts):
     named = {f"{one['network']}/{one['numeric']}": one for one in forms}
     decisions = {} if chosen is None else {"form": {"choice": chosen}}
-    return {"facts": {"forms": named, **facts}, "decisions": decisions}
+    return {"facts": {"forms": named, **facts}, "decisions": decisions, "candidates": 300}
 
 
 def said(lines):
@@ -99,3 +99,13 @@ def test_an_index_can_outweigh_what_is_saved():
 def test_nothing_is_said_of_nothing():
     assert form_lines(report([])) == []
     assert saving_line(report([])) == []
+
+
+def test_the_profiles_number_of_candidates_is_shown():
+    """It is what the choice was made by."""
+    times = {"100": 50.0, "150": 70.0, "300": 110.0, "1000": 300.0}
+    timed = form("one", "fp32", latency_us=times, times_faster=dict.fromkeys(times, 1.0))
+    header, first = said(form_lines(report([timed]) | {"candidates": 150}))[1:4:2]
+    assert [word for word in header.split() if word.startswith("C=")] == ["C=150", "C=300", "C=1000"]
+    assert " 70 " in first
+    assert " 50 " not in first

@@ -10,7 +10,6 @@ from gnas_export.variants import NUMERIC
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import figure
 
-_COUNTS = ("100", "300", "1000")
 _NONE = "–"
 
 
@@ -20,7 +19,8 @@ def form_rows(report: dict[str, Any]) -> list[object]:
     if not forms:
         return [element("p", "No learned ranker was made.")]
     chosen = report["decisions"].get("form", {}).get("choice")
-    timed = [column for count in _COUNTS for column in ((f"µs at C={count}", "number"), ("× faster", "number"))]
+    counts = _counts(forms)
+    timed = [column for count in counts for column in ((f"µs at C={count}", "number"), ("× faster", "number"))]
     columns = (
         ("form", "name"),
         ("bytes", "number"),
@@ -34,7 +34,7 @@ def form_rows(report: dict[str, Any]) -> list[object]:
     )
     networks = networks_of(forms)
     ordered = sorted(forms.items(), key=lambda one: (networks.index(one[1]["network"]), _place(one[1])))
-    rows = [(_row(name, form), "chosen" if name == chosen else "") for name, form in ordered]
+    rows = [(_row(name, form, counts), "chosen" if name == chosen else "") for name, form in ordered]
     said = "Against the teacher in fp32, timed in the same run; retained is what is left of its ndcg@20."
     if attention := report["facts"].get("attention"):
         rows.insert(0, (_attention_row(attention, len(columns)), ""))
@@ -46,11 +46,16 @@ def _place(form: dict[str, Any]) -> int:
     return NUMERIC.index(form["numeric"])
 
 
-def _row(name: str, form: dict[str, Any]) -> list[Cell]:
+def _counts(forms: dict[str, Any]) -> list[str]:
+    """Give the numbers of candidates that forms were timed at: the profile's, by which one is chosen, among them."""
+    return sorted({count for form in forms.values() for count in form.get("latency_us", {})}, key=int)
+
+
+def _row(name: str, form: dict[str, Any], counts: list[str]) -> list[Cell]:
     times, faster = form.get("latency_us", {}), form.get("times_faster", {})
     timed = [
         said
-        for count in _COUNTS
+        for count in counts
         for said in ((figure(times[count]), f"{faster[count]:.1f}") if count in times else (_NONE, _NONE))
     ]
     kept = form.get("retained")
