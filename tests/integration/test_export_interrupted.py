@@ -88,7 +88,7 @@ def test_an_attempt_ends_the_export_and_its_work_is_kept(checkpoint, tmp_path):
     assert done.returncode == 9, done.stderr
     assert "error: --offline: __main__ (line 6) wanted to look up 192.0.2.1" in done.stderr
     assert "hint: an export needs no network" in done.stderr
-    assert names(tmp_path) == [".a.work", "a.report.json"]
+    assert names(tmp_path) == [".a.work", "a.report.html", "a.report.json"]
     report = json.loads((tmp_path / "a.report.json").read_bytes())
     assert report["error"]["code"] == "offline"
     assert report["connections"]["refused"] == 1

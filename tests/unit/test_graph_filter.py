@@ -164,7 +164,11 @@ class TestSpectra:
     ) -> None:
         asked = []
         decompose = spectra_module.truncated_svd
-        monkeypatch.setattr(spectra_module, "truncated_svd", lambda *given: asked.append(given[1]) or decompose(*given))
+        monkeypatch.setattr(
+            spectra_module,
+            "truncated_svd",
+            lambda *given, **options: asked.append(given[1]) or decompose(*given, **options),
+        )
         spectra = Spectra(graph_of(random_matrix()), 0)
         small, large = (spectra.of(0.5, 0.5, "target", rank) for rank in (4, 12))
         np.testing.assert_array_equal(small.vectors, large.vectors[:, :4])
@@ -172,6 +176,20 @@ class TestSpectra:
         assert asked == [512]
         spectra.of(0.5, 0.5, "target", 513)
         assert asked == [512, 1024]
+
+    def test_lean_ones_are_as_wide_as_asked_for_and_span_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = []
+        decompose = spectra_module.truncated_svd
+        monkeypatch.setattr(
+            spectra_module,
+            "truncated_svd",
+            lambda *given, **options: asked.append(options) or decompose(*given, **options),
+        )
+        graph = graph_of(random_matrix())
+        lean, wide = (Spectra(graph, 0, lean=one).of(0.5, 0.5, "target", 4) for one in (True, False))
+        assert [options["reuse_memory"] for options in asked] == [False, True]
+        np.testing.assert_allclose(lean.eigenvalues, wide.eigenvalues, rtol=1e-3)
+        assert lean.vectors.shape == wide.vectors.shape
 
     def test_a_filter_is_one_model_whatever_was_asked_for_before(self) -> None:
         """Also where a larger one is known, of which the leading columns are slightly others."""
@@ -185,7 +203,9 @@ class TestSpectra:
     def test_the_last_few_are_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = []
         decompose = spectra_module.truncated_svd
-        monkeypatch.setattr(spectra_module, "truncated_svd", lambda *given: asked.append(1) or decompose(*given))
+        monkeypatch.setattr(
+            spectra_module, "truncated_svd", lambda *given, **options: asked.append(1) or decompose(*given, **options)
+        )
         spectra = Spectra(graph_of(random_matrix()), 0)
         for power in (0.0, 0.1, 0.2, 0.0, 0.3, 0.0):
             spectra.of(power, 0.5, "target", 5)
