@@ -18,6 +18,7 @@ from gnas_serve.cli.export_forecast import emit_forecast
 from gnas_serve.cli.export_work import kept_work
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.form_table import form_lines, saving_line
+from gnas_serve.errors import ConfigError
 from gnas_serve.network_guard import NetworkGuard
 
 STEP_PHRASES = {
@@ -128,6 +129,10 @@ def export(
     Interrupt it whenever you like: the same command goes on after the last step that was finished.
     """
     need("export")
+    if dry_run and (report is not None or junit is not None):
+        raise ConfigError(
+            "--dry-run passes no gate, of which a report could tell", hint="leave --report and --junit out"
+        )
     if sign_key is not None:
         need("sign")
     # Before anything is loaded that may look at the network by itself.

@@ -97,6 +97,8 @@ def test_a_dry_run(checkpoint, tmp_path, capsys):
         (["--profile", "exact", "--ranker", "always"], 2, "no learned ranker"),
         (["--decisions", "nowhere.json"], 2, "no such decisions file"),
         (["--seed", "-1"], 2, "--seed"),
+        (["--dry-run", "--report", "r.json"], 2, "leave --report and --junit out"),
+        (["--dry-run", "--junit", "gates.xml"], 2, "leave --report and --junit out"),
     ],
 )
 def test_usage(checkpoint, tmp_path, capsys, arguments, code, said):
