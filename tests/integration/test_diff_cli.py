@@ -5,17 +5,11 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from cli_call import call
 from planted_checkpoint import planted_checkpoint
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.cli.app import main
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 @pytest.fixture(scope="module")

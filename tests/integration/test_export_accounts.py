@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from cli_call import call
 from cyclonedx_rules import check_bill
 from export_runs import PROFILE, files, run
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
@@ -19,18 +20,11 @@ from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.store import MANIFEST, canonical_json, is_report
-from gnas_serve.cli.app import main
 from gnas_serve.errors import ConfigError
 from gnas_serve.service.requirements import SHIPPED, other_versions, pinned
 
 COREUTILS = shutil.which("sha256sum")
 OPENSSL = shutil.which("openssl")
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 @pytest.fixture(autouse=True)

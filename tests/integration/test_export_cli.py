@@ -7,12 +7,12 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from cli_call import call
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export import pipeline
 from gnas_export.decisions import Decisions
 from gnas_export.profile import ExportProfile
-from gnas_serve.cli.app import main
 from gnas_serve.errors import StorageError
 
 CHECKPOINT_FILES = ("manifest.json", "selection.safetensors", "final.safetensors", "tables.safetensors")
@@ -30,12 +30,6 @@ def artifact(checkpoint):
     path = checkpoint.parent / "artifact"
     assert call("export", checkpoint, "--out", path, "--profile", "exact") == 0
     return path
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def copied(folder, target):

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from cli_call import call
 from export_runs import without_vectors_for_taste
 from onnx import numpy_helper
 
@@ -20,7 +21,6 @@ from gnas_export.variants import FP32
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION
 from gnas_serve.artifact.store import MANIFEST, canonical_json
-from gnas_serve.cli.app import main
 from gnas_serve.runtime.embeddings import EmbeddingTable
 
 PROFILE = """
@@ -64,12 +64,6 @@ def exported(checkpoint, tmp_path, capsys):
         return code, said, json.loads(place.read_text())
 
     return run
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def breached(report):

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from cli_call import call
 from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export import latency
-from gnas_serve.cli.app import main
 from gnas_serve.errors import OfflineError
 from gnas_serve.network_guard import NetworkGuard
 
@@ -18,12 +18,6 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
     planted_checkpoint().save(path)
     return path
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def test_an_objective_that_is_met_changes_no_byte(tmp_path):

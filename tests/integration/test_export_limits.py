@@ -5,11 +5,11 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from cli_call import call
 from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.report.junit import junit_report
-from gnas_serve.cli.app import main
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +17,6 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
     planted_checkpoint().save(path)
     return path
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def parsed(raw):

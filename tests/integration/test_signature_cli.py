@@ -7,21 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli_call import call
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
-from gnas_serve.cli.app import main
 
 OPENSSL = shutil.which("openssl")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
-
-
-def call(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code
 
 
 def openssl(*arguments):
