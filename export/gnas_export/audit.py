@@ -13,6 +13,7 @@ from gnas_export.draft import Draft
 from gnas_export.gates import Gate, at_most
 from gnas_export.parity import relative_difference
 from gnas_export.scoring import score_lists
+from gnas_export.turning import Turns
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import ParityError
@@ -68,26 +69,35 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
 def _vector_parity(draft: Draft, tables: Tables) -> Gate:
     """Compare every component of every vector with the one that was trained."""
     exact = draft.final.exact
+    turns = Turns.of(exact)
     worst = max(
-        _worst_rounding(tables.user_vectors, exact.user_vectors),
-        _worst_rounding(tables.item_vectors, exact.item_vectors),
+        _worst_rounding(tables.user_vectors, exact.user_vectors, turns),
+        _worst_rounding(tables.item_vectors, exact.item_vectors, turns),
     )
     count = len(tables.user_vectors) + len(tables.item_vectors)
     remark = f"largest error of a component of {count:,} vectors, 1 is half a step of {draft.width}"
     return at_most("vector_parity", worst, _ROUNDING, remark)
 
 
-def _worst_rounding(table: EmbeddingTable, exact: Floats) -> float:
+def _worst_rounding(table: EmbeddingTable, exact: Floats, turns: Turns) -> float:
     worst = 0.0
     for start in range(0, len(table), _BLOCK_ROWS):
         rows = np.arange(start, min(start + _BLOCK_ROWS, len(table)))
-        worst = max(worst, vector_rounding(table, exact, rows))
+        worst = max(worst, vector_rounding(table, exact, rows, turns))
     return worst
 
 
-def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.integer]) -> float:
-    """Give the largest error of a component of some rows, in units of what their form may round off."""
-    wanted = exact[rows].astype(np.float64)
+def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.integer], turns: Turns) -> float:
+    """Give the largest error of a component of some rows, in units of what their form may round off.
+
+    Parameters
+    ----------
+    exact : (n, D)
+        As they were trained.
+    turns
+        What int8 vectors were turned by.
+    """
+    wanted = (exact[rows] if table.scales is None else turns(exact[rows])).astype(np.float64)
     if table.values.dtype == np.float16:
         wanted = wanted.clip(-_LARGEST_HALF, _LARGEST_HALF)
     error = np.abs(table.rows(rows) - wanted)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from gnas_export.turning import turned_back, turned_map, turned_users
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.branches import BranchFacts, spans
 from gnas_serve.runtime.cold_start import history_vector
@@ -42,13 +43,25 @@ def fold_in_blocks(
     columns = spans(tuple(branch.facts for branch in vectors))
     blocks = []
     for branch, span in zip(vectors, columns, strict=True):
-        block = branch.fold_in
-        if block is None and branch.facts.kind == "popularity":
+        facts, is_turned = branch.facts, items.scales is not None
+        if branch.fold_in is not None:
+            block = turned_map(branch.fold_in, facts) if is_turned else branch.fold_in
+        elif facts.kind == "popularity":
             block = _constant(branch)
-        if block is None:
-            block = fit_fold_in(branch.user_vectors, items, seen, counts, facts=branch.facts, columns=span, seed=seed)
+        else:
+            block = fit_fold_in(branch.user_vectors, items, seen, counts, facts=facts, columns=span, seed=seed)
+            block = turned_users(block, facts) if is_turned else block
         blocks.append(np.ascontiguousarray(block, dtype=np.float32).ravel())
     return np.concatenate(blocks)
+
+
+def unturned(blocks: Floats, branches: tuple[BranchFacts, ...]) -> Floats:
+    """Make of maps between the vectors of int8 tables those between vectors as they were trained."""
+    wide = [branch for branch in branches if branch.width]
+    ends = np.cumsum([(branch.width + 1) * branch.width for branch in wide])
+    parts = np.split(blocks, ends[:-1])
+    shaped = (part.reshape(branch.width + 1, branch.width) for branch, part in zip(wide, parts, strict=True))
+    return np.concatenate([turned_back(block, branch).ravel() for branch, block in zip(wide, shaped, strict=True)])
 
 
 def _constant(branch: Branch) -> Floats:

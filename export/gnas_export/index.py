@@ -22,12 +22,10 @@ FLAT_UP_TO_VALUES = 1_280_000
 MAX_DRY = 0.005
 # How much of an exact list is its head: what the metrics of the gates look at.
 TOP = 20
-# From so many items an index of product codes is tried: one of bytes would be of gigabytes.
-PQ_FROM = 10_000_000
 # Of fewer there are no 16 codes per pair of components to learn.
 PQ_AT_LEAST = 256
-# How many times the wanted number product codes propose.
-REFINE = 4
+# How many times the wanted number product codes propose: more is tried where the first is too few.
+REFINES = (2, 4)
 _POINTS_PER_LIST = 200
 _ITERATIONS = 12
 _PQ_POINTS = 65_536
@@ -85,11 +83,11 @@ def build_ivf(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFS
 
 
 def build_pq(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFPQFastScan:
-    """Build the index of very large catalogues: the same lists, of 4-bit codes per two components.
+    """Build the index of product codes: the same lists, of 4-bit codes per two components.
 
     Codes are of what a vector differs from its centroid by: on 300,000 vectors of 64 columns, four times the
     candidates and nprobe 32, recall@300 was .981, and .939 where codes were of the vectors themselves. They take a
-    quarter of the bytes of :func:`build_ivf`, and propose :data:`REFINE` times what is wanted, to be scored exactly.
+    quarter of the bytes of :func:`build_ivf`, and propose :data:`REFINES` times what is wanted, to be scored exactly.
 
     Parameters
     ----------

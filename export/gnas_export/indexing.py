@@ -1,4 +1,4 @@
-"""Step that chooses the index: flat search, IVF, or IVF over a projection of wide vectors."""
+"""Step that chooses the index: flat search, IVF in bytes or product codes, or over a projection of wide vectors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from gnas_export.index import (
     FLAT_UP_TO,
     FLAT_UP_TO_VALUES,
     PQ_AT_LEAST,
-    PQ_FROM,
-    REFINE,
+    REFINES,
     TOP,
     RecallLimits,
     TunedProbe,
@@ -85,7 +84,8 @@ def build_index(draft: Draft) -> None:
             )
             draft.final = replace(draft.final, index=rival.index)
             same = _shipped(draft, draft.selection, rival.name, rival.dims)
-            draft.selection = replace(draft.selection, index=replace(same, nprobe=tuned.nprobe))
+            same = replace(same, nprobe=tuned.nprobe, refine=rival.index.refine)
+            draft.selection = replace(draft.selection, index=same)
     draft.decisions.take("index", chosen, reason)
     draft.facts.setdefault("index", {}).update(
         kind=draft.index.kind,
@@ -128,8 +128,8 @@ def _wanted(draft: Draft) -> dict[str, int]:
             return {draft.profile.index: 0}
         if draft.profile.index == FLAT:
             return {}
-        # A byte per component of so many items is gigabytes; of fewer it is quicker, and found more (both measured).
-        return {IVF: 0, PQ: 0} if len(draft.checkpoint.items) >= PQ_FROM else {IVF: 0}
+        # Product codes are quicker where exact scores bring back what they lose: that depends on the vectors.
+        return {IVF: 0, PQ: 0} if len(draft.checkpoint.items) >= PQ_AT_LEAST else {IVF: 0}
     return {f"ivf-{dims}": dims for dims in draft.profile.projection}
 
 
@@ -151,17 +151,20 @@ def _rivals(draft: Draft) -> list[_Rival]:
             queries = queries @ index.projection
         alone = dims == 0 and fit.tables.neighbours is None
         limits = RecallLimits(gates.index_recall if alone else gates.blend_recall, gates.top_recall)
-        tuned = tune(
-            index.raw,
-            queries,
-            linked,
-            exact,
-            excluded,
-            num_items=len(fit.tables.items),
-            limits=limits,
-            refine=index.refine,
-        )
-        return _Rival(name, dims, replace(index, nprobe=tuned.nprobe), tuned, limits)
+        for refine in REFINES if name == PQ else (1,):
+            tuned = tune(
+                index.raw,
+                queries,
+                linked,
+                exact,
+                excluded,
+                num_items=len(fit.tables.items),
+                limits=limits,
+                refine=refine,
+            )
+            if tuned.nprobe:
+                break
+        return _Rival(name, dims, replace(index, nprobe=tuned.nprobe, refine=refine), tuned, limits)
 
     rivals = [tried(name, dims) for name, dims in _wanted(draft).items()]
     if draft.profile.index != FLAT and all(rival.dims and not rival.tuned.nprobe for rival in rivals):
@@ -170,14 +173,14 @@ def _rivals(draft: Draft) -> list[_Rival]:
 
 
 def _shipped(draft: Draft, fit: ShippedFit, name: str, dims: int) -> ShippedIndex:
-    """Build an index over the shipped vectors of a fit; its nprobe is not known yet."""
+    """Build an index over the shipped vectors of a fit; its nprobe and refine are not known yet."""
     items = fit.tables.items.dense()
     projection = _projection(draft, fit, items, dims)
     if projection is not None:
         items = items @ projection.items
     raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
     queries = None if projection is None else projection.queries
-    return ShippedIndex(raw, 0, items.shape[1], queries, REFINE if name == PQ else 1)
+    return ShippedIndex(raw, 0, items.shape[1], queries)
 
 
 def _projection(draft: Draft, fit: ShippedFit, items: npt.NDArray[np.float32], dims: int) -> Projection | None:

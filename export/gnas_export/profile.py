@@ -35,9 +35,8 @@ class ExportProfile:
     tables
         ``"int8"`` rows with their scale (wider where the gate asks for it) or ``"fp32"``.
     index
-        ``"flat"``; ``"ivf"``; ``"ivf-pq"``: a quarter of the bytes; or ``"auto"``: IVF where there are too many numbers
-        to be scanned as quickly, and it is exact enough, of product codes from ten million items where those are
-        quicker.
+        ``"flat"``; ``"ivf"``; ``"ivf-pq"``: IVF of product codes, a third of the bytes; or ``"auto"``: where there are
+        too many numbers to be scanned as quickly, the quicker of the two that are exact enough.
     projection
         Widths to try for an index over vectors of more than 128 columns; none for flat search of whatever width. With
         ``"flat"``, the narrowest that is exact enough is taken, for its size.

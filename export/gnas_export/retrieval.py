@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gnas_export.draft import Draft
-from gnas_export.fold_in import fold_in_blocks
+from gnas_export.fold_in import fold_in_blocks, unturned
 from gnas_export.quality import Jury
 from gnas_export.shipped import ShippedFit, probe_users
 from gnas_export.tables import LINKS, WIDTHS, check_fit, compress, links
@@ -58,4 +58,7 @@ def fit_fold_ins(draft: Draft) -> None:
 
 def uncompressed(fit: ShippedFit) -> ShippedFit:
     """Give a fit with exact vectors and exact search: the reference of a learned ranker that was asked for."""
-    return replace(fit, tables=compress(fit.exact, WIDTHS[-1], links(fit.exact, LINKS[-1])), index=None)
+    tables, fold_in = compress(fit.exact, WIDTHS[-1], links(fit.exact, LINKS[-1])), fit.fold_in
+    if fit.tables.items.scales is not None and len(fold_in):
+        fold_in = unturned(fold_in, tuple(branch.facts for branch in fit.exact.branches))
+    return replace(fit, tables=tables, fold_in=fold_in, index=None)

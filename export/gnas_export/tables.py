@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from gnas_export.turning import Turns
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.branches import spans
 from gnas_serve.errors import ExportError
@@ -20,6 +21,7 @@ from gnas_serve.runtime.topk import top_k
 WIDTHS = ("int8", "fp16", "fp32")
 LINKS = ("pruned", "fp16", "fp32")
 _BLOCK_USERS = 64
+_BLOCK_ROWS = 16_384
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 Floats = npt.NDArray[np.float32]
@@ -84,7 +86,7 @@ def _check_links(name: str, neighbours: sp.csr_matrix) -> None:
 
 
 def compress(fit: Fit, width: str, neighbours: Neighbours | None = None) -> Tables:
-    """Store the vectors of a fit as ``"int8"``, ``"fp16"`` or ``"fp32"``.
+    """Store the vectors of a fit as ``"int8"``, ``"fp16"`` or ``"fp32"``; those in int8 are turned first.
 
     Parameters
     ----------
@@ -92,12 +94,24 @@ def compress(fit: Fit, width: str, neighbours: Neighbours | None = None) -> Tabl
         From :func:`links`; None where the fit has no two-hop branch.
     """
     columns = spans(tuple(branch.facts for branch in fit.branches))
+    if width == "int8":
+        turns = Turns.of(fit)
+        users, items = (_bytes(vectors, turns, columns) for vectors in (fit.user_vectors, fit.item_vectors))
+        return Tables(users, items, neighbours)
     return Tables(_table(fit.user_vectors, width, columns), _table(fit.item_vectors, width, columns), neighbours)
 
 
+def _bytes(vectors: Floats, turns: Turns, columns: tuple[slice, ...]) -> EmbeddingTable:
+    """Turn and quantise block by block: no second table of floats is held."""
+    values = np.empty(vectors.shape, dtype=np.int8)
+    scales = np.empty((len(vectors), len(columns)), dtype=np.float32)
+    for start in range(0, len(vectors), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        values[block], scales[block] = quantize_rows(turns(vectors[block]), columns)
+    return EmbeddingTable(values, scales, columns)
+
+
 def _table(vectors: Floats, width: str, columns: tuple[slice, ...]) -> EmbeddingTable:
-    if width == "int8":
-        return EmbeddingTable(*quantize_rows(vectors, columns), columns)
     if width == "fp16":
         return EmbeddingTable(_halves(vectors), columns=columns)
     return EmbeddingTable(np.ascontiguousarray(vectors, dtype=np.float32), columns=columns)

@@ -8,20 +8,23 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-_WARM_UP = 10
+_IN_A_ROW = 20
+_WARM_UP = 2
 
 
 def median_us(work: Mapping[str, Callable[[int], object]], *, rounds: int) -> dict[str, float]:
-    """Time several ways of doing one thing, in turns, on one thread as a worker has it.
+    """Time several ways of doing one thing, in turns of some calls, on one thread as a worker has it.
 
-    With more, BLAS and OpenMP threads fight over the cores and a matrix-vector product takes ten times as long.
+    A worker asks one artifact again and again: its tables and graph are in the caches, which the first calls of each
+    turn bring there. Calls of different ways in alternation would time how these displace each other. With more
+    threads, those of BLAS and OpenMP fight over the cores, and a matrix-vector product takes ten times as long.
 
     Parameters
     ----------
     work
         Name -> what to do in the n-th round.
     rounds
-        How often each is timed.
+        How often each is timed, at least.
 
     Returns
     -------
@@ -30,10 +33,11 @@ def median_us(work: Mapping[str, Callable[[int], object]], *, rounds: int) -> di
     """
     times: dict[str, list[float]] = {name: [] for name in work}
     with threadpool_limits(1):
-        for turn in range(rounds + _WARM_UP):
+        for first in range(0, rounds, _IN_A_ROW):
             for name, run in work.items():
-                start = time.perf_counter()
-                run(turn)
-                if turn >= _WARM_UP:
-                    times[name].append(time.perf_counter() - start)
+                for turn in range(first - _WARM_UP, first + _IN_A_ROW):
+                    start = time.perf_counter()
+                    run(max(turn, 0))
+                    if turn >= first:
+                        times[name].append(time.perf_counter() - start)
     return {name: float(np.median(taken)) * 1e6 for name, taken in times.items()}

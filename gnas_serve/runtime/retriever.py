@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gnas_serve.runtime.embeddings import EmbeddingTable, sum_parts
 from gnas_serve.runtime.index import FlatIndex, Index
 from gnas_serve.runtime.neighbours import Links, Neighbours
+from gnas_serve.runtime.topk import top_k
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,13 @@ class Retriever:
             Fewer than ``count`` only where no more items are left.
         """
         links = None if self._neighbours is None else self._neighbours.links(history)
-        rows = self._proposed(query, links, count, excluded)
+        # In the order of memory, and of the rule for ties.
+        rows = np.sort(self._proposed(query, links, count, excluded))
         parts = self._items.score_parts(query, rows)
         if links is not None:
             parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)
         scores = sum_parts(parts)
-        order = np.lexsort((rows, -scores))[:count]
+        order = top_k(scores, count)
         return Candidates(rows[order], scores[order], parts[order])
 
     def _proposed(

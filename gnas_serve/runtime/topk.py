@@ -5,6 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+_POSITION = np.int64(0xFFFFFFFF)
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+# Up to so many times k, sorting all is quicker than finding first what there is to sort.
+_SORTED_WHOLE = 4
+
 
 def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     """Select the positions of the k highest scores, best first.
@@ -26,17 +31,34 @@ def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     n = len(scores)
-    if k < n:
-        # np.partition on values is vectorised and several times faster than argpartition,
-        # and the threshold it yields makes the tie rule exact.
-        threshold = np.partition(scores, n - k)[n - k]
-        above = np.flatnonzero(scores > threshold)
-        chosen = above
-        if threshold != -np.inf:
-            level = np.flatnonzero(scores == threshold)[: k - len(above)]
-            chosen = np.concatenate([above, level])
-            chosen.sort()
-    else:
-        chosen = np.flatnonzero(scores > -np.inf)
-    order = np.argsort(-scores[chosen], kind="stable")
-    return chosen[order]
+    if n <= _SORTED_WHOLE * k:
+        order = _best_first(scores)[:k]
+        # What is never selected stands at the end.
+        return order if len(order) == 0 or scores[order[-1]] > -np.inf else order[scores[order] > -np.inf]
+    # np.partition on values is vectorised and several times faster than argpartition,
+    # and the threshold it yields makes the tie rule exact.
+    threshold = np.partition(scores, n - k)[n - k]
+    chosen = np.flatnonzero(scores > threshold)
+    if threshold != -np.inf:
+        level = np.flatnonzero(scores == threshold)[: k - len(chosen)]
+        chosen = np.concatenate([chosen, level])
+        chosen.sort()
+    return chosen[_best_first(scores[chosen])]
+
+
+def _best_first(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """Order all positions by falling score, ties by the lower position.
+
+    numpy sorts numbers by vector instructions, and neither positions nor a stable order: at 600 scores this takes half
+    of the time. So each score, as an integer of the same order, and its position are sorted as one number.
+    """
+    if scores.dtype != np.float32:
+        return np.argsort(-scores, kind="stable")
+    bits = (scores + np.float32(0.0)).view(np.int32)  # of -0.0 and 0.0 it makes one
+    bits ^= (bits >> 31) & _MAGNITUDE  # of negative floats larger bits are smaller numbers
+    keys = (~bits).astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(len(scores))
+    keys.sort()
+    keys &= _POSITION
+    return keys

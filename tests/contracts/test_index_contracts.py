@@ -10,7 +10,7 @@ from planted_checkpoint import blended_checkpoint
 
 from gnas_export.index import (
     MAX_DRY,
-    REFINE,
+    REFINES,
     RecallLimits,
     build_ivf,
     build_pq,
@@ -109,7 +109,7 @@ class TestIvf(IndexContract):
 
 class TestIvfPq(IndexContract):
     least_recall = 0.95
-    refine = REFINE
+    refine = max(REFINES)
 
     def build(self, vectors):
         lists = num_lists(len(vectors))

@@ -9,6 +9,7 @@ from planted_checkpoint import blended_checkpoint, single_fit
 from gnas_export.fold_in import fold_in_blocks
 from gnas_export.shipped import item_counts, known_users, seen_items
 from gnas_export.tables import LINKS, WIDTHS, branch_bytes, check_fit, compress, exact_lists, links, mean_recall
+from gnas_export.turning import Turns
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ExportError
@@ -23,9 +24,10 @@ FINITE = st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
 @given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12), elements=FINITE))
 @settings(max_examples=100, deadline=None)
 def test_int8_rows_are_right_to_half_a_step(vectors):
-    restored = compress(single_fit(vectors, vectors), "int8").items.dense()
-    steps = np.abs(vectors).max(axis=1, keepdims=True) / 127
-    assert (np.abs(restored - vectors) <= steps * 0.5 * (1 + 1e-4) + 1e-30).all()
+    fit = single_fit(vectors, vectors)
+    restored, turned = compress(fit, "int8").items.dense(), Turns.of(fit)(vectors)
+    steps = np.abs(turned).max(axis=1, keepdims=True) / 127
+    assert (np.abs(restored - turned) <= steps * 0.5 * (1 + 1e-4) + 1e-30).all()
 
 
 @given(hnp.arrays(np.float32, st.tuples(st.integers(1, 20), st.just(1)), elements=st.floats(0, 1e6, width=32)))
@@ -39,7 +41,9 @@ def test_one_column_keeps_its_order_in_int8(vectors):
 
 def test_wider_is_closer():
     vectors = np.random.default_rng(0).standard_normal((50, 16)).astype(np.float32)
-    errors = [np.abs(compress(single_fit(vectors, vectors), width).users.dense() - vectors).max() for width in WIDTHS]
+    scores = vectors @ vectors.T
+    tables = [compress(single_fit(vectors, vectors), width) for width in WIDTHS]
+    errors = [np.abs(found.users.dense() @ found.items.dense().T - scores).max() for found in tables]
     assert errors[0] > errors[1] > errors[2] == 0
 
 
@@ -53,9 +57,10 @@ def test_every_branch_is_stored_with_its_own_scale(blend):
     fit = blend.final
     tables = compress(fit, "int8")
     assert tables.items.scales.shape == (len(blend.items), 3)
-    for branch, span in zip(fit.branches, tables.items.columns, strict=False):
-        steps = np.abs(branch.item_vectors).max(axis=1, keepdims=True) / 127
-        assert (np.abs(tables.items.dense()[:, span] - branch.item_vectors) <= 0.5001 * steps).all()
+    turned = Turns.of(fit)(fit.item_vectors)
+    for span in tables.items.columns:
+        steps = np.abs(turned[:, span]).max(axis=1, keepdims=True) / 127
+        assert (np.abs(tables.items.dense()[:, span] - turned[:, span]) <= 0.5001 * steps).all()
     popularity = fit.branches[2].item_vectors
     assert np.allclose(tables.items.dense()[:, -1:], popularity, rtol=3e-7, atol=0)
 

@@ -7,13 +7,19 @@ from hypothesis.extra import numpy as hnp
 from gnas_serve.runtime.topk import top_k
 
 # Few distinct values on purpose: ties are where selections differ.
-_scores = hnp.arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([-np.inf, -1.5, 0.0, 0.25, 3.0]))
+_FEW = st.sampled_from([-np.inf, -1.5, -1e-40, -0.0, 0.0, 0.25, 3.0])
+_scores = hnp.arrays(np.float32, st.integers(1, 60), elements=_FEW)
 
 
 @given(scores=_scores, k=st.integers(1, 70))
 def test_equals_a_full_sort_by_score_then_position(scores, k):
     expected = [p for p in sorted(range(len(scores)), key=lambda p: (-scores[p], p)) if scores[p] > -np.inf][:k]
     assert top_k(scores, k).tolist() == expected
+
+
+@given(scores=_scores, k=st.integers(1, 70))
+def test_float64_is_selected_by_the_same_rule(scores, k):
+    assert top_k(scores.astype(np.float64), k).tolist() == top_k(scores, k).tolist()
 
 
 @given(scores=_scores, k=st.integers(1, 30))

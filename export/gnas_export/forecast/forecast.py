@@ -17,6 +17,7 @@ from gnas_export.forecast.meter import metered, seconds_of
 from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
 from gnas_export.profile import ExportProfile
+from gnas_export.turning import Turns
 from gnas_export.variants import planned
 from gnas_search.baselines import SVD_DIMS
 from gnas_search.checkpoint import Checkpoint
@@ -163,8 +164,8 @@ def _served_s(
 
 def _audited_s(draft: Draft) -> float:
     tables, exact = draft.final.tables, draft.final.exact
-    rows = np.arange(min(_AUDITED_ROWS, len(tables.items)))
-    one = seconds_of(lambda: vector_rounding(tables.items, exact.item_vectors, rows), repeats=2)
+    rows, turns = np.arange(min(_AUDITED_ROWS, len(tables.items))), Turns.of(exact)
+    one = seconds_of(lambda: vector_rounding(tables.items, exact.item_vectors, rows, turns), repeats=2)
     return one * (len(tables.items) + len(tables.users)) / max(1, len(rows))
 
 
