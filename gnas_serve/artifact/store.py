@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -244,6 +245,16 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def unfinished(target: Path) -> list[Path]:
+    """Find what :func:`atomic_folder` left beside a target where its process was killed.
+
+    To be asked where nobody else is writing that target: the folder of one who is looks the same.
+    """
+    left = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")  # as tempfile draws its names
+    beside = target.parent.iterdir() if target.parent.is_dir() else ()
+    return sorted(path for path in beside if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
 
 
 def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:

@@ -196,6 +196,20 @@ def test_a_full_disk_leaves_the_work(trained, out, monkeypatch):
     assert Kept(trained, out).ran == ["package"]
 
 
+def test_what_a_killed_export_was_packing_goes(trained, tmp_path):
+    """Killed while it packs, an export cannot remove the folder that it packs in; the next one to its output does."""
+    half, others = tmp_path / ".a.k3_9abcd", tmp_path / ".a.abcdefgh"
+    for folder, name in ((half, "items.vectors.npy"), (others, "mine.txt"), (tmp_path / ".ab.abcdefgh", "index.faiss")):
+        folder.mkdir()
+        (folder / name).touch()
+    (tmp_path / ".a.12345678").write_text("a file")
+    (tmp_path / ".a.linklink").symlink_to(tmp_path / ".ab.abcdefgh")
+    before = names(tmp_path)
+    export = Kept(trained, tmp_path / "a", ranker="never")
+    assert export.said == [f"{half} is removed: an interrupted export was packing there"]
+    assert names(tmp_path) == sorted({*before, "a"} - {half.name})
+
+
 def test_no_room_to_keep_anything(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "gnas_export.work.workbook.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 0)

@@ -16,54 +16,21 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from gnas_export.candidates import CandidateList, FeaturePlan
-from gnas_export.decisions import Decision, Decisions
-from gnas_export.draft import Draft, RankerForm
-from gnas_export.gates import Gate
-from gnas_export.lessons import Batch, Lessons
-from gnas_export.network import ItemPart, RankerNetwork, Scaling, TrainedRanker
-from gnas_export.package import PackedRanker
-from gnas_export.quality import Jury
-from gnas_export.ranker import Fitted
-from gnas_export.shipped import ShippedFit, ShippedIndex, item_counts, seen_items
-from gnas_export.tables import Tables
+from gnas_export.candidates import CandidateList
+from gnas_export.decisions import Decisions
+from gnas_export.draft import Draft
+from gnas_export.network import RankerNetwork
+from gnas_export.shipped import ShippedFit, item_counts, seen_items
 from gnas_export.work.kept_lists import pack_lists, unpack_lists
+from gnas_export.work.kept_values import FAILURES, VALUES
 from gnas_export.work.named_arrays import named_arrays, place_of
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.evaluate import UserMetrics
-from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
-from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
 
 Array = npt.NDArray[Any]
 Tree = Any  # what JSON holds
 
-_VALUES: dict[str, type] = {
-    "Batch": Batch,
-    "Decision": Decision,
-    "FeaturePlan": FeaturePlan,
-    "Fitted": Fitted,
-    "Gate": Gate,
-    "IndexFacts": IndexFacts,
-    "ItemPart": ItemPart,
-    "Jury": Jury,
-    "Lessons": Lessons,
-    "PackedRanker": PackedRanker,
-    "RankerFacts": RankerFacts,
-    "RankerForm": RankerForm,
-    "Scaling": Scaling,
-    "ShippedIndex": ShippedIndex,
-    "Tables": Tables,
-    "TrainedRanker": TrainedRanker,
-    "UserMetrics": UserMetrics,
-}
-"""Frozen dataclasses that are kept field by field."""
-_FAILURES: dict[str, type[GnasError]] = {
-    "LatencyError": LatencyError,
-    "ParityError": ParityError,
-    "QualityGateError": QualityGateError,
-}
 _FITS = ("selection", "final")
 _GIVEN = ("checkpoint", "profile", "mode", "seed")
 _TAG = "$"
@@ -190,7 +157,7 @@ class Keeper:
             return [self._tree(one) for one in value]
         if isinstance(value, slice):
             return {_TAG: "slice", "of": [value.start, value.stop]}
-        if isinstance(value, type) and value in _FAILURES.values():
+        if isinstance(value, type) and value in FAILURES.values():
             return {_TAG: "failure", "name": value.__name__}
         return self._arrays(value)
 
@@ -213,7 +180,7 @@ class Keeper:
             return {_TAG: "table", **{name: self._tree(getattr(value, name)) for name in EmbeddingTable.__slots__}}
         if isinstance(value, Neighbours):
             return {_TAG: "neighbours", **{name: self._tree(getattr(value, name)) for name in Neighbours.__slots__}}
-        if is_dataclass(value) and _VALUES.get(type(value).__name__) is type(value):
+        if is_dataclass(value) and VALUES.get(type(value).__name__) is type(value):
             parts = {f.name: self._tree(_plain(getattr(value, f.name))) for f in fields(value)}
             return {_TAG: "value", "type": type(value).__name__, "fields": parts}
         raise TypeError(f"a draft with a {type(value).__name__} cannot be kept")
@@ -256,7 +223,7 @@ class Keeper:
         return network
 
     def _dataclass(self, rest: dict[str, Tree]) -> Any:
-        return _VALUES[rest["type"]](**{name: self._value(part) for name, part in rest["fields"].items()})
+        return VALUES[rest["type"]](**{name: self._value(part) for name, part in rest["fields"].items()})
 
     def _csr(self, rest: dict[str, Tree]) -> sp.csr_matrix:
         parts = tuple(self._value(rest[name]) for name in ("data", "indices", "indptr"))
@@ -269,7 +236,7 @@ class Keeper:
 _READERS: dict[str, Callable[[Keeper, dict[str, Tree]], Any]] = {
     "csr": Keeper._csr,
     "dict": lambda keeper, rest: {keeper._value(key): keeper._value(one) for key, one in rest["items"]},
-    "failure": lambda _, rest: _FAILURES[rest["name"]],
+    "failure": lambda _, rest: FAILURES[rest["name"]],
     "float": lambda _, rest: float(rest["text"]),
     "neighbours": lambda keeper, rest: keeper._made_of(Neighbours, rest),
     "network": Keeper._network,

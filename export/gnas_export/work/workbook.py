@@ -19,11 +19,14 @@ from gnas_export.work.key import WorkKey
 from gnas_export.work.lock import locked
 from gnas_export.work.step_record import files_of, sealed, unsealed
 from gnas_search.checkpoint import Checkpoint
-from gnas_serve.artifact.store import canonical_json, file_sha256, flush, replace_file
+from gnas_serve.artifact.checksums import SEALS
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.store import MANIFEST, canonical_json, file_sha256, flush, replace_file, unfinished
 
 _KEY, _LOCK = "key.json", "lock"
 _OURS = re.compile(r"(\d{3}-[a-z_]+\.(json|npys)|key\.json)(\.tmp)?|lock")
 _RECORD = re.compile(r"(\d{3})-([a-z_]+)\.json")
+_ARTIFACT = {*vars(LAYOUT).values(), MANIFEST, *SEALS}
 _MOST = 1000  # steps, in all rounds
 
 Steps = list[dict[str, Any]]
@@ -72,7 +75,7 @@ class Workbook:
     """
 
     def __init__(self, out: Path, key: WorkKey, *, say: Say, warn: Say) -> None:
-        self.folder = work_folder(out)
+        self.folder, self._out = work_folder(out), out
         self._key, self._say, self._warn = key, say, warn
         self._lock: BinaryIO | None = None
         self._keeper: Keeper | None = None
@@ -179,6 +182,10 @@ class Workbook:
         if strangers:
             raise OSError(f"it holds {strangers[0]}, which no export keeps")
         self._lock = locked(self.folder / _LOCK)
+        for path in unfinished(self._out):
+            if {part.name for part in path.iterdir()} <= _ARTIFACT:
+                shutil.rmtree(path)
+                self._say(f"{path} is removed: an interrupted export was packing there")
         there = [path for path in self.folder.iterdir() if _RECORD.fullmatch(path.name)]
         reason = "--fresh" if fresh else self._changed()
         if reason:

@@ -1,0 +1,45 @@
+"""The closed table of what may be kept of a draft: anything else is refused."""
+
+from __future__ import annotations
+
+from gnas_export.candidates import FeaturePlan
+from gnas_export.decisions import Decision
+from gnas_export.draft import RankerForm
+from gnas_export.gates import Gate
+from gnas_export.lessons import Batch, Lessons
+from gnas_export.network import ItemPart, Scaling, TrainedRanker
+from gnas_export.package import PackedRanker
+from gnas_export.quality import Jury
+from gnas_export.ranker import Fitted
+from gnas_export.shipped import ShippedIndex
+from gnas_export.tables import Tables
+from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
+from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
+
+VALUES: dict[str, type] = {
+    "Batch": Batch,
+    "Decision": Decision,
+    "FeaturePlan": FeaturePlan,
+    "Fitted": Fitted,
+    "Gate": Gate,
+    "IndexFacts": IndexFacts,
+    "ItemPart": ItemPart,
+    "Jury": Jury,
+    "Lessons": Lessons,
+    "PackedRanker": PackedRanker,
+    "RankerFacts": RankerFacts,
+    "RankerForm": RankerForm,
+    "Scaling": Scaling,
+    "ShippedIndex": ShippedIndex,
+    "Tables": Tables,
+    "TrainedRanker": TrainedRanker,
+    "UserMetrics": UserMetrics,
+}
+"""Frozen dataclasses that are kept field by field."""
+FAILURES: dict[str, type[GnasError]] = {
+    "LatencyError": LatencyError,
+    "ParityError": ParityError,
+    "QualityGateError": QualityGateError,
+}
+"""What a gate raises where it is breached, by name."""
