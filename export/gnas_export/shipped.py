@@ -43,6 +43,11 @@ class ShippedIndex:
     projection: npt.NDArray[np.float32] | None
     refine: int = 1
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes, with its projection."""
+        return int(self.raw.nbytes) + (0 if self.projection is None else int(self.projection.nbytes))
+
 
 @dataclass(frozen=True)
 class ShippedFit:

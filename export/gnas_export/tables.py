@@ -44,6 +44,12 @@ class Tables:
     items: EmbeddingTable
     neighbours: Neighbours | None
 
+    @property
+    def size_bytes(self) -> int:
+        """What they take together."""
+        links = 0 if self.neighbours is None else self.neighbours.size_bytes
+        return self.users.size_bytes + self.items.size_bytes + links
+
 
 def check_fit(fit: Fit) -> None:
     """Refuse what cannot be served.
@@ -206,6 +212,6 @@ def branch_bytes(branch: Branch, tables: Tables) -> int:
     """Tell what a branch takes in the artifact: its columns of both tables, or its links."""
     if branch.facts.width == 0:
         found = tables.neighbours
-        return 0 if found is None else found.offsets.nbytes + found.items.nbytes + found.values.nbytes
+        return 0 if found is None else found.size_bytes
     scale = 0 if tables.items.scales is None else tables.items.scales.itemsize
     return (len(tables.users) + len(tables.items)) * (branch.facts.width * tables.items.values.itemsize + scale)

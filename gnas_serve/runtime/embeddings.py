@@ -125,6 +125,11 @@ class EmbeddingTable:
         """Width of the vectors."""
         return int(self.values.shape[1])
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes: vectors and scales."""
+        return int(self.values.nbytes) + (0 if self.scales is None else int(self.scales.nbytes))
+
     def row(self, row: int) -> npt.NDArray[np.float32]:
         """Read one vector, (d,)."""
         vector: npt.NDArray[np.float32] = self.rows(np.array([row]))[0]

@@ -79,6 +79,11 @@ class Neighbours:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def size_bytes(self) -> int:
+        """What the links take."""
+        return int(self.offsets.nbytes + self.items.nbytes + self.values.nbytes)
+
     def lead_anywhere(self, history: Rows) -> bool:
         """Tell whether any item of a history has a link."""
         history = np.asarray(history)

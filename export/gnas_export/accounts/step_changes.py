@@ -11,8 +11,6 @@ from gnas_export.index import TOP
 from gnas_export.quality import K, relative_change
 from gnas_export.tables import LINKS, WIDTHS, links
 from gnas_serve.artifact.provenance import StepChange, StoredForm
-from gnas_serve.runtime.embeddings import EmbeddingTable
-from gnas_serve.runtime.neighbours import Neighbours
 
 
 def step_changes(draft: Draft) -> tuple[StepChange, ...]:
@@ -26,7 +24,7 @@ def _neighbours(draft: Draft) -> StepChange | None:
     exact = links(draft.final.exact, LINKS[-1])
     if stored is None or exact is None:
         return None
-    before, after = StoredForm(LINKS[-1], _link_bytes(exact)), StoredForm(draft.links, _link_bytes(stored))
+    before, after = StoredForm(LINKS[-1], exact.size_bytes), StoredForm(draft.links, stored.size_bytes)
     return StepChange("compress_neighbours", before, after, _compression(draft, "neighbours", draft.links, TOP))
 
 
@@ -34,7 +32,7 @@ def _tables(draft: Draft) -> StepChange:
     tables = draft.final.tables
     numbers = (len(tables.users) + len(tables.items)) * tables.items.dim
     before = StoredForm(WIDTHS[-1], 4 * numbers)
-    after = StoredForm(draft.width, sum(_table_bytes(table) for table in (tables.users, tables.items)))
+    after = StoredForm(draft.width, tables.users.size_bytes + tables.items.size_bytes)
     return StepChange("compress_tables", before, after, _compression(draft, "tables", draft.width, draft.candidates))
 
 
@@ -51,10 +49,9 @@ def _index(draft: Draft) -> StepChange | None:
     index = draft.final.index
     if index is None:
         return None
-    size_bytes = int(index.raw.nbytes) + (0 if index.projection is None else int(index.projection.nbytes))
     top = next(gate.value for gate in draft.gates if gate.name == "index_top_recall")
     quality = {f"recall@{draft.candidates}": float(draft.index.recall), f"recall@{TOP}": float(top or 0.0)}
-    return StepChange("build_index", StoredForm("flat", 0), StoredForm(draft.index.kind, size_bytes), quality)
+    return StepChange("build_index", StoredForm("flat", 0), StoredForm(draft.index.kind, index.size_bytes), quality)
 
 
 def _trained(draft: Draft) -> StepChange | None:
@@ -91,11 +88,3 @@ def _formed(draft: Draft) -> StepChange | None:
 
 def _ranker(draft: Draft, form: str) -> StoredForm:
     return StoredForm(form, int(draft.packed(form, draft.final).size_bytes()))
-
-
-def _table_bytes(table: EmbeddingTable) -> int:
-    return int(table.values.nbytes) + (0 if table.scales is None else int(table.scales.nbytes))
-
-
-def _link_bytes(found: Neighbours) -> int:
-    return int(found.offsets.nbytes + found.items.nbytes + found.values.nbytes)
