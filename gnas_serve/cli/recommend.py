@@ -28,6 +28,9 @@ def recommend(
     k: Annotated[int, typer.Option("-k", "--k", help="How many items.")] = 10,
     history: HistoryOption = None,
     exclude_seen: Annotated[bool, typer.Option(help="Leave out the items of the user's own past.")] = True,
+    candidate: Annotated[
+        list[str] | None, typer.Option(help="Id of an item that may be answered, others may not; many times.")
+    ] = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
@@ -35,8 +38,11 @@ def recommend(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    known = _history(recommender, history)
-    answer = recommender.recommend(Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen))
+    known = _known(recommender, history, "items of the history")
+    allowed = None if candidate is None else _known(recommender, candidate, "candidates")
+    answer = recommender.recommend(
+        Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen, candidates=allowed)
+    )
     items = answer.items()
     table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
     for column in ("rank", "item", "score", "source"):
@@ -61,7 +67,7 @@ def explain(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    found = recommender.explain(item, user, _history(recommender, history))
+    found = recommender.explain(item, user, _known(recommender, history, "items of the history"))
     table = Table(
         title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
         title_justify="left",
@@ -84,12 +90,12 @@ def _of_retrieval(recommender: Recommender) -> str:
     return "" if recommender.info.ranker == "retrieval" else " of retrieval; the learned ranker orders what it finds"
 
 
-def _history(recommender: Recommender, history: list[str] | None) -> tuple[str, ...]:
+def _known(recommender: Recommender, ids: list[str] | None, what: str) -> tuple[str, ...]:
     """Take the given ids, saying how many of them the model does not know."""
-    known = tuple(history or ())
+    known = tuple(ids or ())
     unknown = int((recommender.items.rows(known) < 0).sum())
     if unknown:
-        warn(f"{unknown} of {len(known)} items of the history are unknown to this model")
+        warn(f"{unknown} of {len(known)} {what} are unknown to this model")
     return known
 
 

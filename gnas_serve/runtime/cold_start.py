@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
 
@@ -129,9 +130,24 @@ class Popularity:
         return self._scores
 
     def retrieve(
-        self, count: int, excluded: npt.NDArray[np.integer]
+        self,
+        count: int,
+        excluded: npt.NDArray[np.integer],
+        allowed: npt.NDArray[np.int64] | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Give the most popular rows and log(1 + interactions), best first, ties by the lower row."""
+        """Give the most popular rows and log(1 + interactions), best first, ties by the lower row.
+
+        Parameters
+        ----------
+        count
+            How many.
+        excluded, allowed : ascending item rows
+            What may not be given, and what alone may be; everything where ``allowed`` is None.
+        """
+        if allowed is not None:
+            rows = allowed[~is_among(allowed, excluded)]
+            best = rows[top_k(self._scores[rows], count)]
+            return best, self._scores[best]
         scores = self._scores.copy()
         scores[excluded] = -np.inf
         rows = top_k(scores, count)

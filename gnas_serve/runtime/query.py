@@ -10,6 +10,7 @@ from gnas_serve.vocabulary import Id
 
 MAX_K = 1000
 MAX_LIST = 1000
+MAX_CANDIDATES = 10_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Query:
         Items that are not wanted.
     exclude_seen
         Whether the items of the user's own past are left out.
+    candidates
+        What alone may be answered, each scored exactly whatever the index finds; None for the whole catalogue. Unknown
+        ids are passed over.
     """
 
     user_id: Id | None = None
@@ -36,6 +40,7 @@ class Query:
     history: tuple[Id, ...] = ()
     exclude: tuple[Id, ...] = ()
     exclude_seen: bool = True
+    candidates: tuple[Id, ...] | None = None
 
     def check(self) -> None:
         """Check the limits.
@@ -46,10 +51,14 @@ class Query:
             If k or a list is outside of them.
         """
         check_k(self.k)
-        for name, values in (("history", self.history), ("exclude", self.exclude)):
-            if len(values) > MAX_LIST:
+        for name, values, most in (
+            ("history", self.history, MAX_LIST),
+            ("exclude", self.exclude, MAX_LIST),
+            ("candidates", self.candidates or (), MAX_CANDIDATES),
+        ):
+            if len(values) > most:
                 raise RequestError(
-                    f"{name}: {len(values)} ids given", hint=f"give at most {MAX_LIST}", code="list_too_long"
+                    f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long"
                 )
 
 

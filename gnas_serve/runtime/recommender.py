@@ -174,29 +174,37 @@ class Recommender:
         excluded = (past if query.exclude_seen else past[:0]).astype(np.int64)
         if query.history or query.exclude:
             excluded = np.union1d(excluded, self._known_rows(query.history + query.exclude))
+        allowed = None if query.candidates is None else self._known_rows(query.candidates)
         asker = self._askers.represent(user_row, past, history)
         if asker is None:
-            rows, scores = self._popularity.retrieve(query.k, excluded)
+            rows, scores = self._popularity.retrieve(query.k, excluded, allowed)
             return Answer(self.items.ids(rows), scores.tolist(), "popularity")
-        found = self._retriever.retrieve(asker.vector, asker.history, self.candidates, excluded)
+        found = self._retriever.retrieve(asker.vector, asker.history, self.candidates, excluded, allowed)
         if len(found.rows) == 0:
             return Answer([], [], asker.source)
         ranked = self._ranker.score(user_row, asker.history, found)
         best = top_k(ranked, query.k)
         rows, ranked = found.rows[best], ranked[best]
         if query.k > self.candidates == len(rows):
-            rows, ranked = self._continue(asker, excluded, rows, ranked, query.k)
+            rows, ranked = self._continue(asker, excluded, allowed, rows, ranked, query.k)
         return Answer(self.items.ids(rows), ranked.tolist(), asker.source)
 
     def _continue(
-        self, asker: Asker, excluded: _Rows, rows: npt.NDArray[np.int64], ranked: _Floats, k: int
+        self,
+        asker: Asker,
+        excluded: _Rows,
+        allowed: npt.NDArray[np.int64] | None,
+        rows: npt.NDArray[np.int64],
+        ranked: _Floats,
+        k: int,
     ) -> tuple[npt.NDArray[np.int64], _Floats]:
         """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
 
         The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
         the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
         """
-        more = self._retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), np.union1d(excluded, rows))
+        past = np.union1d(excluded, rows)
+        more = self._retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, allowed)
         if len(more.rows) == 0:
             return rows, ranked
         # One descending scale: the retriever's scores go on where the ranker's end.
@@ -268,6 +276,6 @@ class Recommender:
             )
         return row
 
-    def _known_rows(self, ids: tuple[Id, ...]) -> _Rows:
+    def _known_rows(self, ids: tuple[Id, ...]) -> npt.NDArray[np.int64]:
         rows = np.unique(self.items.rows(ids)) if ids else np.empty(0, dtype=np.int64)
         return rows[rows >= 0]

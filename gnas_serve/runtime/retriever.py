@@ -10,6 +10,7 @@ import numpy.typing as npt
 from gnas_serve.runtime.embeddings import EmbeddingTable, sum_parts
 from gnas_serve.runtime.index import FlatIndex, Index
 from gnas_serve.runtime.neighbours import Links, Neighbours
+from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
 
@@ -67,6 +68,7 @@ class Retriever:
         history: npt.NDArray[np.integer],
         count: int,
         excluded: npt.NDArray[np.integer],
+        allowed: npt.NDArray[np.int64] | None = None,
     ) -> Candidates:
         """Find the best ``count`` items for one user.
 
@@ -78,6 +80,9 @@ class Retriever:
         count
             How many candidates.
         excluded : (e,) ascending item rows
+        allowed : (a,) ascending item rows, optional
+            What may be found, scored one and all: an index that is asked for more until some of them are among its
+            proposals finds half of them (.4 to .6, on Gowalla).
 
         Returns
         -------
@@ -85,8 +90,11 @@ class Retriever:
             Fewer than ``count`` only where no more items are left.
         """
         links = None if self._neighbours is None else self._neighbours.links(history)
-        # In the order of memory, and of the rule for ties.
-        rows = np.sort(self._proposed(query, links, count, excluded))
+        if allowed is None:
+            # In the order of memory, and of the rule for ties.
+            rows = np.sort(self._proposed(query, links, count, excluded))
+        else:
+            rows = allowed[~is_among(allowed, excluded)]
         parts = self._items.score_parts(query, rows)
         if links is not None:
             parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)

@@ -185,6 +185,8 @@ def _query(message: pb.RecommendRequest) -> dict[str, object]:
         fields["k"] = message.k
     if message.HasField("exclude_seen"):
         fields["exclude_seen"] = message.exclude_seen
+    if message.HasField("candidates"):
+        fields["candidates"] = _ids(message.candidates.ids)
     return fields
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gnas_serve.errors import RequestError
-from gnas_serve.runtime.query import MAX_K, MAX_LIST, Query
+from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, Query
 from gnas_serve.service.errors import InvalidFieldError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
@@ -26,6 +26,9 @@ ExternalId = _IntegerId | _TextId
 Count = Annotated[int, Field(ge=1, le=MAX_K)]
 # FailFast: a list of 200,000 wrong entries must not cost a second of error reports.
 IdList = Annotated[tuple[ExternalId, ...], Field(max_length=MAX_LIST), FailFast()]
+
+# The | inside: Python 3.11 hashes both of its sides, and FailFast has no hash.
+CandidateList = Annotated[tuple[ExternalId, ...] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
 
 
 class _Request(BaseModel):
@@ -45,9 +48,13 @@ class RecommendRequest(_Request):
     exclude: IdList = Field((), description="Items that are not wanted.")
     exclude_seen: bool = Field(True, description="Whether the user's own past is left out.")
 
+    candidates: CandidateList = Field(
+        None, description="What alone may be answered, scored exactly; absent for the whole catalogue."
+    )
+
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
-        return Query(self.user_id, self.k, self.history, self.exclude, self.exclude_seen)
+        return Query(self.user_id, self.k, self.history, self.exclude, self.exclude_seen, self.candidates)
 
 
 class RecommendBatchRequest(_Request):

@@ -88,6 +88,15 @@ class IndexContract:
         found = retriever.retrieve(vectors[0], NOTHING, 1000, np.arange(10, dtype=np.int64))
         assert sorted(found.rows.tolist()) == list(range(10, 50))
 
+    def test_what_alone_is_allowed_is_searched_exactly(self):
+        """Few of many: an index that is asked for more until enough of them turn up finds half of them."""
+        vectors, query = clustered(3000), clustered(1, seed=2)[0]
+        allowed = np.sort(np.random.default_rng(3).choice(3000, 40, replace=False))
+        excluded = allowed[::4]
+        found = Retriever(EmbeddingTable(vectors), self.build(vectors)).retrieve(query, NOTHING, 25, excluded, allowed)
+        left = np.setdiff1d(allowed, excluded)
+        assert found.rows.tolist() == left[np.argsort(-(vectors[left] @ query), kind="stable")][:25].tolist()
+
     def test_the_query_is_not_changed(self):
         vectors = clustered(100)
         query = vectors[0].copy()

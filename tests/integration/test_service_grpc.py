@@ -67,6 +67,14 @@ class TestAnswers:
         assert got == world.recommender.recommend(Query(1007, 1000, (2001,), (2002,), False)).item_ids
         assert len(got) == 78
 
+    def test_candidates_and_no_candidates(self, world: World) -> None:
+        allowed = [to_id(2001 + row) for row in range(0, 80, 9)]
+        some, none = (pb.RecommendRequest(user_id=to_id(1007), candidates=pb.Ids(ids=ids)) for ids in (allowed, []))
+        got = [item.item_id.integer for item in world.stub.Recommend(some).items]
+        assert got == world.recommender.recommend(Query(1007, candidates=tuple(range(2001, 2081, 9)))).item_ids
+        assert set(got) <= {one.integer for one in allowed}
+        assert len(world.stub.Recommend(none).items) == 0
+
     def test_batch(self, world: World) -> None:
         queries = [pb.RecommendRequest(user_id=to_id(1000 + row), k=row + 1) for row in range(20)]
         response = world.stub.RecommendBatch(pb.RecommendBatchRequest(queries=queries))
@@ -106,6 +114,8 @@ BAD_CALLS: list[tuple[Callable[[Any], object], str, str]] = [
     (query(history=[to_id(1), pb.Id()]), "invalid_id", "history.1"),
     (query(history=[to_id(2001)] * 1001), "list_too_long", "history"),
     (query(exclude=[to_id(2001)] * 1001), "list_too_long", "exclude"),
+    (query(candidates=pb.Ids(ids=[to_id(2001)] * 10_001)), "list_too_long", "candidates"),
+    (query(candidates=pb.Ids(ids=[to_id(2001), pb.Id()])), "invalid_id", "candidates.1"),
     (lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest()), "list_too_short", "queries"),
     (
         lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest(queries=[pb.RecommendRequest()] * 257)),

@@ -80,6 +80,16 @@ class TestAnswers:
         gone = {item["item_id"] for item in everything} - {item["item_id"] for item in left}
         assert gone == {2003, 2004}
 
+    def test_candidates_and_no_candidates(self, world: World) -> None:
+        allowed = [2001 + row for row in range(0, 80, 9)]
+        items = world.post("/v1/recommend", {"user_id": 1007, "candidates": allowed}).json()["items"]
+        assert [item["item_id"] for item in items] == world.recommender.recommend(
+            Query(1007, candidates=tuple(allowed))
+        ).item_ids
+        assert world.post("/v1/recommend", {"user_id": 1007, "candidates": []}).json()["items"] == []
+        everything, absent = ({"user_id": 1007, "candidates": None}, {"user_id": 1007})
+        assert world.post("/v1/recommend", everything).json() == world.post("/v1/recommend", absent).json()
+
     def test_batch_is_the_single_answers_in_order(self, world: World) -> None:
         queries = [{"user_id": 1000 + row, "k": row + 1} for row in range(20)] + [{"history": [2001]}, {}]
         reply = world.post("/v1/recommend/batch", {"queries": queries})

@@ -4,7 +4,7 @@ from tiny_artifact import SEEN_PER_USER, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, IntegrityError, ItemNotFoundError, RequestError
-from gnas_serve.runtime.query import MAX_K, MAX_LIST, Query
+from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
 
 
@@ -50,6 +50,19 @@ def test_excluded_items_and_the_given_history_are_left_out(recommender):
     again = recommender.recommend(Query(user_id=user_id, k=4, exclude=(first[0],), history=(first[1],)))
     assert again.source == "user"
     assert again.item_ids[:2] == first[2:]
+
+
+def test_candidates_are_all_that_may_be_answered(recommender):
+    user_id = recommender.users.id(0)
+    everything = recommender.recommend(Query(user_id=user_id, k=1000)).item_ids
+    some = (*everything[10:60:5], "of no catalogue")
+    answer = recommender.recommend(Query(user_id=user_id, k=6, candidates=some, exclude=(some[0],)))
+    assert answer.item_ids == [*some[1:7]]
+    assert recommender.recommend(Query(user_id=user_id, candidates=())).item_ids == []
+    unknown = recommender.recommend(Query(k=4, candidates=some))
+    assert unknown.source == "popularity"
+    assert set(unknown.item_ids) < set(some)
+    assert len(unknown.item_ids) == 4
 
 
 def test_an_integer_id_may_be_asked_for_as_text(recommender):
@@ -99,10 +112,12 @@ def test_k_outside_its_limits_is_refused(recommender, k):
         recommender.similar_items(recommender.items.id(0), k)
 
 
-@pytest.mark.parametrize("name", ["history", "exclude"])
-def test_an_overlong_list_is_refused(recommender, name):
+@pytest.mark.parametrize(
+    ("name", "most"), [("history", MAX_LIST), ("exclude", MAX_LIST), ("candidates", MAX_CANDIDATES)]
+)
+def test_an_overlong_list_is_refused(recommender, name, most):
     with pytest.raises(RequestError, match=name):
-        recommender.recommend(Query(user_id=0, **{name: tuple(range(MAX_LIST + 1))}))
+        recommender.recommend(Query(user_id=0, **{name: tuple(range(most + 1))}))
 
 
 def test_similar_items_are_ordered_by_cosine_without_the_item_itself(folder, recommender):

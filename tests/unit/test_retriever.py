@@ -126,6 +126,16 @@ def test_a_history_without_links_scores_nothing(history):
     assert np.array_equal(found.rows, np.argsort(-(world.table.dense() @ world.query), kind="stable")[:10])
 
 
+def test_what_is_allowed_scores_along_links_as_well():
+    world = World(6)
+    retriever = Retriever(world.table, world.ivf(world.table.dense(), nprobe=1), world.neighbours)
+    allowed = np.arange(0, ITEMS, 3)
+    found = retriever.retrieve(world.query, world.history, 12, world.history, allowed)
+    others = np.union1d(np.setdiff1d(np.arange(ITEMS), allowed), world.history)
+    assert found.rows.tolist() == world.exact(12, others).tolist()
+    np.testing.assert_allclose(found.parts, world.parts()[found.rows], rtol=1e-4, atol=1e-5)
+
+
 def test_everything_excluded_is_an_empty_answer():
     world = World(5)
     retriever = Retriever(world.table, FlatIndex(world.table.dense()), world.neighbours)

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*gnas_serve/service/proto/recommender.proto\x12\rgnas.serve.v1\"0\n\x02Id\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\xc0\x01\n\x10RecommendRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07history\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07\x65xclude\x18\x04 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x01\x88\x01\x01\x42\x04\n\x02_kB\x0f\n\r_exclude_seen\"I\n\x04Item\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\"&\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\\\n\x11RecommendResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"I\n\x15RecommendBatchRequest\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.gnas.serve.v1.RecommendRequest\"-\n\x07Ranking\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\"f\n\x16RecommendBatchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.gnas.serve.v1.Ranking\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"O\n\x13SimilarItemsRequest\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x04\n\x02_k\"_\n\x14SimilarItemsResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"\x11\n\x0fGetModelRequest\"\xb2\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x11\n\tnum_users\x18\x04 \x01(\x03\x12\x11\n\tnum_items\x18\x05 \x01(\x03\x12\x15\n\rembedding_dim\x18\x06 \x01(\x05\x12=\n\x07metrics\x18\x07 \x03(\x0b\x32,.gnas.serve.v1.GetModelResponse.MetricsEntry\x12\r\n\x05index\x18\x08 \x01(\t\x12\x0e\n\x06ranker\x18\t \x01(\t\x12\x11\n\tprecision\x18\n \x01(\t\x12\x10\n\x08\x62ranches\x18\x0b \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xe2\x02\n\x0bRecommender\x12N\n\tRecommend\x12\x1f.gnas.serve.v1.RecommendRequest\x1a .gnas.serve.v1.RecommendResponse\x12]\n\x0eRecommendBatch\x12$.gnas.serve.v1.RecommendBatchRequest\x1a%.gnas.serve.v1.RecommendBatchResponse\x12W\n\x0cSimilarItems\x12\".gnas.serve.v1.SimilarItemsRequest\x1a#.gnas.serve.v1.SimilarItemsResponse\x12K\n\x08GetModel\x12\x1e.gnas.serve.v1.GetModelRequest\x1a\x1f.gnas.serve.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*gnas_serve/service/proto/recommender.proto\x12\rgnas.serve.v1\"0\n\x02Id\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\xe8\x01\n\x10RecommendRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07history\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07\x65xclude\x18\x04 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12&\n\ncandidates\x18\x06 \x01(\x0b\x32\x12.gnas.serve.v1.IdsB\x04\n\x02_kB\x0f\n\r_exclude_seen\"%\n\x03Ids\x12\x1e\n\x03ids\x18\x01 \x03(\x0b\x32\x11.gnas.serve.v1.Id\"I\n\x04Item\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\"&\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\\\n\x11RecommendResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"I\n\x15RecommendBatchRequest\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.gnas.serve.v1.RecommendRequest\"-\n\x07Ranking\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\"f\n\x16RecommendBatchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.gnas.serve.v1.Ranking\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"O\n\x13SimilarItemsRequest\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x04\n\x02_k\"_\n\x14SimilarItemsResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"\x11\n\x0fGetModelRequest\"\xb2\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x11\n\tnum_users\x18\x04 \x01(\x03\x12\x11\n\tnum_items\x18\x05 \x01(\x03\x12\x15\n\rembedding_dim\x18\x06 \x01(\x05\x12=\n\x07metrics\x18\x07 \x03(\x0b\x32,.gnas.serve.v1.GetModelResponse.MetricsEntry\x12\r\n\x05index\x18\x08 \x01(\t\x12\x0e\n\x06ranker\x18\t \x01(\t\x12\x11\n\tprecision\x18\n \x01(\t\x12\x10\n\x08\x62ranches\x18\x0b \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xe2\x02\n\x0bRecommender\x12N\n\tRecommend\x12\x1f.gnas.serve.v1.RecommendRequest\x1a .gnas.serve.v1.RecommendResponse\x12]\n\x0eRecommendBatch\x12$.gnas.serve.v1.RecommendBatchRequest\x1a%.gnas.serve.v1.RecommendBatchResponse\x12W\n\x0cSimilarItems\x12\".gnas.serve.v1.SimilarItemsRequest\x1a#.gnas.serve.v1.SimilarItemsResponse\x12K\n\x08GetModel\x12\x1e.gnas.serve.v1.GetModelRequest\x1a\x1f.gnas.serve.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -26,29 +26,31 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_ID']._serialized_start=61
   _globals['_ID']._serialized_end=109
   _globals['_RECOMMENDREQUEST']._serialized_start=112
-  _globals['_RECOMMENDREQUEST']._serialized_end=304
-  _globals['_ITEM']._serialized_start=306
-  _globals['_ITEM']._serialized_end=379
-  _globals['_MODEL']._serialized_start=381
-  _globals['_MODEL']._serialized_end=419
-  _globals['_RECOMMENDRESPONSE']._serialized_start=421
-  _globals['_RECOMMENDRESPONSE']._serialized_end=513
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=515
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=588
-  _globals['_RANKING']._serialized_start=590
-  _globals['_RANKING']._serialized_end=635
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=637
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=739
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=741
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=820
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=822
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=917
-  _globals['_GETMODELREQUEST']._serialized_start=919
-  _globals['_GETMODELREQUEST']._serialized_end=936
-  _globals['_GETMODELRESPONSE']._serialized_start=939
-  _globals['_GETMODELRESPONSE']._serialized_end=1245
-  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_start=1199
-  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_end=1245
-  _globals['_RECOMMENDER']._serialized_start=1248
-  _globals['_RECOMMENDER']._serialized_end=1602
+  _globals['_RECOMMENDREQUEST']._serialized_end=344
+  _globals['_IDS']._serialized_start=346
+  _globals['_IDS']._serialized_end=383
+  _globals['_ITEM']._serialized_start=385
+  _globals['_ITEM']._serialized_end=458
+  _globals['_MODEL']._serialized_start=460
+  _globals['_MODEL']._serialized_end=498
+  _globals['_RECOMMENDRESPONSE']._serialized_start=500
+  _globals['_RECOMMENDRESPONSE']._serialized_end=592
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=594
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=667
+  _globals['_RANKING']._serialized_start=669
+  _globals['_RANKING']._serialized_end=714
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=716
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=818
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=820
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=899
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=901
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=996
+  _globals['_GETMODELREQUEST']._serialized_start=998
+  _globals['_GETMODELREQUEST']._serialized_end=1015
+  _globals['_GETMODELRESPONSE']._serialized_start=1018
+  _globals['_GETMODELRESPONSE']._serialized_end=1324
+  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_start=1278
+  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_end=1324
+  _globals['_RECOMMENDER']._serialized_start=1327
+  _globals['_RECOMMENDER']._serialized_end=1681
 # @@protoc_insertion_point(module_scope)

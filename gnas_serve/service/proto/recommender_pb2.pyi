@@ -14,18 +14,26 @@ class Id(_message.Message):
     def __init__(self, integer: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "history", "exclude", "exclude_seen")
+    __slots__ = ("user_id", "k", "history", "exclude", "exclude_seen", "candidates")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     history: _containers.RepeatedCompositeFieldContainer[Id]
     exclude: _containers.RepeatedCompositeFieldContainer[Id]
     exclude_seen: bool
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ...) -> None: ...
+    candidates: Ids
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ...) -> None: ...
+
+class Ids(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedCompositeFieldContainer[Id]
+    def __init__(self, ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
 class Item(_message.Message):
     __slots__ = ("item_id", "score", "source")
