@@ -38,7 +38,7 @@ class RankerPlan:
     use: str = "auto"
     hidden: tuple[int, int] = (128, 64)
     teacher: str = "mlp"
-    students: tuple[tuple[int, int], ...] = ((32, 16), (16, 8))
+    students: tuple[tuple[int, int], ...] = ((32, 16), (16, 16))
     keep: float = 0.5
     distil: str = "auto"
     prune: str = "auto"

@@ -59,8 +59,8 @@ def test_a_student_that_was_asked_for_ships(tmp_path):
     profile = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="always", precision="fp32"))
     profile = replace(profile, gates=replace(profile.gates, form_loss=0.2, quality_loss=0.2))
     made = run(without_vectors_for_taste(), tmp_path / "a", profile, ranker="always")
-    assert made.report["decisions"]["form"]["choice"].startswith("distilled-16x8/fp32")
-    assert made.manifest.ranker.hidden == (16, 8)
+    assert made.report["decisions"]["form"]["choice"].startswith("distilled-16x16/fp32")
+    assert made.manifest.ranker.hidden == (16, 16)
     assert np.load(made.path / LAYOUT.ranker_items).shape[1] == 16
     assert "form_quality" in {gate["name"] for gate in made.manifest.gates}
     decisions = Decisions.read(made.path / LAYOUT.decisions, profile=profile, ranker="always")
