@@ -3,10 +3,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.stats import spearmanr
 
 from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
 from gnas_export.limits import GateLimits
-from gnas_export.parity import mean_overlap, relative_difference
+from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
 from gnas_search.division import divided_users
 from gnas_search.evaluate import UserMetrics
@@ -86,6 +87,17 @@ def test_mean_overlap():
     assert mean_overlap([scores], [scores], k=4) == 1.0
     assert mean_overlap([-scores], [scores], k=4) == 0.0
     assert mean_overlap([-scores], [scores], k=20) == 1.0
+
+
+def test_mean_rank_correlation_is_spearmans_of_lists_of_any_length_and_with_ties():
+    rng = np.random.default_rng(0)
+    lists = [[rng.integers(0, 9, size).astype(np.float32) for size in (30, 7, 30, 12, 7, 2)] for _ in range(2)]
+    lists[0][-1][:] = lists[1][-1][:] = [1, 3]
+    expected = np.mean([spearmanr(a, b).statistic for a, b in zip(*lists, strict=True)])
+    assert mean_rank_correlation(*lists) == pytest.approx(expected, abs=1e-12)
+    alike, single = np.ones(5, np.float32), np.ones(1, np.float32)
+    assert mean_rank_correlation([alike, single], [np.arange(5, dtype=np.float32), single]) == 0.5
+    assert mean_rank_correlation([], []) == 1.0
 
 
 @pytest.mark.parametrize(("users", "gate"), [(1, 1), (9, 5), (9_000, 4_500), (12_000, 5_000)])
