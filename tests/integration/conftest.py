@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from search_world import SPACE, TRIALS, Gnas, calling, run
 
 from gnas_search.data.sample import write_sample
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_timing() -> Iterator[None]:
+    """The forms of a ranker are timed in a tenth of the rounds: no test here asks which of them is quickest."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gnas_export.forms.TIMED_ROUNDS", 30)
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_course() -> Iterator[None]:
+    """Of little data, too, rankers learn in no more epochs than of much: for tests that do not ask how well."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("gnas_export.ranker._FEW_STEPS", 0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from gnas_serve.artifact.layout import LAYOUT
 
 PLAN = replace(PROFILE.ranker, students=((16, 8),), distil="auto", teacher="attention")
 ATTENTIVE = replace(PROFILE, ranker=PLAN)
+# What is asked of the teacher alone needs no student.
+ALONE = replace(PROFILE, ranker=replace(PLAN, distil="never"))
 NAME = attention_name(PLAN)
 
 
@@ -28,6 +30,12 @@ def with_teacher(teacher):
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     return run(without_vectors_for_taste(), tmp_path_factory.mktemp("learned") / "a", ATTENTIVE, "always")
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """The same without such a teacher."""
+    return run(without_vectors_for_taste(), tmp_path_factory.mktemp("labels") / "a", with_teacher("mlp"), "always")
 
 
 def test_what_ships_is_of_the_kind_that_always_ships(learned):
@@ -54,8 +62,7 @@ def test_the_teacher_is_measured_and_stated(learned):
     assert f"{NAME}, cannot ship, followed" in render(report)
 
 
-def test_those_that_ship_really_learn_from_it(learned, tmp_path):
-    labels = run(without_vectors_for_taste(), tmp_path / "b", with_teacher("mlp"), "always")
+def test_those_that_ship_really_learn_from_it(learned, labels):
     assert "attention" not in labels.report["facts"]
     assert "attention" not in labels.report["facts"]["quality"]
     for network in (TEACHER, "distilled-16x8"):
@@ -69,12 +76,9 @@ def test_equal_exports_are_equal_byte_for_byte(learned, tmp_path):
     assert files(again.path) == files(learned.path)
 
 
-def test_auto_follows_only_what_is_better(tmp_path):
+def test_auto_follows_only_what_is_better(labels, tmp_path):
     """Where attributes tell all that vectors do not, nothing is gained from histories: all is as without."""
-    auto, labels = (
-        run(without_vectors_for_taste(), tmp_path / teacher, with_teacher(teacher), "always")
-        for teacher in ("auto", "mlp")
-    )
+    auto = run(without_vectors_for_taste(), tmp_path / "a", with_teacher("auto"), "always")
     assert auto.report["facts"]["attention"]["followed"] is False
     training = [made.report["facts"]["ranker_training"][TEACHER] for made in (auto, labels)]
     assert training[0] == training[1]
@@ -83,7 +87,7 @@ def test_auto_follows_only_what_is_better(tmp_path):
 
 
 def test_without_judges_it_is_trained_and_not_measured(tmp_path):
-    made = run(without_vectors_for_taste(num_users=50), tmp_path / "a", ATTENTIVE, "always")
+    made = run(without_vectors_for_taste(num_users=50), tmp_path / "a", ALONE, "always")
     facts = made.report["facts"]
     assert "remark" in facts["users"]
     assert NAME in facts["ranker_training"]
@@ -95,5 +99,5 @@ def test_users_without_a_history_do_no_harm(tmp_path):
     bare = checkpoint.train.tolil()
     bare[:40] = 0
     checkpoint = replace(checkpoint, train=bare.tocsr().astype(np.float32))
-    made = run(checkpoint, tmp_path / "a", ATTENTIVE, "always")
+    made = run(checkpoint, tmp_path / "a", ALONE, "always")
     assert np.isfinite(made.report["facts"]["attention"]["ndcg@20"])

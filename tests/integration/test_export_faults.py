@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 from dataclasses import replace
 
 import faiss
@@ -18,9 +19,11 @@ from gnas_export import forms, indexing, narrowing, numeric, pipeline
 from gnas_export.audit import vector_rounding
 from gnas_export.index import build_ivf, index_bytes
 from gnas_export.variants import FP32
+from gnas_export.work.workbook import work_folder
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION
 from gnas_serve.artifact.store import MANIFEST, canonical_json
+from gnas_serve.errors import StorageError
 from gnas_serve.runtime.embeddings import EmbeddingTable
 
 PROFILE = """
@@ -50,17 +53,49 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def exported(checkpoint, tmp_path, capsys):
-    """Export, and give the exit code, what was said and the report."""
+@pytest.fixture(scope="module")
+def finished(checkpoint, tmp_path_factory):
+    """Give the work of an export whose steps are done and whose files found no room: precision -> its folder."""
 
-    def run(distil="never", precision="fp32"):
-        profile = tmp_path / "test.toml"
-        profile.write_text(PROFILE.format(distil=distil, precision=precision))
-        code = call("export", checkpoint, "--out", tmp_path / "a", "--profile", profile, "--ranker", "always")
+    def full(*_):
+        raise StorageError("cannot write: No space left on device")
+
+    folders = {}
+    for precision in ("fp32", "int8"):
+        folder = tmp_path_factory.mktemp(precision)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(pipeline, "write_files", full)
+            assert exporting(checkpoint, folder, precision=precision) == 10
+        folders[precision] = work_folder(folder / "a")
+    return folders
+
+
+def exporting(checkpoint, folder, *, distil="never", precision="fp32"):
+    profile = folder / "test.toml"
+    profile.write_text(PROFILE.format(distil=distil, precision=precision))
+    return call("export", checkpoint, "--out", folder / "a", "--profile", profile, "--ranker", "always")
+
+
+@pytest.fixture
+def exported(checkpoint, finished, tmp_path, capsys):
+    """Export, and give the exit code, what was said and the report.
+
+    Of finished work the steps before ``begin`` are gone on after: those that a fault of a later one does not touch.
+    """
+
+    def run(distil="never", precision="fp32", begin=None):
+        if begin is not None:
+            kept = shutil.copytree(finished[precision], work_folder(tmp_path / "a"))
+            steps = [step.__name__ for step in pipeline.STEPS]
+            for record in kept.glob("[0-9]*"):
+                if int(record.name[:3]) >= [*steps, pipeline.PACKAGE].index(begin):
+                    record.unlink()
+        capsys.readouterr()
+        code = exporting(checkpoint, tmp_path, distil=distil, precision=precision)
         place = tmp_path / "a" / LAYOUT.report if code == 0 else tmp_path / "a.report.json"
         said = capsys.readouterr().err
         assert place.exists(), said
+        assert ("going on after" in said) == (begin is not None)
         return code, said, json.loads(place.read_text())
 
     return run
@@ -101,7 +136,7 @@ def swapped(raw):
 
 
 def test_without_a_fault_it_ships(exported):
-    code, said, report = exported()
+    code, said, report = exported(begin="package")
     assert code == 0, said
     passed = {gate["name"] for gate in report["gates"] if gate["passed"]}
     assert {"vector_parity", "row_parity", "index_parity", "scorer_parity", "onnx_parity"} <= passed
@@ -111,7 +146,7 @@ def test_without_a_fault_it_ships(exported):
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_weights_that_change_after_the_export_from_torch(exported, monkeypatch, precision):
     damaging(monkeypatch, LAYOUT.ranker, lambda graph: scaled(graph, 1.05))
-    code, said, report = exported(precision=precision)
+    code, said, report = exported(precision=precision, begin="package")
     assert (code, breached(report)) == (5, ["scorer_parity"])
     assert "gate scorer_parity" in said
 
@@ -125,7 +160,7 @@ def test_weights_that_change_while_the_graph_is_drawn(exported, monkeypatch):
         return {**drawings, FP32: replace(exact, graph=scaled(exact.graph, 1.05))}
 
     monkeypatch.setattr(forms, "draw", changed)
-    code, _, report = exported()
+    code, _, report = exported(begin="draw_forms")
     assert (code, breached(report)) == (5, ["onnx_parity"])
 
 
@@ -141,7 +176,7 @@ def test_weights_that_change_while_the_graph_is_drawn(exported, monkeypatch):
 )
 def test_a_row_that_goes_to_the_place_of_another(exported, monkeypatch, tmp_path, file, gate):
     damaging(monkeypatch, file, swapped)
-    code, _, report = exported()
+    code, _, report = exported(begin="package")
     assert code == 5
     assert gate in breached(report)
     assert not (tmp_path / "a").exists()
@@ -149,7 +184,7 @@ def test_a_row_that_goes_to_the_place_of_another(exported, monkeypatch, tmp_path
 
 def test_ids_in_another_order_are_told(exported, monkeypatch):
     damaging(monkeypatch, LAYOUT.item_ids, swapped)
-    code, _, report = exported()
+    code, _, report = exported(begin="package")
     assert (code, breached(report)) == (5, ["row_parity"])
     assert LAYOUT.item_ids in next(gate["remark"] for gate in report["gates"] if gate["name"] == "row_parity")
 
@@ -157,7 +192,7 @@ def test_ids_in_another_order_are_told(exported, monkeypatch):
 @pytest.mark.parametrize("quantiser", ["quantise", "quantise_dynamically"])
 def test_a_quantiser_that_silently_does_nothing(exported, monkeypatch, quantiser):
     monkeypatch.setattr(numeric, quantiser, lambda graph, *_: graph)
-    code, said, _ = exported(precision="int8")
+    code, said, _ = exported(precision="int8", begin="draw_forms")
     assert code == 5
     assert "no node that ONNX Runtime executes in int8" in said
 
@@ -169,7 +204,7 @@ def test_an_index_file_over_other_vectors(exported, monkeypatch):
         return index_bytes(build_ivf(vectors, seed=0)).tobytes()
 
     damaging(monkeypatch, LAYOUT.index, other)
-    code, _, report = exported()
+    code, _, report = exported(begin="package")
     assert (code, breached(report)) == (5, ["index_parity"])
 
 
@@ -207,12 +242,10 @@ def test_a_vector_that_is_no_number_hides_no_other():
 
 
 @pytest.fixture(scope="module")
-def artifact(checkpoint, tmp_path_factory):
+def artifact(checkpoint, finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    (folder / "test.toml").write_text(PROFILE.format(distil="never", precision="fp32"))
-    assert (
-        call("export", checkpoint, "--out", folder / "a", "--profile", folder / "test.toml", "--ranker", "always") == 0
-    )
+    shutil.copytree(finished["fp32"], work_folder(folder / "a"))
+    assert exporting(checkpoint, folder) == 0
     return {path.name: path.read_bytes() for path in (folder / "a").iterdir()}
 
 

@@ -1,4 +1,7 @@
-"""`gnas-serve export` that is interrupted for real, and without a network: through the command line."""
+"""`gnas-serve export` that is interrupted for real, and without a network: through the command line.
+
+What is interrupted is another process; what goes on with its work is this one.
+"""
 
 import json
 import re
@@ -7,6 +10,7 @@ import signal
 import subprocess
 
 import pytest
+from cli_call import call
 from export_resumption import command, names, signalled
 from export_runs import files
 from planted_checkpoint import planted_checkpoint
@@ -42,7 +46,7 @@ def ended(arguments, before=()):
 
 
 @pytest.mark.parametrize(("phrase", "number", "code", "last"), SIGNALS)
-def test_a_signal(checkpoint, undisturbed, tmp_path, phrase, number, code, last):
+def test_a_signal(checkpoint, undisturbed, tmp_path, capsys, phrase, number, code, last):
     out = tmp_path / "a"
     found, said = signalled(exported(checkpoint, out), phrase, number)
     assert found == code
@@ -51,9 +55,9 @@ def test_a_signal(checkpoint, undisturbed, tmp_path, phrase, number, code, last)
         assert "the same command goes on with it" in said
         assert "Traceback" not in said
 
-    done = ended(exported(checkpoint, out))
-    assert done.returncode == 0, done.stderr
-    lines = done.stderr.splitlines()
+    ending = call(*exported(checkpoint, out))
+    lines = capsys.readouterr().err.splitlines()
+    assert ending == 0, lines
     assert re.fullmatch(r"export: going on after (\w+) \(kept by an interrupted export\)", lines[0])[1] == last
     assert names(tmp_path) == ["a"]
     assert files(out) == files(undisturbed[0])

@@ -22,6 +22,8 @@ IVF = replace(
     PROFILE, candidates=30, index="ivf", gates=replace(LIMITS, index_recall=0.3, top_recall=0.3, blend_recall=0.3)
 )
 
+pytestmark = pytest.mark.usefixtures("short_course")
+
 
 @pytest.fixture(scope="module")
 def trained():
@@ -29,7 +31,7 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def interrupted(trained, tmp_path_factory):
+def interrupted(trained, short_course, tmp_path_factory):
     """The work of an export that was interrupted before its last checks, to be copied."""
     out = tmp_path_factory.mktemp("interrupted") / "a"
     assert Kept(trained, out, stop="package").made is None
