@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,12 @@ class Ledger:
         self.blends[-1] = tuple(record.key for record in found)
 
 
+@cache
+def quick_space() -> SearchSpace:
+    """Give the ready space, read once."""
+    return SearchSpace.load("quick")
+
+
 def small_space() -> SearchSpace:
     """Give a space of twelve networks, and nothing else."""
     return SearchSpace.from_json(SMALL)
@@ -244,7 +251,7 @@ def go(
 ) -> Study:
     """Begin or go on with a study on the quick space."""
     dataset = make_dataset()
-    begun.setdefault("space", None if folder.exists() else SearchSpace.load("quick"))
+    begun.setdefault("space", None if folder.exists() else quick_space())
     strategy = begun.pop("strategy", None)
     begin(folder, dataset, strategy=strategy, seed=begun.pop("seed", None), **begun)
     limits = Limits(trials, None)

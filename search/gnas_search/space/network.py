@@ -115,7 +115,7 @@ class NetworkSpace:
         }
         settled |= {name: value for name, value in self.fixed.items() if name in FIELDS}
         try:
-            written = raw.get("layers", self._usual_layers())
+            written = raw["layers"] if "layers" in raw else self._usual_layers()
             if isinstance(written, (list, tuple)):
                 raw = {**raw, "layers": [layers.read_start(layer, self.fixed).to_json() for layer in written]}
             near = graphs.nearest_default(self.genes)

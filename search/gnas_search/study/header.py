@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class StudyHeader:
                 fingerprint=body["data"]["fingerprint"],
                 policy=body["data"]["policy"],
                 config=DatasetConfig.from_json(body["data"]["config"]),
-                space=SearchSpace.from_json(body["space"], source=str(path)),
+                space=replace(_space_of(json.dumps(body["space"])), source=str(path)),
                 strategy=body["strategy"],
                 seed=body["seed"],
                 objectives=Objectives.of(_listed(body["objective"])),
@@ -224,6 +225,12 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _listed(objective: object) -> list[Any]:
     return objective if isinstance(objective, list) else [objective]
+
+
+@lru_cache(maxsize=4)
+def _space_of(content: str) -> SearchSpace:
+    """Read a space once: the points of its starts take a tenth of a second, and a run reads its header often."""
+    return SearchSpace.from_json(json.loads(content))
 
 
 def _has_types(body: dict[str, Any]) -> bool:
