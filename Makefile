@@ -45,7 +45,7 @@ check: $(VENV)/.dev  ## lint, types, import contracts
 	$(BIN)/lint-imports
 
 test: $(VENV)/.dev  ## the tests, benchmarks left out
-	$(BIN)/pytest --ignore=tests/bench --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(BIN)/pytest --ignore=tests/bench --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev  ## put the code into its one form
 	$(BIN)/ruff check --fix .
