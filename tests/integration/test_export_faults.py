@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from gnas_export import forms, indexing, narrowing, numeric, pipeline
 from gnas_export.audit import vector_rounding
 from gnas_export.index import build_ivf, index_bytes
+from gnas_export.turning import Turns
 from gnas_export.variants import FP32
 from gnas_export.work.workbook import work_folder
 from gnas_serve.artifact.layout import LAYOUT
@@ -238,7 +239,7 @@ def test_a_vector_that_is_no_number_hides_no_other():
     table = np.ones((4, 3), np.float32)
     exact = table.copy()
     table[1, 0] = np.nan
-    assert vector_rounding(EmbeddingTable(table), exact, np.arange(4)) == float("inf")
+    assert vector_rounding(EmbeddingTable(table), exact, np.arange(4), Turns(())) == float("inf")
 
 
 @pytest.fixture(scope="module")
