@@ -20,6 +20,8 @@ from gnas_serve.errors import ExportError
 OPSET = 20
 _IR_VERSION = 10
 _PRODUCER = "gnas-serve"
+SECOND, SECOND_BIAS = "weights.second", "weights.second_bias"
+"""The product of the hidden layers, which has int8 forms."""
 _COUNT = "C"  # the name of the dynamic dimension
 
 Node = tuple[str, tuple[str, ...], str, dict[str, Any]]
@@ -66,14 +68,12 @@ def split_graph(weights: SplitWeights, item_dtype: np.dtype[np.generic]) -> byte
         ("MatMul", ("cross", "weights.cross"), "cross.product", {}),
         ("Add", ("item.query", "cross.product"), "first.sum", {}),
         ("Relu", ("first.sum",), "first", {}),  # (C, H)
-        ("MatMul", ("first", "weights.second"), "second.product", {}),
-        ("Add", ("second.product", "weights.second_bias"), "second.sum", {}),
+        ("MatMul", ("first", SECOND), "second.product", {}),
+        ("Add", ("second.product", SECOND_BIAS), "second.sum", {}),
         ("Relu", ("second.sum",), "second", {}),  # (C, H2)
         # Rows times transposed matrices, as in torch.
-        ("Transpose", ("cross",), "cross.turned", {"perm": (1, 0)}),
-        ("Gemm", ("weights.wide", "cross.turned", "weights.wide_bias"), "wide", {}),  # (1, C)
-        ("Transpose", ("second",), "second.turned", {"perm": (1, 0)}),
-        ("Gemm", ("weights.last", "second.turned", "wide"), "row", {}),
+        ("Gemm", ("weights.wide", "cross", "weights.wide_bias"), "wide", {"transB": 1}),  # (1, C)
+        ("Gemm", ("weights.last", "second", "wide"), "row", {"transB": 1}),
         ("Squeeze", ("row", "axis"), "score", {}),
     ]
     constants = {

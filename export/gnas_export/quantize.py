@@ -11,10 +11,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from gnas_export.network import SplitWeights
-from gnas_export.onnx_graph import serialised
+from gnas_export.onnx_graph import SECOND, SECOND_BIAS, serialised
 from gnas_serve.errors import ExportError
 
 Floats = npt.NDArray[np.float32]
@@ -59,40 +58,32 @@ def quantise(graph: bytes, weights: SplitWeights, peak: float) -> bytes:
         If the graph has no such product.
     """
     model = onnx.load_model_from_string(graph)
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
-    product, name = _hidden_product(model, weights)
+    product = _hidden_product(model)
     activation = product.input[0]
-    weight_scale = np.maximum(np.abs(weights.second).max(axis=0) / 127.0, 1e-12).astype(np.float32)  # (H2,)
-    codes = np.clip(np.rint(weights.second / weight_scale), -127, 127).astype(np.int8)
-    model.graph.initializer.remove(initializers[name])
-    model.graph.initializer.extend(
-        numpy_helper.from_array(values, key)
-        for key, values in {
-            "first.scale": np.float32(peak / 255.0),
-            "first.zero": np.uint8(0),
-            "second.codes": codes,
-            "second.scale": weight_scale,
-            "second.zero": np.zeros(codes.shape[1], dtype=np.int8),
-        }.items()
-    )
+    codes, scale = _weight_codes(weights)
     # ONNX Runtime fuses MatMul + Add into a float Gemm before it looks for integer products (1.31: no node would be
     # int8); it leaves MatMul - negative bias alone.
-    bias = next(node for node in model.graph.node if node.op_type == "Add" and product.output[0] in node.input)
-    bias_name = next(key for key in bias.input if key in initializers)
-    negative = numpy_helper.from_array(-_array(initializers[bias_name]), "second.negative_bias")
-    model.graph.initializer.remove(initializers[bias_name])
-    model.graph.initializer.append(negative)
+    bias = next(node for node in model.graph.node if SECOND_BIAS in node.input)
+    added: dict[str, npt.NDArray[Any]] = {
+        "first.scale": np.array(peak / 255.0, dtype=np.float32),
+        "first.zero": np.array(0, dtype=np.uint8),
+        "second.codes": codes,
+        "second.scale": scale,
+        "second.zero": np.zeros(codes.shape[1], dtype=np.int8),
+        "second.negative_bias": -weights.second_bias,
+    }
+    _replace_constants(model, {SECOND, SECOND_BIAS}, added)
     bias.op_type = "Sub"
-    bias.input[0], bias.input[1] = product.output[0], negative.name
+    bias.input[0], bias.input[1] = product.output[0], "second.negative_bias"
     place = list(model.graph.node).index(product)
-    added = [
+    nodes = [
         helper.make_node("QuantizeLinear", [activation, "first.scale", "first.zero"], ["first.codes"]),
         helper.make_node("DequantizeLinear", ["first.codes", "first.scale", "first.zero"], ["first.dequantised"]),
         helper.make_node(
             "DequantizeLinear", ["second.codes", "second.scale", "second.zero"], ["second.dequantised"], axis=1
         ),
     ]
-    for offset, node in enumerate(added):
+    for offset, node in enumerate(nodes):
         model.graph.node.insert(place + offset, node)
     product.input[0], product.input[1] = "first.dequantised", "second.dequantised"
     return serialised(model)
@@ -114,21 +105,22 @@ def quantise_dynamically(graph: bytes, weights: SplitWeights) -> bytes:
         If the graph has no such product.
     """
     model = onnx.load_model_from_string(graph)
-    product, _ = _hidden_product(model, weights)
-    product.name = "hidden_product"  # whatever the exporter called it
-    # It would ask, on the console, for a rewriting of the graph that is nothing to so small a one.
-    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
-        quantize_dynamic(
-            model,
-            target,
-            op_types_to_quantize=["MatMul"],
-            nodes_to_quantize=[product.name],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-        )
-        return serialised(onnx.load(target))
+    product = _hidden_product(model)
+    codes, scale = _weight_codes(weights)
+    _replace_constants(model, {SECOND}, {"second.codes": codes, "second.scale": scale})
+    activation, output = product.input[0], product.output[0]
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", [activation], ["first.codes", "first.scale", "first.zero"]),
+        helper.make_node("MatMulInteger", ["first.codes", "second.codes", "first.zero"], ["second.integers"]),
+        helper.make_node("Cast", ["second.integers"], ["second.steps"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Mul", ["first.scale", "second.scale"], ["second.step"]),
+        helper.make_node("Mul", ["second.steps", "second.step"], [output]),
+    ]
+    place = list(model.graph.node).index(product)
+    model.graph.node.remove(product)
+    for offset, node in enumerate(nodes):
+        model.graph.node.insert(place + offset, node)
+    return serialised(model)
 
 
 def halved(graph: bytes) -> bytes:
@@ -162,13 +154,24 @@ def quantised_nodes(graph: bytes) -> int:
     return sum(node.op_type in _QUANTISED_OPS for node in optimised.graph.node)
 
 
-def _hidden_product(model: onnx.ModelProto, weights: SplitWeights) -> tuple[onnx.NodeProto, str]:
-    """Find the product of the hidden layers, and the name of its weights."""
-    name = next((one.name for one in model.graph.initializer if np.array_equal(_array(one), weights.second)), None)
-    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and name in node.input]
-    if name is None or len(nodes) != 1:
+def _hidden_product(model: onnx.ModelProto) -> onnx.NodeProto:
+    """Find the product of the hidden layers."""
+    nodes = [node for node in model.graph.node if node.op_type == "MatMul" and SECOND in node.input]
+    if len(nodes) != 1:
         raise ExportError("the ranker's graph has no product of its hidden layers", hint="report this as a bug")
-    return nodes[0], name
+    return nodes[0]
+
+
+def _weight_codes(weights: SplitWeights) -> tuple[npt.NDArray[np.int8], Floats]:
+    """Quantise the product of the hidden layers, with a scale per unit of the second: (H, H2), (H2,)."""
+    scale = np.maximum(np.abs(weights.second).max(axis=0) / 127.0, 1e-12).astype(np.float32)
+    return np.clip(np.rint(weights.second / scale), -127, 127).astype(np.int8), scale
+
+
+def _replace_constants(model: onnx.ModelProto, gone: set[str], added: dict[str, npt.NDArray[Any]]) -> None:
+    for tensor in [one for one in model.graph.initializer if one.name in gone]:
+        model.graph.initializer.remove(tensor)
+    model.graph.initializer.extend(numpy_helper.from_array(values, name) for name, values in added.items())
 
 
 def _array(tensor: onnx.TensorProto) -> Floats:

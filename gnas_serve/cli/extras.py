@@ -8,7 +8,7 @@ from gnas_serve.artifact.source_date import source_date
 from gnas_serve.errors import MissingExtraError
 
 _MODULES = {
-    "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx", "onnxscript"),
+    "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
     "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),

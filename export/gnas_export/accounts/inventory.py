@@ -19,10 +19,8 @@ TOOLS = (
     "numba",
     "numpy",
     "onnx",
-    "onnx-ir",
     "onnxruntime",
     "onnxruntime-gpu",
-    "onnxscript",
     "scipy",
     "torch",
 )
