@@ -8,8 +8,8 @@ from gnas_export.decisions import Decisions
 from gnas_export.limits import GateLimits
 from gnas_export.pipeline import export
 from gnas_export.profile import ExportProfile
-from gnas_export.ranker_plan import RankerPlan
-from gnas_export.variants import planned
+from gnas_export.ranker.plan import RankerPlan
+from gnas_export.ranker.variants import planned
 
 ALONE = RankerPlan(hidden=(32, 16), distil="never", prune="never")
 # Of a taste that the planted vectors do not know, the simple models know more than they do.

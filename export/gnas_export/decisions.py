@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas_export.profile import PROJECTIONS, ExportProfile
-from gnas_export.variants import is_form
+from gnas_export.ranker.variants import is_form
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError
 

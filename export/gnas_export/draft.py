@@ -13,17 +13,17 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from gnas_export.candidates import CandidateList, FeaturePlan
 from gnas_export.decisions import Decisions
 from gnas_export.gates import Gate
-from gnas_export.lessons import Lessons
-from gnas_export.network import ItemPart
+from gnas_export.judging.quality import Jury
 from gnas_export.package import PackedRanker, write_files, write_manifest
 from gnas_export.profile import ExportProfile
-from gnas_export.quality import Jury
-from gnas_export.ranker import Course, Fitted
-from gnas_export.shipped import ShippedFit
-from gnas_export.variants import PRECISION_OF
+from gnas_export.ranker.candidates import CandidateList, FeaturePlan
+from gnas_export.ranker.fitting import Course, Fitted
+from gnas_export.ranker.lessons import Lessons
+from gnas_export.ranker.network import ItemPart
+from gnas_export.ranker.variants import PRECISION_OF
+from gnas_export.retrieval.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
@@ -38,9 +38,9 @@ class RankerForm:
     Attributes
     ----------
     network
-        Its name, of :mod:`gnas_export.variants`.
+        Its name, of :mod:`gnas_export.ranker.variants`.
     numeric
-        Of :data:`gnas_export.variants.NUMERIC`.
+        Of :data:`gnas_export.ranker.variants.NUMERIC`.
     hidden
         Widths of the network.
     difference

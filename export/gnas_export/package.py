@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_export.shipped import ShippedFit
+from gnas_export.retrieval.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest, RankerFacts

@@ -11,24 +11,24 @@ from typing import Any
 from gnas_export.accounts.inventory import running_code_sha256
 from gnas_export.accounts.provenance import described
 from gnas_export.accounts.writing import write_accounts
-from gnas_export.audit import audit
-from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
-from gnas_export.forms import choose_form, draw_forms, weigh_forms
 from gnas_export.gates import at_most, raise_first_breach
-from gnas_export.indexing import build_index
-from gnas_export.judgement import choose_ranker, judge, less_compressed
-from gnas_export.latency import latency_gate
-from gnas_export.narrowing import narrow_ranker
-from gnas_export.newcomers import choose_fold_in
+from gnas_export.judging.latency import latency_gate
 from gnas_export.package import write_bytes, write_files
 from gnas_export.profile import ExportProfile
 from gnas_export.report.contents import build_report
 from gnas_export.report.files import ReportFiles, page_of
 from gnas_export.report.places import check_places, report_beside
-from gnas_export.retrieval import choose_users, fit_fold_ins
-from gnas_export.scoring import draw_plain_ranker, train_ranker
+from gnas_export.steps.audit import audit
+from gnas_export.steps.compression import compress_neighbours, compress_tables
+from gnas_export.steps.forms import choose_form, draw_forms, weigh_forms
+from gnas_export.steps.indexing import build_index
+from gnas_export.steps.judgement import choose_ranker, judge, less_compressed
+from gnas_export.steps.narrowing import narrow_ranker
+from gnas_export.steps.newcomers import choose_fold_in
+from gnas_export.steps.scoring import draw_plain_ranker, train_ranker
+from gnas_export.steps.users import choose_users, fit_fold_ins
 from gnas_export.work.workbook import Workbook
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT

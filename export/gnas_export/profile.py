@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas_export.limits import GateLimits, count, microseconds, share
-from gnas_export.ranker_plan import PRECISIONS, TEACHERS, WAYS, RankerPlan
+from gnas_export.ranker.plan import PRECISIONS, TEACHERS, WAYS, RankerPlan
 from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 

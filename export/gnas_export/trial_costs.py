@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
-from gnas_export.indexing import build_index
-from gnas_export.latency import measured
+from gnas_export.judging.latency import measured
 from gnas_export.profile import ExportProfile
-from gnas_export.retrieval import choose_users, fit_fold_ins
-from gnas_export.scoring import draw_plain_ranker
-from gnas_export.tables import branch_bytes
+from gnas_export.retrieval.tables import branch_bytes
+from gnas_export.steps.compression import compress_neighbours, compress_tables
+from gnas_export.steps.indexing import build_index
+from gnas_export.steps.scoring import draw_plain_ranker
+from gnas_export.steps.users import choose_users, fit_fold_ins
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset
 from gnas_search.fit import Fit

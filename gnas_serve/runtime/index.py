@@ -78,7 +78,7 @@ class FlatIndex:
 
 
 class IvfIndex:
-    """Inverted lists, assigned by L2 k-means and probed by inner product (built by ``gnas_export.index``).
+    """Inverted lists, assigned by L2 k-means and probed by inner product (built by ``gnas_export.retrieval.index``).
 
     Parameters
     ----------

@@ -17,10 +17,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from gnas_export.index import REFINES, build_ivf, build_pq, index_bytes, open_ivf
-from gnas_export.projection import padding
-from gnas_export.shipped import known_users, seen_items
-from gnas_export.tables import compress
+from gnas_export.retrieval.index import REFINES, build_ivf, build_pq, index_bytes, open_ivf
+from gnas_export.retrieval.projection import padding
+from gnas_export.retrieval.shipped import known_users, seen_items
+from gnas_export.retrieval.tables import compress
 from gnas_export.timing import median_us
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.fit import Branch, Fit

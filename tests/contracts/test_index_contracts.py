@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_checkpoint import blended_checkpoint
 
-from gnas_export.index import (
+from gnas_export.retrieval.index import (
     MAX_DRY,
     REFINES,
     RecallLimits,
@@ -20,9 +20,9 @@ from gnas_export.index import (
     probes,
     tune,
 )
-from gnas_export.projection import best_projection, padding
-from gnas_export.shipped import seen_items
-from gnas_export.tables import compress, exact_lists, links
+from gnas_export.retrieval.projection import best_projection, padding
+from gnas_export.retrieval.shipped import seen_items
+from gnas_export.retrieval.tables import compress, exact_lists, links
 from gnas_serve.artifact.manifest import INDEX_KINDS
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import FlatIndex

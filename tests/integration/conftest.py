@@ -16,7 +16,7 @@ from gnas_search.data.sample import write_sample
 def short_timing() -> Iterator[None]:
     """The forms of a ranker are timed in a tenth of the rounds: no test here asks which of them is quickest."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("gnas_export.forms.TIMED_ROUNDS", 30)
+        patched.setattr("gnas_export.steps.forms.TIMED_ROUNDS", 30)
         yield
 
 
@@ -24,7 +24,7 @@ def short_timing() -> Iterator[None]:
 def short_course() -> Iterator[None]:
     """Of little data, too, rankers learn in no more epochs than of much: for tests that do not ask how well."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("gnas_export.ranker._FEW_STEPS", 0)
+        patched.setattr("gnas_export.ranker.fitting._FEW_STEPS", 0)
         yield
 
 

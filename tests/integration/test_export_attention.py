@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
+from gnas_export.ranker.variants import attention_name
 from gnas_export.report.page import render
-from gnas_export.variants import attention_name
 from gnas_serve.artifact.layout import LAYOUT
 
 PLAN = replace(PROFILE.ranker, students=((16, 8),), distil="auto", teacher="attention")

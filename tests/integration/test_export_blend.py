@@ -11,8 +11,8 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_least
-from gnas_export.judgement import less_compressed
 from gnas_export.profile import ExportProfile
+from gnas_export.steps.judgement import less_compressed
 from gnas_search.evaluate import rank_metrics
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.layout import LAYOUT

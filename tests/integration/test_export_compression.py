@@ -9,7 +9,7 @@ from export_runs import PROFILE, TEACHER, files, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
-from gnas_export.variants import NUMERIC, planned, with_parents
+from gnas_export.ranker.variants import NUMERIC, planned, with_parents
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError
 
@@ -50,7 +50,7 @@ def test_every_form_is_measured_and_one_is_chosen(learned):
 def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(monkeypatch, tmp_path):
     """Its form was timed, and what was measured of it depends on the form."""
     plain = run(planted_checkpoint(with_features=False), tmp_path / "plain")
-    monkeypatch.setattr("gnas_export.forms.quickest", lambda forms: max(forms, key=lambda form: form.size_bytes))
+    monkeypatch.setattr("gnas_export.steps.forms.quickest", lambda forms: max(forms, key=lambda form: form.size_bytes))
     again = run(planted_checkpoint(with_features=False), tmp_path / "a")
     assert files(again.path) == files(plain.path)
 
@@ -88,8 +88,8 @@ def test_a_decision_for_a_network_that_the_profile_lacks_is_refused(learned, tmp
 
 def test_of_a_ranker_that_learned_nothing_the_smallest_ships_and_ranks_alike(tmp_path, monkeypatch):
     """It was asked for, and is the retriever's order in whatever network."""
-    monkeypatch.setattr("gnas_export.ranker._kept_epoch", lambda _: 0)
-    monkeypatch.setattr("gnas_export.ranker._FEW_STEPS", 0)  # as few epochs as of much data: none is kept
+    monkeypatch.setattr("gnas_export.ranker.fitting._kept_epoch", lambda _: 0)
+    monkeypatch.setattr("gnas_export.ranker.fitting._FEW_STEPS", 0)  # as few epochs as of much data: none is kept
     made = run(planted_checkpoint(with_features=False), tmp_path / "a", NARROWING, ranker="always")
     facts = made.report["facts"]
     training = facts["ranker_training"]

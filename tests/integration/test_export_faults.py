@@ -15,11 +15,13 @@ from cli_call import call
 from export_runs import without_vectors_for_taste
 from onnx import numpy_helper
 
-from gnas_export import forms, indexing, narrowing, numeric, pipeline
-from gnas_export.audit import vector_rounding
-from gnas_export.index import build_ivf, index_bytes
-from gnas_export.turning import Turns
-from gnas_export.variants import FP32
+from gnas_export import pipeline
+from gnas_export.ranker import numeric
+from gnas_export.ranker.variants import FP32
+from gnas_export.retrieval.index import build_ivf, index_bytes
+from gnas_export.retrieval.turning import Turns
+from gnas_export.steps import forms, indexing, narrowing
+from gnas_export.steps.audit import vector_rounding
 from gnas_export.work.workbook import work_folder
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION

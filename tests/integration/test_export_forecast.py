@@ -8,7 +8,7 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
 from gnas_export.forecast import forecast_export
 from gnas_export.pipeline import STEPS
-from gnas_export.ranker_plan import RankerPlan
+from gnas_export.ranker.plan import RankerPlan
 
 NAMES = tuple(step.__name__ for step in STEPS)
 WITH_STUDENTS = replace(PROFILE, ranker=RankerPlan(hidden=(32, 16), students=((16, 8),)))

@@ -8,7 +8,7 @@ from cli_call import call
 from export_runs import PROFILE, files, run
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export import latency
+from gnas_export.judging import latency
 from gnas_serve.errors import OfflineError
 from gnas_serve.network_guard import NetworkGuard
 

@@ -10,9 +10,9 @@ from export_runs import INT8, LIMITS, PROFILE, TEACHER, files, run, without_vect
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
-from gnas_export.index import REFINES
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
-from gnas_export.variants import NUMERIC
+from gnas_export.ranker.variants import NUMERIC
+from gnas_export.retrieval.index import REFINES
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest

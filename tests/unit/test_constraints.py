@@ -15,7 +15,7 @@ import optuna
 import pytest
 from toy_study import SMALL, ToySlot, go, make_dataset, toy_fit
 
-from gnas_export.tables import branch_bytes, compress, links
+from gnas_export.retrieval.tables import branch_bytes, compress, links
 from gnas_export.trial_costs import ExportedCosts
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec

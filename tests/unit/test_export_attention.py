@@ -3,11 +3,11 @@ import pytest
 import torch
 from scipy import sparse as sp
 
-from gnas_export.attention import MOST_HISTORY, AttentionNetwork, AttentiveLessons, Histories, fit_attention
-from gnas_export.candidates import CandidateList
-from gnas_export.distil import TEACHER_SHARE, distilled
-from gnas_export.lessons import Lessons
-from gnas_export.ranker import fit_ranker
+from gnas_export.ranker.attention import MOST_HISTORY, AttentionNetwork, AttentiveLessons, Histories, fit_attention
+from gnas_export.ranker.candidates import CandidateList
+from gnas_export.ranker.distil import TEACHER_SHARE, distilled
+from gnas_export.ranker.fitting import fit_ranker
+from gnas_export.ranker.lessons import Lessons
 from gnas_serve.runtime.seen import SeenItems
 
 ITEMS, GROUPS, CANDIDATES, HIDDEN = 160, 4, 24, (16, 8)

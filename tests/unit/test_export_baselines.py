@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from export_runs import PROFILE, run
 from planted_checkpoint import planted_checkpoint, single_fit
 
-from gnas_export.quality import Jury
-from gnas_export.simple_models import measured_baselines, not_below_baselines
+from gnas_export.judging.quality import Jury
+from gnas_export.judging.simple_models import measured_baselines, not_below_baselines
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.division import divided_users
@@ -47,7 +47,7 @@ def test_the_rank_of_the_svd_is_chosen_by_other_users(checkpoint, jury, monkeypa
         asked.append(validation.users)
         return BASELINES[name]
 
-    monkeypatch.setattr("gnas_export.simple_models.baseline_spec", spying)
+    monkeypatch.setattr("gnas_export.judging.simple_models.baseline_spec", spying)
     measured_baselines(checkpoint, jury)
     assert len(asked) == len(BASELINES)
     assert not np.isin(asked[0], jury.users).any()

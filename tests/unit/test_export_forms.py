@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export import shipped
-from gnas_export.candidates import CandidateList
 from gnas_export.decisions import Form
-from gnas_export.forms import chosen_form, divided
-from gnas_export.ranker_plan import RankerPlan
+from gnas_export.ranker.candidates import CandidateList
+from gnas_export.ranker.plan import RankerPlan
+from gnas_export.retrieval import shipped
+from gnas_export.steps.forms import chosen_form, divided
 
 TEACHER, STUDENT, CUT = "teacher-64x32", "distilled-32x16", "teacher-64x32-pruned-32x16"
 PLAN = RankerPlan(hidden=(64, 32), students=((32, 16),))

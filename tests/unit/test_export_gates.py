@@ -6,9 +6,9 @@ import scipy.sparse as sp
 from scipy.stats import spearmanr
 
 from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
+from gnas_export.judging.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
 from gnas_export.limits import GateLimits
-from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
-from gnas_export.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
+from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_search.division import divided_users
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.errors import ParityError, QualityGateError

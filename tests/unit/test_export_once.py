@@ -5,9 +5,9 @@ import pytest
 from export_runs import PROFILE, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export import forms, judgement
-from gnas_export.quality import Jury
-from gnas_export.simple_models import measured_baselines
+from gnas_export.judging.quality import Jury
+from gnas_export.judging.simple_models import measured_baselines
+from gnas_export.steps import forms, judgement
 from gnas_search.baselines import BASELINES
 from gnas_search.division import divided_users
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnas_export.projection import best_projection, padding
+from gnas_export.retrieval.projection import best_projection, padding
 
 
 def error(users, items, projection):

@@ -6,17 +6,17 @@ import pytest
 import torch
 from scipy import sparse as sp
 
-from gnas_export.candidates import CandidateList
-from gnas_export.distil import TEACHER_SHARE, distilled
-from gnas_export.lessons import Lessons, learnable
-from gnas_export.network import RankerNetwork, Scaling, TrainedRanker
-from gnas_export.numeric import draw, feed, required_nodes
-from gnas_export.onnx_graph import retrieval_graph
-from gnas_export.parity import mean_overlap, mean_rank_correlation, relative_difference
-from gnas_export.prune import cut, pruned
-from gnas_export.quantize import quantise, quantise_dynamically, quantised_nodes
-from gnas_export.ranker import _kept_epoch, fit_ranker
-from gnas_export.variants import NUMERIC
+from gnas_export.ranker.candidates import CandidateList
+from gnas_export.ranker.distil import TEACHER_SHARE, distilled
+from gnas_export.ranker.fitting import _kept_epoch, fit_ranker
+from gnas_export.ranker.lessons import Lessons, learnable
+from gnas_export.ranker.network import RankerNetwork, Scaling, TrainedRanker
+from gnas_export.ranker.numeric import draw, feed, required_nodes
+from gnas_export.ranker.onnx_graph import retrieval_graph
+from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
+from gnas_export.ranker.prune import cut, pruned
+from gnas_export.ranker.quantize import quantise, quantise_dynamically, quantised_nodes
+from gnas_export.ranker.variants import NUMERIC
 from gnas_serve.errors import ExportError
 from gnas_serve.runtime.session import open_session
 
@@ -142,9 +142,9 @@ def test_the_simplest_graph_gives_the_scores_back():
     assert retrieval_graph() == retrieval_graph()
 
 
-def test_quantising_a_graph_without_the_product_is_an_error(forms):
+def test_quantising_a_graph_without_the_product_is_an_error():
     weights, _ = _network(seed=5).split(np.ones((4, ITEMS), np.float32), stored="uint8")
-    graph = forms[0]["fp32+u8"].graph
+    graph = retrieval_graph()
     with pytest.raises(ExportError, match="no product"):
         quantise(graph, weights, 1.0)
     with pytest.raises(ExportError, match="no product"):

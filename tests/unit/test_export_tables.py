@@ -6,10 +6,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from planted_checkpoint import blended_checkpoint, single_fit
 
-from gnas_export.fold_in import fold_in_blocks
-from gnas_export.shipped import item_counts, known_users, seen_items
-from gnas_export.tables import LINKS, WIDTHS, branch_bytes, check_fit, compress, exact_lists, links, mean_recall
-from gnas_export.turning import Turns
+from gnas_export.retrieval.fold_in import fold_in_blocks
+from gnas_export.retrieval.shipped import item_counts, known_users, seen_items
+from gnas_export.retrieval.tables import (
+    LINKS,
+    WIDTHS,
+    branch_bytes,
+    check_fit,
+    compress,
+    exact_lists,
+    links,
+    mean_recall,
+)
+from gnas_export.retrieval.turning import Turns
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ExportError

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gnas_export.ranker_plan import RankerPlan
-from gnas_export.variants import NUMERIC, is_form, planned, wanted, with_parents
+from gnas_export.ranker.plan import RankerPlan
+from gnas_export.ranker.variants import NUMERIC, is_form, planned, wanted, with_parents
 
 PLAN = RankerPlan(hidden=(64, 32), students=((32, 16), (64, 32), (128, 8), (16, 8)))
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_checkpoint import blended_checkpoint, single_fit
 
-from gnas_export.fold_in import fold_in_blocks, unturned
-from gnas_export.shipped import item_counts, seen_items
-from gnas_export.tables import _BLOCK_ROWS, compress
-from gnas_export.turning import Turns, turned_back, turned_map
+from gnas_export.retrieval.fold_in import fold_in_blocks, unturned
+from gnas_export.retrieval.shipped import item_counts, seen_items
+from gnas_export.retrieval.tables import _BLOCK_ROWS, compress
+from gnas_export.retrieval.turning import Turns, turned_back, turned_map
 from gnas_search.fit import Fit
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.runtime.cold_start import FoldIn

@@ -10,8 +10,8 @@ from typing import Any
 from gnas_export.accounts.inventory import installed_tools, lock_sha256, running_code_sha256
 from gnas_export.accounts.step_changes import step_changes
 from gnas_export.draft import Draft
+from gnas_export.judging.quality import K
 from gnas_export.package import PackedRanker
-from gnas_export.quality import K
 from gnas_search.bootstrap import intervals
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.provenance import Measured, Provenance

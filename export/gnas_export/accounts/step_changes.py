@@ -6,10 +6,10 @@ Nothing here depends on which forms were tried on the way, or on a clock: an exp
 from __future__ import annotations
 
 from gnas_export.draft import Draft
-from gnas_export.forms import teacher_form
-from gnas_export.index import TOP
-from gnas_export.quality import K, relative_change
-from gnas_export.tables import LINKS, WIDTHS, links
+from gnas_export.judging.quality import K, relative_change
+from gnas_export.retrieval.index import TOP
+from gnas_export.retrieval.tables import LINKS, WIDTHS, links
+from gnas_export.steps.forms import teacher_form
 from gnas_serve.artifact.provenance import StepChange, StoredForm
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from gnas_export.audit import vector_rounding
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.forecast.baseline_costs import BaselineCosts
@@ -17,8 +16,9 @@ from gnas_export.forecast.meter import metered, seconds_of
 from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
 from gnas_export.profile import ExportProfile
-from gnas_export.turning import Turns
-from gnas_export.variants import planned
+from gnas_export.ranker.variants import planned
+from gnas_export.retrieval.turning import Turns
+from gnas_export.steps.audit import vector_rounding
 from gnas_search.baselines import SVD_DIMS
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.memory import resident_bytes

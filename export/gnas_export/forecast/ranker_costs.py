@@ -9,19 +9,19 @@ from functools import partial
 import numpy as np
 import torch
 
-from gnas_export.candidates import CandidateList
-from gnas_export.distil import TEACHER_SHARE
 from gnas_export.forecast.meter import seconds_of
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
-from gnas_export.forms import CALIBRATION_LISTS, MEASURED_LISTS, TIMED_CANDIDATES, TIMED_ROUNDS
-from gnas_export.lessons import INNER_SHARE, Lessons, learnable, one_thread
-from gnas_export.network import RankerNetwork
-from gnas_export.numeric import draw
-from gnas_export.prune import EPOCHS as TUNING_EPOCHS
-from gnas_export.quality import K, relative_change
-from gnas_export.ranker import EPOCHS, MAX_USERS, MIN_USERS, optimizer_of, timetable, train_step
-from gnas_export.scoring import SCORE, collect_lists, score_lists
-from gnas_export.variants import NUMERIC, Variant, planned
+from gnas_export.judging.quality import K, relative_change
+from gnas_export.ranker.candidates import CandidateList
+from gnas_export.ranker.distil import TEACHER_SHARE
+from gnas_export.ranker.fitting import EPOCHS, MAX_USERS, MIN_USERS, optimizer_of, timetable, train_step
+from gnas_export.ranker.lessons import INNER_SHARE, Lessons, learnable, one_thread
+from gnas_export.ranker.network import RankerNetwork
+from gnas_export.ranker.numeric import draw
+from gnas_export.ranker.prune import EPOCHS as TUNING_EPOCHS
+from gnas_export.ranker.variants import NUMERIC, Variant, planned
+from gnas_export.steps.forms import CALIBRATION_LISTS, MEASURED_LISTS, TIMED_CANDIDATES, TIMED_ROUNDS
+from gnas_export.steps.scoring import SCORE, collect_lists, score_lists
 from gnas_search.evaluate import UserMetrics, rank_metrics
 
 _SAMPLED_USERS = 256

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnas_export.compression import compress_neighbours, compress_tables
 from gnas_export.draft import Draft
 from gnas_export.forecast.meter import Reading, metered, seconds_of
-from gnas_export.indexing import build_index
-from gnas_export.quality import Jury, K
-from gnas_export.reference import exact_answers
-from gnas_export.retrieval import choose_users, fit_fold_ins
-from gnas_export.scoring import draw_plain_ranker
-from gnas_export.tables import exact_lists
+from gnas_export.judging.quality import Jury, K
+from gnas_export.retrieval.reference import exact_answers
+from gnas_export.retrieval.tables import exact_lists
+from gnas_export.steps.compression import compress_neighbours, compress_tables
+from gnas_export.steps.indexing import build_index
+from gnas_export.steps.scoring import draw_plain_ranker
+from gnas_export.steps.users import choose_users, fit_fold_ins
 
 FEW = 64
 """Users of whom the steps are really run."""

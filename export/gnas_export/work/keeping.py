@@ -16,11 +16,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from gnas_export.candidates import CandidateList
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
-from gnas_export.network import RankerNetwork
-from gnas_export.shipped import ShippedFit, item_counts, seen_items
+from gnas_export.ranker.candidates import CandidateList
+from gnas_export.ranker.network import RankerNetwork
+from gnas_export.retrieval.shipped import ShippedFit, item_counts, seen_items
 from gnas_export.work.kept_lists import pack_lists, unpack_lists
 from gnas_export.work.kept_values import FAILURES, VALUES
 from gnas_export.work.named_arrays import named_arrays, place_of

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gnas_export.candidates import CandidateList
+from gnas_export.ranker.candidates import CandidateList
 
 Array = npt.NDArray[Any]
 

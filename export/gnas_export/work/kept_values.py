@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from gnas_export.candidates import FeaturePlan
 from gnas_export.decisions import Decision
 from gnas_export.draft import RankerForm
 from gnas_export.gates import Gate
-from gnas_export.lessons import Batch, Lessons
-from gnas_export.network import ItemPart, Scaling, TrainedRanker
+from gnas_export.judging.quality import Jury
 from gnas_export.package import PackedRanker
-from gnas_export.quality import Jury
-from gnas_export.ranker import Fitted
-from gnas_export.shipped import ShippedIndex
-from gnas_export.tables import Tables
+from gnas_export.ranker.candidates import FeaturePlan
+from gnas_export.ranker.fitting import Fitted
+from gnas_export.ranker.lessons import Batch, Lessons
+from gnas_export.ranker.network import ItemPart, Scaling, TrainedRanker
+from gnas_export.retrieval.shipped import ShippedIndex
+from gnas_export.retrieval.tables import Tables
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError

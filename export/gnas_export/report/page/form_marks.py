@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gnas_export.variants import NUMERIC
+from gnas_export.ranker.variants import NUMERIC
 from gnas_search.report.charts.plot import titled
 from gnas_search.report.markup import Markup, element, number
 
@@ -32,7 +32,7 @@ def form_mark(
     Parameters
     ----------
     numeric
-        Of :data:`gnas_export.variants.NUMERIC`: its shape.
+        Of :data:`gnas_export.ranker.variants.NUMERIC`: its shape.
     place
         Of its network: its colour.
     x, y, half

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gnas_export.ranker.variants import NUMERIC
 from gnas_export.report.page.form_marks import networks_of
 from gnas_export.report.page.table import Cell, table
-from gnas_export.variants import NUMERIC
 from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import figure
 

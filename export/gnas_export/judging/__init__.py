@@ -1,0 +1,1 @@
+"""Judging: what users would get, held against simple models and limits."""

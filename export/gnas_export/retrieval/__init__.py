@@ -1,0 +1,1 @@
+"""Retrieval: vectors and links as they ship, the index over them, and users without a vector."""

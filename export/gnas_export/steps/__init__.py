@@ -1,0 +1,1 @@
+"""Steps: what an export does to its draft, in the order of ``gnas_export.pipeline.STEPS``."""

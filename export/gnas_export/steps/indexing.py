@@ -1,0 +1,231 @@
+"""Step that chooses the index: flat search, IVF in bytes or product codes, or over a projection of wide vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_export.decisions import Form, quickest
+from gnas_export.draft import Draft
+from gnas_export.gates import at_least
+from gnas_export.profile import MAX_INDEXED
+from gnas_export.retrieval.index import (
+    FLAT_UP_TO,
+    FLAT_UP_TO_VALUES,
+    PQ_AT_LEAST,
+    REFINES,
+    TOP,
+    RecallLimits,
+    TunedProbe,
+    build_ivf,
+    build_pq,
+    index_bytes,
+    tune,
+)
+from gnas_export.retrieval.projection import SAMPLE_USERS, Projection, best_projection, padding
+from gnas_export.retrieval.shipped import ShippedFit, ShippedIndex
+from gnas_export.retrieval.tables import exact_lists, two_hop_lists
+from gnas_export.timing import median_us
+from gnas_serve.artifact.manifest import FLAT, IndexFacts
+
+_TIMED_USERS = 200
+IVF, PQ = "ivf", "ivf-pq"
+QUICK_ENOUGH = "exact enough, and quicker than flat search by more than a tie"
+NOT_QUICK_ENOUGH = "no other is exact enough and quicker than flat search by more than a tie"
+
+
+@dataclass(frozen=True)
+class _Rival:
+    """An approximate index with how it measured."""
+
+    name: str
+    dims: int
+    index: ShippedIndex
+    tuned: TunedProbe
+    limits: RecallLimits
+
+    def curve(self) -> list[dict[str, float]]:
+        return [{"dims": self.index.dims, "refine": self.index.refine, **point} for point in self.tuned.curve]
+
+
+def build_index(draft: Draft) -> None:
+    """Build the indexes that the vectors allow; keep one that is exact enough and quicker than flat search.
+
+    Given: ``final``, ``selection``, ``probes``.
+    Result: ``index``; both fits with their index.
+    """
+    gates = draft.profile.gates
+    reason = _why_flat(draft)
+    rivals = [] if reason else _rivals(draft)
+    fit = [rival for rival in rivals if rival.tuned.nprobe]
+    given = draft.decisions.given("index")
+    chosen = FLAT
+    if not reason and not fit:
+        reason = _misses(draft, rivals)
+    elif not reason and given is not None and given.choice in {FLAT, *(rival.name for rival in fit)}:
+        chosen, reason = given.choice, given.reason
+    elif not reason:
+        chosen, reason = _chosen(draft, fit)
+    draft.index = IndexFacts(FLAT, draft.final.tables.items.dim, curve=tuple(p for r in rivals for p in r.curve()))
+    limit, top_recall = gates.index_recall, 1.0
+    for rival in fit:
+        if rival.name == chosen:
+            tuned, limit, top_recall = rival.tuned, rival.limits.candidates, rival.tuned.top_recall
+            draft.index = replace(
+                draft.index,
+                kind=PQ if rival.name == PQ else IVF,
+                dims=rival.index.dims,
+                nprobe=tuned.nprobe,
+                recall=tuned.recall,
+                refine=rival.index.refine,
+            )
+            draft.final = replace(draft.final, index=rival.index)
+            same = _shipped(draft, draft.selection, rival.name, rival.dims)
+            same = replace(same, nprobe=tuned.nprobe, refine=rival.index.refine)
+            draft.selection = replace(draft.selection, index=same)
+    draft.decisions.take("index", chosen, reason)
+    draft.facts.setdefault("index", {}).update(
+        kind=draft.index.kind,
+        dims=draft.index.dims,
+        nprobe=draft.index.nprobe,
+        refine=draft.index.refine,
+        recall=draft.index.recall,
+        top_recall=top_recall,
+        curve=list(draft.index.curve),
+    )
+    what = f"of the {chosen} index against exact search by the summed scores, {len(draft.probes)} users"
+    for gate, depth, recall, least in (
+        ("index_recall", draft.candidates, draft.index.recall, limit),
+        ("index_top_recall", TOP, top_recall, gates.top_recall),
+    ):
+        draft.gates.append(at_least(gate, recall, least, f"recall@{depth} {what}"))
+
+
+def _why_flat(draft: Draft) -> str:
+    """Say why no other index is tried; empty where some are."""
+    num_items, dim = len(draft.checkpoint.items), draft.final.tables.items.dim
+    if not _wanted(draft):
+        return "the profile says so"
+    if draft.profile.index == PQ and dim > MAX_INDEXED:
+        return f"product codes are made of up to {MAX_INDEXED} columns, and the vectors have {dim}"
+    if draft.profile.index == "auto" and num_items <= FLAT_UP_TO and num_items * dim <= FLAT_UP_TO_VALUES:
+        return f"{num_items:,} items of width {dim}: so few are searched exactly as quickly"
+    if draft.profile.index == PQ and num_items < PQ_AT_LEAST:
+        return f"{num_items:,} items are too few for product codes, which take {PQ_AT_LEAST}"
+    if len(draft.probes) == 0:
+        return "no user has a vector to tune nprobe on"
+    return ""
+
+
+def _wanted(draft: Draft) -> dict[str, int]:
+    """Name the approximate indexes to try, with the width of their projection: 0 for none."""
+    dim = draft.final.tables.items.dim
+    if dim <= MAX_INDEXED:
+        if draft.profile.index in {IVF, PQ}:
+            return {draft.profile.index: 0}
+        if draft.profile.index == FLAT:
+            return {}
+        # Product codes are quicker where exact scores bring back what they lose: that depends on the vectors.
+        return {IVF: 0, PQ: 0} if len(draft.checkpoint.items) >= PQ_AT_LEAST else {IVF: 0}
+    return {f"ivf-{dims}": dims for dims in draft.profile.projection}
+
+
+def _rivals(draft: Draft) -> list[_Rival]:
+    """Build and tune the indexes to try, on the fit that ships.
+
+    All columns of wide vectors are indexed where no projection of them is exact enough: many times the bytes and the
+    time, and still much less time than a scan.
+    """
+    fit, probes = draft.final, draft.probes
+    exact = exact_lists(fit.tables, fit.seen, probes, draft.candidates)
+    linked = two_hop_lists(fit.tables, fit.seen, probes, draft.candidates)
+    excluded = [fit.seen.of(int(row)).astype(np.int64) for row in probes]
+
+    def tried(name: str, dims: int) -> _Rival:
+        index, gates = _shipped(draft, fit, name, dims), draft.profile.gates
+        queries = fit.tables.users.rows(probes)
+        if index.projection is not None:
+            queries = queries @ index.projection
+        alone = dims == 0 and fit.tables.neighbours is None
+        limits = RecallLimits(gates.index_recall if alone else gates.blend_recall, gates.top_recall)
+        for refine in REFINES if name == PQ else (1,):
+            tuned = tune(
+                index.raw,
+                queries,
+                linked,
+                exact,
+                excluded,
+                num_items=len(fit.tables.items),
+                limits=limits,
+                refine=refine,
+            )
+            if tuned.nprobe:
+                break
+        return _Rival(name, dims, replace(index, nprobe=tuned.nprobe, refine=refine), tuned, limits)
+
+    rivals = [tried(name, dims) for name, dims in _wanted(draft).items()]
+    if draft.profile.index != FLAT and all(rival.dims and not rival.tuned.nprobe for rival in rivals):
+        rivals.append(tried(IVF, 0))
+    return rivals
+
+
+def _shipped(draft: Draft, fit: ShippedFit, name: str, dims: int) -> ShippedIndex:
+    """Build an index over the shipped vectors of a fit; its nprobe and refine are not known yet."""
+    items = fit.tables.items.dense()
+    projection = _projection(draft, fit, items, dims)
+    if projection is not None:
+        items = items @ projection.items
+    raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
+    queries = None if projection is None else projection.queries
+    return ShippedIndex(raw, 0, items.shape[1], queries)
+
+
+def _projection(draft: Draft, fit: ShippedFit, items: npt.NDArray[np.float32], dims: int) -> Projection | None:
+    if dims == 0:
+        return padding(fit.tables.items.dim)
+    users = np.random.default_rng(draft.seed).permutation(len(fit.tables.users))[:SAMPLE_USERS]
+    return best_projection(fit.tables.users.rows(np.sort(users)), items, dims)
+
+
+def _misses(draft: Draft, rivals: list[_Rival]) -> str:
+    def figures(depth: int, recall: float, limit: float) -> str:
+        return f"recall@{depth} {recall:.4f}" + (f", below {limit:g}" if recall < limit else "")
+
+    return "; ".join(
+        f"{rival.name} reaches {figures(draft.candidates, rival.tuned.recall, rival.limits.candidates)}"
+        f" and {figures(TOP, rival.tuned.top_recall, rival.limits.top)}"
+        for rival in rivals
+    )
+
+
+def _chosen(draft: Draft, fit: list[_Rival]) -> tuple[str, str]:
+    """Choose among the indexes that are exact enough, by time and size, as far as the profile leaves it open."""
+    profile = draft.profile
+    if profile.index == FLAT:
+        return min(fit, key=lambda rival: rival.dims).name, "the smallest projection that is exact enough"
+    rivals = {rival.name: replace(draft.final, index=rival.index) for rival in fit}
+    latency = _latencies(draft, {FLAT: draft.final, **rivals})
+    sizes = {rival.name: int(rival.index.raw.nbytes) for rival in fit}
+    draft.facts["index"] = {"latency_us": latency, "size_bytes": sizes}
+    forms = [Form(name, size, latency[name]) for name, size in sizes.items()]
+    if profile.index in {IVF, PQ}:
+        return quickest(forms).name, "the profile says so"
+    kind = quickest([Form(FLAT, 0, latency[FLAT]), *forms]).name
+    return kind, NOT_QUICK_ENOUGH if kind == FLAT else QUICK_ENOUGH
+
+
+def _latencies(draft: Draft, fits: dict[str, ShippedFit]) -> dict[str, float]:
+    """Time retrieval with each index, rescoring and the links of a history included."""
+    retrievers = {name: fit.retriever() for name, fit in fits.items()}
+    users = draft.probes[:_TIMED_USERS]
+    queries = draft.final.tables.users.rows(users)
+    histories = [draft.final.seen.of(int(row)).astype(np.int64) for row in users]
+
+    def search(name: str, turn: int) -> None:
+        place = turn % len(users)
+        retrievers[name].retrieve(queries[place], histories[place], draft.candidates, histories[place])
+
+    return median_us({name: partial(search, name) for name in fits}, rounds=_TIMED_USERS)

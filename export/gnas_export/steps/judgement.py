@@ -1,0 +1,160 @@
+"""Steps that judge: does the learned ranker ship, and is the whole path good enough to ship."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_export.decisions import Decision, Decisions
+from gnas_export.draft import Draft
+from gnas_export.judging.quality import K, no_loss, not_below_popularity, retained, unjudged
+from gnas_export.judging.simple_models import measured_baselines, not_below_baselines
+from gnas_export.package import PackedRanker
+from gnas_export.retrieval.shipped import ShippedFit
+from gnas_export.retrieval.tables import LINKS, WIDTHS
+from gnas_export.steps.forms import exacter_form, teacher_form
+from gnas_export.steps.savings import saved_bytes
+from gnas_export.steps.users import uncompressed
+from gnas_search.bootstrap import paired_interval
+from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.manifest import FLAT
+from gnas_serve.runtime.cold_start import Popularity
+
+POPULARITY = "popularity"
+
+
+def choose_ranker(draft: Draft) -> None:
+    """Ship the learned ranker where it is better than the retriever's own order, or where it is asked for.
+
+    Given: ``forms`` with the chosen ``form``, ``selection``, ``jury``.
+    Result: ``learned``.
+    """
+    if not draft.networks:
+        return
+    _choose(draft)
+    if not draft.learned:
+        # The form of what does not ship was timed: kept, it would tell equal artifacts apart.
+        draft.decisions.drop("form")
+
+
+def _choose(draft: Draft) -> None:
+    given = draft.decisions.given("ranker")
+    if given is not None:
+        draft.learned = given.choice == "mlp"
+    elif draft.mode == "always":
+        draft.learned = True
+        draft.decisions.take("ranker", "mlp", "asked for")
+    elif draft.jury.too_small:
+        draft.decisions.take("ranker", "retrieval", f"cannot be judged: {draft.jury.too_small}")
+    else:
+        learned = _learned(draft)
+        plain = _measured(draft, draft.selection, draft.plain)
+        draft.measured |= {"mlp": learned, "retrieval": plain}
+        gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
+        draft.learned = gain.low > 0
+        draft.facts["ranker_gain"] = {"value": gain.value, "low": gain.low, "high": gain.high}
+        # Without figures: they are those of a form that was timed, and it may not even ship.
+        better = "significantly better" if draft.learned else "not significantly better"
+        reason = f"ndcg@{K} is {better} than that of retrieval on {len(draft.jury.users)} gate users"
+        draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", reason)
+
+
+def judge(draft: Draft) -> None:
+    """Measure the path that ships, and every other form beside it, on the gate users.
+
+    Given: everything that ships.
+    Result: ``metrics``, gates ``quality``, ``popularity`` and ``baseline``.
+    """
+    jury, limits = draft.jury, draft.profile.gates
+    draft.facts["savings"] = saved_bytes(draft)
+    if draft.reference is None:
+        draft.gates.extend(unjudged(jury.too_small, limits))
+        return
+    selection = draft.selection
+    kind = "mlp" if draft.learned else "retrieval"
+    shipped = draft.measured.get(kind)
+    if shipped is None:
+        shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
+    popularity = measured_popularity(draft)
+    draft.measured["shipped"] = shipped
+    paths = {**draft.measured, "exact_retrieval": draft.reference}
+    paths |= {f"mlp_{name}": found for name, found in draft.form_metrics.items()}
+    # What compression costs shows against the same path without any: exact search, and the teacher where it ranks.
+    whole = draft.reference
+    if draft.learned:
+        exact = uncompressed(selection)
+        whole = paths["uncompressed"] = _measured(draft, exact, draft.packed(teacher_form(draft), exact))
+    draft.facts["savings"]["retained"] = {
+        f"{metric}@{K}": retained(jury, metric, shipped, whole) for metric in ("ndcg", "recall")
+    }
+    # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
+    reference, what = draft.reference, "uncompressed exact retrieval"
+    if draft.learned and draft.mode == "always":
+        reference, what = whole, "the uncompressed path"
+    baselines = measured_baselines(draft.checkpoint, jury, {POPULARITY: popularity})
+    paths |= {f"baseline_{name}": metrics for name, metrics in baselines.items() if name != POPULARITY}
+    draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}
+    draft.gates.append(no_loss(jury, shipped, reference, limits.quality_loss, what))
+    if not draft.is_popularity:
+        draft.gates.append(not_below_popularity(jury, shipped, popularity))
+    if baselines:
+        draft.gates.append(not_below_baselines(jury, shipped, baselines, limits.baseline_loss))
+    recall, ndcg = shipped.mean()
+    draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
+    if draft.newcomer_metrics is not None:
+        draft.metrics[f"fold_in_ndcg@{K}"] = float(draft.newcomer_metrics.ndcg.mean())
+
+
+def less_compressed(draft: Draft) -> Decisions | None:
+    """Give up compression where the quality gate alone is breached, as far as the profile leaves the choice open.
+
+    An interval on few users, or a learned ranker that magnifies small differences, can ask for more exactness than
+    recall does. Wider vectors and the fp32 form come first, then exact search.
+
+    Returns
+    -------
+    Decisions
+        To run the steps again with; None where nothing is left to give up, or another gate was breached.
+    """
+    breached = [gate for gate in draft.binding_gates() if not gate.passed]
+    if [gate.name for gate in breached] != ["quality"]:
+        return None
+    with_form = f", form {draft.form}" if draft.learned else ""
+    with_links = f", {draft.links} links" if draft.links else ""
+    reason = (
+        f"{draft.width} vectors{with_links}, {draft.index.kind} index{with_form}: ndcg@{K} changes by "
+        f"{breached[0].value:+.4f} at worst, over the quality limit of {abs(100 * breached[0].limit):g} %"
+    )
+    forced = {}
+    if draft.learned and (exacter := exacter_form(draft)):
+        forced["form"] = Decision(exacter, reason)
+    for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
+        if form and form != forms[-1]:
+            forced[name] = Decision(forms[forms.index(form) + 1], reason)
+    if not forced and draft.index.kind != FLAT and draft.profile.index == "auto":
+        forced["index"] = Decision(FLAT, reason)
+    return draft.decisions.revised(forced) if forced else None
+
+
+def _learned(draft: Draft) -> UserMetrics:
+    return _measured(draft, draft.selection, draft.packed(draft.form, draft.selection))
+
+
+def _measured(draft: Draft, fit: ShippedFit, ranker: PackedRanker) -> UserMetrics:
+    """Measure one path on the gate users, as a client would see it."""
+    with draft.rehearse(fit, ranker) as recommender:
+        return draft.jury.judge(draft.jury.served(recommender))
+
+
+def measured_popularity(draft: Draft) -> UserMetrics:
+    """Measure popularity on the gate users, once for all who ask."""
+    if POPULARITY not in draft.measured:
+        popularity = Popularity(draft.selection.counts)
+        users = draft.jury.users.tolist()
+        lists = [popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users]
+        draft.measured[POPULARITY] = draft.jury.judge(lists)
+    return draft.measured[POPULARITY]
+
+
+def _excluded(draft: Draft, user_row: int) -> npt.NDArray[np.int64]:
+    return draft.selection.seen.of(user_row).astype(np.int64)
