@@ -19,9 +19,9 @@ from gnas_export import pipeline
 from gnas_export.ranker import numeric
 from gnas_export.ranker.variants import FP32
 from gnas_export.retrieval.index import build_ivf, index_bytes
+from gnas_export.retrieval.rounding import vector_rounding
 from gnas_export.retrieval.turning import Turns
 from gnas_export.steps import forms, indexing, narrowing
-from gnas_export.steps.audit import vector_rounding
 from gnas_export.work.workbook import work_folder
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION

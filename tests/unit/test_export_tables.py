@@ -7,6 +7,7 @@ from hypothesis.extra import numpy as hnp
 from planted_checkpoint import blended_checkpoint, single_fit
 
 from gnas_export.retrieval.fold_in import fold_in_blocks
+from gnas_export.retrieval.reference import exact_answers
 from gnas_export.retrieval.shipped import item_counts, known_users, seen_items
 from gnas_export.retrieval.tables import (
     LINKS,
@@ -86,6 +87,24 @@ def test_vectors_that_are_not_finite_are_refused_with_their_branch(bad, place):
     fit.branches[place].item_vectors[2, 0] = bad
     with pytest.raises(ExportError, match=f"branch {fit.branches[place].facts.name}: the item vector of row 2"):
         check_fit(fit)
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_vectors_whose_scores_do_not_fit_are_refused_with_their_row(side):
+    fit = blended_checkpoint(num_users=20, num_items=40).final
+    vectors = getattr(fit.branches[1], f"{side}_vectors")
+    vectors[7] *= np.float32(1e17 / np.linalg.norm(vectors[7]))
+    check_fit(fit)
+    vectors[7] *= np.float32(100)
+    with pytest.raises(ExportError, match=f"branch {fit.branches[1].facts.name}: the {side} vector of row 7 has a len"):
+        check_fit(fit)
+
+
+def test_a_user_who_has_everything_is_answered_nothing():
+    fit = single_fit(np.ones((2, 1)), np.arange(3)[:, None])
+    seen, counts = SeenItems(np.array([0, 3, 3]), np.arange(3, dtype=np.int32)), np.ones(3, np.int32)
+    lists = exact_answers(fit, compress(fit, "fp32"), seen, counts, np.array([0, 1]), 2)
+    assert [found.tolist() for found in lists] == [[], [2, 1]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])

@@ -17,8 +17,8 @@ from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
 from gnas_export.profile import ExportProfile
 from gnas_export.ranker.variants import planned
+from gnas_export.retrieval.rounding import vector_rounding
 from gnas_export.retrieval.turning import Turns
-from gnas_export.steps.audit import vector_rounding
 from gnas_search.baselines import SVD_DIMS
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.memory import resident_bytes

@@ -62,7 +62,9 @@ def exact_answers(
     known = known_users(fit, seen, user_rows)
     for user_row, found.rows, is_known in zip(user_rows.tolist(), proposals, known, strict=True):
         past = seen.of(user_row).astype(np.int64)
-        if is_known:
+        if is_known and len(found.rows) == 0:
+            answers.append(found.rows)  # of a user who has everything already
+        elif is_known:
             # Asking for no more than was found: the retriever would take a shorter list for an index that ran dry.
             some = retriever.retrieve(tables.users.row(user_row), past, min(count, len(found.rows)), past)
             answers.append(some.rows)

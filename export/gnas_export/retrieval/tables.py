@@ -22,6 +22,9 @@ WIDTHS = ("int8", "fp16", "fp32")
 LINKS = ("pruned", "fp16", "fp32")
 _BLOCK_USERS = 64
 _BLOCK_ROWS = 16_384
+# The square of a length and the sums of some such are within float32, which ends at 3.4e38.
+_LONGEST = 1e18
+_AGAIN = "train again, with a lower learning rate if it recurs"
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 Floats = npt.NDArray[np.float32]
@@ -57,8 +60,8 @@ def check_fit(fit: Fit) -> None:
     Raises
     ------
     ExportError
-        Naming the branch: if its vectors, links or fold-in map hold NaN or infinity, a link is negative, or the map is
-        of another shape.
+        Naming the branch: if its vectors, links or fold-in map hold NaN or infinity, a vector is too long for its
+        scores, a link is negative, or the map is of another shape.
     """
     for branch in fit.branches:
         name, width = f"checkpoint: branch {branch.facts.name}", branch.facts.width
@@ -67,7 +70,14 @@ def check_fit(fit: Fit) -> None:
             if len(broken):
                 raise ExportError(
                     f"{name}: the {side} vector of row {broken[0]} is not finite ({len(broken)} such rows)",
-                    hint="train again, with a lower learning rate if it recurs",
+                    hint=_AGAIN,
+                )
+            lengths = _lengths(vectors)
+            if len(lengths) and lengths.max() > _LONGEST:
+                raise ExportError(
+                    f"{name}: the {side} vector of row {int(lengths.argmax())} has a length of {lengths.max():.3g}: "
+                    f"scores of vectors longer than {_LONGEST:g} do not fit into float32",
+                    hint=_AGAIN,
                 )
         if branch.neighbours is not None:
             _check_links(name, branch.neighbours)
@@ -78,6 +88,13 @@ def check_fit(fit: Fit) -> None:
             )
         if branch.fold_in is not None and not np.isfinite(branch.fold_in).all():
             raise ExportError(f"{name}: its fold-in map is not finite", hint="train again")
+
+
+def _lengths(vectors: Floats) -> npt.NDArray[np.float64]:
+    """Measure vectors block by block, (n,); in float64, as the squares are what does not fit."""
+    blocks = (vectors[start : start + _BLOCK_ROWS] for start in range(0, len(vectors), _BLOCK_ROWS))
+    found = [np.sqrt(np.einsum("nd,nd->n", block, block, dtype=np.float64)) for block in blocks]
+    return np.concatenate(found) if found else np.empty(0)
 
 
 def _check_links(name: str, neighbours: sp.csr_matrix) -> None:

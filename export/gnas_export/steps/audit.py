@@ -12,13 +12,19 @@ from gnas_export.draft import Draft
 from gnas_export.gates import Gate, at_most
 from gnas_export.ranker.candidates import at_lengths
 from gnas_export.ranker.parity import relative_difference
+from gnas_export.retrieval.fold_in import fold_in_blocks
+from gnas_export.retrieval.rounding import vector_rounding
+from gnas_export.retrieval.shipped import item_counts, seen_items
+from gnas_export.retrieval.tables import WIDTHS, compress, links
 from gnas_export.retrieval.turning import Turns
 from gnas_export.steps.scoring import score_lists
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import ParityError
+from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import IvfIndex
+from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.tables import Tables
 
 Floats = npt.NDArray[np.float32]
@@ -26,11 +32,11 @@ Floats = npt.NDArray[np.float32]
 _BLOCK_ROWS = 16_384
 _LISTS = 64
 _PROBES = 64
-# What each type of stored vectors may round off of a component: half a step, of a row's scale or of its own size.
-_HALF_STEPS = {"float16": 2.0**-11, "float32": 2.0**-24}
-_LEAST_HALF, _LARGEST_HALF = 2.0**-24, 65504.0
 # Where a value lies between two steps is itself rounded.
 _ROUNDING = 1.01
+# What rounding of vectors moves newcomers' scores by is a few percent; another map moves them by their own size.
+_NEWCOMERS = 0.25
+_SCORED_ITEMS = 2000
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
@@ -38,7 +44,8 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
     """Hold the written files against the checkpoint and the draft.
 
     The steps measured what they had in memory. What is measured here is what was written: a row that went to another
-    place, an index over other vectors, weights that changed on their way are told by a number, not by users.
+    place, an index over other vectors, weights that changed on their way are told by a number, not by users. What can
+    be made of the checkpoint again is held against that, and not against what the steps made of it.
 
     Parameters
     ----------
@@ -50,7 +57,8 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
     Returns
     -------
     list
-        Gates ``vector_parity``, ``row_parity``, ``index_parity`` and, of a learned ranker, ``scorer_parity``.
+        Gates ``vector_parity``, ``row_parity``, ``newcomer_parity``, ``scorer_parity`` and, unless search is flat,
+        ``index_parity``.
 
     Raises
     ------
@@ -58,11 +66,10 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
         If a file cannot be opened.
     """
     tables = Tables.open(folder, manifest)
-    gates = [_vector_parity(draft, tables), _row_parity(draft, tables)]
+    gates = [_vector_parity(draft, tables), _row_parity(draft, tables), _newcomer_parity(draft, tables, manifest)]
     if manifest.index.kind != FLAT:
         gates.append(_index_parity(draft, folder, manifest))
-    if draft.learned:
-        gates.append(_scorer_parity(draft, folder, tables))
+    gates.append(_scorer_parity(draft, folder, tables) if draft.learned else _order_parity(draft, folder))
     return gates
 
 
@@ -87,55 +94,36 @@ def _worst_rounding(table: EmbeddingTable, exact: Floats, turns: Turns) -> float
     return worst
 
 
-def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.integer], turns: Turns) -> float:
-    """Give the largest error of a component of some rows, in units of what their form may round off.
-
-    Parameters
-    ----------
-    exact : (n, D)
-        As they were trained.
-    turns
-        What int8 vectors were turned by.
-    """
-    wanted = (exact[rows] if table.scales is None else turns(exact[rows])).astype(np.float64)
-    if table.values.dtype == np.float16:
-        wanted = wanted.clip(-_LARGEST_HALF, _LARGEST_HALF)
-    error = np.abs(table.rows(rows) - wanted)
-    if table.scales is None:
-        allowed = np.maximum(np.abs(wanted) * _HALF_STEPS[str(table.values.dtype)], _LEAST_HALF)
-    else:
-        allowed = np.empty_like(error)
-        for place, span in enumerate(table.columns):
-            allowed[:, span] = table.scales[rows, place, None] / 2.0
-    worst = float((error / allowed).max(initial=0.0))
-    return worst if worst >= 0.0 else float("inf")  # a NaN is the largest of all and compares to nothing
-
-
 def _row_parity(draft: Draft, tables: Tables) -> Gate:
     """Count the rows of all other tables that are not what they were made from."""
     fit, checkpoint = draft.final, draft.checkpoint
-    ranker = draft.shipping(fit)
-    links, shipped = tables.neighbours, fit.tables.neighbours
+    ranker, stored = draft.shipping(fit), fit.tables
+    seen = seen_items(checkpoint.seen())
+    found, wanted = tables.neighbours, links(checkpoint.final, draft.links, draft.profile.neighbours)
     pairs: dict[str, tuple[npt.NDArray[np.generic] | None, npt.NDArray[np.generic] | None]] = {
         LAYOUT.user_ids: (tables.users.values, checkpoint.users.values),
         LAYOUT.user_id_offsets: (tables.users.offsets, checkpoint.users.offsets),
         LAYOUT.item_ids: (tables.items.values, checkpoint.items.values),
         LAYOUT.item_id_offsets: (tables.items.offsets, checkpoint.items.offsets),
-        LAYOUT.item_counts: (tables.counts, fit.counts),
-        LAYOUT.seen_offsets: (tables.seen.offsets, fit.seen.offsets),
-        LAYOUT.seen_items: (tables.seen.items, fit.seen.items),
+        LAYOUT.user_vectors: (tables.user_vectors.values, stored.users.values),
+        LAYOUT.user_scales: (tables.user_vectors.scales, stored.users.scales),
+        LAYOUT.item_vectors: (tables.item_vectors.values, stored.items.values),
+        LAYOUT.item_scales: (tables.item_vectors.scales, stored.items.scales),
+        LAYOUT.item_counts: (tables.counts, item_counts(seen, len(checkpoint.items))),
+        LAYOUT.seen_offsets: (tables.seen.offsets, seen.offsets),
+        LAYOUT.seen_items: (tables.seen.items, seen.items),
         LAYOUT.fold_in: (tables.fold_in, fit.fold_in),
-        LAYOUT.neighbour_offsets: (_of(links, "offsets"), _of(shipped, "offsets")),
-        LAYOUT.neighbour_items: (_of(links, "items"), _of(shipped, "items")),
-        LAYOUT.neighbour_values: (_of(links, "values"), _of(shipped, "values")),
+        LAYOUT.neighbour_offsets: (_of(found, "offsets"), _of(wanted, "offsets")),
+        LAYOUT.neighbour_items: (_of(found, "items"), _of(wanted, "items")),
+        LAYOUT.neighbour_values: (_of(found, "values"), _of(wanted, "values")),
         LAYOUT.projection: (tables.projection, None if fit.index is None else fit.index.projection),
         LAYOUT.ranker_users: (tables.ranker_users, ranker.users),
         LAYOUT.ranker_items: (tables.ranker_items, ranker.items),
         LAYOUT.item_content: (tables.item_content, ranker.content),
     }
-    differing = {name: count for name, (found, wanted) in pairs.items() if (count := _differing(found, wanted))}
+    differing = {name: count for name, pair in pairs.items() if (count := _differing(*pair))}
     where = f": {', '.join(differing)}" if differing else ""
-    remark = f"rows of ids, histories, links and inputs of the ranker that differ from what they were made from{where}"
+    remark = f"rows of ids, vectors, histories, links and inputs of the ranker that differ from what they are of{where}"
     return at_most("row_parity", sum(differing.values()), 0.0, remark)
 
 
@@ -171,6 +159,9 @@ def _index_parity(draft: Draft, folder: Path, manifest: Manifest) -> Gate:
         shares.append(len(np.intersect1d(proposed, wanted)) / max(1, len(wanted)))
     share = float(np.mean(shares)) if shares else 1.0
     remark = f"mean share of the tuned index's proposals that its file makes, {len(shares)} users"
+    if not np.array_equal(np.fromfile(folder / LAYOUT.index, dtype=np.uint8), index.raw):
+        # These users may be proposed what they should, and others not.
+        return Gate("index_parity", 0.0, 1.0, False, ParityError, f"{remark}; 0 for its bytes are others")
     return Gate("index_parity", share, 1.0, share >= 1.0, ParityError, remark)
 
 
@@ -178,6 +169,52 @@ def _queries(draft: Draft) -> Iterator[Floats]:
     index = draft.final.index
     for vector in draft.final.tables.users.rows(draft.probes[:_PROBES]):
         yield vector if index is None or index.projection is None else vector @ index.projection
+
+
+def _newcomer_parity(draft: Draft, tables: Tables, manifest: Manifest) -> Gate:
+    """Score items for newcomers with the histories of real users by the files, and by exact vectors and their maps.
+
+    Branch by branch: the large numbers of one must not hide another.
+    """
+    checkpoint, exact = draft.checkpoint, draft.checkpoint.final
+    seen = seen_items(checkpoint.seen())
+    counts = item_counts(seen, len(checkpoint.items))
+    whole = compress(exact, WIDTHS[-1]).items
+    maps = fold_in_blocks(exact, whole, seen, counts, seed=draft.seed)
+    branches = manifest.branches
+    sides = (
+        (tables.item_vectors, FoldIn(tables.fold_in, tables.item_vectors, tables.counts, branches)),
+        (whole, FoldIn(maps, whole, counts, branches)),
+    )
+    rng = np.random.default_rng(draft.seed)
+    rows = np.sort(rng.permutation(len(whole))[:_SCORED_ITEMS])
+    histories = [history for row in draft.probes.tolist() if len(history := seen.of(row))][:_PROBES]
+    found, wanted = (
+        np.array([items.score_parts(fold_in.vector(history), rows) for history in histories], dtype=np.float64)
+        for items, fold_in in sides
+    )
+    difference = _relative_rms(found, wanted) if histories else 0.0
+    remark = (
+        f"largest difference of a branch's scores for newcomers from those by exact vectors and their map, relative to "
+        f"them (root of the mean square), {len(histories)} histories"
+    )
+    return at_most("newcomer_parity", difference, _NEWCOMERS, remark)
+
+
+def _relative_rms(found: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> float:
+    """Compare scores branch by branch, (n, m, B): the largest of B ratios."""
+    error, size = (np.sqrt(np.mean(np.square(values), axis=(0, 1))) for values in (found - wanted, wanted))
+    ratios = np.divide(error, size, out=np.where(error > 0, np.inf, 0.0), where=size > 0)
+    return float(ratios.max(initial=0.0)) if np.isfinite(error).all() else float("inf")
+
+
+def _order_parity(draft: Draft, folder: Path) -> Gate:
+    """Ask the file of the plain ranker for scores, which must be the retriever's own."""
+    scores = np.random.default_rng(draft.seed).standard_normal((draft.candidates, 1)).astype(np.float32)
+    graph = (folder / LAYOUT.ranker).read_bytes()
+    found = open_session(graph).run(["score"], {"cross": scores})[0]
+    remark = "largest relative difference of the file's scores from the retriever's"
+    return at_most("scorer_parity", relative_difference([found], [scores[:, 0]]), draft.profile.gates.parity, remark)
 
 
 def _scorer_parity(draft: Draft, folder: Path, tables: Tables) -> Gate:

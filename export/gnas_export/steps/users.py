@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from gnas_export.draft import Draft
 from gnas_export.judging.quality import Jury
 from gnas_export.retrieval.fold_in import fold_in_blocks, unturned
 from gnas_export.retrieval.shipped import ShippedFit, probe_users
 from gnas_export.retrieval.tables import LINKS, WIDTHS, check_fit, compress, links
+from gnas_search.checkpoint import Checkpoint
 from gnas_search.division import divided_users
 from gnas_search.fit import Fit
 from gnas_serve.errors import ExportError
@@ -23,6 +26,7 @@ def choose_users(draft: Draft) -> None:
     checkpoint = draft.checkpoint
     for fit in (checkpoint.final, checkpoint.selection):
         check_fit(fit)
+    _check_inputs(checkpoint)
     # The ranker learns from the branches of one fit and is served those of the other.
     selection, final = (_kinds(fit) for fit in (checkpoint.selection, checkpoint.final))
     if selection != final:
@@ -38,6 +42,25 @@ def choose_users(draft: Draft) -> None:
     }
     if draft.jury.too_small:
         draft.facts["users"]["remark"] = f"label gates are skipped: {draft.jury.too_small}"
+
+
+def _check_inputs(checkpoint: Checkpoint) -> None:
+    """Refuse attributes that are no numbers before anything is learned from them."""
+    recency = checkpoint.item_recency
+    inputs = {
+        "attributes of item": None if checkpoint.item_features is None else checkpoint.item_features.values,
+        "attributes of user": None if checkpoint.user_features is None else checkpoint.user_features.values,
+        "recency of item": None if recency is None else recency[:, None],
+    }
+    for name, values in inputs.items():
+        if values is None:
+            continue
+        broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
+        if len(broken):
+            raise ExportError(
+                f"checkpoint: the {name} row {broken[0]} are no finite numbers ({len(broken)} such rows)",
+                hint="mend the data and train again",
+            )
 
 
 def _kinds(fit: Fit) -> str:
