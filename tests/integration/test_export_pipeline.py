@@ -55,6 +55,7 @@ def test_auto_ships_the_ranker_where_it_is_better(learned):
         "form_quality",
         "vector_parity",
         "row_parity",
+        "newcomer_parity",
         "scorer_parity",
     }
 
