@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gnas_serve.artifact.checksums import CHECKSUMS, checksums, is_seal, is_sealed
+from gnas_serve.artifact.fresh_file import open_fresh
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
 
 MANIFEST = "manifest.json"
@@ -257,7 +259,7 @@ def unfinished(target: Path) -> list[Path]:
     return sorted(path for path in beside if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
 
 
-def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
+def replace_file(path: Path, content: bytes, *, synced: bool = False, among_others: bool = False) -> None:
     """Write a file whole or not at all: who reads meanwhile, or after an interruption, sees the one before.
 
     Parameters
@@ -266,15 +268,19 @@ def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
         Of the file.
     synced
         So that it is whole after a failure of power, too.
+    among_others
+        In a folder that is not ours, where ``<path>.tmp`` may be somebody's: it is written under a name of its own.
 
     Raises
     ------
     OSError
         If the disk is full or not writable; nothing is left beside it.
     """
-    temporary = f"{path}.tmp"  # no path: a search writes one of these files between any two trials
+    # No path: a search writes one of these files between any two trials.
+    temporary = f"{path}.{secrets.token_hex(8)}.tmp" if among_others else f"{path}.tmp"
+    stream = open_fresh(temporary)
     try:
-        with open(temporary, "wb") as stream:  # noqa: PTH123
+        with stream:
             stream.write(content)
             if synced:
                 stream.flush()

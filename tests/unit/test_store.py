@@ -190,3 +190,29 @@ def test_a_folder_in_the_place_of_a_file_has_a_hint(tmp_path):
     with pytest.raises(StorageError, match="Is a directory") as caught, store.storage_errors(tmp_path):
         tmp_path.write_bytes(b"")
     assert "a folder stands where a file is needed" in caught.value.hint
+
+
+@pytest.mark.parametrize("there", ["file", "link", "dangling", "pipe"])
+def test_what_is_left_beside_a_file_is_replaced_and_never_written_into(tmp_path, there):
+    path, mine = tmp_path / "key.json", tmp_path / "mine"
+    temporary = tmp_path / "key.json.tmp"
+    if there == "pipe":
+        os.mkfifo(temporary)
+    elif there == "file":
+        temporary.write_bytes(b"half of an earlier one, longer than what comes")
+    else:
+        if there == "link":
+            mine.write_bytes(b"mine")
+        temporary.symlink_to(mine)
+    store.replace_file(path, b"{}", synced=True)
+    assert (path.read_bytes(), path.is_symlink()) == (b"{}", False)
+    assert [one.name for one in tmp_path.iterdir() if one != mine] == ["key.json"]
+    assert (mine.read_bytes() if mine.exists() else None) == (b"mine" if there == "link" else None)
+
+
+def test_among_others_a_file_of_that_name_is_somebodys(tmp_path):
+    mine = tmp_path / "report.html.tmp"
+    mine.write_bytes(b"mine")
+    store.replace_file(tmp_path / "report.html", b"<!doctype html>", among_others=True)
+    assert mine.read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.html.tmp"]

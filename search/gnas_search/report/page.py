@@ -54,7 +54,7 @@ def write_report(study: Study, path: Path) -> int:
         raise ConfigError(f"{path} is there, and no report", hint="choose another file, or remove it", code="exists")
     content = render(study).encode("utf-8")
     with storage_errors(path):
-        replace_file(path, content)
+        replace_file(path, content, among_others=path.resolve() != own.resolve())
     return len(content)
 
 
