@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
+from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.artifact.source_date import stamp
-from gnas_serve.artifact.store import replace_file, storage_errors
+from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, IntegrityError, MissingExtraError
 
 if TYPE_CHECKING:

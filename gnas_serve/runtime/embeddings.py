@@ -110,7 +110,7 @@ class EmbeddingTable:
         IntegrityError
             If the files are no such table.
         """
-        if not scales_path.exists():
+        if not scales_path.is_file():
             return cls(read_array(values_path, (np.float32, np.float16), shape, mapped=True), columns=columns)
         scales_shape = shape[:1] if flat_scales else (shape[0], len(columns))
         scales: npt.NDArray[np.float32] = read_array(scales_path, (np.float32,), scales_shape)  # type: ignore[assignment]

@@ -168,6 +168,15 @@ def test_an_interrupted_sign_damages_nothing(artifact):
     assert call("verify", artifact) == 0
 
 
+def test_a_link_where_the_signature_is_written_first_leads_nowhere(artifact, keys, tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (artifact / f"{SIGNATURE}.tmp").symlink_to(tmp_path / "mine")
+    assert call("sign", artifact, "--key", keys / "key.pem") == 0
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert not (artifact / SIGNATURE).is_symlink()
+    assert call("verify", artifact, "--key", keys / "key.pub") == 0
+
+
 def test_the_moment_of_signing_is_the_stated_one(artifact, keys, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     assert call("sign", artifact, "--key", keys / "key.pem") == 0

@@ -20,8 +20,9 @@ from gnas_export.work.lock import locked
 from gnas_export.work.step_record import files_of, sealed, unsealed
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.checksums import SEALS
+from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.store import MANIFEST, canonical_json, file_sha256, flush, replace_file, unfinished
+from gnas_serve.artifact.store import MANIFEST, canonical_json, file_sha256, flush, unfinished
 
 _KEY, _LOCK = "key.json", "lock"
 _OURS = re.compile(r"(\d{3}-[a-z_]+\.(json|npys)|key\.json)(\.tmp)?|lock")

@@ -12,7 +12,8 @@ from gnas_search.report.models import models_of
 from gnas_search.report.summary import board, verdict_of
 from gnas_search.study import Study, Verdict
 from gnas_serve import __version__
-from gnas_serve.artifact.store import replace_file, storage_errors
+from gnas_serve.artifact.fresh_file import replace_file
+from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 REPORT = "report.html"
