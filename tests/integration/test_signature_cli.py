@@ -1,5 +1,6 @@
 """`gnas-serve sign`, `verify --key`: signatures that openssl accepts, and whatever is not signed or not a key."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -183,6 +184,18 @@ def test_the_moment_of_signing_is_the_stated_one(artifact, keys, monkeypatch):
     assert {path.stat().st_mtime for path in (artifact, *artifact.iterdir())} == {1700000000}
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     assert call("sign", artifact, "--key", keys / "key.pem") == 2
+
+
+def test_times_that_cannot_be_set_are_told_as_such(artifact, keys, capsys, monkeypatch):
+    def refused(*_arguments, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setattr("gnas_serve.artifact.source_date.os.utime", refused)  # of files of another user
+    assert call("sign", artifact, "--key", keys / "key.pem") == 10
+    said = capsys.readouterr().err
+    assert "is signed, but the times of its files cannot be set: Permission denied" in " ".join(said.split())
+    assert call("verify", artifact, "--key", keys / "key.pub") == 0  # it is signed all the same
 
 
 @pytest.mark.parametrize("arguments", [["sign", "A", "--key", "K"], ["verify", "A", "--key", "K"]])
