@@ -14,6 +14,7 @@ from gnas_serve.errors import ConfigError
 
 FORMAT_VERSION = 2
 FORM = "form"
+_LONGEST_REASON = 2_000  # characters
 # Timings of one machine repeat to about a tenth; less than that is a tie.
 NEAR = 1.10
 CLEARLY_FASTER = 0.80
@@ -130,8 +131,8 @@ class Decisions:
         Raises
         ------
         ConfigError
-            If the file is absent or is something else, or was written under another profile, another content of the
-            same profile, or another ranker mode.
+            If the file is absent or is something else, holds a reason that is no line of text, or was written under
+            another profile, another content of the same profile, or another ranker mode.
         """
         if not path.is_file():
             raise ConfigError(f"{path}: no such decisions file", hint="give the decisions.json of an artifact")
@@ -144,6 +145,11 @@ class Decisions:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             reason = f"it is no JSON: {error}" if isinstance(error, ValueError) else "it holds something else"
             raise ConfigError(f"{path} is no decisions file: {reason}", hint="give an artifact's file") from error
+        for name, decision in given.items():
+            if (fault := _fault(decision.reason)) is not None:
+                raise ConfigError(
+                    f"{path}: decisions.{name}.reason {fault}", hint="give the decisions.json of an artifact"
+                )
         if not known:
             raise ConfigError(
                 f"{path} holds a decision that this version does not know", hint="export without --decisions"
@@ -180,3 +186,18 @@ def _size(form: Form) -> tuple[int, float]:
 
 def _is_known(name: str, choice: str) -> bool:
     return is_form(choice) if name == FORM else choice in CHOICES[name]
+
+
+def _fault(reason: object) -> str | None:
+    """Say what is wrong with a reason, which reports and the artifact repeat word for word; None where nothing is."""
+    if not isinstance(reason, str):
+        return f"is no text but {str(reason)[:40]}"
+    if len(reason) > _LONGEST_REASON:
+        return f"has {len(reason):,} characters, more than {_LONGEST_REASON:,}"
+    if reason.splitlines() not in ([], [reason]):
+        return "is more than one line"
+    try:
+        reason.encode()
+    except UnicodeEncodeError as error:
+        return f"holds {reason[error.start]!a}, half of a character"
+    return None

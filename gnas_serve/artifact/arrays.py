@@ -40,6 +40,8 @@ def read_array(
     IntegrityError
         If it is missing, unreadable, or of another type or shape.
     """
+    if not path.is_file():  # to open a pipe would wait for whoever writes into it
+        raise _damaged(path, "is missing")
     try:
         if mapped:
             array = np.asarray(np.lib.format.open_memmap(path, mode="r"))

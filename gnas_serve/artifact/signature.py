@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
-from gnas_serve.artifact.source_date import stamp
-from gnas_serve.artifact.store import replace_file, storage_errors
-from gnas_serve.errors import ConfigError, IntegrityError, MissingExtraError
+from gnas_serve.artifact.fresh_file import replace_file
+from gnas_serve.artifact.source_date import VARIABLE, stamp
+from gnas_serve.artifact.store import storage_errors
+from gnas_serve.errors import ConfigError, IntegrityError, MissingExtraError, StorageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -64,12 +65,19 @@ class SigningKey:
         Raises
         ------
         StorageError
-            If the disk is full or not writable; an earlier signature stays, then.
+            If the disk is full or not writable; an earlier signature stays, then. Or, after it was replaced, if the
+            times of the files cannot be set, which says so.
         """
         signature = self._key.sign((folder / CHECKSUMS).read_bytes())
         with storage_errors(folder / SIGNATURE):
             replace_file(folder / SIGNATURE, signature, synced=True)
+        try:
             stamp(folder)
+        except OSError as error:
+            raise StorageError(
+                f"{folder} is signed, but the times of its files cannot be set: {error.strerror}",
+                hint=f"sign as the owner of the files, or unset {VARIABLE}",
+            ) from error
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,11 @@ def stamp(folder: Path) -> None:
     ------
     ConfigError
         As :func:`source_date`.
+    OSError
+        If the time of one cannot be set.
     """
     seconds = source_date()
     if seconds is not None:
         for path in (*folder.rglob("*"), folder):
-            os.utime(path, (seconds, seconds))
+            if path == folder or not path.is_symlink():  # what a link leads to is not in the folder
+                os.utime(path, (seconds, seconds))

@@ -1,9 +1,9 @@
 """Folders that are whole or absent: verified reading and atomic writing, for checkpoints and artifacts alike.
 
 A stored folder holds ``manifest.json``: what it is, in which format version, the SHA-256 and size of every
-other file, and the digest of the manifest itself. Files called ``report.*`` are outside of it on purpose:
-they hold timings and host facts, which would break reproducibility. So are the seals of an artifact, which are of the
-manifest as well: see :mod:`gnas_serve.artifact.checksums`.
+other file, and the digest of the manifest itself. The reports are outside of it on purpose: they hold timings and host
+facts, which would break reproducibility. So are the seals of an artifact, which are of the manifest as well: see
+:mod:`gnas_serve.artifact.checksums`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gnas_serve.artifact.checksums import CHECKSUMS, checksums, is_seal, is_sealed
+from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
 
 MANIFEST = "manifest.json"
@@ -58,8 +59,8 @@ def file_sha256(path: Path) -> str:
 
 
 def is_report(name: str) -> bool:
-    """Tell whether a file is outside the manifest."""
-    return name.startswith("report.")
+    """Tell whether a file, named from its folder on, is a report and outside the manifest."""
+    return name in {LAYOUT.report, LAYOUT.report_page}
 
 
 def write_manifest(folder: Path, *, kind: str, format_version: int, body: dict[str, Any]) -> None:
@@ -78,10 +79,9 @@ def write_manifest(folder: Path, *, kind: str, format_version: int, body: dict[s
     """
     sealed = is_sealed(kind, format_version)
     files = {
-        path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST and not is_report(path.name)
-        if not (sealed and is_seal(path.relative_to(folder).as_posix()))
+        name: {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        for name, path in _entries(folder)
+        if path.is_file() and path.name != MANIFEST and not is_report(name) and not (sealed and is_seal(name))
     }
     manifest = {"kind": kind, "format_version": format_version, "files": files, **body}
     manifest["digest"] = hashlib.sha256(canonical_json(manifest)).hexdigest()
@@ -111,7 +111,7 @@ def read_manifest(folder: Path, *, kind: str, format_version: int, verify: bool 
     ConfigError
         If the folder does not exist or is something else.
     IntegrityError
-        If anything is missing, truncated, altered or not listed, or the checksums are not those of the manifest.
+        If anything is missing, truncated, altered, not listed or no file, or the checksums disagree with it.
     FormatVersionError
         If it is of a newer format.
     """
@@ -195,11 +195,20 @@ def _check_files(folder: Path, listed: dict[str, tuple[int, str]], kind: str, *,
             raise _damaged(path, f"has {path.stat().st_size} bytes where {size_bytes} were written", kind)
         if verify and file_sha256(path) != sha256:
             raise _damaged(path, "was altered: its SHA-256 is not the manifest's", kind)
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        permitted = name == MANIFEST or is_report(path.name) or (sealed and is_seal(name))
-        if path.is_file() and name not in listed and not permitted:
+    for name, path in _entries(folder):
+        if path.is_dir() and not path.is_symlink():
+            continue
+        permitted = name == MANIFEST or is_report(name) or (sealed and is_seal(name))
+        if name not in listed and not permitted:
             raise _damaged(path, "is not in the manifest", kind)
+        # A file may be a link into a store of blobs: it is its content that is listed.
+        if not path.is_file():
+            raise _damaged(path, "is no file: a pipe, or a link that leads to none", kind)
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Give all that a folder holds, files and whatever else, by the names of a manifest."""
+    return ((path.relative_to(folder).as_posix(), path) for path in sorted(folder.rglob("*")))
 
 
 def _is_inside(name: str) -> bool:
@@ -255,34 +264,6 @@ def unfinished(target: Path) -> list[Path]:
     left = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")  # as tempfile draws its names
     beside = target.parent.iterdir() if target.parent.is_dir() else ()
     return sorted(path for path in beside if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
-
-
-def replace_file(path: Path, content: bytes, *, synced: bool = False) -> None:
-    """Write a file whole or not at all: who reads meanwhile, or after an interruption, sees the one before.
-
-    Parameters
-    ----------
-    path, content
-        Of the file.
-    synced
-        So that it is whole after a failure of power, too.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or not writable; nothing is left beside it.
-    """
-    temporary = f"{path}.tmp"  # no path: a search writes one of these files between any two trials
-    try:
-        with open(temporary, "wb") as stream:  # noqa: PTH123
-            stream.write(content)
-            if synced:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from gnas_serve.cli import (
 )
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, headed
 from gnas_serve.errors import GnasError
+from gnas_serve.plain_text import plain_text
 
 EXIT_BUG = 1
 EXIT_USAGE = 2
@@ -127,6 +128,7 @@ def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per
     try:
         code: Any = app(args=arguments, standalone_mode=False)
     except _CLICK_ERROR as error:
+        error.message = plain_text(error.message, keep_newlines=True)
         with suppress(OSError):
             error.show()
         return EXIT_USAGE
@@ -162,6 +164,6 @@ def _say(message: str | Text) -> None:
 
 def _bug(error: BaseException) -> int:
     with suppress(OSError):
-        traceback.print_exception(error)
+        sys.stderr.write(plain_text("".join(traceback.format_exception(error)), keep_newlines=True))
     _say(Text.assemble(("this is a bug in gnas-serve", "bold red"), ": please report the lines above"))
     return EXIT_BUG

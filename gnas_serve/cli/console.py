@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Span, Text
 
 from gnas_serve.cli import streams
 from gnas_serve.errors import StorageError
+from gnas_serve.plain_text import plain_text
 
 
 class Output(StrEnum):
@@ -67,7 +70,18 @@ def warn(message: str) -> None:
 
 
 class _Console(Console):
-    """Lets go of what no reader is left for: Rich would end the process with the code of a bug."""
+    """Shows nothing that steers the terminal but styles of our own, and lets go of what no reader is left for.
+
+    Of a reader who left Rich would end the process with the code of a bug.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Take a text, of a message or a cell, before it is measured."""
+        return super().render_str(plain_text(text, keep_newlines=True), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Take what was made a styled text before it came here."""
+        return super().render(_plain(renderable) if isinstance(renderable, Text) else renderable, options)
 
     def on_broken_pipe(self) -> None:
         """Go on without stderr; of stdout, let the command end."""
@@ -78,11 +92,23 @@ class _Console(Console):
 
 def headed(heading: str, message: str, style: str) -> Text:
     """Give a message with a heading that alone is styled."""
-    return Text.assemble((heading, style), " ", message)
+    return Text.assemble((heading, style), " ", plain_text(message, keep_newlines=True))
+
+
+def _plain(text: Text) -> Text:
+    """Spell out what would steer the terminal, each part in the style that it has."""
+    places = [0]
+    for letter in text.plain:
+        places.append(places[-1] + len(plain_text(letter, keep_newlines=True)))
+    if places[-1] == len(text.plain):
+        return text
+    shown = text.blank_copy(plain_text(text.plain, keep_newlines=True))
+    shown.spans = [Span(places[span.start], places[span.end], span.style) for span in text.spans]
+    return shown
 
 
 def _console(*, is_result: bool) -> Console:
-    """Open a stream for text of all sorts: ids, paths, columns and tags are shown as they are.
+    """Open a stream for text of all sorts: ids, paths, columns and tags are shown as they are (controls spelled out).
 
     Nothing is read as markup or emoji, in plain text and in tables alike: styles are given as ``rich.text.Text``
     or ``style=``.

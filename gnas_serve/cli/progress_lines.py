@@ -9,6 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from gnas_serve.plain_text import plain_text
+
 
 class ProgressLines:
     """Live lines with an epoch bar each; where stderr is no terminal they stay silent and only messages are printed."""
@@ -63,6 +65,8 @@ class ProgressLines:
         # As it is: to wrap it, and to look for words to colour, took a tenth of what passes between two small trials.
         if self.is_silent:
             with suppress(OSError):  # what nobody reads ends no search
-                print(message, file=self._progress.console.file, flush=True)  # there is no bar to write above
+                print(
+                    plain_text(message, keep_newlines=True), file=self._progress.console.file, flush=True
+                )  # there is no bar to write above
         else:
             self._progress.console.print(message, markup=False, highlight=False)

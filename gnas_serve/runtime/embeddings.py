@@ -10,6 +10,8 @@ import numpy.typing as npt
 from gnas_serve.artifact.arrays import read_array
 
 _INT8_MAX = 127.0
+# Of a smaller peak the scale would be a denormal number, which has few digits or one: steps as coarse as the peak.
+_LEAST_PEAK = np.float32(_INT8_MAX) * np.finfo(np.float32).tiny
 # A float16's sign and its 15 other bits, where those of a float32 stand; their exponents are biased by 15 and 127.
 _HALF_BITS = np.int32(-0x70002000)
 _HALF_SHIFT = np.int32(13)
@@ -37,15 +39,15 @@ def quantize_rows(
     values : (n, d) int8
     scales : (n, B) float32
         Within the columns of a branch, ``values * scales[:, branch, None]`` approximates ``vectors``; 1 for a row of
-        zeros.
+        zeros, and for one whose largest element is below 127 times the smallest normal float32 (1.5e-36), which
+        becomes one.
     """
     columns = _divided(columns, vectors.shape[1])
     values = np.empty(vectors.shape, dtype=np.int8)
     scales = np.empty((len(vectors), len(columns)), dtype=np.float32)
     for place, span in enumerate(columns):
         peaks = np.abs(vectors[:, span]).max(axis=1, initial=0.0)
-        # The smallest float32 peaks would make a scale of zero: such a row is zero for every purpose.
-        scales[:, place] = np.where(peaks / _INT8_MAX > 0, peaks / _INT8_MAX, 1.0)
+        scales[:, place] = np.where(peaks < _LEAST_PEAK, 1.0, peaks / _INT8_MAX)
         steps = np.rint(vectors[:, span] / scales[:, place, None])
         values[:, span] = np.clip(steps, -_INT8_MAX, _INT8_MAX)
     return values, scales
@@ -110,7 +112,7 @@ class EmbeddingTable:
         IntegrityError
             If the files are no such table.
         """
-        if not scales_path.exists():
+        if not scales_path.is_file():
             return cls(read_array(values_path, (np.float32, np.float16), shape, mapped=True), columns=columns)
         scales_shape = shape[:1] if flat_scales else (shape[0], len(columns))
         scales: npt.NDArray[np.float32] = read_array(scales_path, (np.float32,), scales_shape)  # type: ignore[assignment]

@@ -74,7 +74,7 @@ class Tables:
 
         def optional(name: str, dtypes: tuple[type[np.generic], ...], length: int) -> Any:
             file = path / name
-            return read_array(file, dtypes, (length, None), mapped=True) if file.exists() else None
+            return read_array(file, dtypes, (length, None), mapped=True) if file.is_file() else None
 
         offsets: Any = read_array(path / LAYOUT.seen_offsets, (np.int64,), (num_users + 1,))
         seen: Any = read_array(path / LAYOUT.seen_items, (np.int32,), (None,), mapped=True)
@@ -140,7 +140,7 @@ class Tables:
 
 def _vocabulary(ids: Path, offsets: Path, length: int) -> Vocabulary:
     values: Any
-    if not offsets.exists():
+    if not offsets.is_file():
         values = read_array(ids, (np.int64,), (length,))
         return Vocabulary(values)
     values = read_array(ids, (np.uint8,), (None,))
@@ -162,7 +162,7 @@ def _neighbours(path: Path, manifest: Manifest) -> Neighbours | None:
 
 def _projection(path: Path, manifest: Manifest) -> npt.NDArray[np.float32] | None:
     file = path / LAYOUT.projection
-    if not file.exists() and manifest.index.dims == manifest.embedding_dim:
+    if not file.is_file() and manifest.index.dims == manifest.embedding_dim:
         return None
     projection: Any = read_array(file, (np.float32,), (manifest.embedding_dim, manifest.index.dims))
     return projection  # type: ignore[no-any-return]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gnas_serve.errors import RequestError
+from gnas_serve.plain_text import plain_text
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, Query
 from gnas_serve.service.errors import InvalidFieldError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
@@ -204,6 +205,5 @@ def _described(value: object) -> str:
 
 def _plain(text: str) -> str:
     # What a caller sent reaches headers and logs: ASCII without control characters, and not much of it.
-    shown = text[: _SHOWN_CHARACTERS + 1].encode("ascii", "backslashreplace").decode()
-    shown = "".join(letter if letter.isprintable() else "?" for letter in shown)
+    shown = plain_text(text[: _SHOWN_CHARACTERS + 1]).encode("ascii", "backslashreplace").decode()
     return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."

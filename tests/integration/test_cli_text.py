@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND
+from gnas_serve.artifact.store import MANIFEST, write_manifest
+from gnas_serve.vocabulary import Vocabulary
 
 ODD = "[/x] [bold]b[/bold] :smile:"
 
@@ -47,6 +54,39 @@ def test_ids_paths_and_tags(artifact: Path) -> None:
         assert done.returncode == status, (arguments, done.stderr)
         assert shown in done.stdout + done.stderr.replace("\n", ""), (arguments, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
+
+
+STEERING = "\x1b]0;X\x07\x1b[2J\x9b1m\x7f\u202e\u2066"
+SPELLED = r"\x1b]0;X\x07\x1b[2J\x9b1m\x7f\u202e\u2066"
+
+
+def test_what_would_steer_a_terminal_is_spelled_out(tmp_path: Path) -> None:
+    folder = write_tiny_artifact(tmp_path / "artifact", text_ids=True)
+    body = json.loads((folder / MANIFEST).read_text())
+    items = Vocabulary.from_ids([f"{STEERING}{row:04d}" for row in range(body["num_items"])])
+    np.save(folder / LAYOUT.item_ids, items.values)
+    np.save(folder / LAYOUT.item_id_offsets, items.offsets)
+    for name in ("kind", "format_version", "files", "digest"):
+        del body[name]
+    write_manifest(folder, kind=KIND, format_version=FORMAT_VERSION, body={**body, "name": f"tiny{STEERING}"})
+    item = f"{STEERING}0001"
+    for arguments, status in (
+        (["recommend", folder, "--user", "user-0001"], 0),
+        (["recommend", folder, "--user", STEERING], 0),
+        (["explain", folder, "--user", "user-0001", "--item", item], 0),
+        (["explain", folder, "--user", "user-0001", "--item", f"{STEERING}?"], 2),
+        (["inspect", folder], 0),
+        (["verify", folder], 0),
+        (["inspect", tmp_path / f"no{STEERING}"], 2),
+        (["search", "--budget", STEERING, "data", "--out", "study"], 2),
+        ([STEERING], 2),
+    ):
+        done = gnas_serve(tmp_path, *map(str, arguments))
+        assert done.returncode == status, (arguments, done.stderr)
+        assert SPELLED in (done.stdout + done.stderr).replace("\n", ""), (arguments, done.stdout, done.stderr)
+        assert not (set(STEERING) - set(SPELLED)) & set(done.stdout + done.stderr), arguments
+    done = gnas_serve(tmp_path, "recommend", str(folder), "--user", "user-0001", "--output", "json")
+    assert json.loads(done.stdout)["items"][0]["item_id"].startswith(STEERING)
 
 
 def test_columns_events_and_folders_of_data(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """An interrupted export goes on after its last finished step, and makes what an undisturbed one makes."""
 
 import errno
+import os
 import shutil
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 from gnas_export import pipeline
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.pipeline import AGAIN, PACKAGE
+from gnas_export.work.step_record import sealed, unsealed
 from gnas_export.work.workbook import Workbook, work_folder
 from gnas_serve.errors import ConfigError, QualityGateError, StorageError
 
@@ -135,6 +137,65 @@ def test_damaged_work(trained, out, name, begins_with, damage):
     assert export.ran == []
     is_told = any("is damaged" in line for line in export.said)
     assert is_told == (begins_with != "package" and (damage != "removed" or name.endswith(".npys")))
+
+
+@pytest.mark.parametrize(
+    ("file", "is_listed"), [("../evil.npys", True), ("../evil.npys", False), ("009-other.npys", False)]
+)
+@pytest.mark.parametrize("is_nested", [True, False])
+def test_a_record_reads_what_it_lists_and_what_an_export_keeps(trained, out, file, is_listed, is_nested):
+    """Sealed again as anybody can: the digest of a record says that it is whole, not whose it is."""
+    folder = work_folder(out)
+    path = folder / "013-judge.json"
+    record = unsealed(path.read_bytes())
+    fold_in = record["draft"]["final"]["fold_in"]
+    name, start = fold_in["at"]
+    shutil.copy(folder / name, folder / file)
+    leaf = {**fold_in, "at": [file, start]}
+    record["draft"]["final"]["fold_in"] = {"$": "lists", "at": [name, leaf]} if is_nested else leaf
+    if is_listed:
+        record["files"][file] = record["files"][name]
+    path.write_bytes(sealed(record))
+    export = Kept(trained, out, stop="judge")
+    assert export.ran == []
+    assert any(f"{file!r}" in line and "is damaged" in line for line in export.said)
+
+
+@pytest.mark.parametrize("name", ["008-draw_forms.npys", "013-judge.json", "key.json.tmp", "lock"])
+def test_a_link_is_nothing_that_an_export_keeps(trained, out, name):
+    path, mine = work_folder(out) / name, out.with_name("mine")
+    content = path.read_bytes() if path.exists() else b"mine"
+    mine.write_bytes(content)
+    path.unlink(missing_ok=True)
+    path.symlink_to(mine)
+    export = Kept(trained, out, stop="choose_users")
+    assert f"it holds {name}" in export.warned[0]
+    assert (mine.read_bytes(), path.is_symlink()) == (content, True)
+
+
+@pytest.mark.parametrize("whose", ["another's", "the group's", "everybody's"])
+def test_work_that_others_may_have_written_is_not_gone_on_with(trained, out, monkeypatch, whose):
+    folder = work_folder(out)
+    before = names(folder)
+    if whose == "another's":
+        others = os.geteuid() + 1
+        monkeypatch.setattr("gnas_export.work.lock.os.geteuid", lambda: others)
+    else:
+        folder.chmod(0o775 if whose == "the group's" else 0o777)
+    export = Kept(trained, out, stop="choose_users")
+    assert (export.ran, export.said) == ([], [])
+    assert ("belongs to another user" if whose == "another's" else "others may write to it") in export.warned[0]
+    assert names(folder) == before
+
+
+def test_the_folder_is_ones_own_whatever_the_umask(trained, tmp_path):
+    before = os.umask(0)
+    try:
+        Kept(trained, tmp_path / "a", stop="compress_tables")
+    finally:
+        os.umask(before)
+    export = Kept(trained, tmp_path / "a", stop="compress_tables")
+    assert export.said == ["going on after compress_neighbours (kept by an interrupted export)"]
 
 
 def test_what_goes_on_from_damaged_work_is_whole(trained, out, tmp_path):

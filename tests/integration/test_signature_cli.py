@@ -1,5 +1,6 @@
 """`gnas-serve sign`, `verify --key`: signatures that openssl accepts, and whatever is not signed or not a key."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -168,12 +169,33 @@ def test_an_interrupted_sign_damages_nothing(artifact):
     assert call("verify", artifact) == 0
 
 
+def test_a_link_where_the_signature_is_written_first_leads_nowhere(artifact, keys, tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (artifact / f"{SIGNATURE}.tmp").symlink_to(tmp_path / "mine")
+    assert call("sign", artifact, "--key", keys / "key.pem") == 0
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert not (artifact / SIGNATURE).is_symlink()
+    assert call("verify", artifact, "--key", keys / "key.pub") == 0
+
+
 def test_the_moment_of_signing_is_the_stated_one(artifact, keys, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     assert call("sign", artifact, "--key", keys / "key.pem") == 0
     assert {path.stat().st_mtime for path in (artifact, *artifact.iterdir())} == {1700000000}
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     assert call("sign", artifact, "--key", keys / "key.pem") == 2
+
+
+def test_times_that_cannot_be_set_are_told_as_such(artifact, keys, capsys, monkeypatch):
+    def refused(*_arguments, **_options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setattr("gnas_serve.artifact.source_date.os.utime", refused)  # of files of another user
+    assert call("sign", artifact, "--key", keys / "key.pem") == 10
+    said = capsys.readouterr().err
+    assert "is signed, but the times of its files cannot be set: Permission denied" in " ".join(said.split())
+    assert call("verify", artifact, "--key", keys / "key.pub") == 0  # it is signed all the same
 
 
 @pytest.mark.parametrize("arguments", [["sign", "A", "--key", "K"], ["verify", "A", "--key", "K"]])

@@ -1,6 +1,7 @@
 """Artifacts whose digests are right and whose contents are not: refused at load, never at a request."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -69,6 +70,22 @@ def test_a_wrong_array(folder, name, array):
     np.save(folder / name, array)
     _seal(folder)
     _refused(folder, "artifact")
+
+
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("kind", ["pipe", "dangling", "folder"])
+@pytest.mark.parametrize(
+    "name", [LAYOUT.item_scales, LAYOUT.projection, LAYOUT.ranker_items, LAYOUT.item_id_offsets, LAYOUT.index]
+)
+def test_no_file_in_the_place_of_one_that_it_has_not(folder, name, kind, verify):
+    if kind == "pipe":
+        os.mkfifo(folder / name)  # nobody writes into it: whoever opens it waits for ever
+    elif kind == "dangling":
+        (folder / name).symlink_to("nothing")
+    else:
+        (folder / name).symlink_to(folder.parent)
+    with pytest.raises(IntegrityError, match=f"{name} is not in the manifest"):
+        Recommender.load(folder, verify=verify)
 
 
 _TABLES = {LAYOUT.neighbour_offsets, LAYOUT.neighbour_items, LAYOUT.neighbour_values, LAYOUT.projection}

@@ -29,6 +29,29 @@ def test_the_greatest_element_of_a_row_uses_the_whole_range(vectors):
     assert (np.abs(values[normal].astype(int)).max(axis=1) == 127).all()
 
 
+def test_what_only_denormal_scales_could_hold_is_zero():
+    tiny = np.finfo(np.float32).tiny
+    least = np.float32(127) * tiny
+    below = np.nextafter(least, np.float32(0))
+    rows = np.array([[least, -least / 2, 0], [below, -below, 0], [1e-43, 7e-45, -1e-43], [-1e-38, 0, 0]], np.float32)
+    values, scales = quantize_rows(rows)
+    assert scales[:, 0].tolist() == [tiny, 1, 1, 1]
+    assert values.tolist() == [[127, -64, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+@given(vectors=_vectors, power=st.integers(-149, 127))
+def test_no_scale_is_denormal_and_the_error_is_within_it(vectors, power):
+    with np.errstate(over="ignore"):
+        vectors = (vectors * np.float32(2.0**power)).clip(-3e38, 3e38)
+    values, scales = quantize_rows(vectors)
+    assert (scales >= np.finfo(np.float32).tiny).all()
+    found = values.astype(np.float64) * scales
+    is_zero = np.abs(vectors).max(axis=1) < 127 * np.finfo(np.float32).tiny
+    assert (scales[is_zero] == 1).all()
+    assert (found[is_zero] == 0).all()
+    assert (np.abs(found - vectors)[~is_zero] <= 0.5001 * scales[~is_zero].astype(np.float64)).all()
+
+
 @given(vectors=_vectors, data=st.data())
 def test_each_branch_is_quantised_as_if_it_stood_alone(vectors, data):
     middle = data.draw(st.integers(0, vectors.shape[1]))

@@ -68,6 +68,36 @@ def test_unknown_choices_and_other_settings_are_refused(tmp_path):
         Decisions.read(path, profile=BALANCED, ranker="auto")
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (float("nan"), "is no text but nan"),
+        (None, "is no text but None"),
+        (["a"], "is no text"),
+        ({}, "is no text"),
+        (7, "is no text but 7"),
+        ("\ud800", r"holds '\\ud800', half of a character"),
+        ("one\ntwo", "is more than one line"),
+        ("one\r", "is more than one line"),
+        ("one\u2028two", "is more than one line"),
+        ("x" * 2_001, "has 2,001 characters, more than 2,000"),
+    ],
+)
+def test_a_reason_is_a_line_of_text(tmp_path, reason, said):
+    path = tmp_path / "d.json"
+    made = Decisions(BALANCED, "auto")
+    made.take("index", "flat", "x" * 2_000)
+    made.take("tables", "int8", "")
+    made.write(path)
+    Decisions.read(path, profile=BALANCED, ranker="auto")
+    raw = json.loads(path.read_text())
+    raw["decisions"]["tables"]["reason"] = reason
+    path.write_text(json.dumps(raw))
+    with pytest.raises(ConfigError, match=rf"d\.json: decisions\.tables\.reason {said}") as refused:
+        Decisions.read(path, profile=BALANCED, ranker="auto")
+    assert refused.value.exit_code == 2
+
+
 def test_an_edited_profile_is_noticed_and_a_latency_objective_is_no_edit(tmp_path):
     path = tmp_path / "d.json"
     Decisions(BALANCED, "auto").write(path)

@@ -100,3 +100,13 @@ def test_whatever_decides_the_bytes_changes_the_key(checkpoint, tmp_path):
     assert changed(ranker="auto") == ["ranker mode"]
     flat = Decisions(PROFILE, "never", {"index": Decision("flat", "by hand")})
     assert changed(decisions=flat) == ["decisions"]
+
+
+def test_arrays_are_not_written_through_a_link(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "a.npys").symlink_to(tmp_path / "mine")
+    arrays = ArrayFile("a.npys")
+    start = arrays.put(np.arange(5))
+    arrays.write(tmp_path / "a.npys")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    np.testing.assert_array_equal(read_record(tmp_path / "a.npys", start), np.arange(5))

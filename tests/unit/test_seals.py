@@ -72,6 +72,14 @@ def test_a_folder_in_their_place_is_damage(artifact):
         Manifest.read(artifact)
 
 
+@pytest.mark.parametrize("name", [CHECKSUMS, SIGNATURE, f"{SIGNATURE}.tmp"])
+def test_a_link_to_nothing_in_their_place_is_damage(artifact, name):
+    (artifact / name).unlink(missing_ok=True)
+    (artifact / name).symlink_to("nothing")
+    with pytest.raises(IntegrityError, match=f"{name} is (missing|no file)"):
+        Manifest.read(artifact)
+
+
 @pytest.mark.parametrize("name", [CHECKSUMS, SIGNATURE])
 def test_earlier_versions_have_none(tmp_path, name):
     with store.atomic_folder(tmp_path / "a") as folder:

@@ -35,3 +35,17 @@ def test_files_and_folders_are_stamped(monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, "1234567890")
     stamp(tmp_path)
     assert {path.stat().st_mtime for path in (tmp_path, *tmp_path.rglob("*"))} == {1234567890}
+
+
+def test_nothing_is_stamped_through_a_link(monkeypatch, tmp_path):
+    folder, mine = tmp_path / "a", tmp_path / "mine"
+    folder.mkdir()
+    mine.touch()
+    before = mine.stat().st_mtime
+    (folder / "link").symlink_to(mine)
+    (folder / "dangling").symlink_to("nothing")
+    (folder / "file").touch()
+    monkeypatch.setenv(VARIABLE, "1234567890")
+    stamp(folder)
+    assert mine.stat().st_mtime == before
+    assert (folder / "file").stat().st_mtime == folder.stat().st_mtime == 1234567890

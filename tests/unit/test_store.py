@@ -2,10 +2,12 @@ import errno
 import hashlib
 import json
 import os
+import socket
 
 import pytest
 
 from gnas_serve.artifact import store
+from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.errors import ConfigError, FormatVersionError, IntegrityError, StorageError
 
 
@@ -67,6 +69,59 @@ def test_missing_truncated_and_extra_files_are_found(tmp_path):
         _read(path)
     (path / "a.bin").unlink()
     with pytest.raises(IntegrityError, match=r"a\.bin is missing"):
+        _read(path)
+
+
+def _put(path, kind):
+    """Put something that is no file where one may be looked for."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(os.path.relpath(path))  # a name of a socket is short
+    else:
+        path.symlink_to({"link": path.parent / "a.bin", "dangling": "nothing", "folder": path.parent.parent}[kind])
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "link", "dangling", "folder"])
+@pytest.mark.parametrize("verify", [True, False])
+@pytest.mark.parametrize("name", ["more.bin", "deep/more.bin"])
+def test_what_is_no_file_and_not_listed_is_refused(tmp_path, kind, verify, name):
+    path = _write(tmp_path / "art")
+    (path / "deep").mkdir()
+    _put(path / name, kind)
+    with pytest.raises(IntegrityError, match=r"more\.bin is not in the manifest"):
+        store.read_manifest(path, kind="artifact", format_version=1, verify=verify)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "dangling", "folder"])
+@pytest.mark.parametrize(("name", "said"), [("a.bin", "is missing"), ("report.json", "is no file")])
+def test_what_is_no_file_in_the_place_of_one_is_refused(tmp_path, kind, name, said):
+    path = _write(tmp_path / "art")
+    (path / name).unlink()
+    _put(path / name, kind)
+    with pytest.raises(IntegrityError, match=f"{name} {said}"):
+        _read(path)
+
+
+def test_a_listed_file_may_be_a_link_into_a_store_of_blobs(tmp_path):
+    path = _write(tmp_path / "art") / "a.bin"
+    path.rename(tmp_path / "blob")
+    path.symlink_to(tmp_path / "blob")
+    _read(path.parent)
+    (tmp_path / "blob").write_bytes(bytes(256))
+    with pytest.raises(IntegrityError, match=r"a\.bin was altered"):
+        _read(path.parent)
+
+
+@pytest.mark.parametrize("name", ["report.txt", "report.json.bak", "report.", "deep/report.json", "deep/report.html"])
+def test_nothing_but_the_reports_is_unlisted(tmp_path, name):
+    path = _write(tmp_path / "art")
+    (path / "report.html").touch()
+    _read(path)
+    (path / "deep").mkdir()
+    (path / name).write_bytes(b"")
+    with pytest.raises(IntegrityError, match="is not in the manifest"):
         _read(path)
 
 
@@ -190,3 +245,29 @@ def test_a_folder_in_the_place_of_a_file_has_a_hint(tmp_path):
     with pytest.raises(StorageError, match="Is a directory") as caught, store.storage_errors(tmp_path):
         tmp_path.write_bytes(b"")
     assert "a folder stands where a file is needed" in caught.value.hint
+
+
+@pytest.mark.parametrize("there", ["file", "link", "dangling", "pipe"])
+def test_what_is_left_beside_a_file_is_replaced_and_never_written_into(tmp_path, there):
+    path, mine = tmp_path / "key.json", tmp_path / "mine"
+    temporary = tmp_path / "key.json.tmp"
+    if there == "pipe":
+        os.mkfifo(temporary)
+    elif there == "file":
+        temporary.write_bytes(b"half of an earlier one, longer than what comes")
+    else:
+        if there == "link":
+            mine.write_bytes(b"mine")
+        temporary.symlink_to(mine)
+    replace_file(path, b"{}", synced=True)
+    assert (path.read_bytes(), path.is_symlink()) == (b"{}", False)
+    assert [one.name for one in tmp_path.iterdir() if one != mine] == ["key.json"]
+    assert (mine.read_bytes() if mine.exists() else None) == (b"mine" if there == "link" else None)
+
+
+def test_among_others_a_file_of_that_name_is_somebodys(tmp_path):
+    mine = tmp_path / "report.html.tmp"
+    mine.write_bytes(b"mine")
+    replace_file(tmp_path / "report.html", b"<!doctype html>", among_others=True)
+    assert mine.read_bytes() == b"mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.html.tmp"]

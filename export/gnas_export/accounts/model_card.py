@@ -7,12 +7,17 @@ Mitchell, M. et al. (2019). Model cards for model reporting. FAT* 2019.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.provenance import Measured, Provenance
+from gnas_serve.plain_text import plain_text
+
+# What Markdown, GitHub's too, takes for more than a letter: an underscore between letters or digits is none.
+_LIVE = re.compile(r"[\\`*<>\[\]!&|~#$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 _USE = """It ranks the items of the catalogue that it was trained on for the users of it: `gnas-serve serve` and
 `gnas-serve recommend` ask it. A user without a vector is answered from a history, if the question brings one, else by
@@ -49,8 +54,8 @@ def model_card(manifest: Manifest) -> str:
 
 
 def _summary(manifest: Manifest) -> str:
-    kinds = " + ".join(branch.kind for branch in manifest.branches)
-    said = f"A recommender, version `{manifest.version}`, exported with profile `{_plain(manifest.profile)}`. "
+    kinds = " + ".join(_plain(branch.kind) for branch in manifest.branches)
+    said = f"A recommender, version {_code(manifest.version)}, exported with profile {_code(manifest.profile)}. "
     said += f"The score of a pair is the sum over its branches: {kinds}."
     return said if manifest.created is None else f"{said} Made at {manifest.created}."
 
@@ -67,10 +72,7 @@ def _data(manifest: Manifest) -> str:
     ]
     if (lineage := manifest.model.get("finetuned_from")) is not None:
         rows.append(
-            (
-                "fine-tuned on it; embeddings trained on",
-                f"{lineage.get('fingerprint')}, as {_plain(str(lineage.get('name')))}",
-            )
+            ("fine-tuned on it; embeddings trained on", f"{lineage.get('fingerprint')}, as {lineage.get('name')}")
         )
     return _table(("", ""), rows)
 
@@ -150,7 +152,7 @@ def _provenance(manifest: Manifest) -> str:
     provenance = manifest.provenance
     if provenance is None:
         return ""
-    rows = [(f"SHA-256 of the {name}", f"`{sha256}`") for name, sha256 in provenance.hashes.items()]
+    rows = [(f"SHA-256 of the {name}", sha256) for name, sha256 in provenance.hashes.items()]
     rows += [(f"seed of the {name}", str(seed)) for name, seed in provenance.seeds.items()]
     rows += [(name, version) for name, version in sorted(provenance.lock.items())]
     return _table(("", ""), rows)
@@ -178,5 +180,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Keep a text on one line and within its cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Keep a text on one line, within its cell, and a text: names are of whoever made the data."""
+    return _LIVE.sub(r"\\\g<0>", _line(text))
+
+
+def _code(text: str) -> str:
+    """Show a text as code, between more backticks than follow each other in it: nothing in it ends it."""
+    line = _line(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    # Markdown takes one space off both ends: without it a backtick there would be one of the fence.
+    return f"{fence} {line} {fence}" if not line or "`" in (line[0], line[-1]) else f"{fence}{line}{fence}"
+
+
+def _line(text: str) -> str:
+    return plain_text(" ".join(text.split()))

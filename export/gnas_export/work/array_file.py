@@ -7,10 +7,12 @@ import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from gnas_serve.artifact.fresh_file import open_fresh
 
 _ALIGNMENT = 64
 _CHUNK_BYTES = 1 << 24
@@ -53,7 +55,7 @@ class ArrayFile:
         return start
 
     def write(self, path: Path) -> str:
-        """Write the file, flushed to the disk; nothing is copied but arrays with gaps.
+        """Write the file anew, flushed to the disk; nothing is copied but arrays with gaps.
 
         Returns
         -------
@@ -66,7 +68,7 @@ class ArrayFile:
             If the disk is full or not writable; what is there then is no whole file.
         """
         digest, written = hashlib.sha256(), 0
-        with path.open("wb", buffering=0) as stream:
+        with open_fresh(path, buffering=0) as stream:
             for start, header, array in self._records:
                 body = np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
                 for part in (memoryview(bytes(start - written)), memoryview(header), body):
@@ -101,6 +103,6 @@ def read_record(path: Path, start: int) -> Array:
     return np.asarray(np.memmap(path, dtype, "c", offset, shape, order="F" if is_turned else "C"))
 
 
-def _write_all(stream: io.RawIOBase, chunk: memoryview) -> None:
+def _write_all(stream: BinaryIO, chunk: memoryview) -> None:
     while len(chunk):
         chunk = chunk[stream.write(chunk) :]

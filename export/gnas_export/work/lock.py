@@ -1,14 +1,35 @@
-"""The lock on a work folder: of two exports to one output the second is refused."""
+"""Whose a work folder is: one user's, and of two exports to one output the first one's."""
 
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from gnas_serve.artifact.file_lock import try_lock
 from gnas_serve.errors import ConfigError
+
+PRIVATE = 0o755
+"""Mode of a work folder, whatever the umask: what others wrote there is not trusted."""
+
+
+def check_owner(folder: Path) -> None:
+    """Refuse a folder into which somebody else may have put work: what is kept there ships without being made again.
+
+    Raises
+    ------
+    OSError
+        If it belongs to another user, or others may write to it.
+    """
+    if sys.platform == "win32":
+        return
+    found = folder.stat()
+    if found.st_uid != os.geteuid():
+        raise OSError("it belongs to another user")
+    if found.st_mode & 0o022:
+        raise OSError("others may write to it")
 
 
 def locked(path: Path) -> BinaryIO:
@@ -22,7 +43,7 @@ def locked(path: Path) -> BinaryIO:
         If it cannot be written, or locked.
     """
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         stream = path.open("ab")
         try:
             is_ours = try_lock(stream)

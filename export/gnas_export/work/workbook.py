@@ -6,6 +6,7 @@ import errno
 import json
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,15 +17,17 @@ from gnas_export.draft import Draft
 from gnas_export.work.array_file import ArrayFile, read_record
 from gnas_export.work.keeping import UNREADABLE, Keeper
 from gnas_export.work.key import WorkKey
-from gnas_export.work.lock import locked
+from gnas_export.work.lock import PRIVATE, check_owner, locked
 from gnas_export.work.step_record import files_of, sealed, unsealed
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.checksums import SEALS
+from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.store import MANIFEST, canonical_json, file_sha256, flush, replace_file, unfinished
+from gnas_serve.artifact.store import MANIFEST, canonical_json, file_sha256, flush, unfinished
 
 _KEY, _LOCK = "key.json", "lock"
 _OURS = re.compile(r"(\d{3}-[a-z_]+\.(json|npys)|key\.json)(\.tmp)?|lock")
+_ARRAYS = re.compile(r"[0-9]{3}-[a-z_]+\.npys")
 _RECORD = re.compile(r"(\d{3})-([a-z_]+)\.json")
 _ARTIFACT = {*vars(LAYOUT).values(), MANIFEST, *SEALS}
 _MOST = 1000  # steps, in all rounds
@@ -177,8 +180,10 @@ class Workbook:
         self._made = [folder for folder in self.folder.parents if not folder.exists()]
         if self.folder.is_symlink() or (self.folder.exists() and not self.folder.is_dir()):
             raise OSError(errno.EEXIST, "something else stands there")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        strangers = sorted(path.name for path in self.folder.iterdir() if not _OURS.fullmatch(path.name))
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=PRIVATE, exist_ok=True)
+        check_owner(self.folder)
+        strangers = sorted(path.name for path in self.folder.iterdir() if not _is_ours(path))
         if strangers:
             raise OSError(f"it holds {strangers[0]}, which no export keeps")
         self._lock = locked(self.folder / _LOCK)
@@ -223,17 +228,27 @@ class Workbook:
         record = unsealed(path.read_bytes())
         if record["key"] != self._key:
             raise ValueError(f"{path.name} is of another export")
-        for name, facts in record["files"].items():
+        files = record["files"]
+        for name, facts in files.items():
+            if not _ARRAYS.fullmatch(name):
+                raise ValueError(f"it needs {name!r}, which no export keeps")
             if name not in checked:
                 checked[name] = file_sha256(self.folder / name)
             if checked[name] != facts["sha256"]:
                 raise ValueError(f"{name} was altered")
         assert self._keeper is not None  # noqa: S101  # made by the only caller
-        draft = self._keeper.decode(record["draft"], blank, lambda at: read_record(self.folder / at[0], at[1]))
-        self._hashes = record["files"]
+        draft = self._keeper.decode(record["draft"], blank, lambda at: self._array(at, files))
+        self._hashes = files
         steps = [{**one, "resumed": True} for one in record["steps"]]
         self._round = sum(one["name"] == record["step"] for one in steps)
         return KeptDraft(record["step"], draft, steps)
+
+    def _array(self, at: Any, files: dict[str, Any]) -> Any:
+        """Read an array from a file whose hash was checked, and from no other."""
+        name, start = at
+        if name not in files:
+            raise ValueError(f"it reads {name!r}, which it does not list")
+        return read_record(self.folder / name, start)
 
     def _clean(self, *, before: int = 0, after: int = _MOST) -> None:
         """Remove steps by their numbers, and whatever was not finished."""
@@ -258,6 +273,10 @@ class Workbook:
             self._writes = False
             reason = error.strerror or str(error)
             self._warn(f"{self.folder}: {reason}; should this export be interrupted, no further step is kept")
+
+
+def _is_ours(path: Path) -> bool:
+    return bool(_OURS.fullmatch(path.name)) and stat.S_ISREG(path.lstat().st_mode)
 
 
 def _artifact_bytes(checkpoint: Checkpoint) -> int:

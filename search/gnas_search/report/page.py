@@ -12,7 +12,8 @@ from gnas_search.report.models import models_of
 from gnas_search.report.summary import board, verdict_of
 from gnas_search.study import Study, Verdict
 from gnas_serve import __version__
-from gnas_serve.artifact.store import replace_file, storage_errors
+from gnas_serve.artifact.fresh_file import replace_file
+from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, NoViableTrialError
 
 REPORT = "report.html"
@@ -54,7 +55,7 @@ def write_report(study: Study, path: Path) -> int:
         raise ConfigError(f"{path} is there, and no report", hint="choose another file, or remove it", code="exists")
     content = render(study).encode("utf-8")
     with storage_errors(path):
-        replace_file(path, content)
+        replace_file(path, content, among_others=path.resolve() != own.resolve())
     return len(content)
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save
 
 from gnas_search.fit import Fit, branches_from, to_arrays
 from gnas_serve.artifact.branches import BranchFacts
-from gnas_serve.artifact.store import replace_file
+from gnas_serve.artifact.fresh_file import replace_file
 
 _FOLDER = "models"
 _FACTS = "fit"

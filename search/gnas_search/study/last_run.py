@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gnas_serve.artifact.store import replace_file, storage_errors
+from gnas_serve.artifact.fresh_file import replace_file
+from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import IntegrityError
 
 LAST_RUN = "last_run.json"

@@ -12,7 +12,7 @@ import numpy as np
 from gnas_search.evaluate import UserMetrics
 from gnas_search.study.measurement import Measurement, per_user
 from gnas_serve.artifact.arrays import UNREADABLE, read_array
-from gnas_serve.artifact.store import replace_file
+from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.errors import IntegrityError
 
 _FOLDER = "metrics"
