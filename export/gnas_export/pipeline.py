@@ -34,6 +34,7 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.signature import SigningKey
+from gnas_serve.artifact.sizes import artifact_bytes, bytes_by_part
 from gnas_serve.artifact.source_date import source_date, stamp
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.errors import ExportError, GnasError, IntegrityError, OfflineError, QualityGateError, StorageError
@@ -237,12 +238,14 @@ def _package(
 
 
 def _keep_size(draft: Draft, folder: Path) -> None:
-    """Hold the artifact's files to the limit on their bytes, where there is one."""
+    """Weigh the artifact's files, and hold them to the limit on their bytes, where there is one."""
+    # What describes the artifact comes later: it states this very gate, and cannot be measured by it.
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    size_bytes = artifact_bytes(files)
+    draft.facts["artifact_bytes"] = {"size_bytes": size_bytes, "parts": bytes_by_part(files)}
     limit = draft.profile.gates.max_artifact_bytes
     if limit is None:
         return
-    # What describes the artifact comes later: it states this very gate, and cannot be measured by it.
-    size_bytes = sum(path.stat().st_size for path in folder.iterdir())
     remark = "bytes of the model's files and its decisions, what describes them apart"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
     raise_first_breach(draft.gates)

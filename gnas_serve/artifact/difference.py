@@ -8,6 +8,7 @@ from typing import Any
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND, Manifest
+from gnas_serve.artifact.sizes import artifact_bytes
 from gnas_serve.artifact.store import read_manifest
 from gnas_serve.errors import IntegrityError
 
@@ -33,7 +34,8 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         (decisions among it), and of the provenance ``config``, ``lock``, ``code``, ``seeds``, ``steps``, each
         ``{what: [one's, other's]}``; ``metrics`` (with the ends of their intervals) and ``gates``:
         ``{name: [one's, other's]}`` of those that differ; ``files``: ``{name: [bytes, bytes]}`` of those whose content
-        differs; ``size_bytes``: of both. What one does not have is None.
+        differs; ``size_bytes``: of all that each manifest lists; ``artifact_bytes``: of these without what describes
+        the artifact, see :mod:`gnas_serve.artifact.sizes`. What one does not have is None.
 
     Raises
     ------
@@ -66,6 +68,7 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         "gates": _changes(*({gate["name"]: gate["value"] for gate in body["gates"]} for body in bodies)),
         "files": {name: [fact and fact["bytes"] for fact in pair] for name, pair in changed.items()},
         "size_bytes": [sum(fact["bytes"] for fact in files.values()) for files in listed],
+        "artifact_bytes": [artifact_bytes({name: fact["bytes"] for name, fact in files.items()}) for files in listed],
     }
 
 

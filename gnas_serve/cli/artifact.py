@@ -26,6 +26,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
     """Say what an artifact is: its model, files, index, ranker and gates, and what it was made from."""
     from gnas_serve.artifact.checksums import SIGNATURE
     from gnas_serve.artifact.manifest import Manifest
+    from gnas_serve.artifact.sizes import artifact_bytes
 
     manifest = Manifest.read(artifact, verify=False)
     files = {path.name: path.stat().st_size for path in sorted(artifact.iterdir()) if path.is_file()}
@@ -39,6 +40,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "signed": SIGNATURE in files,
         "files": files,
         "size_bytes": sum(files.values()),
+        "artifact_bytes": artifact_bytes(files),
     }
     tables = (_fact_table(manifest), *provenance_tables(manifest), _file_table(files))
     emit(result, Group(*tables, _curve(manifest), gate_table(gates)), output)
@@ -121,7 +123,11 @@ def diff(
         return
     tables = [_change_table(name, changes) for name, changes in found["sections"].items() if changes]
     tables += [_change_table(name, found[name]) for name in ("metrics", "gates") if found[name]]
-    sizes = {**found["files"], "all": found["size_bytes"]}
+    sizes = {
+        **found["files"],
+        "artifact bytes: without manifest, card, SBOM, checksums, reports": found["artifact_bytes"],
+        "every file that the manifest lists: without itself, checksums, reports": found["size_bytes"],
+    }
     emit(found, Group(*tables, _change_table("bytes", sizes)), output)
 
 
@@ -200,11 +206,14 @@ def _branch(branch: BranchFacts, manifest: Manifest) -> str:
 
 
 def _file_table(files: dict[str, int]) -> Table:
+    from gnas_serve.artifact.sizes import artifact_bytes
+
     table = Table("file", "bytes")
     table.columns[1].justify = "right"
     for name, size in files.items():
         table.add_row(name, f"{size:,}")
-    table.add_row("all", f"{sum(files.values()):,}")
+    table.add_row("artifact bytes: without manifest, card, SBOM, checksums, reports", f"{artifact_bytes(files):,}")
+    table.add_row("every file above", f"{sum(files.values()):,}")
     return table
 
 

@@ -199,6 +199,7 @@ def export(
         "gates": facts["gates"],
         "decisions": facts["decisions"],
         "size_bytes": facts["artifact"].get("size_bytes"),
+        "artifact_bytes": facts["facts"]["artifact_bytes"]["size_bytes"],
     }
     title = f"wrote {exported.path}: {exported.manifest.name}, profile {exported.manifest.profile}"
     title += f"\nto look at: {exported.path / LAYOUT.report_page}"

@@ -50,7 +50,7 @@ def emit_forecast(
         warn(f"the export would take {further / 2**30:.1f} GiB more than now, and {there / 2**30:.1f} GiB are there")
     limit = profile.gates.max_artifact_bytes
     if limit is not None and found.artifact_bytes > limit:
-        warn(f"the artifact would have about {found.artifact_bytes:,} bytes, over the limit of {limit:,}")
+        warn(f"there would be about {found.artifact_bytes:,} artifact bytes, over the limit of {limit:,}")
     result = {"artifact": None, "dry_run": True, "forecast": found.to_json()}
     table = Table("step", "seconds", "memory, MiB", box=box.SIMPLE)
     for step in found.steps:
@@ -58,6 +58,6 @@ def emit_forecast(
     table.add_row("all", f"{found.seconds:.1f}", f"{found.peak_bytes / 2**20:,.0f}")
     title = (
         f"dry run, nothing is written: about {found.seconds:.0f} s on this machine as busy as it is, "
-        f"{found.peak_bytes / 2**30:.1f} GiB of memory, an artifact of {found.artifact_bytes / 2**20:,.1f} MiB"
+        f"{found.peak_bytes / 2**30:.1f} GiB of memory, {found.artifact_bytes:,} artifact bytes"
     )
     emit(result, Group(title, table), output)

@@ -1,4 +1,4 @@
-"""The forms of a learned ranker, and what an artifact saves as a whole, in lines of a hundred signs at most."""
+"""The forms of a learned ranker, and the bytes of an artifact, in lines of a hundred signs at most."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
 
 
 def saving_line(report: dict[str, Any]) -> list[Text]:
-    """Say what the whole artifact saves, and what is left of its lists; nothing where that was not measured."""
+    """Say how large an artifact is, what compression saves and what it leaves; nothing where that was not measured."""
     found = report["facts"].get("savings")
     if found is None:
         return []
@@ -54,10 +54,13 @@ def saving_line(report: dict[str, Any]) -> list[Text]:
     )
     ratio = whole["times_smaller"]  # an index can outweigh what compression saves
     against = f"{ratio:.1f} times fewer" if ratio >= 1 else f"{1 / ratio:.1f} times more"
-    said = f"whole artifact: {whole['size_bytes']:,} bytes, {against} than {whole['fp32_bytes']:,} in fp32\n  {parts}"
+    said = f"vectors, index and scorer: {whole['size_bytes']:,} bytes, {against} than {whole['fp32_bytes']:,} in fp32"
+    said += f"\n  {parts}"
     if "retained" in found:
-        kept = found["retained"]["recall@20"]
-        said += f"\n  recall@20 kept: {_percent(kept)} % of the same path without compression"
+        kept = (f"{name} kept: {_percent(found['retained'][name])} %" for name in ("ndcg@20", "recall@20"))
+        said += f"\n  {', '.join(kept)}, of the path uncompressed"
+    if size := report["facts"].get("artifact_bytes"):
+        said = f"artifact bytes: {size['size_bytes']:,}, of the model's files and its decisions\n{said}"
     return [Text(said)]
 
 

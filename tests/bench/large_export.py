@@ -138,7 +138,7 @@ def main() -> None:
     said = {step["name"]: step["seconds"] for step in forecast["steps"]}
     for step in report["steps"]:
         print(f"  {step['name']}: {step['seconds']:.1f} s, forecast {said[step['name']]:.1f} s")
-    print(f"artifact: {printed['size_bytes']:,} bytes, forecast {forecast['artifact_bytes']:,}")
+    print(f"artifact bytes: {printed['artifact_bytes']:,}, forecast {forecast['artifact_bytes']:,}")
 
 
 if __name__ == "__main__":

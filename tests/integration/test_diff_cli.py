@@ -52,6 +52,13 @@ def test_what_another_profile_changes(exported, capsys):
     assert found["files"][LAYOUT.item_scales][0] is None
     assert found["size_bytes"][1] < found["size_bytes"][0]
     assert LAYOUT.item_ids not in found["files"]
+    for place, name in enumerate(("exact", "int8")):
+        report = json.loads((exported / name / LAYOUT.report).read_text())
+        assert found["artifact_bytes"][place] == report["facts"]["artifact_bytes"]["size_bytes"]
+    assert call("diff", exported / "exact", exported / "int8") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "artifact bytes: without manifest" in said
+    assert "every file that the manifest lists" in said
 
 
 def test_what_other_data_change(exported, capsys):

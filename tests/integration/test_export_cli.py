@@ -65,6 +65,10 @@ def test_the_text_form_is_for_people(artifact, capsys):
     assert "ranker.onnx" in said
     assert "flat" in said
     assert "index_recall" in said
+    size = json.loads((artifact / "report.json").read_text())["facts"]["artifact_bytes"]["size_bytes"]
+    assert f"{size:,}" in said
+    assert "artifact bytes: without manifest, card, SBOM, checksums, reports" in " ".join(said.split())
+    assert f"| artifact bytes | {size:,}: " in (artifact / "MODEL_CARD.md").read_text()
     assert call("verify", artifact) == 0
     assert "is whole" in capsys.readouterr().out
 

@@ -35,6 +35,9 @@ def test_an_artifact_that_is_small_enough(tmp_path):
     sizes = whole.report["artifact"]["files"]
     describing = {"manifest.json", "MODEL_CARD.md", "sbom.cdx.json", "SHA256SUMS"}  # which name its gates and limits
     assert gate["value"] == sum(size for name, size in sizes.items() if name not in describing)
+    size = whole.report["facts"]["artifact_bytes"]  # known without a limit, too
+    assert size["size_bytes"] == gate["value"] == sum(size["parts"].values())
+    assert size["parts"]["histories"] == sizes["seen.items.npy"] + sizes["seen.offsets.npy"]
     changed = {name for name, raw in files(whole.path).items() if raw != files(made.path)[name]}
     assert changed == describing
 

@@ -32,19 +32,21 @@ popularity.
   holds none."""
 
 
-def model_card(manifest: Manifest) -> str:
+def model_card(manifest: Manifest, size_bytes: int) -> str:
     """Write the card of a model.
 
     Parameters
     ----------
     manifest
         With its version. Equal ones give equal cards.
+    size_bytes
+        Artifact bytes, see :mod:`gnas_serve.artifact.sizes`.
     """
     sections = {
         "Data": _data(manifest),
         "Quality": _quality(manifest),
         "Gates": _gates(manifest),
-        "Form": _form(manifest),
+        "Form": _form(manifest, size_bytes),
         "Intended use and limits": _USE,
         "Provenance": _provenance(manifest),
         "How to verify": _verify(),
@@ -116,7 +118,7 @@ def _gates(manifest: Manifest) -> str:
     return _table(("gate", "value", "limit", "passed", "what"), rows) if rows else ""
 
 
-def _form(manifest: Manifest) -> str:
+def _form(manifest: Manifest, size_bytes: int) -> str:
     index, ranker = manifest.index, manifest.ranker
     rows = [
         ("vectors", f"{manifest.embedding_dim} columns, {manifest.model.get('tables', '?')}"),
@@ -127,6 +129,7 @@ def _form(manifest: Manifest) -> str:
     if "neighbours" in manifest.model:
         links = manifest.model["neighbours"]
         rows.insert(1, ("links", f"{links['links']:,}, {links['form']}"))
+    rows.append(("artifact bytes", f"{size_bytes:,}: the model's files and its decisions"))
     text = _table(("part", "form"), rows)
     if manifest.provenance is None or not manifest.provenance.steps:
         return text

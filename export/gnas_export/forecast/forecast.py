@@ -22,10 +22,9 @@ from gnas_export.retrieval.turning import Turns
 from gnas_search.baselines import SVD_DIMS
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.memory import resident_bytes
+from gnas_serve.artifact.sizes import artifact_bytes
 
 PACKAGE = "package"
-_ACCOUNTS_BYTES = 40_000
-"""Manifest, card, bill of materials, checksums and decisions, about."""
 _AUDITED_ROWS = 16_384
 _CHOOSING_USERS = 5000
 
@@ -58,7 +57,7 @@ class ExportForecast:
     steps
         In their order.
     artifact_bytes
-        Of what it makes, about: which ranker ships is not known before.
+        About: which ranker ships is not known before. See :mod:`gnas_serve.artifact.sizes`.
     taken_s
         What the forecast itself took.
     """
@@ -173,10 +172,10 @@ def _audited_s(draft: Draft) -> float:
 def _artifact_bytes(retrieval: RetrievalCosts, trained: RankerCosts) -> int:
     draft = retrieval.draft
     with draft.written(draft.final, draft.plain) as folder:
-        size_bytes = sum(path.stat().st_size for path in folder.iterdir())
+        size_bytes = artifact_bytes({path.name: path.stat().st_size for path in folder.iterdir()})
     if trained.lists:
         # Of the networks that may ship one of middling width, its item rows a byte each.
         widths = sorted(variant.hidden[0] for variant in planned(draft.profile.ranker))
         size_bytes += len(draft.checkpoint.items) * widths[len(widths) // 2]
         size_bytes += sum(one.nbytes for one in (draft.plan.users, draft.plan.content) if one is not None)
-    return size_bytes + _ACCOUNTS_BYTES
+    return size_bytes

@@ -35,8 +35,14 @@ def sizes(report: dict[str, Any]) -> list[object]:
     whole = artifact["size_bytes"]
     files = sorted(artifact["files"].items(), key=lambda one: (-one[1], one[0]))
     rows = [([name, f"{size:,}", f"{100 * size / whole:.1f} %"], "") for name, size in files]
-    rows.append((["all, the reports apart", f"{whole:,}", "100 %"], "chosen"))
-    return [table("files of the artifact", columns, rows)]
+    if size := report["facts"].get("artifact_bytes"):
+        said, bytes_ = "artifact bytes: the model's files and its decisions", size["size_bytes"]
+        rows.append(([said, f"{bytes_:,}", f"{100 * bytes_ / whole:.1f} %"], "chosen"))
+    rows.append((["every file above: the reports apart", f"{whole:,}", "100 %"], "chosen"))
+    note = (
+        "Artifact bytes are what --max-artifact-bytes limits: all but the manifest, card, SBOM, checksums and reports."
+    )
+    return [table("files of the artifact", columns, rows), element("p", note, class_="note")]
 
 
 def steps(report: dict[str, Any]) -> list[object]:

@@ -1,4 +1,4 @@
-"""The forms of the ranker as a table, and what the whole artifact saves."""
+"""The forms of the ranker as a table, and what compression saves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gnas_search.report.markup import Markup, element
 from gnas_search.report.scale import figure
 
 _NONE = "–"
+_WHOLE = {"whole": "vectors, index and scorer"}
 
 
 def form_rows(report: dict[str, Any]) -> list[object]:
@@ -89,14 +90,17 @@ def saved(report: dict[str, Any]) -> list[object]:
     columns = (("part", "name"), ("bytes", "number"), ("in fp32", "number"))
     parts = {name: savings[name] for name in ("tables", "index", "scorer", "whole")}
     rows = (
-        ([name, f"{one['size_bytes']:,}", f"{one['fp32_bytes']:,}"], "chosen" if name == "whole" else "")
+        (
+            [_WHOLE.get(name, name), f"{one['size_bytes']:,}", f"{one['fp32_bytes']:,}"],
+            "chosen" if name in _WHOLE else "",
+        )
         for name, one in parts.items()
     )
     said = (
         f"{against_fp32(savings['whole']['times_smaller'])} bytes than with vectors and links in float32, exact "
         "search, which needs no index, and the ranker as it was trained first."
     )
-    return [element("p", said), table("bytes of the artifact", columns, rows), _retained(savings)]
+    return [element("p", said), table("bytes of vectors, index and scorer", columns, rows), _retained(savings)]
 
 
 def against_fp32(times_smaller: float) -> str:

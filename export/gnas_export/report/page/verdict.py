@@ -103,9 +103,9 @@ def _tiles(report: dict[str, Any]) -> Markup:
         if name in report["metrics"]:
             found.append((said, f"{report['metrics'][name]:.4f}"))
     if savings := report["facts"].get("savings"):
-        found.append(("bytes than in fp32", against_fp32(savings["whole"]["times_smaller"])))
-    if report["artifact"]:
-        found.append(("bytes of the artifact", figure(report["artifact"]["size_bytes"])))
+        found.append(("vectors, index, scorer: bytes than in fp32", against_fp32(savings["whole"]["times_smaller"])))
+    if size := report["facts"].get("artifact_bytes"):
+        found.append(("artifact bytes", f"{size['size_bytes']:,}"))
     if "tables" in chosen:
         found.append(("vectors", chosen["tables"]))
     if "neighbours" in chosen:
