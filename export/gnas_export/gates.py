@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gnas_search.bootstrap import Interval
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
 
 _EXACT = "see the report for every gate; profile exact ships the uncompressed form"
@@ -40,6 +41,11 @@ class Gate:
         The error that a breach raises; its class carries the exit code.
     remark
         What was compared, and on what.
+    against
+        What the artifact is held against, where that is not always the same: values against different things are not
+        to be compared.
+    change
+        The difference from it with its 95 % interval, of which ``value`` is one end.
     """
 
     name: str
@@ -48,16 +54,30 @@ class Gate:
     passed: bool
     failure: type[GnasError]
     remark: str = ""
+    against: str = ""
+    change: Interval | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form, as it stands in reports and manifests; a value that is no number is null."""
-        return {
+        body: dict[str, Any] = {
             "name": self.name,
             "value": self.value if self.value is None or math.isfinite(self.value) else None,
             "limit": self.limit,
             "passed": self.passed,
             "remark": self.remark,
         }
+        if self.against:
+            body["against"] = self.against
+        if self.change is not None:
+            body["change"] = {"value": self.change.value, "low": self.change.low, "high": self.change.high}
+        return body
+
+
+def significance(low: float, high: float) -> str:
+    """Say what the interval of a difference tells."""
+    if low > 0:
+        return "significantly better"
+    return "significantly worse" if high < 0 else "not significantly different"
 
 
 def at_least(name: str, value: float, limit: float, remark: str) -> Gate:
@@ -68,6 +88,11 @@ def at_least(name: str, value: float, limit: float, remark: str) -> Gate:
 def at_most(name: str, value: float, limit: float, remark: str, failure: type[GnasError] = ParityError) -> Gate:
     """Build a gate, of parity where nothing else is said, that wants ``value <= limit``; NaN fails."""
     return Gate(name, float(value), limit, bool(value <= limit), failure, remark)
+
+
+def compared(gate: Gate, against: str, change: Interval) -> Gate:
+    """Add to a gate on a difference what it is held against, and the whole interval."""
+    return replace(gate, against=against, change=change)
 
 
 def skipped(name: str, limit: float, reason: str) -> Gate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gnas_serve.errors import IntegrityError
 ABSENT = None
 """Of what one of the two does not have."""
 
+_HELD_AGAINST = re.compile(r"against (.+?), (?:the best simple model, )?(?:low|high) end")
 _PROVENANCE = ("config", "lock", "code", "seeds", "steps")
 _STEP = ("before", "after", "quality")
 _SECTIONS = {
@@ -33,9 +35,11 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         ``same``: whether all that is hashed is equal; ``sections``: ``model``, ``architecture``, ``data``, ``export``
         (decisions among it), and of the provenance ``config``, ``lock``, ``code``, ``seeds``, ``steps``, each
         ``{what: [one's, other's]}``; ``metrics`` (with the ends of their intervals) and ``gates``:
-        ``{name: [one's, other's]}`` of those that differ; ``files``: ``{name: [bytes, bytes]}`` of those whose content
-        differs; ``size_bytes``: of all that each manifest lists; ``artifact_bytes``: of these without what describes
-        the artifact, see :mod:`gnas_serve.artifact.sizes`. What one does not have is None.
+        ``{name: [one's, other's]}`` of those that differ; ``gates_against``: what these are held against, of gates
+        that are held against different things, whose values are not to be compared; ``files``:
+        ``{name: [bytes, bytes]}`` of those whose content differs; ``size_bytes``: of all that each manifest lists;
+        ``artifact_bytes``: of these without what describes the artifact, see :mod:`gnas_serve.artifact.sizes`. What
+        one does not have is None.
 
     Raises
     ------
@@ -57,6 +61,7 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
     sections["model"] = {name: pair for name, pair in sections["model"].items() if not name.startswith("model.spec")}
     sections["export"] |= {f"decisions.{name}": pair for name, pair in _changes(*decisions).items()}
     changed = {name: pair for name, pair in _pairs(*listed).items() if pair[0] != pair[1]}
+    against = _changes(*({gate["name"]: held_against(gate) for gate in body["gates"]} for body in bodies))
     return {
         "same": not changed and digests[0] == digests[1],
         "artifacts": [
@@ -66,6 +71,7 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
         "sections": sections,
         "metrics": _changes(*(_metrics(body) for body in bodies)),
         "gates": _changes(*({gate["name"]: gate["value"] for gate in body["gates"]} for body in bodies)),
+        "gates_against": {name: pair for name, pair in against.items() if ABSENT not in pair},
         "files": {name: [fact and fact["bytes"] for fact in pair] for name, pair in changed.items()},
         "size_bytes": [sum(fact["bytes"] for fact in files.values()) for files in listed],
         "artifact_bytes": [artifact_bytes({name: fact["bytes"] for name, fact in files.items()}) for files in listed],
@@ -116,6 +122,14 @@ def _account(body: dict[str, Any], name: str) -> dict[str, Any]:
         return {step["step"]: {part: step[part] for part in _STEP} for step in provenance["steps"]}
     found: dict[str, Any] = provenance[name]
     return found
+
+
+def held_against(gate: dict[str, Any]) -> str | None:
+    """Tell what a gate is held against; of an artifact of an early version the remark says it."""
+    named: str | None = gate.get("against")
+    if named is None and (found := _HELD_AGAINST.search(gate["remark"])):
+        named = found[1]
+    return named
 
 
 def _metrics(body: dict[str, Any]) -> dict[str, Any]:

@@ -122,13 +122,24 @@ def diff(
         emit(found, f"{one} and {other} are equal: version {found['artifacts'][0]['version']}", output)
         return
     tables = [_change_table(name, changes) for name, changes in found["sections"].items() if changes]
-    tables += [_change_table(name, found[name]) for name in ("metrics", "gates") if found[name]]
+    shown = {"metrics": found["metrics"], "gates": _comparable(found["gates"], found["gates_against"])}
+    tables += [_change_table(name, changes) for name, changes in shown.items() if changes]
     sizes = {
         **found["files"],
         "artifact bytes: without manifest, card, SBOM, checksums, reports": found["artifact_bytes"],
         "every file that the manifest lists: without itself, checksums, reports": found["size_bytes"],
     }
     emit(found, Group(*tables, _change_table("bytes", sizes)), output)
+
+
+def _comparable(gates: dict[str, list[Any]], against: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Say of gates that are held against different things against what: their values have no difference."""
+    told = {
+        name: [f"{_shown(value)} against {what}" for value, what in zip(pair, against[name], strict=True)]
+        for name, pair in gates.items()
+        if name in against
+    }
+    return {**gates, **told}
 
 
 def _change_table(title: str, changes: dict[str, list[Any]]) -> Table:

@@ -8,6 +8,7 @@ import pytest
 from cli_call import call
 from planted_checkpoint import planted_checkpoint
 
+from gnas_serve.artifact.difference import held_against
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 
@@ -70,6 +71,34 @@ def test_what_other_data_change(exported, capsys):
     out = capsys.readouterr().out
     assert "data.fingerprint" in out
     assert f"{metrics[1] - metrics[0]:+.4g}" in out
+
+
+def test_gates_that_are_held_against_different_things_have_no_difference(exported, tmp_path, capsys):
+    for name, ranker in (("auto", "auto"), ("always", "always")):
+        profile = ("--profile", "fast", "--ranker", ranker, "--distil", "never", "--prune", "never")
+        assert call("export", exported / "one", "--out", tmp_path / name, *profile, "--max-ndcg-drop", "1") == 0
+    found = diff(capsys, tmp_path / "auto", tmp_path / "always")
+    held = ["uncompressed exact retrieval", "the uncompressed path with the ranker"]
+    assert found["gates_against"] == {"quality": held}
+    assert call("diff", tmp_path / "auto", tmp_path / "always") == 0
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "quality " in line and "against" in line)
+    assert row.split("│")[-2].strip() == ""
+    values = [f"{value:.6g} against {what}" for value, what in zip(found["gates"]["quality"], held, strict=True)]
+    assert values[0].split(" ")[0] in row
+    assert values[1].split(" ")[0] in row
+
+
+def test_an_early_artifact_says_in_its_remark_what_it_is_held_against():
+    gate = {
+        "remark": "relative change of ndcg@20 against the uncompressed path, low end of the 95 % interval, 9 gate users"
+    }
+    assert held_against(gate) == "the uncompressed path"
+    gate = {
+        "remark": "relative change of ndcg@20 against item-knn, the best simple model, high end of the 95 % interval"
+    }
+    assert held_against(gate) == "item-knn"
+    assert held_against({"remark": "recall@60 of 300 users"}) is None
+    assert held_against({"remark": "recall", "against": "svd"}) == "svd"
 
 
 def test_an_artifact_that_is_not_whole_is_compared_with_nothing(exported, tmp_path, capsys):

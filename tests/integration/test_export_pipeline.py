@@ -10,8 +10,10 @@ from export_runs import INT8, LIMITS, PROFILE, TEACHER, files, run, without_vect
 from planted_checkpoint import planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
+from gnas_export.gates import significance
 from gnas_export.pipeline import AGAIN, PACKAGE, STEPS
 from gnas_export.ranker.variants import NUMERIC
+from gnas_export.report.page import render
 from gnas_export.retrieval.index import REFINES
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.artifact.layout import LAYOUT
@@ -144,7 +146,21 @@ def test_never_trains_nothing(tmp_path):
 def test_always_ships_it_though_no_better(tmp_path):
     made = run(planted_checkpoint(with_features=False), tmp_path / "a", ranker="always")
     assert made.manifest.ranker.kind == "mlp"
-    assert made.report["decisions"]["ranker"]["reason"] == "asked for"
+    reason = made.report["decisions"]["ranker"]["reason"]
+    gain = made.report["facts"]["ranker_against_retrieval"]["shipped"]
+    figures = f"{gain['value']:+.4f} ({gain['low']:+.4f} .. {gain['high']:+.4f})"
+    users = made.report["facts"]["users"]["gate"]
+    found = significance(gain["low"], gain["high"])
+    assert found != "significantly better"
+    assert reason == f"asked for; ndcg@20 against uncompressed exact retrieval {figures}: {found}, {users} gate users"
+    quality = made.report["facts"]["quality"]
+    assert gain["value"] == pytest.approx(quality["shipped"]["ndcg@20"] - quality["exact_retrieval"]["ndcg@20"])
+    said = f"(`--ranker always`): ndcg@20 against uncompressed exact retrieval {figures}, {found}."
+    assert said in (made.path / "MODEL_CARD.md").read_text()
+    assert f"(--ranker always): ndcg@20 against uncompressed exact retrieval {figures}, {found}." in render(made.report)
+    (gate,) = (gate for gate in made.report["gates"] if gate["name"] == "quality")
+    assert gate["against"] == "the uncompressed path with the ranker"
+    assert gate["value"] == gate["change"]["low"]
     answer = Recommender.load(made.path).recommend(Query(user_id=1000, k=5))
     assert len(answer.item_ids) == 5
 

@@ -152,6 +152,7 @@ OPTIONAL = {
     (("facts", "index"), "latency_us"),
     (("facts", "index"), "size_bytes"),
     (("facts", "savings"), "retained"),
+    (("facts", "ranker_against_retrieval"), "shipped"),
 }
 
 

@@ -8,8 +8,11 @@ Mitchell, M. et al. (2019). Model cards for model reporting. FAT* 2019.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from gnas_export.gates import significance
+from gnas_export.judging.quality import RETRIEVAL, K
+from gnas_search.bootstrap import Interval
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
@@ -90,9 +93,35 @@ def _quality(manifest: Manifest) -> str:
     )
     metrics = [(name, *_figures(found)) for name, found in provenance.metrics.items()]
     text = f"{said}\n\n{_table(('metric', 'value', '95 % interval'), metrics)}"
+    text += "".join(f"\n\n{line}" for line in _of_the_ranker(provenance))
     if provenance.baselines:
         text += f"\n\nWhat it was held against, on the same users:\n\n{_baselines(provenance)}"
     return text
+
+
+def _of_the_ranker(provenance: Provenance) -> list[str]:
+    """Say what a ranker that was asked for brings, and whether the network that it is made of is worse than none."""
+    trained = next((step.quality for step in provenance.steps if step.step == "train_ranker"), {})
+    shipped, teacher = (_gain(trained, name) for name in ("shipped", "teacher"))
+    said = []
+    if provenance.config["ranker_mode"] == "always" and shipped is not None:
+        said.append(
+            f"The learned ranker was asked for (`--ranker always`): ndcg@{K} against {RETRIEVAL} {_told(shipped)}."
+        )
+    if teacher is not None and teacher.high < 0:
+        said.append(
+            f"The learned ranker as it was trained (fp32) is worse than {RETRIEVAL}: ndcg@{K} {_told(teacher)}."
+        )
+    return said
+
+
+def _gain(quality: Mapping[str, float], name: str) -> Interval | None:
+    ends = [f"{name}_ndcg@{K}_gain{end}" for end in ("", "_low", "_high")]
+    return Interval(*(quality[end] for end in ends)) if all(end in quality for end in ends) else None
+
+
+def _told(gain: Interval) -> str:
+    return f"{gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f}), {significance(gain.low, gain.high)}"
 
 
 def _baselines(provenance: Provenance) -> str:

@@ -12,6 +12,8 @@ from gnas_export.retrieval.tables import LINKS, WIDTHS, links
 from gnas_export.steps.forms import teacher_form
 from gnas_serve.artifact.provenance import StepChange, StoredForm
 
+_ENDS = {"value": "", "low": "_low", "high": "_high"}
+
 
 def step_changes(draft: Draft) -> tuple[StepChange, ...]:
     """Give the changes of a draft whose steps are done, in their order; steps that changed nothing are left out."""
@@ -63,6 +65,8 @@ def _trained(draft: Draft) -> StepChange | None:
     if draft.form_metrics and draft.reference is not None:
         quality[f"ndcg@{K}_of_exact_retrieval"] = float(draft.reference.ndcg.mean())
         quality[f"ndcg@{K}"] = float(draft.form_metrics[teacher].ndcg.mean())
+        for name, gain in draft.facts["ranker_against_retrieval"].items():
+            quality |= {f"{name}_ndcg@{K}_gain{_ENDS[end]}": value for end, value in gain.items()}
     return StepChange(
         "train_ranker", StoredForm("retrieval", draft.plain.size_bytes()), _ranker(draft, teacher), quality
     )

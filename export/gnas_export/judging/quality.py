@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gnas_export.gates import Gate, at_least, skipped
+from gnas_export.gates import Gate, at_least, compared, skipped
 from gnas_export.limits import GateLimits
 from gnas_export.retrieval.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
@@ -19,6 +19,8 @@ from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems
 
 K = 20
+RETRIEVAL = "uncompressed exact retrieval"
+"""What a path is held against where compression, or a learned ranker, is judged."""
 MIN_USERS = LEAST_JUDGES
 
 
@@ -123,7 +125,7 @@ def no_loss(jury: Jury, shipped: UserMetrics, reference: UserMetrics, limit: flo
         f"relative change of ndcg@{K} against {what}, low end of the 95 % interval, {len(jury.users)} gate users; "
         f"mean change {change.value:+.4f}"
     )
-    return at_least("quality", change.low, -limit, remark)
+    return compared(at_least("quality", change.low, -limit, remark), what, change)
 
 
 def not_below_popularity(jury: Jury, found: UserMetrics, popularity: UserMetrics, name: str = "popularity") -> Gate:
@@ -133,7 +135,7 @@ def not_below_popularity(jury: Jury, found: UserMetrics, popularity: UserMetrics
         f"passes unless significantly worse: ndcg@{K} minus that of popularity, high end of the 95 % interval, "
         f"{len(jury.users)} gate users"
     )
-    return at_least(name, difference.high, 0.0, remark)
+    return compared(at_least(name, difference.high, 0.0, remark), "popularity", difference)
 
 
 def unjudged(reason: str, limits: GateLimits) -> list[Gate]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy.sparse as sp
 
-from gnas_export.gates import Gate, at_least
+from gnas_export.gates import Gate, at_least, compared
 from gnas_export.judging.quality import Jury, K, relative_change
 from gnas_search.baselines import BASELINES, baseline_spec
 from gnas_search.checkpoint import Checkpoint
@@ -77,7 +77,7 @@ def not_below_baselines(
         f"relative change of ndcg@{K} against {name}, the best simple model, high end of the 95 % interval, "
         f"{len(jury.users)} gate users; mean change {change.value:+.4f}"
     )
-    return at_least("baseline", change.high, 0.0 - allowed_loss, remark)
+    return compared(at_least("baseline", change.high, 0.0 - allowed_loss, remark), name, change)
 
 
 def _of(valid: sp.csr_matrix, jury: Jury) -> sp.csr_matrix:

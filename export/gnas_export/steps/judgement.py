@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import numpy.typing as npt
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
-from gnas_export.judging.quality import K, no_loss, not_below_popularity, retained, unjudged
+from gnas_export.gates import significance
+from gnas_export.judging.quality import RETRIEVAL, K, no_loss, not_below_popularity, retained, unjudged
 from gnas_export.judging.simple_models import measured_baselines, not_below_baselines
 from gnas_export.package import PackedRanker
 from gnas_export.retrieval.shipped import ShippedFit
@@ -43,7 +46,7 @@ def _choose(draft: Draft) -> None:
         draft.learned = given.choice == "mlp"
     elif draft.mode == "always":
         draft.learned = True
-        draft.decisions.take("ranker", "mlp", "asked for")
+        draft.decisions.take("ranker", "mlp", f"asked for{_against_retrieval(draft)}")
     elif draft.jury.too_small:
         draft.decisions.take("ranker", "retrieval", f"cannot be judged: {draft.jury.too_small}")
     else:
@@ -57,6 +60,18 @@ def _choose(draft: Draft) -> None:
         better = "significantly better" if draft.learned else "not significantly better"
         reason = f"ndcg@{K} is {better} than that of retrieval on {len(draft.jury.users)} gate users"
         draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", reason)
+
+
+def _against_retrieval(draft: Draft) -> str:
+    """Say what a ranker that was asked for brings, as a part of the reason; of too few users nothing."""
+    if draft.reference is None:
+        return ""
+    # Unlike those of a ranker that is weighed, these figures are of the form that ships: equal choices, equal reasons.
+    draft.measured["mlp"] = _learned(draft)
+    gain = paired_interval(draft.measured["mlp"].ndcg, draft.reference.ndcg, draft.seed)
+    found = significance(gain.low, gain.high)
+    figures = f"{gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})"
+    return f"; ndcg@{K} against {RETRIEVAL} {figures}: {found}, {len(draft.jury.users)} gate users"
 
 
 def judge(draft: Draft) -> None:
@@ -88,9 +103,18 @@ def judge(draft: Draft) -> None:
         f"{metric}@{K}": retained(jury, metric, shipped, whole) for metric in ("ndcg", "recall")
     }
     # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
-    reference, what = draft.reference, "uncompressed exact retrieval"
+    reference, what = draft.reference, RETRIEVAL
     if draft.learned and draft.mode == "always":
-        reference, what = whole, "the uncompressed path"
+        reference, what = whole, "the uncompressed path with the ranker"
+    if draft.form_metrics:
+        against = {
+            "teacher": draft.form_metrics[teacher_form(draft)],
+            **({"shipped": shipped} if draft.learned else {}),
+        }
+        draft.facts["ranker_against_retrieval"] = {
+            name: asdict(paired_interval(found.ndcg, draft.reference.ndcg, draft.seed))
+            for name, found in against.items()
+        }
     baselines = measured_baselines(draft.checkpoint, jury, {POPULARITY: popularity})
     paths |= {f"baseline_{name}": metrics for name, metrics in baselines.items() if name != POPULARITY}
     draft.facts["quality"] = {name: jury.summary(metrics) for name, metrics in paths.items()}

@@ -13,6 +13,7 @@ from gnas_export.ranker.lessons import Batch, Lessons
 from gnas_export.ranker.network import ItemPart, Scaling, TrainedRanker
 from gnas_export.retrieval.shipped import ShippedIndex
 from gnas_export.retrieval.tables import Tables
+from gnas_search.bootstrap import Interval
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
@@ -24,6 +25,7 @@ VALUES: dict[str, type] = {
     "Fitted": Fitted,
     "Gate": Gate,
     "IndexFacts": IndexFacts,
+    "Interval": Interval,
     "ItemPart": ItemPart,
     "Jury": Jury,
     "Lessons": Lessons,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gnas_export.gates import significance
+from gnas_export.judging.quality import RETRIEVAL
 from gnas_export.report.page.form_rows import against_fp32
 from gnas_export.report.page.table import table
 from gnas_search.report.markup import Markup, element
@@ -20,6 +22,7 @@ def verdict(report: dict[str, Any]) -> list[object]:
         version = report["artifact"].get("version")
         if version:
             parts.append(element("p", f"Version {version}, profile {report['profile']['name']}.", class_="note"))
+        parts += _of_the_ranker(report)
     else:
         breached = [gate for gate in report["gates"] if not gate["passed"]]
         said = " and ".join(f"gate {gate['name']}" for gate in breached) or error["code"]
@@ -94,6 +97,27 @@ def _what(report: dict[str, Any]) -> str:
         return "Retrieval in its own order, without a learned ranker,"
     network, _, numeric = chosen["form"].partition("/")
     return f"The ranker {network} in {numeric}"
+
+
+def _of_the_ranker(report: dict[str, Any]) -> list[object]:
+    """Say what a ranker that was asked for brings, and whether the network that it is made of is worse than none."""
+    said: list[object] = []
+    gains = report["facts"].get("ranker_against_retrieval", {})
+    if report["ranker_mode"] == "always":
+        brings = "what it brings was not measured: too few users judge"
+        if shipped := gains.get("shipped"):
+            brings = f"ndcg@20 against {RETRIEVAL} {_gain(shipped)}"
+        said.append(element("p", f"The ranker was asked for (--ranker always): {brings}."))
+    teacher = gains.get("teacher")
+    if teacher and teacher["high"] < 0:
+        worse = f"The learned ranker as it was trained (fp32) is worse than {RETRIEVAL}: ndcg@20 {_gain(teacher)}."
+        said.append(element("p", worse, class_="banner bad"))
+    return said
+
+
+def _gain(gain: dict[str, float]) -> str:
+    figures = f"{gain['value']:+.4f} ({gain['low']:+.4f} .. {gain['high']:+.4f})"
+    return f"{figures}, {significance(gain['low'], gain['high'])}"
 
 
 def _tiles(report: dict[str, Any]) -> Markup:
