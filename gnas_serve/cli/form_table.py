@@ -23,6 +23,7 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     if not forms:
         return []
     chosen = report["decisions"].get("form", {}).get("choice")
+    weighed = report["facts"].get("weighed_form")
     counts = _shown(report["candidates"])
     timed = "".join(f"{f'C={count}':>12}" for count in counts)
     lines = [
@@ -33,13 +34,20 @@ def form_lines(report: dict[str, Any]) -> list[Text]:
     ]
     for network, members in groupby(forms.items(), key=lambda one: one[1]["network"]):
         lines.append(Text(network, "bold"))
-        lines += [Text(_line(form, counts, is_chosen=name == chosen)) for name, form in members]
+        for name, form in members:
+            mark = "*" if name == chosen else "o" if name == weighed else "!" if form["breaches"] else " "
+            lines.append(Text(_line(form, counts, mark)))
+            if form["breaches"]:
+                lines.append(Text(f"   breaches {', '.join(form['breaches'])}"))
     if attention := report["facts"].get("attention"):
         lines += _attention_lines(attention)
-    marks = "* chosen" if chosen else ""
-    if any(form["breaches"] for form in forms.values()):
-        marks += f"{', ' if marks else ''}! breaches a gate"
-    return [*lines, Text(marks)] if marks else lines
+    marks = {
+        "* chosen": chosen is not None,
+        "o weighed against retrieval, which ships": weighed is not None,
+        "! breaches a gate": any(form["breaches"] for form in forms.values()),
+    }
+    said = ", ".join(mark for mark, is_met in marks.items() if is_met)
+    return [*lines, Text(said)] if said else lines
 
 
 def saving_line(report: dict[str, Any]) -> list[Text]:
@@ -81,8 +89,7 @@ def _shown(candidates: int) -> tuple[str, ...]:
     return tuple(sorted({*_COUNTS, str(candidates)} - {nearest}, key=int))
 
 
-def _line(form: dict[str, Any], counts: tuple[str, ...], *, is_chosen: bool) -> str:
-    mark = "*" if is_chosen else "!" if form["breaches"] else " "
+def _line(form: dict[str, Any], counts: tuple[str, ...], mark: str) -> str:
     times, faster = form.get("latency_us", {}), form.get("times_faster", {})
     timed = [f"{times[count]:,.0f}{faster[count]:>5.1f}x" if count in times else _UNKNOWN for count in counts]
     kept = _percent(form["retained"]) if "retained" in form else _UNKNOWN

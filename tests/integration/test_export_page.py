@@ -10,6 +10,7 @@ from export_runs import LIMITS, PROFILE, run, without_vectors_for_taste
 from page_reader import Page
 from planted_checkpoint import planted_checkpoint, single_fit
 
+from gnas_export.gates import significance
 from gnas_export.report.page import render
 from gnas_export.report.page.verdict import margin
 from gnas_serve.errors import ExportError, QualityGateError
@@ -103,6 +104,57 @@ def test_without_a_learned_ranker(plain):
     assert section(content, "index").count("recall@60, 16 columns ") == len(plain["facts"]["index"]["curve"])
     assert all(name in section(content, "files") for name in plain["artifact"]["files"])
     assert section(content, "steps").count('class="bar"') == len(plain["steps"])
+
+
+@pytest.fixture(scope="module")
+def outdone(tmp_path_factory):
+    """An export whose learned ranker is not better than retrieval, which ships."""
+    return run(planted_checkpoint(with_features=False), tmp_path_factory.mktemp("outdone") / "a", NARROWING)
+
+
+def test_what_ships_stands_beside_the_simple_models(learned):
+    said, quality = section(render(learned.report), "verdict"), learned.report["facts"]["quality"]
+    for path in ("shipped", "exact_retrieval", "popularity", "baseline_item-knn", "baseline_svd"):
+        for name in ("ndcg@20", "recall@20"):
+            value, low, high = (quality[path][f"{name}{end}"] for end in ("", "_low", "_high"))
+            assert low <= value <= high
+            assert f"{value:.4f} ({low:.4f} .. {high:.4f})" in said
+    assert f"{quality['shipped']['recall@20_low']:.4f} .. {quality['shipped']['recall@20_high']:.4f}</dd>" in said
+
+
+def test_gates_on_a_difference_show_its_mean_and_what_it_tells(learned):
+    content = section(render(learned.report), "gates")
+    told = [gate for gate in learned.report["gates"] if "change" in gate]
+    assert {"quality", "popularity", "fold_in", "baseline"} <= {gate["name"] for gate in told}
+    for gate in told:
+        change = gate["change"]
+        row = content.partition(f">{gate['name']}</th>")[2].partition("</tr>")[0]
+        assert f"{change['value']:+.4f} ({change['low']:+.4f} .. {change['high']:+.4f})" in row
+        assert significance(change["low"], change["high"]) in row
+        assert ("high end" if gate["value"] == change["high"] else "low end") in row
+
+
+def test_latency_that_nobody_limited_is_said_not_to_be_measured(learned, tmp_path):
+    assert "not measured, as no limit was given" in Page(render(learned.report)).text
+    assert "gnas-serve bench ARTIFACT" in (learned.path / "MODEL_CARD.md").read_text()
+    limited = replace(PROFILE, gates=replace(LIMITS, max_p99_us=1e9))
+    made = run(planted_checkpoint(), tmp_path / "a", limited, "never")
+    text = Page(render(made.report)).text
+    assert "not measured" not in text
+    assert "99th percentile of an answer" in text
+
+
+def test_where_retrieval_ships_the_form_that_was_weighed_is_marked(outdone):
+    report = outdone.report
+    assert "form" not in report["decisions"]
+    weighed, content = report["facts"]["weighed_form"], render(report)
+    rows = section(content, "forms")
+    assert rows.count('class="chosen"') == 1
+    assert f">{weighed}<br>weighed against retrieval</th>" in rows
+    assert f"weighed against retrieval: {weighed}" in section(content, "tradeoff")
+    gains = json.loads(json.dumps(report))
+    gains["facts"]["ranker_against_retrieval"]["teacher"] = {"value": -0.02, "low": -0.03, "high": -0.01}
+    assert "as it was trained (fp32) is worse than uncompressed exact retrieval" in render(gains)
 
 
 def test_of_repeated_decisions_and_few_users(learned):

@@ -69,8 +69,15 @@ def test_a_teacher_that_cannot_ship_stands_in_the_column_of_the_forms():
 
 def test_a_form_that_is_not_good_enough_is_marked():
     lines = said(form_lines(report([form("teacher-128x64", "int8", breaches=["rank_overlap"])])))
-    assert lines[-2].startswith(" ! int8")
-    assert lines[-1] == "! breaches a gate"
+    assert lines[-3].startswith(" ! int8")
+    assert lines[-2:] == ["   breaches rank_overlap", "! breaches a gate"]
+
+
+def test_where_retrieval_ships_the_form_that_was_weighed_is_marked():
+    forms = [form("teacher-128x64", numeric) for numeric in ("fp32", "int8")]
+    lines = said(form_lines(report(forms, weighed_form="teacher-128x64/int8")))
+    assert [line.split()[:2] for line in lines if line.startswith(" o ")] == [["o", "int8"]]
+    assert lines[-1] == "o weighed against retrieval, which ships"
 
 
 @pytest.mark.parametrize("measured", [False, True])

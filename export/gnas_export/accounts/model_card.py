@@ -158,6 +158,7 @@ def _form(manifest: Manifest, size_bytes: int) -> str:
     if "neighbours" in manifest.model:
         links = manifest.model["neighbours"]
         rows.insert(1, ("links", f"{links['links']:,}, {links['form']}"))
+    rows.append(("time of an answer", "not measured, as it is of a machine: `gnas-serve bench ARTIFACT`"))
     rows.append(("artifact bytes", f"{size_bytes:,}: the model's files and its decisions"))
     text = _table(("part", "form"), rows)
     if manifest.provenance is None or not manifest.provenance.steps:

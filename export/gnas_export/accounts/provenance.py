@@ -91,11 +91,10 @@ def _baselines(draft: Draft) -> dict[str, dict[str, Measured]]:
     quality = draft.facts.get("quality", {})
     names = {name: name.removeprefix(_BASELINE) for name in quality if name.startswith(_BASELINE)}
     names |= {name: name for name in _RIVALS if name in quality and name not in names.values()}
-    ndcg, recall = f"ndcg@{K}", f"recall@{K}"
     return {
         shown: {
-            ndcg: Measured(*(float(quality[name][f"{ndcg}{end}"]) for end in ("", "_low", "_high"))),
-            recall: Measured(float(quality[name][recall]), None, None),
+            metric: Measured(*(float(quality[name][f"{metric}{end}"]) for end in ("", "_low", "_high")))
+            for metric in (f"ndcg@{K}", f"recall@{K}")
         }
         for name, shown in names.items()
     }

@@ -73,14 +73,15 @@ class Jury:
         return lists
 
     def summary(self, metrics: UserMetrics) -> dict[str, float]:
-        """Give the means with the interval of ndcg, for the report."""
-        recall, _ = metrics.mean()
-        spread = interval(metrics.ndcg, self.seed)
+        """Give the means with their intervals, for the report."""
+        spread, found = interval(metrics.ndcg, self.seed), interval(metrics.recall, self.seed)
         return {
             f"ndcg@{K}": spread.value,
             f"ndcg@{K}_low": spread.low,
             f"ndcg@{K}_high": spread.high,
-            f"recall@{K}": recall,
+            f"recall@{K}": metrics.mean()[0],
+            f"recall@{K}_low": found.low,
+            f"recall@{K}_high": found.high,
         }
 
 

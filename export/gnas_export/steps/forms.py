@@ -11,7 +11,7 @@ import torch
 
 from gnas_export.decisions import Form, quickest
 from gnas_export.draft import Draft, RankerForm
-from gnas_export.gates import Gate, at_least, at_most, skipped
+from gnas_export.gates import Gate, at_least, at_most, compared, skipped
 from gnas_export.judging.quality import K, relative_change
 from gnas_export.ranker.candidates import CandidateList, at_lengths
 from gnas_export.ranker.network import SplitNetwork, SplitWeights, TrainedRanker
@@ -206,7 +206,8 @@ def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate
             f"relative change of ndcg@{K} of form {form.name} against {teacher}, low end of the 95 % interval, "
             f"{len(draft.jury.users)} gate users; mean change {change.value:+.4f}"
         )
-        return [*gates, at_least("form_quality", change.low, -limits.form_loss, remark)]
+        gate = at_least("form_quality", change.low, -limits.form_loss, remark)
+        return [*gates, compared(gate, teacher, change)]
     gate = skipped("form_quality", -limits.form_loss, draft.jury.too_small)
     insisted = "always" in (draft.profile.ranker.distil, draft.profile.ranker.prune)
     # A narrower network that cannot be judged ships only where it was asked for.

@@ -55,6 +55,8 @@ def _choose(draft: Draft) -> None:
         draft.measured |= {"mlp": learned, "retrieval": plain}
         gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
         draft.learned = gain.low > 0
+        if not draft.learned:
+            draft.facts["weighed_form"] = draft.form
         draft.facts["ranker_gain"] = {"value": gain.value, "low": gain.low, "high": gain.high}
         # Without figures: they are those of a form that was timed, and it may not even ship.
         better = "significantly better" if draft.learned else "not significantly better"

@@ -7,7 +7,7 @@ from typing import Any
 from gnas_export.ranker.variants import NUMERIC
 from gnas_export.report.page.form_marks import networks_of
 from gnas_export.report.page.table import Cell, table
-from gnas_search.report.markup import Markup, element
+from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import figure
 
 _NONE = "–"
@@ -21,22 +21,28 @@ def form_rows(report: dict[str, Any]) -> list[object]:
         return [element("p", "No learned ranker was made.")]
     chosen = report["decisions"].get("form", {}).get("choice")
     counts = _counts(forms)
-    timed = [column for count in counts for column in ((f"µs at C={count}", "number"), ("× faster", "number"))]
+    timed = [(f"µs at C={count}, × faster", "number") for count in counts]
     columns = (
         ("form", "name"),
+        ("ndcg@20 retained", "number"),
+        ("95 % interval", "number"),
+        ("gates breached", "brief"),
         ("bytes", "number"),
         ("× smaller", "number"),
         *timed,
-        ("ndcg@20 retained", "number"),
-        ("95 % interval", "number"),
         ("rank correlation", "number"),
         ("first 20 alike", "number"),
-        ("gates breached", ""),
     )
     networks = networks_of(forms)
     ordered = sorted(forms.items(), key=lambda one: (networks.index(one[1]["network"]), _place(one[1])))
-    rows = [(_row(name, form, counts), "chosen" if name == chosen else "") for name, form in ordered]
+    weighed = report["facts"].get("weighed_form")
+    rows = [
+        (_row(name, form, counts, is_weighed=name == weighed), "chosen" if name in (chosen, weighed) else "")
+        for name, form in ordered
+    ]
     said = "Against the teacher in fp32, timed in the same run; retained is what is left of its ndcg@20."
+    if weighed:
+        said += f" {weighed} was weighed against retrieval in its own order, which ships."
     if attention := report["facts"].get("attention"):
         rows.insert(0, (_attention_row(attention, len(columns)), ""))
         said += f" {attention['network']} reads the user's history, which the graph that ships is not given."
@@ -52,25 +58,24 @@ def _counts(forms: dict[str, Any]) -> list[str]:
     return sorted({count for form in forms.values() for count in form.get("latency_us", {})}, key=int)
 
 
-def _row(name: str, form: dict[str, Any], counts: list[str]) -> list[Cell]:
+def _row(name: str, form: dict[str, Any], counts: list[str], *, is_weighed: bool) -> list[Cell]:
     times, faster = form.get("latency_us", {}), form.get("times_faster", {})
     timed = [
-        said
+        f"{figure(times[count])} ({faster[count]:.1f}×)" if count in times else _NONE  # times
         for count in counts
-        for said in ((figure(times[count]), f"{faster[count]:.1f}") if count in times else (_NONE, _NONE))
     ]
     kept = form.get("retained")
     interval = _NONE if kept is None else f"{100 * kept['low']:.1f} – {100 * kept['high']:.1f} %"
     return [
-        name,
+        joined(name, element("br"), "weighed against retrieval") if is_weighed else name,
+        _NONE if kept is None else f"{100 * kept['value']:.1f} %",
+        interval,
+        ", ".join(form["breaches"]),
         f"{form['size_bytes']:,}",
         f"{form['times_smaller']:.1f}",
         *timed,
-        _NONE if kept is None else f"{100 * kept['value']:.1f} %",
-        interval,
         f"{form['teacher_rank_correlation']:.3f}",
         f"{form['teacher_overlap@20']:.3f}",
-        ", ".join(form["breaches"]),
     ]
 
 
@@ -78,8 +83,7 @@ def _attention_row(attention: dict[str, Any], width: int) -> list[Cell]:
     kept = attention["retained"]
     name = f"{attention['network']}, cannot ship, {'followed' if attention['followed'] else 'not followed'}"
     said = [f"{100 * kept['value']:.1f} %", f"{100 * kept['low']:.1f} – {100 * kept['high']:.1f} %"]
-    before = [name, *[_NONE] * (width - 6)]
-    return [*before, *said, _NONE, _NONE, ""]
+    return [name, *said, "", *[_NONE] * (width - 4)]
 
 
 def saved(report: dict[str, Any]) -> list[object]:

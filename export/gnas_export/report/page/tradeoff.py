@@ -32,7 +32,9 @@ def tradeoff(report: dict[str, Any]) -> list[object]:
 
 def _chart(report: dict[str, Any], forms: dict[str, dict[str, Any]], count: str) -> Markup:
     limit = -100 * report["profile"]["gates"]["form_loss"]
-    chosen = report["decisions"].get("form", {}).get("choice")
+    weighed = report["facts"].get("weighed_form")
+    chosen = report["decisions"].get("form", {}).get("choice", weighed)
+    word = "chosen" if chosen != weighed else "weighed against retrieval"
     ends = [100 * form["change"][end] for form in forms.values() for end in ("low", "high")]
     times = [form["latency_us"][count] for form in forms.values()]
     # Times that are as good as equal would else fill the axis with noise.
@@ -50,14 +52,16 @@ def _chart(report: dict[str, Any], forms: dict[str, dict[str, Any]], count: str)
     for name, form in sorted(forms.items(), key=lambda one: (one[0] == chosen, -one[1]["size_bytes"])):
         parts.append(_drawn(plot, name, form, count, networks.index(form["network"]), largest, name == chosen))
     if chosen in forms:
-        parts.append(_label(plot, chosen, forms[chosen], count))
+        parts.append(_label(plot, f"{word}: {chosen}", forms[chosen], count))
     is_refused = any(form["breaches"] for form in forms.values())
     caption = (
         f"{len(forms)} forms of the learned ranker: to the left is quicker, above is better. The area of a mark is "
         "what it adds to the artifact, its bar the 95 % interval, paired by user. The quickest that is good enough is "
         "chosen, a smaller one where they are about as quick" + ("; hollow ones breach a gate." if is_refused else ".")
     )
-    return shown(caption, svg(WIDTH, _HEIGHT, _said(forms, chosen, count), joined(parts)), key=_key(forms, networks))
+    return shown(
+        caption, svg(WIDTH, _HEIGHT, _said(forms, chosen, word, count), joined(parts)), key=_key(forms, networks)
+    )
 
 
 def _level(plot: Plot, value: float, class_: str) -> Markup:
@@ -86,9 +90,8 @@ def _drawn(
     )
 
 
-def _label(plot: Plot, name: str, form: dict[str, Any], count: str) -> Markup:
+def _label(plot: Plot, said: str, form: dict[str, Any], count: str) -> Markup:
     """Name the chosen one above its bar, within the frame."""
-    said = f"chosen: {name}"
     half = _LETTER * len(said) / 2
     x = min(max(plot.x(form["latency_us"][count]), plot.x.start + half), plot.x.end - half)
     return text(x, plot.y(100 * form["change"]["high"]) - 8, said, "strong middle halo")
@@ -100,9 +103,9 @@ def _key(forms: dict[str, dict[str, Any]], networks: list[str]) -> Markup:
     return joined(legend(colours), legend([*shapes, (line(-8, 0, 8, 0, "limit"), "limit of the gate form_quality")]))
 
 
-def _said(forms: dict[str, dict[str, Any]], chosen: str | None, count: str) -> str:
+def _said(forms: dict[str, dict[str, Any]], chosen: str | None, word: str, count: str) -> str:
     said = f"change of ndcg@20 against the time of scoring {count} candidates, {len(forms)} forms of the ranker"
     if chosen not in forms:
         return said
     form = forms[chosen]
-    return f"{said}; chosen is {chosen}: {figure(form['latency_us'][count])} µs, {100 * form['change']['value']:+.2f} %"
+    return f"{said}; {word}: {chosen}, {figure(form['latency_us'][count])} µs, {100 * form['change']['value']:+.2f} %"

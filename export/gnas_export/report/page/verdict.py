@@ -6,9 +6,9 @@ from typing import Any
 
 from gnas_export.gates import significance
 from gnas_export.judging.quality import RETRIEVAL
-from gnas_export.report.page.form_rows import against_fp32
-from gnas_export.report.page.table import table
-from gnas_search.report.markup import Markup, element
+from gnas_export.report.page.standing import interval_of, standing, tiles
+from gnas_export.report.page.table import Cell, table
+from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import figure
 
 LEARNED = "mlp"
@@ -32,7 +32,7 @@ def verdict(report: dict[str, Any]) -> list[object]:
             parts.append(element("p", error["message"], class_="banner bad"))
         if error["hint"]:
             parts.append(element("p", element("strong", "What to do: "), f"{error['hint']}."))
-    return [*parts, _tiles(report)]
+    return [*parts, tiles(report), *standing(report)]
 
 
 def gates(report: dict[str, Any]) -> list[object]:
@@ -69,7 +69,7 @@ def _gate_table(label: str, gates: list[dict[str, Any]]) -> Markup:
     columns = (
         ("gate", "name"),
         ("passed", ""),
-        ("value", "number"),
+        ("measured", "number"),
         ("limit", "number"),
         ("margin", "number"),
         ("what is compared", "text"),
@@ -77,18 +77,33 @@ def _gate_table(label: str, gates: list[dict[str, Any]]) -> Markup:
     return table(label, columns, ((_gate(gate), "" if gate["passed"] else "breached") for gate in gates))
 
 
-def _gate(gate: dict[str, Any]) -> list[str]:
+def _gate(gate: dict[str, Any]) -> list[Cell]:
     apart = margin(gate)
     passed = "no" if not gate["passed"] else "skipped" if gate["value"] is None else "yes"
-    value = "–" if gate["value"] is None else figure(gate["value"])
     return [
         gate["name"],
         passed,
-        value,
-        figure(gate["limit"]),
+        _measured(gate),
+        f"{figure(gate['limit'])}{_deciding_end(gate)}",
         "–" if apart is None else figure(apart),
         gate["remark"],
     ]
+
+
+def _measured(gate: dict[str, Any]) -> str | Markup:
+    """Show a value; of a difference its mean and interval, and what these tell, not the end that decides."""
+    if gate["value"] is None:
+        return "–"
+    if (change := gate.get("change")) is None:
+        return figure(gate["value"])
+    told = significance(change["low"], change["high"])
+    return joined(interval_of(change, signed=True), element("br"), told)
+
+
+def _deciding_end(gate: dict[str, Any]) -> str:
+    if gate["value"] is None or (change := gate.get("change")) is None:
+        return ""
+    return ", low end" if gate["value"] == change["low"] else ", high end"
 
 
 def _what(report: dict[str, Any]) -> str:
@@ -116,27 +131,4 @@ def _of_the_ranker(report: dict[str, Any]) -> list[object]:
 
 
 def _gain(gain: dict[str, float]) -> str:
-    figures = f"{gain['value']:+.4f} ({gain['low']:+.4f} .. {gain['high']:+.4f})"
-    return f"{figures}, {significance(gain['low'], gain['high'])}"
-
-
-def _tiles(report: dict[str, Any]) -> Markup:
-    chosen = {name: decision["choice"] for name, decision in report["decisions"].items()}
-    found: list[tuple[str, str]] = []
-    for name, said in (("ndcg@20", "ndcg@20"), ("recall@20", "recall@20"), ("fold_in_ndcg@20", "ndcg@20 of newcomers")):
-        if name in report["metrics"]:
-            found.append((said, f"{report['metrics'][name]:.4f}"))
-    if savings := report["facts"].get("savings"):
-        found.append(("vectors, index, scorer: bytes than in fp32", against_fp32(savings["whole"]["times_smaller"])))
-    if size := report["facts"].get("artifact_bytes"):
-        found.append(("artifact bytes", f"{size['size_bytes']:,}"))
-    if "tables" in chosen:
-        found.append(("vectors", chosen["tables"]))
-    if "neighbours" in chosen:
-        found.append(("links", chosen["neighbours"]))
-    if "index" in chosen:
-        found.append(("index", chosen["index"]))
-    if "fold_in" in chosen:
-        found.append(("newcomers", "by their history" if chosen["fold_in"] == "map" else "by popularity"))
-    tiles = (element("div", element("dt", name), element("dd", value)) for name, value in found)
-    return element("dl", tiles, class_="tiles")
+    return f"{interval_of(gain, signed=True)}, {significance(gain['low'], gain['high'])}"
