@@ -13,7 +13,6 @@ from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateE
 _EXACT = "see the report for every gate; profile exact ships the uncompressed form"
 _HINT_OF = {
     "baseline": "train the simple model (`train --trial NAME`), or allow the loss: `baseline_loss` under [gates]",
-    "artifact_bytes": "profile small takes fewest bytes; see the report for what each form takes",
 }
 """Of gates that no other profile passes by being more exact."""
 _HINTS: dict[type[GnasError], str] = {
@@ -100,17 +99,24 @@ def skipped(name: str, limit: float, reason: str) -> Gate:
     return Gate(name, None, limit, True, QualityGateError, f"skipped: {reason}")
 
 
-def raise_first_breach(gates: Iterable[Gate]) -> None:
+def raise_first_breach(gates: Iterable[Gate], hint: str | None = None) -> None:
     """End the export if a gate was breached; the report must have been written before.
+
+    Parameters
+    ----------
+    hint
+        What to do about the last of them, where more is known than of any gate of its kind.
 
     Raises
     ------
     ParityError, QualityGateError, LatencyError
         For the first breached gate, as it states.
     """
-    for gate in gates:
+    found = list(gates)
+    for gate in found:
         if not gate.passed:
+            told = _HINT_OF.get(gate.name, _HINTS.get(gate.failure, "see the report for every gate"))
             raise gate.failure(
                 f"gate {gate.name}: {gate.value:.6g} against a limit of {gate.limit:g} ({gate.remark})",
-                hint=_HINT_OF.get(gate.name, _HINTS.get(gate.failure, "see the report for every gate")),
+                hint=hint if hint is not None and gate is found[-1] else told,
             )

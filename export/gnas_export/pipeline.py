@@ -19,10 +19,12 @@ from gnas_export.package import write_bytes, write_files
 from gnas_export.profile import ExportProfile
 from gnas_export.report.contents import build_report
 from gnas_export.report.files import ReportFiles, page_of
+from gnas_export.report.hints import quicker, smaller
 from gnas_export.report.places import check_places, report_beside
 from gnas_export.steps.audit import audit
 from gnas_export.steps.compression import compress_neighbours, compress_tables
 from gnas_export.steps.forms import choose_form, draw_forms, weigh_forms
+from gnas_export.steps.idle import is_idle
 from gnas_export.steps.indexing import build_index
 from gnas_export.steps.judgement import choose_ranker, judge, less_compressed
 from gnas_export.steps.narrowing import narrow_ranker
@@ -95,6 +97,8 @@ def export(
     junit_path: Path | None = None,
     sign_key: SigningKey | None = None,
     on_step: Callable[[str], None] | None = None,
+    on_idle: Callable[[str], None] | None = None,
+    on_reports: Callable[[list[Path]], None] | None = None,
     workbook: Workbook | None = None,
     guard: NetworkGuard | None = None,
 ) -> Exported:
@@ -120,6 +124,10 @@ def export(
     on_step
         Called with the name of each step before it runs, with :data:`AGAIN` where the quality gate sends the draft back
         to the first, and with :data:`PACKAGE` before the last checks.
+    on_idle
+        Called instead before a step that has nothing to do; ``on_step`` when None.
+    on_reports
+        Called with the reports that are written, the page among them, however the export ended.
     workbook
         Keeps what each step made, until the export has ended; what it has kept is gone on with.
     guard
@@ -140,9 +148,10 @@ def export(
     source_date()  # malformed, it is to be told before any work
     running_code_sha256()  # of the code as it is loaded: its files may be edited meanwhile
     draft = Draft(checkpoint, profile, ranker, seed, decisions)
-    elsewhere = ReportFiles(report_path or report_beside(out), junit_path)
+    told_in = report_path or report_beside(out)
+    elsewhere = ReportFiles(told_in, junit_path)
     steps: list[dict[str, Any]] = []
-    watched = _Watched(on_step, workbook, guard)
+    watched = _Watched(on_step, on_idle or on_step, on_reports, workbook, guard)
     try:
         done = 0
         if workbook is not None and (kept := workbook.latest(draft)) is not None:
@@ -156,16 +165,17 @@ def export(
         raise_first_breach(draft.binding_gates())
         watched.announce(PACKAGE)
         with atomic_folder(out) as folder:
-            manifest, report = _package(draft, steps, folder, sign_key, guard)
+            manifest, report = _package(draft, steps, folder, told_in, sign_key, guard)
             ReportFiles(report_path, junit_path).write(report)  # before the artifact can be seen: all or nothing
             stamp(folder)  # when all is written: a file more is another time of the folder
         if report_path is None:
             elsewhere.remove()  # what an attempt before this one left there says that it failed
         watched.end()
+        watched.reported([*ReportFiles(out / LAYOUT.report).paths, *ReportFiles(report_path, junit_path).paths])
         return Exported(out, manifest, report)
     except GnasError as error:
         # Of a full disk as well: the reports may lie on another, and one that is written says that it passed.
-        elsewhere.write_failure(build_report(draft, steps, {}, error, guard), error)
+        watched.reported(elsewhere.write_failure(build_report(draft, steps, {}, error, guard), error))
         # Without room the same command goes on with room; on the network, or without the guard, it may end otherwise.
         if not isinstance(error, OfflineError | StorageError):
             watched.end()
@@ -177,12 +187,24 @@ class _Watched:
     """Who follows the steps of an export: people, what keeps them, what guards them."""
 
     on_step: Callable[[str], None] | None
+    on_idle: Callable[[str], None] | None
+    on_reports: Callable[[list[Path]], None] | None
     workbook: Workbook | None
     guard: NetworkGuard | None
 
     def announce(self, name: str) -> None:
         if self.on_step is not None:
             self.on_step(name)
+
+    def begins(self, name: str, draft: Draft) -> None:
+        if not is_idle(name, draft):
+            self.announce(name)
+        elif self.on_idle is not None:
+            self.on_idle(name)
+
+    def reported(self, paths: list[Path]) -> None:
+        if self.on_reports is not None and paths:
+            self.on_reports(paths)
 
     def finished(self, name: str, draft: Draft, steps: list[dict[str, Any]]) -> None:
         if self.guard is not None:
@@ -197,7 +219,7 @@ class _Watched:
 
 def _run(draft: Draft, steps: list[dict[str, Any]], watched: _Watched, done: int = 0) -> None:
     for step in STEPS[done:]:
-        watched.announce(step.__name__)
+        watched.begins(step.__name__, draft)
         start = time.perf_counter()
         step(draft)
         steps.append({"name": step.__name__, "seconds": time.perf_counter() - start})
@@ -212,6 +234,7 @@ def _package(
     draft: Draft,
     steps: list[dict[str, Any]],
     folder: Path,
+    told_in: Path,
     sign_key: SigningKey | None,
     guard: NetworkGuard | None,
 ) -> tuple[Manifest, dict[str, Any]]:
@@ -219,14 +242,14 @@ def _package(
     ranker = draft.shipping(draft.final)
     write_files(folder, draft.checkpoint, draft.final, ranker)
     draft.decisions.write(folder / LAYOUT.decisions)
-    _keep_size(draft, folder)
+    _keep_size(draft, folder, told_in)
     draft.gates += audit(draft, folder, draft.manifest(draft.final, ranker))
     raise_first_breach(draft.gates)
     manifest = write_accounts(folder, described(draft, ranker))
     if sign_key is not None:
         sign_key.sign(folder)
     check_answers(Recommender.load(folder))
-    _keep_latency(draft, folder)
+    _keep_latency(draft, folder, told_in)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     shipped = {"version": manifest.version, "files": files, "size_bytes": sum(files.values())}
     if guard is not None:
@@ -237,7 +260,7 @@ def _package(
     return manifest, report
 
 
-def _keep_size(draft: Draft, folder: Path) -> None:
+def _keep_size(draft: Draft, folder: Path, told_in: Path) -> None:
     """Weigh the artifact's files, and hold them to the limit on their bytes, where there is one."""
     # What describes the artifact comes later: it states this very gate, and cannot be measured by it.
     files = {path.name: path.stat().st_size for path in folder.iterdir()}
@@ -248,10 +271,10 @@ def _keep_size(draft: Draft, folder: Path) -> None:
         return
     remark = "bytes of the model's files and its decisions, what describes them apart"
     draft.gates.append(at_most("artifact_bytes", size_bytes, limit, remark, QualityGateError))
-    raise_first_breach(draft.gates)
+    raise_first_breach(draft.gates, smaller(draft, told_in))
 
 
-def _keep_latency(draft: Draft, folder: Path) -> None:
+def _keep_latency(draft: Draft, folder: Path, told_in: Path) -> None:
     """Hold the finished artifact to the latency objective, where there is one; its times stay out of the hashes."""
     limit = draft.profile.gates.max_p99_us
     if limit is None:
@@ -259,7 +282,7 @@ def _keep_latency(draft: Draft, folder: Path) -> None:
     gate, runs = latency_gate(folder, limit, num_users=len(draft.checkpoint.users), seed=draft.seed)
     draft.host_gates.append(gate)
     draft.facts["latency"] = runs
-    raise_first_breach(draft.host_gates)
+    raise_first_breach(draft.host_gates, quicker(draft, told_in))
 
 
 def check_answers(recommender: Recommender) -> None:

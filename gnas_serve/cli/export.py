@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, output_path
@@ -167,6 +168,9 @@ def export(
     def say(name: str) -> None:
         console.print(f"export: {STEP_PHRASES[name]}")
 
+    def say_where(reports: list[Path]) -> None:
+        console.print(Text(f"export: reports: {', '.join(map(str, reports))}"), soft_wrap=True)
+
     if dry_run:
         emit_forecast(trained, chosen, mode, choices, seed=seed, say=say, output=output)
         if guard is not None:
@@ -187,6 +191,8 @@ def export(
             junit_path=junit,
             sign_key=key,
             on_step=say,
+            on_idle=lambda _: None,
+            on_reports=say_where,
             workbook=workbook,
             guard=guard,
         )

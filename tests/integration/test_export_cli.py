@@ -59,6 +59,18 @@ def test_export_inspect_verify(checkpoint, artifact, tmp_path, capsys):
     assert verified["version"] == made["version"]
 
 
+def test_where_the_reports_lie_is_said(checkpoint, tmp_path, capsys):
+    junit, out = tmp_path / "gates.xml", tmp_path / "a"
+    arguments = ("--profile", "exact", "--report", tmp_path / "r.json", "--junit", junit)
+    assert call("export", checkpoint, "--out", out, *arguments) == 0
+    said = capsys.readouterr().err
+    reports = [out / "report.json", out / "report.html", tmp_path / "r.json", junit, tmp_path / "r.html"]
+    assert said.endswith(f"export: reports: {', '.join(map(str, reports))}\n")
+    assert all(path.is_file() for path in reports)
+    assert "training the learned ranker" not in said
+    assert "timing the forms" not in said
+
+
 def test_the_text_form_is_for_people(artifact, capsys):
     assert call("inspect", artifact) == 0
     said = capsys.readouterr().out

@@ -40,7 +40,12 @@ def test_a_missed_objective_is_exit_7_with_a_report(checkpoint, tmp_path, capsys
     monkeypatch.setattr(latency, "RUNS", 2)
     arguments = ("--profile", "exact", "--max-latency-us", "1")
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 7
-    assert "gate latency_p99_us" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "gate latency_p99_us" in said
+    hint = " ".join(said.partition("hint:")[2].split())
+    assert "fewer candidates than" in hint
+    assert "ranker" not in hint  # there is none
+    assert hint.endswith("is in " + str(tmp_path / "a.report.html"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json"]
     report = json.loads((tmp_path / "a.report.json").read_text())
     assert report["error"]["code"] == "latency"

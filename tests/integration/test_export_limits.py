@@ -46,7 +46,15 @@ def test_an_artifact_that_is_too_large_is_exit_6_with_its_reports(checkpoint, tm
     junit = tmp_path / "reports" / "gates.xml"
     arguments = ("--profile", "exact", "--max-artifact-bytes", 1000, "--junit", junit)
     assert call("export", checkpoint, "--out", tmp_path / "a", *arguments) == 6
-    assert "gate artifact_bytes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "gate artifact_bytes" in said
+    assert f"export: reports: {tmp_path / 'a.report.json'}, {junit}, {tmp_path / 'a.report.html'}\n" in said
+    parts = json.loads((tmp_path / "a.report.json").read_text())["facts"]["artifact_bytes"]["parts"]
+    largest = max(parts, key=parts.get)
+    hint = " ".join(said.partition("hint:")[2].split())
+    assert f"most of it are {largest}, {parts[largest]:,} bytes: " in hint
+    assert hint.endswith("is in " + str(tmp_path / "a.report.html"))
+    assert "ranker" not in hint  # there is none
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.report.html", "a.report.json", "reports"]
     report = json.loads((tmp_path / "a.report.json").read_text())
     assert [gate["name"] for gate in report["gates"] if not gate["passed"]] == ["artifact_bytes"]

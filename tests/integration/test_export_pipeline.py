@@ -344,6 +344,22 @@ def test_every_step_is_said(tmp_path):
     assert set(STEP_PHRASES) == {*seen, AGAIN}
 
 
+def test_steps_that_have_nothing_to_do_are_not_announced(tmp_path):
+    seen, idle = [], []
+    made = run(planted_checkpoint(), tmp_path / "a", ranker="never", on_step=seen.append, on_idle=idle.append)
+    of_the_ranker = ["train_ranker", "narrow_ranker", "draw_forms", "weigh_forms", "choose_form", "choose_ranker"]
+    assert idle == of_the_ranker
+    assert seen == [*(step.__name__ for step in STEPS if step.__name__ not in idle), PACKAGE]
+    assert [step["name"] for step in made.report["steps"]] == [step.__name__ for step in STEPS]
+    # Repeated, they are right already: nothing is timed, and nobody weighs the ranker against retrieval.
+    checkpoint = without_vectors_for_taste()
+    first = run(checkpoint, tmp_path / "b")
+    idle.clear()
+    given = Decisions.read(first.path / "decisions.json", profile=PROFILE, ranker="auto")
+    run(checkpoint, tmp_path / "c", decisions=given, on_idle=idle.append)
+    assert idle == ["narrow_ranker", "choose_form", "choose_ranker"]
+
+
 def test_users_without_a_vector_are_answered_by_popularity(tmp_path):
     checkpoint = planted_checkpoint()
     for fit in (checkpoint.final, checkpoint.selection):

@@ -43,19 +43,31 @@ class ReportFiles:
         for path, content in self._contents():
             write_whole(path, content(report))
 
-    def write_failure(self, report: Report, error: GnasError) -> None:
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        return [path for path, _ in self._contents()]
+
+    def write_failure(self, report: Report, error: GnasError) -> list[Path]:
         """Write all that fit, whatever was there; where one does not, the first failure stays the one to be told.
 
         What cannot be written is removed: a report of an earlier export in its place would tell something else.
+
+        Returns
+        -------
+        list
+            Those that are written.
         """
-        unwritten = []
+        written, unwritten = [], []
         for path, content in self._contents():
             try:
                 write_whole(path, content(report))
+                written.append(path)
             except (StorageError, OSError) as fault:
                 unwritten.append(str(fault))
         if unwritten:
             error.hint = f"{error.hint}; the report could not be written: {unwritten[0]}".removeprefix("; ")
+        return written
 
     def remove(self) -> None:
         """Remove the report and its page, where they are there."""

@@ -1,0 +1,59 @@
+"""Which steps have nothing to do in an export: those run all the same, and nobody is told that they do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gnas_export.draft import Draft
+from gnas_export.ranker.variants import wanted
+
+RETRIEVAL = "retrieval"
+
+
+def is_idle(name: str, draft: Draft) -> bool:
+    """Tell whether a step will find nothing to do.
+
+    Parameters
+    ----------
+    name
+        Of the step, which is the next to run.
+    """
+    found = _IDLE.get(name)
+    return found is not None and found(draft)
+
+
+def _is_unwanted(draft: Draft) -> bool:
+    given = draft.decisions.repeated.get("ranker")
+    return draft.mode == "never" or (given is not None and given.choice == RETRIEVAL)
+
+
+def _has_no_networks(draft: Draft) -> bool:
+    return not draft.networks
+
+
+def _has_nothing_to_narrow(draft: Draft) -> bool:
+    given = draft.decisions.repeated.get("form")
+    names = {one.name for one in wanted(draft.profile.ranker)} if given is None else {given.choice.partition("/")[0]}
+    return not draft.networks or names <= set(draft.networks)
+
+
+def _is_weighed_by_nobody(draft: Draft) -> bool:
+    return not draft.forms or bool(draft.jury.too_small)
+
+
+def _times_nothing(draft: Draft) -> bool:
+    return not draft.forms or "form" in draft.decisions.repeated
+
+
+def _compares_nothing(draft: Draft) -> bool:
+    return not draft.networks or "ranker" in draft.decisions.repeated or bool(draft.jury.too_small)
+
+
+_IDLE: dict[str, Callable[[Draft], bool]] = {
+    "train_ranker": _is_unwanted,
+    "narrow_ranker": _has_nothing_to_narrow,
+    "draw_forms": _has_no_networks,
+    "weigh_forms": _is_weighed_by_nobody,
+    "choose_form": _times_nothing,
+    "choose_ranker": _compares_nothing,
+}
