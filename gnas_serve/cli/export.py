@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.cli.arguments import MAX_SEED, output_path
+from gnas_serve.cli.arguments import MAX_SEED, byte_count, microseconds, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
 from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
 from gnas_serve.cli.export_forecast import emit_forecast
@@ -97,11 +97,13 @@ def export(
             "--max-latency-us",
             "--max-p99-us",
             metavar="MICROSECONDS",
+            parser=microseconds,
             help="Latency objective: largest 99th percentile of an answer on this machine.",
         ),
     ] = None,
     max_artifact_bytes: Annotated[
-        int | None, typer.Option(metavar="BYTES", help="Most bytes of the model's files and its decisions.")
+        int | None,
+        typer.Option(metavar="BYTES", parser=byte_count, help="Most bytes of the model's files and its decisions."),
     ] = None,
     sign_key: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Sign the artifact with this Ed25519 private key.")

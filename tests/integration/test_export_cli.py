@@ -107,6 +107,8 @@ def test_a_dry_run(checkpoint, tmp_path, capsys):
         (["--profile", "exact", "--ranker", "always"], 2, "no learned ranker"),
         (["--decisions", "nowhere.json"], 2, "no such decisions file"),
         (["--seed", "-1"], 2, "--seed"),
+        (["--max-latency-us", "1ms"], 2, "'1ms' is no number of microseconds"),
+        (["--max-artifact-bytes", "2MB"], 2, "'2MB' is no whole number of bytes"),
         (["--dry-run", "--report", "r.json"], 2, "leave --report and --junit out"),
         (["--dry-run", "--junit", "gates.xml"], 2, "leave --report and --junit out"),
     ],

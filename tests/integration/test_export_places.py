@@ -67,6 +67,12 @@ def test_places_without_permission(tmp_path, monkeypatch):
     refused(tmp_path, StorageError, "permission denied")
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc, where nothing can be made")
+@pytest.mark.parametrize("option", ["report_path", "junit_path"])
+def test_folders_in_which_nothing_can_be_made(tmp_path, option):
+    refused(tmp_path, StorageError, "cannot write /proc/x/y.json: ", **{option: Path("/proc/x/y.json")})
+
+
 def test_folders_above_the_report_are_made(tmp_path):
     exact = ExportProfile.load("exact")
     made = run(planted_checkpoint(), tmp_path / "a", exact, "never", report_path=tmp_path / "b" / "c" / "r.json")
@@ -84,8 +90,9 @@ def test_a_breached_gate_stays_what_is_told_where_its_report_does_not_fit(tmp_pa
 
 def test_no_artifact_without_the_report_that_was_asked_for(tmp_path):
     exact = ExportProfile.load("exact")
-    with pytest.raises(StorageError, match="/dev/full"):
+    with pytest.raises(StorageError, match="/dev/full") as caught:
         run(planted_checkpoint(), tmp_path / "a", exact, "never", report_path=Path("/dev/full"))
+    assert "could not be written" not in caught.value.hint  # that is what ended it: once is enough
     assert list(tmp_path.iterdir()) == []
 
 

@@ -64,7 +64,9 @@ class ReportFiles:
                 write_whole(path, content(report))
                 written.append(path)
             except (StorageError, OSError) as fault:
-                unwritten.append(str(fault))
+                # What ended the export is told already where it is this very fault.
+                if not isinstance(fault, GnasError) or fault.message != error.message:
+                    unwritten.append(str(fault))
         if unwritten:
             error.hint = f"{error.hint}; the report could not be written: {unwritten[0]}".removeprefix("; ")
         return written

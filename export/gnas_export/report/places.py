@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -96,3 +97,10 @@ def _check_above(target: Path) -> None:
         raise StorageError(f"cannot write {target}: {nearest} {what}", hint="choose another place")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise StorageError(f"cannot write {target}: permission denied in {nearest}", hint="choose another place")
+    try:
+        # Modes do not tell of all: in /proc or /sys nothing can be made, whoever may write there.
+        Path(tempfile.mkdtemp(prefix=".gnas-", dir=nearest)).rmdir()
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {target}: nothing can be made in {nearest}: {error.strerror}", hint="choose another place"
+        ) from error
