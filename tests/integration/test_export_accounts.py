@@ -14,8 +14,10 @@ from cyclonedx_rules import check_bill
 from export_runs import PROFILE, files, run
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
+from gnas_export.accounts.insistence import insisted
 from gnas_export.accounts.inventory import lock_sha256, running_code_sha256
 from gnas_export.decisions import Decisions
+from gnas_export.profile import ExportProfile
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
@@ -288,6 +290,28 @@ def test_the_stated_moment_is_every_time(tmp_path, monkeypatch):
     assert changed == describing
     assert without.manifest.created is None
     assert without.manifest.version != made[0].manifest.version
+
+
+def test_the_card_says_what_was_insisted_on(tmp_path, capsys):
+    planted_checkpoint().save(tmp_path / "checkpoint")
+    plain = ("export", tmp_path / "checkpoint", "--profile", "small")
+    limits = ("--ranker", "never", "--min-ann-recall", "0.5", "--max-artifact-bytes", 2_000_000)
+    assert call(*plain, "--out", tmp_path / "insisted", *limits) == 0
+    card = (tmp_path / "insisted" / LAYOUT.model_card).read_text()
+    for row in (
+        "| learned ranker | never | auto |",
+        "| gates.index_recall | 0.5 | 0.98 |",
+        "| gates.blend_recall | 0.5 | 0.8 |",
+        "| gates.max_artifact_bytes | 2,000,000 | none |",
+    ):
+        assert row in card
+    assert "what `train` said is of all of them" in card
+    assert insisted({"profile": ExportProfile.load("exact").to_json(), "ranker_mode": "never"}) == []
+    forced = replace(ExportProfile("own"), ranker=replace(ExportProfile("own").ranker, distil="always"))
+    assert insisted({"profile": forced.to_json(), "ranker_mode": "always"}) == [
+        ("learned ranker", "always", "auto"),
+        ("ranker.distil", "always", "auto"),
+    ]
 
 
 def test_a_malformed_moment_is_told_before_any_work(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ MARKDOWN = MarkdownIt("commonmark").enable(["table"])
 PLAIN = {"inline", "text", "code_inline", "softbreak", "list_item", "bullet_list", "paragraph", "heading"}
 PLAIN |= {"table", "thead", "tbody", "tr", "th", "td"}
 
+SIZE = 1234
 HOSTILE = [
     "<script>alert(1)</script>",
     "<!-- a comment",
@@ -76,9 +77,10 @@ def test_names_are_shown_as_they_are(manifest, name):
             data={"target_event": name, "policy": name, "fingerprint": name},
             model={"finetuned_from": {"fingerprint": "0", "name": name}},
             gates=({**manifest.gates[0], "remark": name},),
-        )
+        ),
+        SIZE,
     )
-    innocent = shown(model_card(manifest))
+    innocent = shown(model_card(manifest, SIZE))
     found = shown(card)
     assert found["heading"] == [spelled(name), *innocent["heading"][1:]]
     assert spelled(name) in found["code"]
@@ -90,9 +92,9 @@ def test_names_are_shown_as_they_are(manifest, name):
 
 
 def test_addresses_are_no_links_where_bare_ones_are(manifest):
-    card = model_card(replace(manifest, name="http://evil www.evil.com", profile="p"))
+    card = model_card(replace(manifest, name="http://evil www.evil.com", profile="p"), SIZE)
     assert card.startswith(r"# http\://evil www\.evil.com" + "\n")
 
 
 def test_words_with_underscores_are_left_readable(manifest):
-    assert "| table_recall | 0.5 | 0.4 | yes | of tables |" in model_card(manifest)
+    assert "| table_recall | 0.5 | 0.4 | yes | of tables |" in model_card(manifest, SIZE)

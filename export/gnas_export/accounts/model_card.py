@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from gnas_export.accounts.insistence import insisted
 from gnas_export.gates import significance
 from gnas_export.judging.quality import RETRIEVAL, K
 from gnas_search.bootstrap import Interval
@@ -49,6 +50,7 @@ def model_card(manifest: Manifest, size_bytes: int) -> str:
         "Data": _data(manifest),
         "Quality": _quality(manifest),
         "Gates": _gates(manifest),
+        "Asked for": _asked_for(manifest),
         "Form": _form(manifest, size_bytes),
         "Intended use and limits": _USE,
         "Provenance": _provenance(manifest),
@@ -89,7 +91,8 @@ def _quality(manifest: Manifest) -> str:
     users = provenance.data["gate_users"]
     said = (
         f"Means over {users:,} validation users, with 95 % bootstrap intervals. The measured fit had not seen their "
-        f"held-out items; the forms that ship were chosen on them."
+        f"held-out items; the forms that ship were chosen on them. They are the half that judges, the others being "
+        f"learned from: what `train` said is of all of them, and differs."
     )
     metrics = [(name, *_figures(found)) for name, found in provenance.metrics.items()]
     text = f"{said}\n\n{_table(('metric', 'value', '95 % interval'), metrics)}"
@@ -147,6 +150,15 @@ def _gates(manifest: Manifest) -> str:
     return _table(("gate", "value", "limit", "passed", "what"), rows) if rows else ""
 
 
+def _asked_for(manifest: Manifest) -> str:
+    """Say what was insisted on; nothing where everything was left to the profile."""
+    rows = [] if manifest.provenance is None else insisted(manifest.provenance.config)
+    if not rows:
+        return ""
+    said = "By options of the export, or a profile of one's own; an objective of time is of a machine, and not stated."
+    return f"{said}\n\n{_table(('what', 'asked for', 'else'), rows)}"
+
+
 def _form(manifest: Manifest, size_bytes: int) -> str:
     index, ranker = manifest.index, manifest.ranker
     rows = [
@@ -158,7 +170,7 @@ def _form(manifest: Manifest, size_bytes: int) -> str:
     if "neighbours" in manifest.model:
         links = manifest.model["neighbours"]
         rows.insert(1, ("links", f"{links['links']:,}, {links['form']}"))
-    rows.append(("time of an answer", "not measured, as it is of a machine: `gnas-serve bench ARTIFACT`"))
+    rows.append(("time of an answer", "not measured, as it is of a machine: gnas-serve bench ARTIFACT"))
     rows.append(("artifact bytes", f"{size_bytes:,}: the model's files and its decisions"))
     text = _table(("part", "form"), rows)
     if manifest.provenance is None or not manifest.provenance.steps:
