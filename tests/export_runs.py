@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from planted_checkpoint import planted_checkpoint
 
+from gnas_export import pipeline
 from gnas_export.decisions import Decisions
 from gnas_export.limits import GateLimits
 from gnas_export.pipeline import export
@@ -31,3 +32,18 @@ def run(checkpoint, out, profile=PROFILE, ranker="auto", decisions=None, **optio
 
 def files(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.startswith("report.")}
+
+
+def after(monkeypatch, name, change):
+    """Let what a step left be changed."""
+
+    def wrapped(step):
+        def both(draft):
+            step(draft)
+            change(draft)
+
+        both.__name__ = step.__name__
+        return both
+
+    steps = tuple(wrapped(step) if step.__name__ == name else step for step in pipeline.STEPS)
+    monkeypatch.setattr(pipeline, "STEPS", steps)

@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import onnx
 import pytest
-from export_runs import LIMITS, PROFILE, run
+from export_runs import LIMITS, PROFILE, after, run
 from onnx import helper
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
@@ -25,21 +25,6 @@ def trained():
 @pytest.fixture(scope="module")
 def blend():
     return blended_checkpoint(num_users=200, num_items=120)
-
-
-def after(monkeypatch, name, change):
-    """Let what a step left be changed."""
-
-    def wrapped(step):
-        def both(draft):
-            step(draft)
-            change(draft)
-
-        both.__name__ = step.__name__
-        return both
-
-    steps = tuple(wrapped(step) if step.__name__ == name else step for step in pipeline.STEPS)
-    monkeypatch.setattr(pipeline, "STEPS", steps)
 
 
 def written(monkeypatch, change):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from export_runs import PROFILE, TEACHER, files, run, without_vectors_for_taste
+from export_runs import PROFILE, TEACHER, after, files, run, without_vectors_for_taste
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
@@ -45,6 +45,17 @@ def test_every_form_is_measured_and_one_is_chosen(learned):
     assert forms[chosen]["ndcg@20"] == pytest.approx(quality["shipped"]["ndcg@20"], rel=1e-9)
     sizes = {name: forms[f"{name}/fp32"]["size_bytes"] for name in NETWORKS}
     assert all(sizes[variant.name] < sizes[variant.parent] for variant in planned(NARROWING.ranker)[1:])
+
+
+def test_a_form_that_is_better_than_its_teacher_is_luck(tmp_path, monkeypatch):
+    def spoil(draft):
+        found = draft.form_metrics[f"{TEACHER}/fp32"]
+        draft.form_metrics[f"{TEACHER}/fp32"] = replace(found, ndcg=np.zeros_like(found.ndcg))
+
+    after(monkeypatch, "choose_form", spoil)
+    made = run(without_vectors_for_taste(), tmp_path / "a")
+    assert made.manifest.ranker.kind == "retrieval"
+    assert "that of its teacher is not better" in made.report["decisions"]["ranker"]["reason"]
 
 
 def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(monkeypatch, tmp_path):

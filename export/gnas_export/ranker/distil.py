@@ -11,8 +11,9 @@ from gnas_export.ranker.network import RankerNetwork
 
 TEACHER_SHARE = 0.5
 """Of what a student learns from: the rest are the labels."""
-_LEARNING_RATE = 3.0 * LEARNING_RATE
-"""Of fewer units each has to move further."""
+_LEARNING_RATE = 10.0 * LEARNING_RATE
+"""Of fewer units each has to move further. On Gowalla (16, 16) units came to a likelihood of -5.2013 on the lists held
+back, with 3 times the rate to -5.2036, and to -5.2024 in twice the epochs."""
 
 
 def distilled(

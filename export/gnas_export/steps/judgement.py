@@ -54,13 +54,17 @@ def _choose(draft: Draft) -> None:
         plain = _measured(draft, draft.selection, draft.plain)
         draft.measured |= {"mlp": learned, "retrieval": plain}
         gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
-        draft.learned = gain.low > 0
+        # The form is one of many that were weighed on these users: better than its own teacher allows is luck.
+        lucky = float(draft.form_metrics[teacher_form(draft)].ndcg.mean()) <= float(plain.ndcg.mean())
+        draft.learned = gain.low > 0 and not lucky
         if not draft.learned:
             draft.facts["weighed_form"] = draft.form
         draft.facts["ranker_gain"] = {"value": gain.value, "low": gain.low, "high": gain.high}
         # Without figures: they are those of a form that was timed, and it may not even ship.
-        better = "significantly better" if draft.learned else "not significantly better"
+        better = "significantly better" if gain.low > 0 else "not significantly better"
         reason = f"ndcg@{K} is {better} than that of retrieval on {len(draft.jury.users)} gate users"
+        if gain.low > 0 and lucky:
+            reason += ", but that of its teacher is not better: one form of many is, by chance"
         draft.decisions.take("ranker", "mlp" if draft.learned else "retrieval", reason)
 
 
