@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gnas_export.ranker.distil import TEACHER_SHARE
+from gnas_export.ranker.distil import STUDENT_RATE, TEACHER_SHARE
 from gnas_export.ranker.fitting import Fitted, taught
 from gnas_export.ranker.lessons import Lessons
 from gnas_export.ranker.network import RankerNetwork
@@ -34,7 +34,7 @@ def pruned(network: RankerNetwork, lessons: Lessons, hidden: tuple[int, int], *,
     """
     smaller = cut(network, lessons, hidden)
     targets = lessons.softened(network, TEACHER_SHARE)
-    return taught(smaller, lessons, targets, seed=seed, epochs=EPOCHS)
+    return taught(smaller, lessons, targets, seed=seed, epochs=EPOCHS, learning_rate=STUDENT_RATE)
 
 
 def cut(network: RankerNetwork, lessons: Lessons, hidden: tuple[int, int]) -> RankerNetwork:
