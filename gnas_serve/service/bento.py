@@ -27,12 +27,20 @@ from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
-from gnas_serve.service.schemas import (
-    RecommendBatchRequest,
+from gnas_serve.service.responses import (
+    ExplainResponse,
     RecommendBatchResponse,
-    RecommendRequest,
     RecommendResponse,
+    SimilarUsersResponse,
+)
+from gnas_serve.service.routes import ranking
+from gnas_serve.service.schemas import (
+    ExplainRequest,
+    RankRequest,
+    RecommendBatchRequest,
+    RecommendRequest,
     SimilarItemsRequest,
+    SimilarUsersRequest,
 )
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
@@ -158,18 +166,39 @@ class GnasServe:
     @bentoml.api(route="/v1/recommend")  # type: ignore[untyped-decorator]
     async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
         """Items for one user, best first."""
-        answer = self._calls.recommend(request)
-        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})
+        return self._items(ranking(self._calls.recommend(request), scores=request.return_scores))
 
     @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
     async def recommend_batch(self, request: RecommendBatchRequest, /) -> RecommendBatchResponse:
         """Many questions at once, answered in order."""
         answers = await self._calls.recommend_batch(request)
-        results = [{"items": answer.items()} for answer in answers]
+        results = [
+            ranking(answer, scores=query.return_scores) for answer, query in zip(answers, request.queries, strict=True)
+        ]
         return RecommendBatchResponse.model_validate({"results": results, "model": self._calls.model.signature()})
+
+    @bentoml.api(route="/v1/rank")  # type: ignore[untyped-decorator]
+    async def rank(self, request: RankRequest, /) -> RecommendResponse:
+        """Given items in the order of one user's liking."""
+        return self._items(ranking(self._calls.rank(request), scores=request.return_scores))
 
     @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
     async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:
         """Items like one item, best first."""
-        answer = await self._calls.similar_items(request)
-        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})
+        return self._items(ranking(await self._calls.similar_items(request)))
+
+    @bentoml.api(route="/v1/similar-users")  # type: ignore[untyped-decorator]
+    async def similar_users(self, request: SimilarUsersRequest, /) -> SimilarUsersResponse:
+        """Users of one user's taste, best first."""
+        answer = await self._calls.similar_users(request)
+        return SimilarUsersResponse.model_validate({"users": answer.users(), "model": self._calls.model.signature()})
+
+    @bentoml.api(route="/v1/explain")  # type: ignore[untyped-decorator]
+    async def explain(self, request: ExplainRequest, /) -> ExplainResponse:
+        """Say what of a user's past the score of one item comes from."""
+        return ExplainResponse.model_validate(
+            self._calls.explain(request).to_json() | {"model": self._calls.model.signature()}
+        )
+
+    def _items(self, content: dict[str, Any]) -> RecommendResponse:
+        return RecommendResponse.model_validate(content | {"model": self._calls.model.signature()})

@@ -35,6 +35,7 @@ from gnas_serve.errors import (
     RequestError,
     RequestTooLargeError,
     StorageError,
+    UserNotFoundError,
 )
 
 
@@ -123,6 +124,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     RouteNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),
     SlowRequestError: Statuses(HTTPStatus.REQUEST_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     StorageError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.UNAVAILABLE),
+    UserNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     UnsupportedMediaError: Statuses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, StatusCode.INVALID_ARGUMENT),
 }
 """A class without a row of its own has its parent's."""

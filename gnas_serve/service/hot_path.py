@@ -19,7 +19,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from gnas_serve.errors import GnasError, RequestTooLargeError
-from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.calls import Calls
 from gnas_serve.service.errors import (
     DeadlineError,
     MethodNotAllowedError,
@@ -30,7 +30,7 @@ from gnas_serve.service.errors import (
     is_own_fault,
     problem,
 )
-from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_json
+from gnas_serve.service.routes import ROUTES, Asked, Route, find_route
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
 from gnas_serve.service.telemetry import Telemetry
 
@@ -39,7 +39,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-_Handler = Callable[[Calls, bytes], Awaitable[object]]
 
 _PREFIX = "/v1/"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -52,40 +51,7 @@ _CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answe
 _log = logging.getLogger(__name__)
 
 
-async def _recommend(calls: Calls, body: bytes) -> object:
-    answer = calls.recommend(from_json(RecommendRequest, body))
-    return {"items": answer.items(), "model": calls.model.signature()}
-
-
-async def _recommend_batch(calls: Calls, body: bytes) -> object:
-    answers = await calls.recommend_batch(from_json(RecommendBatchRequest, body))
-    return {"results": [{"items": answer.items()} for answer in answers], "model": calls.model.signature()}
-
-
-async def _similar_items(calls: Calls, body: bytes) -> object:
-    answer = await calls.similar_items(from_json(SimilarItemsRequest, body))
-    return {"items": answer.items(), "model": calls.model.signature()}
-
-
-async def _model(calls: Calls, _body: bytes) -> object:
-    return model_facts(calls.model)
-
-
-@dataclass(frozen=True)
-class Route:
-    """One call: its HTTP method, its name in the metrics, what answers it."""
-
-    method: str
-    name: str
-    handler: _Handler
-
-
-ROUTES = {
-    "/v1/model": Route("GET", "model", _model),
-    "/v1/recommend": Route("POST", "recommend", _recommend),
-    "/v1/recommend/batch": Route("POST", "recommend_batch", _recommend_batch),
-    "/v1/similar-items": Route("POST", "similar_items", _similar_items),
-}
+_PATHS = [route.path for route in ROUTES]
 _UNKNOWN = "unknown"  # one label for whatever path was tried
 
 
@@ -144,7 +110,7 @@ class HotPath:
             await self._app(scope, receive, send)
             return
         headers = _Headers.of(scope)
-        route = ROUTES.get(scope["path"])
+        route = find_route(scope["path"], scope.get("raw_path") or b"")
         name = route.name if route else _UNKNOWN
         code = _CLIENT_GONE
         started = perf_counter()
@@ -182,7 +148,7 @@ class HotPath:
 
     async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
         if route is None:
-            raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(sorted(ROUTES))}")
+            raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(_PATHS)}")
         if scope["method"] != route.method:
             raise MethodNotAllowedError("wrong HTTP method", hint=f"use {route.method}")
         if headers.content_length > MAX_BODY_BYTES:
@@ -196,7 +162,8 @@ class HotPath:
             async with asyncio.timeout(self._settings.timeout_s):
                 body = await _read_body(receive)
                 reading = False
-                answer = await route.handler(self._calls, body)
+                asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
+                answer = await route.handler(self._calls, asked)
         except TimeoutError as error:
             limit = f"{self._settings.timeout_s:g} s"
             if reading:

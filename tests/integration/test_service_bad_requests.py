@@ -61,7 +61,7 @@ BAD_BODIES: list[tuple[bytes | object, str, str | None]] = [
     ({"history": [1, "two", None]}, "invalid_id", "history.2"),
     ({"history": "2001"}, "invalid_field", "history"),
     ({"history": TOO_MANY}, "list_too_long", "history"),
-    ({"exclude": TOO_MANY}, "list_too_long", "exclude"),
+    ({"exclude_items": TOO_MANY}, "list_too_long", "exclude_items"),
     ({"candidates": [1] * 10_001}, "list_too_long", "candidates"),
     ({"candidates": "2001"}, "invalid_field", "candidates"),
     ({"candidates": [2001, None]}, "invalid_id", "candidates.1"),

@@ -133,4 +133,4 @@ def test_limits_of_schemas_are_the_runtimes() -> None:
 
     schema = RecommendRequest.model_json_schema()["properties"]
     assert schema["k"]["maximum"] == MAX_K
-    assert schema["history"]["maxItems"] == schema["exclude"]["maxItems"] == MAX_LIST
+    assert schema["history"]["maxItems"] == schema["exclude_items"]["maxItems"] == MAX_LIST
