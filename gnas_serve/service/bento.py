@@ -20,6 +20,7 @@ from bentoml.exceptions import BentoMLConfigException
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close, bound_heads
 from gnas_serve.service.grpc import GrpcDoor
@@ -44,6 +45,7 @@ from gnas_serve.service.schemas import (
 )
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tls import server_credentials
 
 _GRACE_S = 1.0
 
@@ -52,6 +54,8 @@ _log = logging.getLogger(__name__)
 try:
     SETTINGS = Settings.from_environment()
     MANIFEST = Manifest.read(SETTINGS.artifact, verify=False)
+    ADMISSION = Admission.of(SETTINGS)
+    server_credentials(SETTINGS)  # a wrong certificate is told here, in one line, and not by every worker
     IMAGE = lean_image()
 except GnasError as error:
     # BentoML's command line shows errors of its own kind as one line, and all others as a traceback.
@@ -63,7 +67,7 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
 
     def to_asgi(self, is_main: bool = True) -> HotPath:
         """Build the worker's ASGI application."""
-        self.front = HotPath(super().to_asgi(is_main=is_main), SETTINGS)
+        self.front = HotPath(super().to_asgi(is_main=is_main), SETTINGS, ADMISSION)
         return self.front
 
     @property
@@ -100,7 +104,7 @@ class GnasServe:
         self._telemetry = Telemetry(access_log=SETTINGS.access_log)
         recommender = Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)
         self._calls = Calls(recommender, self._telemetry)
-        self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS)
+        self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS, ADMISSION)
         self._ready = False
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.runtime.query import Answer
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.errors import CODE_KEY, HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
 from gnas_serve.service.messages import explained, fields_of, items_of, model_of, users_of
@@ -30,9 +31,10 @@ from gnas_serve.service.schemas import (
     SimilarUsersRequest,
     from_mapping,
 )
-from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.settings import Settings
 from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams, decoded, encoded
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tls import server_credentials
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
@@ -49,11 +51,14 @@ class GrpcDoor:
     telemetry
         Counts requests.
     settings
-        Host, port and limits.
+        Host, port, limits and TLS.
+    admission
+        Who may call, and how often.
     """
 
-    def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings) -> None:
+    def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings, admission: Admission) -> None:
         self._calls = calls
+        self._admission = admission
         self._telemetry = telemetry
         self._settings = settings
         self._streams = Streams()
@@ -73,12 +78,14 @@ class GrpcDoor:
         ------
         StorageError
             If the port cannot be used.
+        ConfigError
+            If a certificate or key cannot be.
         """
         server = aio.server(
             options=[
                 # Each worker has a socket of its own on the one port; the kernel spreads the connections.
                 ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+                ("grpc.max_receive_message_length", self._settings.max_body_bytes),
                 # Connections live long in gRPC: without an age, a new worker would never get any.
                 ("grpc.max_connection_age_ms", 300_000),
                 ("grpc.max_connection_age_grace_ms", 10_000),
@@ -93,7 +100,10 @@ class GrpcDoor:
         )
         listen = address(self._settings.grpc_host, self._settings.grpc_port)
         try:
-            port = server.add_insecure_port(listen)
+            if (credentials := server_credentials(self._settings)) is None:
+                port = server.add_insecure_port(listen)
+            else:
+                port = server.add_secure_port(listen, credentials)
         except RuntimeError as error:
             raise StorageError(
                 f"the gRPC door cannot listen on {listen}", hint="choose another GNAS_GRPC_PORT", code="port_taken"
@@ -138,6 +148,7 @@ class GrpcDoor:
             code = grpc.StatusCode.CANCELLED
             self._telemetry.began("grpc")
             try:
+                self._admit(context)
                 response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
@@ -155,6 +166,14 @@ class GrpcDoor:
 
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, encoded)
+
+    def _admit(self, context: Any) -> None:
+        sent = {
+            name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
+        }
+        # "ipv4:127.0.0.1:1234": the port is another one with every connection.
+        peer = context.peer().rpartition(":")[0]
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), peer)
 
     async def _in_time(self, answer: Awaitable[Message]) -> Message:
         try:

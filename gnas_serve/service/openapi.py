@@ -45,13 +45,15 @@ _OPERATIONS: dict[str, tuple[str, type[BaseModel] | None, type[BaseModel]]] = {
 }
 _PROBLEMS = {
     400: "The request is malformed.",
+    401: "There is no valid key or token, where the service asks for one.",
     404: "The item is unknown, or the user where that matters (a strict question, similar users).",
     405: "The call exists, with another HTTP method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not JSON by its headers.",
+    429: "Too many requests, of this caller or at once.",
     500: "The server failed.",
-    503: "Too many requests at once, or not ready yet.",
+    503: "Not ready yet.",
     504: "The answer was not ready in time.",
 }
 _OF_BODIES = {415}

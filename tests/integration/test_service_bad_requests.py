@@ -11,6 +11,7 @@ import pytest
 from front_world import World, behind, connection, play
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
 
@@ -182,9 +183,9 @@ class TestLimits:
             return reply
 
         reply = asyncio.run(two())
-        assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "overloaded", "1")
+        assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (429, "overloaded", "1")
         assert world.post("/v1/recommend", {}).status_code == 200
 
     def test_before_the_model_is_there(self, artifact: Path) -> None:
-        front = HotPath(behind, Settings(artifact))
+        front = HotPath(behind, Settings(artifact), Admission.of(Settings(artifact)))
         assert play(front, connection({"type": "http.request", "body": b"{}"}))[0]["status"] == 503
