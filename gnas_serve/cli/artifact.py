@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gnas_serve.artifact.branches import BranchFacts
     from gnas_serve.artifact.manifest import Manifest
 
+_NAMED_ATTRIBUTES = 10
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
 
 
@@ -34,6 +35,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         **manifest_facts(manifest),
         "model": manifest.model,
         "data": manifest.data,
+        "attributes": [fact.to_json() for fact in manifest.attributes],
         "gates": gates,
         "format_version": manifest.format_version,
         "signed": SIGNATURE in files,
@@ -198,11 +200,19 @@ def _fact_table(manifest: Manifest) -> Table:
         if index.kind == "flat"
         else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
+        "attributes": _attributes(manifest),
         **{f"gate users' {name}": figure(value, intervals.get(name)) for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _attributes(manifest: Manifest) -> str:
+    facts = manifest.attributes
+    named = ", ".join(f"{fact.name} ({fact.kind})" for fact in facts[:_NAMED_ATTRIBUTES])
+    more = len(facts) - _NAMED_ATTRIBUTES
+    return f"{named} and {more} more" if more > 0 else named or "none"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

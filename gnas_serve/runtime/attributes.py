@@ -95,6 +95,10 @@ class Attributes:
             if arrays
         }
 
+    def stored(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Give the arrays by the names of their files in an artifact."""
+        return {_FILES[name]: array for name, array in self.arrays().items()}
+
     @staticmethod
     def files(facts: Sequence[AttributeFacts]) -> dict[str, str]:
         """Give the names of the arrays that columns of such facts have, and of their files in an artifact."""
