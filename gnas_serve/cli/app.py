@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gnas_serve import __version__
 from gnas_serve.cli import (
+    api_key,
     artifact,
     data,
     evaluate,
@@ -86,6 +87,7 @@ app.command()(recommend.explain)
 app.command()(recommend.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
+app.command()(api_key.api_key)
 app.command()(quickstart.quickstart)
 app.command()(schema.schema)
 

@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit
-from gnas_serve.cli.extras import need
 from gnas_serve.cli.lineage import finetuned_facts
 from gnas_serve.cli.provenance_table import figure, provenance_tables
 from gnas_serve.errors import ConfigError, IntegrityError
@@ -79,7 +78,6 @@ def verify(
 
 def _check_signature(artifact: Path, key: Path) -> None:
     """Check whose an artifact is, before anything of it but its manifest is read."""
-    need("sign")
     from gnas_serve.artifact.manifest import Manifest
     from gnas_serve.artifact.signature import VerifyingKey
 
@@ -94,7 +92,6 @@ def sign(
     output: OutputOption = Output.text,
 ) -> None:
     """Sign an artifact, verified before: SHA256SUMS.sig, which `verify --key` and openssl check."""
-    need("sign")
     from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE, is_sealed
     from gnas_serve.artifact.manifest import KIND, Manifest
     from gnas_serve.artifact.signature import SigningKey

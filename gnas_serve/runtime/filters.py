@@ -81,6 +81,11 @@ class Filters:
         kept = CACHE_BYTES // (_BYTES_PER_ITEM * max(1, num_items))
         self._kept = lru_cache(maxsize=min(_MAX_CACHED, max(1, kept)))(self._select)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the attributes that an expression may name."""
+        return () if self._attributes is None else self._attributes.names
+
     def select(self, expression: str) -> Selection:
         """Tell which items pass.
 
