@@ -20,6 +20,7 @@ from gnas_serve.cli import (
     data,
     evaluate,
     export,
+    feedback,
     finetune,
     quickstart,
     recommend,
@@ -86,6 +87,7 @@ app.command()(recommend.explain)
 app.command()(recommend.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
+app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
 app.command()(schema.schema)
 
