@@ -39,6 +39,7 @@ def write_tiny_artifact(
     cross: tuple[str, ...] = ("score",),
     weights: tuple[float, ...] = (1.0,),
     attributes: Attributes | None = None,
+    lists: int = 0,
 ) -> Path:
     """Write an artifact of one branch in the `exact` form: float32 vectors, flat index, the retrieval score kept.
 
@@ -54,6 +55,8 @@ def write_tiny_artifact(
         The ranker's score is this combination of these features of each candidate.
     attributes
         Of its items, see :mod:`attribute_tables`.
+    lists
+        Of an IVF index that probes all of them; a flat one where 0.
 
     Returns
     -------
@@ -70,7 +73,11 @@ def write_tiny_artifact(
     if attributes is not None:
         arrays |= attributes.stored()
         manifest = replace(manifest, attributes=attributes.facts())
-    return _write(folder, manifest, arrays, weights, text_ids=text_ids)
+    index = None
+    if lists:
+        index = ivf_bytes(arrays[LAYOUT.item_vectors], lists)
+        manifest = replace(manifest, index=IndexFacts("ivf", dim, nprobe=lists))
+    return _write(folder, manifest, arrays, weights, text_ids=text_ids, index=index)
 
 
 def write_blended_artifact(

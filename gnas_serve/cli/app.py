@@ -21,6 +21,7 @@ from gnas_serve.cli import (
     data,
     evaluate,
     export,
+    feedback,
     finetune,
     quickstart,
     recommend,
@@ -88,6 +89,7 @@ app.command()(recommend.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
 app.command()(api_key.api_key)
+app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
 app.command()(schema.schema)
 

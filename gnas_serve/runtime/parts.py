@@ -78,7 +78,7 @@ class Parts:
             item_vectors=items,
             neighbours=tables.neighbours,
             seen=tables.seen,
-            filters=Filters(None, len(items)),
+            filters=Filters(tables.attributes, len(items)),
             askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
             popularity=popularity,
             retriever=Retriever(items, _index(path, manifest, tables), tables.neighbours, tables.projection),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+from attribute_tables import attributes_of, random_table
 from front_world import JSON
 from front_world import World as HttpWorld
 from google.protobuf.message import Message
@@ -106,7 +108,7 @@ class Questions:
         return first + row if self._rng.random() < 0.8 else str(first + row)
 
 
-FILTERS = ["nothing == 1", "(", ""]
+FILTERS = ["price > 1", "tags has 'a' or in_stock == true", "not category in ['a', 'bag']", "nothing == 1", "(", ""]
 
 
 def to_message(call: str, fields: dict[str, Any]) -> Message:
@@ -172,7 +174,10 @@ def told_by_http(reply: httpx.Response) -> Any:
 def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Both, bool]]:
     folder = tmp_path_factory.mktemp("both") / "artifact"
     is_text = request.param == "texts"
-    found = Both(write_tiny_artifact(folder, text_ids=True) if is_text else write_blended_artifact(folder))
+    attributes = attributes_of(random_table(random.Random(0), 80))
+    found = Both(
+        write_tiny_artifact(folder, text_ids=True, attributes=attributes) if is_text else write_blended_artifact(folder)
+    )
     yield found, is_text
     found.grpc.close()
 

@@ -1,17 +1,16 @@
 """The filter language: what it means, held against an evaluation in plain Python, and what it refuses."""
 
-import json
 import random
 import time
 
 import numpy as np
 import pytest
-from attribute_tables import WORDS, attributes_of, random_table
+from attribute_tables import attributes_of, random_table
+from plain_filters import random_tree, text_of, truth
 
 from gnas_serve.errors import RequestError
 from gnas_serve.runtime.attribute_columns import NumberColumn
 from gnas_serve.runtime.attributes import Attributes
-from gnas_serve.runtime.filter_tokens import written
 from gnas_serve.runtime.filters import CACHE_BYTES, Filters
 
 _SHOP = {
@@ -180,94 +179,6 @@ def test_an_error_is_raised_every_time(shop):
             shop.select("price ==")
 
 
-# Against plain Python. An expression is a tree of tuples; its truth is True, False or None.
-
-
-def _random_tree(rng, depth):
-    kind = rng.choice(["and", "or", "not", "leaf", "leaf"] if depth else ["leaf"])
-    if kind in {"and", "or"}:
-        return (kind, *(_random_tree(rng, depth - 1) for _ in range(rng.randrange(2, 4))))
-    if kind == "not":
-        return ("not", _random_tree(rng, depth - 1))
-    name = rng.choice(["price", "in_stock", "category", "tags", "list price", "a`b", "not"])
-    if rng.random() < 0.1:
-        return (rng.choice(["null", "not null"]), name)
-    if name == "tags":
-        operator = rng.choice(["has", "in", "not in"])
-    elif name in {"category", "a`b"}:
-        operator = rng.choice(["==", "!=", "in", "not in"])
-    else:
-        operator = rng.choice(["==", "!=", "<", "<=", ">", ">=", "in", "not in"])
-    is_text = name in {"tags", "category", "a`b"}
-
-    def value():
-        return rng.choice([*WORDS, "never"]) if is_text else rng.choice([-1.5, 0, 1, 2.0, 3.25, 1e9, True, False])
-
-    several = operator.endswith("in")
-    return (operator, name, [value() for _ in range(rng.randrange(1, 5))] if several else value())
-
-
-def _text(rng, tree):
-    operator, *rest = tree
-    if operator in {"and", "or"}:
-        return f" {_cased(rng, operator)} ".join(f"({_text(rng, term)})" for term in rest)
-    if operator == "not":
-        return f"{_cased(rng, 'not')} ({_text(rng, rest[0])})"
-    name = written(rest[0])
-    if operator in {"null", "not null"}:
-        return f"{name} is {operator}"
-    blank = rng.choice(["", " "]) if not operator[0].isalpha() and not isinstance(rest[1], bool | str) else " "
-    return f"{name}{blank}{operator}{blank}{_literal(rng, rest[1])}"
-
-
-def _cased(rng, word):
-    return rng.choice([word, word.upper(), word.title()])
-
-
-def _literal(rng, value):
-    if isinstance(value, list):
-        return f"[{', '.join(_literal(rng, one) for one in value)}]"
-    if isinstance(value, str) and rng.random() < 0.3:
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return json.dumps(value, ensure_ascii=rng.random() < 0.5)
-
-
-def _truth(tree, row):
-    operator, *rest = tree
-    if operator in {"and", "or"}:
-        truths = [_truth(term, row) for term in rest]
-        decided = operator == "or"
-        if decided in truths:
-            return decided
-        return None if None in truths else not decided
-    if operator == "not":
-        truth = _truth(rest[0], row)
-        return None if truth is None else not truth
-    value = row[rest[0]]
-    nothing = value is None or (isinstance(value, list) and set(value) == {None})
-    if operator in {"null", "not null"}:
-        return nothing == (operator == "null")
-    return None if nothing else _compared(operator, value, rest[1])
-
-
-def _compared(operator, value, wanted):
-    if isinstance(value, list):
-        found = bool(set(value) & set(wanted if isinstance(wanted, list) else [wanted]))
-        if not found and None in value:
-            return None
-        return found != (operator == "not in")
-    return {
-        "==": lambda: value == wanted,
-        "!=": lambda: value != wanted,
-        "<": lambda: value < wanted,
-        "<=": lambda: value <= wanted,
-        ">": lambda: value > wanted,
-        ">=": lambda: value >= wanted,
-        "in": lambda: value in wanted,
-        "not in": lambda: value not in wanted,
-    }[operator]()
-
-
 def test_random_expressions_against_plain_python():
     rng = random.Random(6)
     passed = refuted = 0
@@ -276,9 +187,9 @@ def test_random_expressions_against_plain_python():
             table = random_table(rng, 40)
             filters = Filters(attributes_of(table), 40)
             rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-        tree = _random_tree(rng, 3)
-        expression = _text(rng, tree)
-        expected = [place for place, row in enumerate(rows) if _truth(tree, row) is True]
+        tree = random_tree(rng, 3)
+        expression = text_of(rng, tree)
+        expected = [place for place, row in enumerate(rows) if truth(tree, row) is True]
         assert filters.select(expression).rows.tolist() == expected, expression
         passed += bool(expected)
         refuted += len(expected) < 40
