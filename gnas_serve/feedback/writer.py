@@ -61,7 +61,7 @@ class Writer:
         Made where it is absent.
     watch
         Told of every event once, in the order of the log: at first of the latest ``window`` of the log, then of what
-        this process and all others append. Called from the thread that commits or polls.
+        this process and all others append. Called from the thread that commits, polls or makes this.
     window
         Among how many latest events a second one of the same id is found out.
     segment_bytes
