@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
@@ -33,7 +34,8 @@ class World:
     def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
-        self.front = HotPath(behind, replace(Settings(artifact), **settings))
+        chosen = replace(Settings(artifact), **settings)
+        self.front = HotPath(behind, chosen, Admission.of(chosen))
         telemetry = Telemetry(self.registry)
         self.front.open(Calls(self.recommender, telemetry), telemetry)
 

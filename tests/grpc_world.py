@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.errors import CODE_KEY
 from gnas_serve.service.grpc import GrpcDoor
@@ -30,7 +31,7 @@ class World:
         self.registry = CollectorRegistry()
         telemetry = Telemetry(self.registry)
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen)
+        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen, Admission.of(chosen))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
