@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import signal
+from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,7 @@ from gnas_serve.errors import GnasError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close, bound_heads
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
@@ -30,6 +32,7 @@ from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
 from gnas_serve.service.responses import (
     ExplainResponse,
+    FeedbackResponse,
     RecommendBatchResponse,
     RecommendResponse,
     SimilarUsersResponse,
@@ -37,6 +40,7 @@ from gnas_serve.service.responses import (
 from gnas_serve.service.routes import ranking
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -103,7 +107,10 @@ class GnasServe:
 
         self._telemetry = Telemetry(access_log=SETTINGS.access_log)
         recommender = Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)
-        self._calls = Calls(recommender, self._telemetry)
+        self._feedback = None
+        if SETTINGS.feedback is not None:
+            self._feedback = Feedback(SETTINGS.feedback, recommender, MANIFEST)
+        self._calls = Calls(recommender, self._telemetry, self._feedback)
         self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS, ADMISSION)
         self._ready = False
 
@@ -120,6 +127,8 @@ class GnasServe:
     async def open_doors(self) -> None:
         """Open both doors, then say that the worker is ready."""
         logging.getLogger("gnas_serve").setLevel(logging.INFO)
+        if self._feedback is not None:
+            self._feedback.open()
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
         self._telemetry.serving(self._calls.model)
@@ -132,6 +141,8 @@ class GnasServe:
         """Let the gRPC calls in flight finish; the HTTP ones have by now."""
         self._ready = False
         await self._grpc.close()
+        if self._feedback is not None:
+            await self._feedback.close()
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -203,6 +214,11 @@ class GnasServe:
         return ExplainResponse.model_validate(
             self._calls.explain(request).to_json() | {"model": self._calls.model.signature()}
         )
+
+    @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
+    async def feedback(self, request: FeedbackRequest, /) -> FeedbackResponse:
+        """Keep what users did."""
+        return FeedbackResponse.model_validate(asdict(await self._calls.feedback(request)))
 
     def _items(self, content: dict[str, Any]) -> RecommendResponse:
         return RecommendResponse.model_validate(content | {"model": self._calls.model.signature()})

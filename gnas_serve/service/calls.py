@@ -7,10 +7,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
+from gnas_serve.service.errors import FeatureOffError
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -37,10 +41,13 @@ class Calls:
         The loaded model.
     telemetry
         Counts the answers by source.
+    feedback
+        Keeps what users did; None where the server was started without.
     """
 
-    def __init__(self, recommender: Recommender, telemetry: Telemetry) -> None:
+    def __init__(self, recommender: Recommender, telemetry: Telemetry, feedback: Feedback | None = None) -> None:
         self._recommender = recommender
+        self._feedback = feedback
         self._telemetry = telemetry
         self.model: ModelInfo = recommender.info
 
@@ -98,6 +105,20 @@ class Calls:
             If the model does not know the item.
         """
         return self._recommender.explain(request.item_id, request.user_id, request.history)
+
+    async def feedback(self, request: FeedbackRequest) -> Acknowledged:
+        """Keep what users did.
+
+        Raises
+        ------
+        FeatureOffError
+            If the server was started without a feedback log.
+        RequestError, OverloadedError, NotReadyError
+            As :meth:`gnas_serve.service.feedback.Feedback.take`.
+        """
+        if self._feedback is None:
+            raise FeatureOffError("this server keeps no feedback", hint="start it with GNAS_FEEDBACK=FOLDER")
+        return await self._feedback.take(request)
 
     async def _scan(self, look: Callable[[], _Result], length: int) -> _Result:
         """Look through a whole table: in a thread where that takes milliseconds, so that others need not wait."""

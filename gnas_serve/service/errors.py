@@ -11,7 +11,8 @@
     │   └── UnsupportedMediaError    the body is not JSON by its headers
     ├── SlowRequestError             the body did not arrive in time
     ├── DeadlineError                the answer was not ready in time
-    ├── NotReadyError                the model is not loaded yet
+    ├── FeatureOffError              the server was started without what the call needs
+    ├── NotReadyError                the model is not loaded yet, or something it needs is not there for now
     ├── OverloadedError              too many requests at once
     └── RateLimitedError             too many requests of one caller
 """
@@ -96,8 +97,14 @@ class DeadlineError(GnasError):
     code = "deadline_exceeded"
 
 
+class FeatureOffError(GnasError):
+    """The server was started without what the call needs."""
+
+    code = "feature_off"
+
+
 class NotReadyError(GnasError):
-    """The model is not loaded yet."""
+    """The model is not loaded yet, or something that the call needs is not there for now."""
 
     code = "not_ready"
 
@@ -143,6 +150,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     DataError: Statuses(HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.FAILED_PRECONDITION),
     DeadlineError: Statuses(HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ExportError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    FeatureOffError: Statuses(HTTPStatus.NOT_IMPLEMENTED, StatusCode.UNIMPLEMENTED),
     GnasError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     IntegrityError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.DATA_LOSS),
     ItemNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),

@@ -24,6 +24,7 @@ from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -132,6 +133,7 @@ class GrpcDoor:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
         return {
             "Explain": self._unary("explain", pb.ExplainRequest, self._explain),
+            "Feedback": self._unary("feedback", pb.FeedbackRequest, self._feedback),
             "GetModel": self._unary("model", pb.GetModelRequest, self._model),
             "Rank": self._unary("rank", pb.RankRequest, self._rank),
             "Recommend": self._unary("recommend", pb.RecommendRequest, self._recommend),
@@ -213,6 +215,10 @@ class GrpcDoor:
 
     async def _explain(self, message: pb.ExplainRequest) -> Message:
         return explained(self._calls.explain(from_mapping(ExplainRequest, fields_of(message))), self._calls.model)
+
+    async def _feedback(self, message: pb.FeedbackRequest) -> Message:
+        done = await self._calls.feedback(from_mapping(FeedbackRequest, fields_of(message)))
+        return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates)
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))

@@ -155,7 +155,8 @@ class HotPath:
             _log.exception("request %s failed", headers.request_id.decode())
             status, body = problem(GnasError("unexpected", code="internal"))
             return status, body, [(b"content-type", b"application/problem+json")]
-        return HTTPStatus.OK, content, [(b"content-type", b"application/json")]
+        status = HTTPStatus.OK if route is None else route.status
+        return status, content, [(b"content-type", b"application/json")]
 
     async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
         self._admission.admit(headers.authorization, headers.api_key, str((scope.get("client") or ("",))[0]))

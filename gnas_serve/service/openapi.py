@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from gnas_serve.service.responses import (
     ExplainResponse,
+    FeedbackResponse,
     ModelResponse,
     Problem,
     RecommendBatchResponse,
@@ -25,6 +26,7 @@ from gnas_serve.service.responses import (
 from gnas_serve.service.routes import ROUTES, Route
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -35,6 +37,7 @@ from gnas_serve.service.schemas import (
 _TEMPLATE = "#/components/schemas/{model}"
 _OPERATIONS: dict[str, tuple[str, type[BaseModel] | None, type[BaseModel]]] = {
     "explain": ("What of a user's past the score of one item comes from.", ExplainRequest, ExplainResponse),
+    "feedback": ("What users did: on the disk before it is acknowledged.", FeedbackRequest, FeedbackResponse),
     "model": ("What is being served.", None, ModelResponse),
     "rank": ("Given items in the order of one user's liking.", RankRequest, RecommendResponse),
     "recommend": ("Items for one user, best first.", RecommendRequest, RecommendResponse),
@@ -53,7 +56,8 @@ _PROBLEMS = {
     415: "The body is not JSON by its headers.",
     429: "Too many requests, of this caller or at once.",
     500: "The server failed.",
-    503: "Not ready yet.",
+    501: "The server was started without what the call needs.",
+    503: "Not ready yet, or not for now.",
     504: "The answer was not ready in time.",
 }
 _OF_BODIES = {415}
@@ -90,9 +94,11 @@ def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpe
 def _operation(route: Route) -> dict[str, Any]:
     summary, request, response = _OPERATIONS[route.name]
     parameters = _of_address() if "{" in route.path else []
-    responses: dict[str, Any] = {"200": _content("The answer.", response, "application/json")}
+    responses: dict[str, Any] = {str(route.status.value): _content("The answer.", response, "application/json")}
     for status, reason in _PROBLEMS.items():
         is_question = request is not None or bool(parameters)
+        if status == 501 and route.name != "feedback":
+            continue
         if (status in {400, 404} and not is_question) or (status in _OF_BODIES and request is None):
             continue
         responses[str(status)] = _content(reason, Problem, "application/problem+json")

@@ -88,6 +88,13 @@ class ExplainResponse(Explanation):
     model: Model
 
 
+class FeedbackResponse(BaseModel):
+    """What became of the events: all are in the log."""
+
+    written: int = Field(description="How many are in the log now that were not before.")
+    duplicates: int = Field(description="How many had been sent before.")
+
+
 class ModelResponse(BaseModel):
     """What is being served."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -12,6 +13,7 @@ from gnas_serve.runtime.query import Answer
 from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -40,12 +42,13 @@ _Handler = Callable[[Calls, Asked], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Route:
-    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it."""
+    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it, and how."""
 
     path: str
     method: str
     name: str
     handler: _Handler
+    status: HTTPStatus = HTTPStatus.OK
 
 
 async def _recommend(calls: Calls, asked: Asked) -> object:
@@ -85,12 +88,17 @@ async def _explain(calls: Calls, asked: Asked) -> object:
     return _with_model(calls, calls.explain(from_json(ExplainRequest, asked.body)).to_json())
 
 
+async def _feedback(calls: Calls, asked: Asked) -> object:
+    return asdict(await calls.feedback(from_json(FeedbackRequest, asked.body)))
+
+
 async def _model(calls: Calls, _asked: Asked) -> object:
     return model_facts(calls.model)
 
 
 ROUTES = (
     Route("/v1/explain", "POST", "explain", _explain),
+    Route("/v1/feedback", "POST", "feedback", _feedback, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _model),
     Route("/v1/rank", "POST", "rank", _rank),
     Route("/v1/recommend", "POST", "recommend", _recommend),

@@ -12,12 +12,14 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gnas_serve.errors import RequestError
+from gnas_serve.feedback.event import MAX_EVENT_CHARACTERS, MAX_EVENT_ID_CHARACTERS, MAX_MODEL_CHARACTERS
 from gnas_serve.plain_text import plain_text
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.errors import InvalidFieldError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
+MAX_EVENTS = 1000
 MAX_EXPRESSION = 2000
 _SHOWN_CHARACTERS = 40
 _MAX_REPORTED = 1000
@@ -34,6 +36,10 @@ CandidateList = Annotated[tuple[ExternalId, ...] | None, Field(max_length=MAX_CA
 RankedList = Annotated[tuple[ExternalId, ...], Field(min_length=1, max_length=MAX_K), FailFast()]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Expression = Annotated[str | None, Field(min_length=1, max_length=MAX_EXPRESSION)]
+
+
+_EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_CHARACTERS)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
@@ -134,6 +140,29 @@ class ExplainRequest(_Request):
     item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
     history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
+
+
+class FeedbackEvent(_Request):
+    """One thing that a user did."""
+
+    event_id: _EventId = Field(description="The caller's key: an event of the same key is the same event.")
+    user_id: ExternalId
+    item_id: ExternalId
+    event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_CHARACTERS)] | None = Field(
+        None, description="view, purchase, ...; what the model predicts when absent."
+    )
+    value: _Number | None = Field(None, description="A rating, an amount.")
+    timestamp: _Number | None = Field(None, description="Seconds since 1970 (UTC); now when absent.")
+    propensity: _Number | None = Field(None, description="With what probability the item was shown.")
+    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)] | None = Field(
+        None, description="Version of the model that the item came from; the one being served when absent."
+    )
+
+
+class FeedbackRequest(_Request):
+    """What users did."""
+
+    events: Annotated[tuple[FeedbackEvent, ...], Field(min_length=1, max_length=MAX_EVENTS), FailFast()]
 
 
 _RequestModel = TypeVar("_RequestModel", bound=_Request)

@@ -50,6 +50,8 @@ class Settings:
         and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
+    feedback
+        ``GNAS_FEEDBACK``: folder of the feedback log, one for all workers; without it no feedback is taken.
     max_body_bytes
         ``GNAS_MAX_BODY_BYTES``: largest request at either door; 1 MB when not set.
     api_keys
@@ -78,6 +80,7 @@ class Settings:
     timeout_s: float = 10.0
     drain_s: float = 10.0
     access_log: bool = False
+    feedback: Path | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     api_keys: Path | None = None
     jwt_key: Path | None = None
@@ -228,6 +231,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "api_keys": _path,
     "artifact": _path,
     "drain_s": _seconds,
+    "feedback": _path,
     "grpc_host": str,
     "grpc_port": _whole(1, 65_535),
     "grpc_tls_cert": _path,

@@ -220,6 +220,40 @@ class ExplainResponse(_message.Message):
     model: Model
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
+class FeedbackEvent(_message.Message):
+    __slots__ = ("event_id", "user_id", "item_id", "event", "value", "timestamp", "propensity", "model")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    user_id: Id
+    item_id: Id
+    event: str
+    value: float
+    timestamp: float
+    propensity: float
+    model: str
+    def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., event: _Optional[str] = ..., value: _Optional[float] = ..., timestamp: _Optional[float] = ..., propensity: _Optional[float] = ..., model: _Optional[str] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[FeedbackEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[FeedbackEvent, _Mapping]]] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ("written", "duplicates")
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    written: int
+    duplicates: int
+    def __init__(self, written: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+
 class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
