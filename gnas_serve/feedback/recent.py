@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,21 +57,6 @@ class Recent:
         self._max_items = max_items_per_user
         # Users and the rows of each in the order in which they came; a dict is a set that has one.
         self._rows: OrderedDict[str, dict[int, None]] = OrderedDict()
-
-    @classmethod
-    def of_model(cls, items: Vocabulary, data: Mapping[str, Any]) -> Recent:
-        """Follow what a model would have learned from.
-
-        Parameters
-        ----------
-        items
-            Of the model.
-        data
-            What its manifest says of its data (:attr:`gnas_serve.artifact.manifest.Manifest.data`); where that says
-            nothing, every event counts.
-        """
-        config = data.get("config") or {}
-        return cls(items, target_event=data.get("target_event"), min_value=config.get("min_rating"))
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -36,21 +36,6 @@ def test_only_the_target_event_counts_and_no_value_below_the_least():
     assert recent.of(1).tolist() == [2, 3]
 
 
-@pytest.mark.parametrize(
-    ("data", "rows"),
-    [
-        ({"target_event": "purchase", "config": {"min_rating": 3.0}}, [2, 3]),
-        ({"target_event": "view", "config": {"min_rating": None}}, [0]),
-        ({"target_event": None}, [0, 1, 2, 3]),
-        ({}, [0, 1, 2, 3]),
-    ],
-)
-def test_what_counts_is_what_the_manifest_says(data, rows):
-    recent = Recent.of_model(ITEMS, data)
-    recent.add(did(1, 2000, event="view") + did(1, 2001, value=2.5) + did(1, 2002, value=3.0) + did(1, 2003))
-    assert recent.of(1).tolist() == rows
-
-
 def test_of_too_many_users_those_go_of_whom_nothing_was_heard_the_longest():
     recent = Recent(ITEMS, max_users=2)
     recent.add(did(1, 2000) + did(2, 2001) + did(1, 2002) + did(3, 2003))
