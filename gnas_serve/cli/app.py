@@ -17,6 +17,7 @@ from rich.text import Text
 from gnas_serve import __version__
 from gnas_serve.cli import (
     artifact,
+    bench,
     data,
     evaluate,
     export,
@@ -83,7 +84,7 @@ app.command()(artifact.sign)
 app.command()(artifact.diff)
 app.command()(recommend.recommend)
 app.command()(recommend.explain)
-app.command()(recommend.bench)
+app.command()(bench.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
 app.command()(quickstart.quickstart)
