@@ -9,7 +9,8 @@ import numpy as np
 
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, DataError
-from gnas_serve.load.lane import Door
+from gnas_serve.load.lane import Door, Items
+from gnas_serve.plain_text import plain_text
 from gnas_serve.runtime.benchmark import NumpyScan
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
@@ -19,6 +20,7 @@ POOL = 10_000
 """Users at most that one measurement asks for: more would fill the client's memory, not the server's caches."""
 _MAX_USERS = 1_000_000
 _POOL_STREAM = 3
+_SHOWN = 100
 
 
 def known_users(recommender: Recommender, seed: int) -> list[Id]:
@@ -71,8 +73,14 @@ def listed_users(path: Path, seed: int) -> list[Id]:
 class Judge(Protocol):
     """Says how good an answer is."""
 
-    def recall(self, user_id: Id, answered: list[Id]) -> float:
-        """Give the share of the exact best items that were answered."""
+    def recall(self, user_id: Id, answered: Items) -> float:
+        """Give the share of the exact best items that were answered.
+
+        Raises
+        ------
+        ConfigError
+            If another model answered than it judges by.
+        """
         ...
 
 
@@ -89,12 +97,25 @@ class ExactJudge:
 
     def __init__(self, recommender: Recommender, k: int) -> None:
         self._exact = recommender.with_index(NumpyScan(recommender.item_vectors.dense()))
+        self._version = recommender.info.version
         self._k = k
 
-    def recall(self, user_id: Id, answered: list[Id]) -> float:
-        """Give the share of the exact best items that were answered."""
+    def recall(self, user_id: Id, answered: Items) -> float:
+        """Give the share of the exact best items that were answered.
+
+        Raises
+        ------
+        ConfigError
+            If another model answered.
+        """
+        if answered.version != self._version:
+            raise ConfigError(
+                f"version {plain_text(answered.version)[:_SHOWN]} answered, the artifact is version {self._version}",
+                hint="give the artifact that is being served, or --users FILE alone",
+                code="other_model",
+            )
         best = self._exact.recommend(Query(user_id=user_id, k=self._k)).item_ids
-        return len(set(best) & set(answered)) / len(best) if best else 1.0
+        return len(set(best) & set(answered.item_ids)) / len(best) if best else 1.0
 
 
 def mean_recall(door: Door, users: list[Id], sample: list[tuple[int, bytes]], judge: Judge) -> float | None:
@@ -116,13 +137,15 @@ def mean_recall(door: Door, users: list[Id], sample: list[tuple[int, bytes]], ju
     ------
     DataError
         If one cannot be read.
+    ConfigError
+        If another model answered.
     """
     if not sample:
         return None
     shares = []
     for place, body in sample:
         try:
-            answered = door.item_ids(body)
+            answered = door.read(body)
         except ValueError as error:
             raise DataError(f"{door.address} answers with something else than items: {error}") from error
         shares.append(judge.recall(users[place], answered))

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
 
-from gnas_serve.load.lane import REPLY_LIMIT_S, TIMEOUT, UNREACHABLE, Reply
+from gnas_serve.load.lane import REPLY_LIMIT_S, TIMEOUT, UNREACHABLE, Items, Reply
 from gnas_serve.service.client import from_id, to_id
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
@@ -48,8 +48,8 @@ class GrpcDoor:
         """Write a message."""
         return pb.RecommendRequest(user_id=to_id(user_id), k=k).SerializeToString()
 
-    def item_ids(self, body: bytes) -> list[Id]:
-        """Read the items of an answer, best first.
+    def read(self, body: bytes) -> Items:
+        """Read an answer.
 
         Raises
         ------
@@ -57,7 +57,8 @@ class GrpcDoor:
             If it is no answer.
         """
         try:
-            return [from_id(item.item_id) for item in pb.RecommendResponse.FromString(body).items]
+            answer = pb.RecommendResponse.FromString(body)
+            return Items([from_id(item.item_id) for item in answer.items], answer.model.version)
         except DecodeError as error:
             raise ValueError("no answer of Recommend") from error
 
@@ -90,8 +91,9 @@ class _Connection:
 
     def recommend(self) -> Any:
         if self._recommend is None:
-            # Channels of one process would share one connection otherwise.
-            self._channel = aio.insecure_channel(self._target, options=[("grpc.use_local_subchannel_pool", 1)])
+            # Channels of one process would share one connection otherwise; a proxy would be measured too.
+            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+            self._channel = aio.insecure_channel(self._target, options=options)
             self._recommend = self._channel.unary_unary(METHOD, None, None)
         return self._recommend
 

@@ -8,7 +8,7 @@ from typing import cast
 
 import httptools
 
-from gnas_serve.load.lane import CLOSED, REPLY_LIMIT_S, TIMEOUT, UNREACHABLE, Reply
+from gnas_serve.load.lane import CLOSED, REPLY_LIMIT_S, TIMEOUT, UNREACHABLE, Items, Reply
 from gnas_serve.service.ports import address
 from gnas_serve.vocabulary import Id
 
@@ -40,8 +40,8 @@ class HttpDoor:
         head = f"POST {self._path} HTTP/1.1\r\nhost: {address(self._host, self._port)}\r\n"
         return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
-    def item_ids(self, body: bytes) -> list[Id]:
-        """Read the items of an answer, best first.
+    def read(self, body: bytes) -> Items:
+        """Read an answer.
 
         Raises
         ------
@@ -49,7 +49,8 @@ class HttpDoor:
             If it is no answer.
         """
         try:
-            return [item["item_id"] for item in json.loads(body)["items"]]
+            answer = json.loads(body)
+            return Items([item["item_id"] for item in answer["items"]], str(answer["model"]["version"]))
         except (KeyError, TypeError) as error:
             raise ValueError("no answer of POST /v1/recommend") from error
 

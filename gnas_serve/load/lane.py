@@ -34,6 +34,22 @@ class Reply:
         return self.status in {"200", "OK"}
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """What an answer says.
+
+    Attributes
+    ----------
+    item_ids
+        Best first.
+    version
+        Of the model that answered.
+    """
+
+    item_ids: list[Id]
+    version: str
+
+
 class Lane(Protocol):
     """One connection; opened when it is first asked, and again after it was closed."""
 
@@ -68,8 +84,8 @@ class Door(Protocol):
         """Write a question for the best ``k`` items of one user, as it goes over the wire."""
         ...
 
-    def item_ids(self, body: bytes) -> list[Id]:
-        """Read the items of an answer, best first.
+    def read(self, body: bytes) -> Items:
+        """Read an answer.
 
         Raises
         ------

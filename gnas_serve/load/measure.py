@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter, process_time
 
 from gnas_serve.errors import ConfigError, StorageError
 from gnas_serve.load.askers import Judge, mean_recall
 from gnas_serve.load.lane import CLOSED, TIMEOUT, UNREACHABLE, Door
+from gnas_serve.load.loop_thread import LoopThread
 from gnas_serve.load.loops import Questions, closed_loop, open_loop
 from gnas_serve.load.meter import Meter, Reading
 from gnas_serve.load.plan import LoadPlan
@@ -56,13 +55,13 @@ def measure(
     StorageError
         If nobody answers at the address.
     ConfigError
-        If who answers there refuses the question.
+        If who answers there refuses the question, or is another model than the judge's.
     DataError
         If the answers are none of a recommender.
     """
     questions = Questions([door.question(user, k) for user in users], plan.seed)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        tally, spent = runner.run(_run(door, questions, plan, meter))
+    with LoopThread() as loop:
+        tally, spent = loop.run(_run(door, questions, plan, meter))
     if tally.counted == 0:
         raise ConfigError(
             f"no request fell into the {plan.duration_s:g} s that were to be measured",
@@ -135,11 +134,3 @@ async def _check_alive(door: Door, question: bytes) -> None:
             hint="give the address of a gnas-serve server, and users that it takes",
             code="refused",
         )
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    if sys.platform == "win32":
-        return None
-    import uvloop
-
-    return uvloop.new_event_loop

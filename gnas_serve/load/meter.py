@@ -15,6 +15,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _METRIC = re.compile(r"^(process_cpu_seconds_total|process_resident_memory_bytes)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 _READ_LIMIT_S = 5.0
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # the load passes by every proxy as well
 _MAX_METRICS_BYTES = 8 << 20
 
 
@@ -93,7 +94,7 @@ class MetricsMeter:
     def read(self) -> Reading | None:
         """Ask; None where it does not tell."""
         try:
-            with urllib.request.urlopen(self._url, timeout=_READ_LIMIT_S) as reply:  # noqa: S310  # http alone is let in
+            with _DIRECT.open(self._url, timeout=_READ_LIMIT_S) as reply:
                 text = reply.read(_MAX_METRICS_BYTES).decode(errors="replace")
             told = {name: float(value) for name, value in _METRIC.findall(text)}
             return Reading(told["process_cpu_seconds_total"], int(told["process_resident_memory_bytes"]))

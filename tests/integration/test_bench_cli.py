@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from cli_call import call
 from served_process import Served, free_port
@@ -108,6 +111,44 @@ def test_an_address_that_is_no_recommender_is_exit_2(served: Served, artifact: P
     code, _, said = bench(f"{served.ready['http']}/nowhere", "--artifact", artifact)
     assert code == 2
     assert "status 404" in said
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stop_in_the_middle_stops_the_server_too(
+    artifact: Path, tmp_path: Path, number: signal.Signals, expected: int
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "gnas_serve.cli",
+        "bench",
+        str(artifact),
+        "--protocol",
+        "http",
+        "--duration",
+        "60s",
+    ]
+    log = tmp_path / "log"
+    with log.open("wb") as stderr, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr) as process:
+        deadline = time.monotonic() + 60
+        while "open_doors" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(1.0)
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert started
+        process.send_signal(number)
+        assert process.wait(30) == expected, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_another_artifact_than_the_one_served(served: Served, tmp_path: Path) -> None:
+    other = write_tiny_artifact(tmp_path / "other", seed=1)
+    code, report, said = bench(served.ready["http"], *SHORT, "--artifact", other)
+    assert (code, report) == (2, {})
+    assert "version test-0 answered, the artifact is version test-1" in said
 
 
 @pytest.mark.parametrize(

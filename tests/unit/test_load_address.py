@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -97,12 +98,21 @@ def test_recall_is_against_an_exact_search(tmp_path: Path) -> None:
     best = [recommender.recommend(Query(user_id=user, k=4)).item_ids for user in users[:2]]
     half = [[*best[0][:2], -1, -2], best[1]]
     door, other = HttpDoor("127.0.0.1", 1), GrpcDoor("127.0.0.1", 1)
-    as_json = ['{"items": [' + ", ".join(f'{{"item_id": {item}}}' for item in one) + "]}" for one in half]
-    assert mean_recall(door, users, list(enumerate(map(str.encode, as_json))), judge) == pytest.approx(0.75)
-    messages = [pb.RecommendResponse(items=[pb.Item(item_id=to_id(item)) for item in one]) for one in half]
+    as_json = [door_answer(one) for one in half]
+    assert mean_recall(door, users, list(enumerate(as_json)), judge) == pytest.approx(0.75)
+    model = pb.Model(name="tiny", version="test-0")
+    messages = [pb.RecommendResponse(items=[pb.Item(item_id=to_id(item)) for item in one], model=model) for one in half]
     sample = [(place, message.SerializeToString()) for place, message in enumerate(messages)]
     assert mean_recall(other, users, sample, judge) == pytest.approx(0.75)
     assert mean_recall(door, users, [], judge) is None
     for wrong_door, body in ((door, b'{"items": 3}'), (door, b"<html>"), (other, b"\xff\xff\xff")):
         with pytest.raises(DataError, match="something else than items"):
             mean_recall(wrong_door, users, [(0, body)], judge)
+    with pytest.raises(ConfigError, match="version newer answered, the artifact is version test-0"):
+        mean_recall(door, users, [(0, door_answer(half[0], "newer"))], judge)
+
+
+def door_answer(item_ids: list[int], version: str = "test-0") -> bytes:
+    """Write what the HTTP door answers."""
+    items = [{"item_id": item_id, "score": 1.0, "source": "user"} for item_id in item_ids]
+    return json.dumps({"items": items, "model": {"name": "tiny", "version": version}}).encode()
