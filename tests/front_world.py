@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
-from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.admission import Admission
@@ -20,6 +19,7 @@ from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.variants import Variants
 
 JSON = {"content-type": "application/json"}
 
@@ -33,7 +33,7 @@ async def behind(scope: Any, _receive: Any, send: Any) -> None:
 def feedback_of(settings: Settings, recommender: Recommender) -> Feedback:
     """Open the feedback log that the settings name."""
     assert settings.feedback is not None
-    return Feedback(settings.feedback, recommender, Manifest.read(settings.artifact))
+    return Feedback(settings.feedback, [recommender])
 
 
 class World:
@@ -46,7 +46,7 @@ class World:
         self.front = HotPath(behind, chosen, Admission.of(chosen))
         telemetry = Telemetry(self.registry)
         self.feedback = None if chosen.feedback is None else feedback_of(chosen, self.recommender)
-        self.front.open(Calls(self.recommender, telemetry, self.feedback), telemetry)
+        self.front.open(Calls(Variants.of(self.recommender), telemetry, self.feedback), telemetry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://door")

@@ -21,6 +21,7 @@ from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.variants import Variants
 
 
 class World:
@@ -31,7 +32,9 @@ class World:
         self.registry = CollectorRegistry()
         telemetry = Telemetry(self.registry)
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        self.door = GrpcDoor(Calls(self.recommender, telemetry, feedback), telemetry, chosen, Admission.of(chosen))
+        self.door = GrpcDoor(
+            Calls(Variants.of(self.recommender), telemetry, feedback), telemetry, chosen, Admission.of(chosen)
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

@@ -50,6 +50,7 @@ class Recommender:
     """
 
     def __init__(self, manifest: Manifest, parts: Parts) -> None:
+        self.manifest = manifest
         self._parts = parts
         self._recent: RecentItems | None = None
         self.users = parts.users

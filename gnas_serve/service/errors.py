@@ -6,6 +6,7 @@
     ├── RequestError
     │   ├── InvalidFieldError        a field of a request is not what it should be
     │   ├── RouteNotFoundError       no such call
+    │   ├── RefusedArtifactError     a version that was to be served cannot be
     │   ├── MethodNotAllowedError    the call exists, with another HTTP method
     │   ├── UnauthenticatedError     no valid key or token
     │   └── UnsupportedMediaError    the body is not JSON by its headers
@@ -77,6 +78,12 @@ class UnsupportedMediaError(RequestError):
     """The body is not JSON by its headers."""
 
     code = "unsupported_media_type"
+
+
+class RefusedArtifactError(RequestError):
+    """A version that was to be served cannot be: damaged, of a newer format, or without a usable answer."""
+
+    code = "artifact_refused"
 
 
 class UnauthenticatedError(RequestError):
@@ -162,6 +169,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     OverloadedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     QualityGateError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     RateLimitedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
+    RefusedArtifactError: Statuses(HTTPStatus.CONFLICT, StatusCode.FAILED_PRECONDITION),
     RequestError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.INVALID_ARGUMENT),
     RequestTooLargeError: Statuses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, StatusCode.RESOURCE_EXHAUSTED),
     RouteNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),

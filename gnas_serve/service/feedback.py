@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.feedback.event import FeedbackEvent
-from gnas_serve.feedback.log import BUSY, Acknowledged, FeedbackLog
+from gnas_serve.feedback.log import BUSY, WINDOW, Acknowledged, FeedbackLog
 from gnas_serve.feedback.recent import Recent
 from gnas_serve.feedback.segments import FULL
 from gnas_serve.service.errors import NotReadyError, OverloadedError
@@ -35,10 +34,8 @@ class Feedback:
     ----------
     folder
         Of the log, one for all workers.
-    recommender
-        Follows it from now on.
-    manifest
-        Of its artifact: which event counts, and from which rating on.
+    recommenders
+        Follow it from now on, what the log holds already included. Of the first are the usual event and version.
 
     Raises
     ------
@@ -46,15 +43,37 @@ class Feedback:
         If the log cannot be used.
     """
 
-    def __init__(self, folder: Path, recommender: Recommender, manifest: Manifest) -> None:
-        target = manifest.data.get("target_event")
-        least = manifest.data.get("config", {}).get("min_rating")
-        self._event = target or _USUAL_EVENT
-        self._version = manifest.version
-        recent = Recent(recommender.items, target_event=target, min_value=least)
-        self._log = FeedbackLog(folder, recent.add)
-        recommender.follow(recent)
+    def __init__(self, folder: Path, recommenders: Sequence[Recommender]) -> None:
+        self._folder = folder
+        self._recents: dict[Recommender, Recent] = {}
+        for recommender in recommenders:
+            self._recents[recommender] = _recent_of(recommender)
+        self._log = FeedbackLog(folder, self._watch)
+        for recommender, recent in self._recents.items():
+            recommender.follow(recent)
+        self.usual(recommenders[0])
         self._following: asyncio.Task[None] | None = None
+
+    def usual(self, recommender: Recommender) -> None:
+        """Take from now on what events do not say, their kind and the version, from this model."""
+        self._event = recommender.manifest.data.get("target_event") or _USUAL_EVENT
+        self._version = recommender.info.version
+
+    def attach(self, recommender: Recommender) -> None:
+        """Let one more model follow the log, and tell it first what the log holds; in some seconds at most."""
+        recent = _recent_of(recommender)
+        # First of all what comes meanwhile, then what was: what is told twice counts once.
+        self._recents = {**self._recents, recommender: recent}
+        recent.replay(self._folder, WINDOW)
+        recommender.follow(recent)
+
+    def detach(self, recommender: Recommender) -> None:
+        """Tell a model no more."""
+        self._recents = {other: recent for other, recent in self._recents.items() if other is not recommender}
+
+    def _watch(self, events: Sequence[FeedbackEvent]) -> None:
+        for recent in self._recents.values():
+            recent.add(events)
 
     def open(self) -> None:
         """Begin to follow what other workers append; needs a running event loop."""
@@ -121,3 +140,9 @@ class Feedback:
                 if not failing:
                     _log.error("the feedback log cannot be followed", exc_info=error)
                 failing = True
+
+
+def _recent_of(recommender: Recommender) -> Recent:
+    data = recommender.manifest.data
+    least = data.get("config", {}).get("min_rating")
+    return Recent(recommender.items, target_event=data.get("target_event"), min_value=least)

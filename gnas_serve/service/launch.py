@@ -20,6 +20,7 @@ from gnas_serve.errors import ConfigError, GnasError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
+from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.tls import server_credentials
@@ -157,6 +158,8 @@ class Server:
         settings = Settings.from_environment(environment)
         Admission.of(settings)
         server_credentials(settings)
+        if settings.versions is not None:
+            DeploymentFile(settings.versions).open(settings.artifact)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]

@@ -99,12 +99,16 @@ class Reason(_message.Message):
     def __init__(self, template: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "variant", "propensity")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    variant: str
+    propensity: float
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., variant: _Optional[str] = ..., propensity: _Optional[float] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("items", "model", "underfilled")
@@ -123,12 +127,14 @@ class RecommendBatchRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[_Union[RecommendRequest, _Mapping]]] = ...) -> None: ...
 
 class Ranking(_message.Message):
-    __slots__ = ("items", "underfilled")
+    __slots__ = ("items", "underfilled", "model")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNDERFILLED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     underfilled: bool
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., underfilled: bool = ...) -> None: ...
+    model: Model
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., underfilled: bool = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class RecommendBatchResponse(_message.Message):
     __slots__ = ("results", "model")
