@@ -19,6 +19,7 @@ from gnas_serve.cli import (
     api_key,
     artifact,
     data,
+    doctor,
     evaluate,
     export,
     feedback,
@@ -91,6 +92,7 @@ app.command()(serve.serve)
 app.command()(api_key.api_key)
 app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
+app.command()(doctor.doctor)
 app.command()(schema.schema)
 
 
