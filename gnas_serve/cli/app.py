@@ -18,6 +18,7 @@ from gnas_serve import __version__
 from gnas_serve.cli import (
     api_key,
     artifact,
+    bench,
     data,
     doctor,
     evaluate,
@@ -86,7 +87,7 @@ app.command()(artifact.sign)
 app.command()(artifact.diff)
 app.command()(recommend.recommend)
 app.command()(recommend.explain)
-app.command()(recommend.bench)
+app.command()(bench.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
 app.command()(api_key.api_key)

@@ -15,6 +15,7 @@ from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.feedback.event import FeedbackEvent
 from gnas_serve.feedback.log import BUSY, Acknowledged, FeedbackLog
 from gnas_serve.feedback.recent import Recent
+from gnas_serve.feedback.segments import FULL
 from gnas_serve.service.errors import NotReadyError, OverloadedError
 from gnas_serve.service.schemas import FeedbackRequest
 
@@ -77,8 +78,11 @@ class Feedback:
             if error.code == BUSY:
                 raise OverloadedError("too many events wait for the disk", hint="send them again later") from error
             _log.error("feedback cannot be kept", exc_info=error)  # its paths are for the log, not for callers
+            is_full = error.code == FULL
             raise NotReadyError(
-                "feedback cannot be kept for now", hint="send the events again later", code="feedback_unavailable"
+                "there is no room for feedback" if is_full else "feedback cannot be kept for now",
+                hint="send the events again later",
+                code=FULL if is_full else "feedback_unavailable",
             ) from error
 
     async def close(self) -> None:

@@ -200,6 +200,11 @@ class Server:
             f"the server was not ready after {limit_s:.0f} s", hint="its log above says why", code="server_not_ready"
         )
 
+    @property
+    def pid(self) -> int:
+        """The number of the first of its processes."""
+        return self._running().pid
+
     def stop(self) -> None:
         """Ask the server to drain and end; does not wait."""
         self._is_stopping = True

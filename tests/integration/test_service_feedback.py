@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,19 @@ class TestHttp:
         assert (reply.status_code, reply.json()["code"]) == (503, "feedback_unavailable")
         assert str(tmp_path) not in reply.text
         assert door.world.post("/v1/recommend", {"user_id": USER}).status_code == 200
+
+    def test_a_full_disk_acknowledges_nothing_and_loses_nothing(self, door: Door, tmp_path: Path) -> None:
+        assert door.send(event(1)).status_code == 202
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        size = max(path.stat().st_size for path in (tmp_path / "log").iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
+        try:
+            reply = door.send(event(2), event(3))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (reply.status_code, reply.json()["code"]) == (503, "feedback_full")
+        assert door.send(event(2), event(3)).json() == {"written": 2, "duplicates": 0}
+        assert len(logged(tmp_path)) == 3
 
     def test_without_a_log(self, artifact: Path) -> None:
         reply = Door(artifact, None).send(event())
