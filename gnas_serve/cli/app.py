@@ -20,6 +20,7 @@ from gnas_serve.cli import (
     artifact,
     bench,
     data,
+    doctor,
     evaluate,
     export,
     feedback,
@@ -92,6 +93,7 @@ app.command()(serve.serve)
 app.command()(api_key.api_key)
 app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
+app.command()(doctor.doctor)
 app.command()(schema.schema)
 
 
