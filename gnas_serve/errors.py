@@ -18,6 +18,7 @@
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
+        ├── UserNotFoundError        -   404  a question that only a user whom the model knows can be answered
         └── RequestTooLargeError     -   413  a body is over its limit
 
 Programmer mistakes are ``ValueError`` / ``TypeError``, never a ``GnasError``.
@@ -153,9 +154,15 @@ class RequestError(GnasError):
 
 
 class ItemNotFoundError(RequestError):
-    """A question about an item that the model does not know (an unknown *user* is never an error)."""
+    """A question about an item that the model does not know; not for a user (:class:`UserNotFoundError`)."""
 
     code = "item_not_found"
+
+
+class UserNotFoundError(RequestError):
+    """A strict question of, or one about, a user whom the model does not know; any other answers everybody."""
+
+    code = "user_not_found"
 
 
 class RequestTooLargeError(RequestError):

@@ -11,9 +11,12 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry
 
+from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
@@ -27,15 +30,23 @@ async def behind(scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"behind " + scope["path"].encode()})
 
 
+def feedback_of(settings: Settings, recommender: Recommender) -> Feedback:
+    """Open the feedback log that the settings name."""
+    assert settings.feedback is not None
+    return Feedback(settings.feedback, recommender, Manifest.read(settings.artifact))
+
+
 class World:
     """One front over one artifact."""
 
     def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
-        self.front = HotPath(behind, replace(Settings(artifact), **settings))
+        chosen = replace(Settings(artifact), **settings)
+        self.front = HotPath(behind, chosen, Admission.of(chosen))
         telemetry = Telemetry(self.registry)
-        self.front.open(Calls(self.recommender, telemetry), telemetry)
+        self.feedback = None if chosen.feedback is None else feedback_of(chosen, self.recommender)
+        self.front.open(Calls(self.recommender, telemetry, self.feedback), telemetry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://door")

@@ -26,7 +26,7 @@ _QUERIES: tuple[dict[str, Any], ...] = (
     {"user_id": 1000, "k": 5},
     {"user_id": 1077, "k": 60},
     {"user_id": 1003, "k": 5, "exclude_seen": False},
-    {"user_id": 1003, "k": 5, "exclude": ["item-00007", "item-00011"]},
+    {"user_id": 1003, "k": 5, "exclude_items": ["item-00007", "item-00011"]},
     {"user_id": 999999, "k": 5, "history": ["item-00001", "item-00002", "item-00099"]},
     {"k": 5},
 )

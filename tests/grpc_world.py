@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.errors import CODE_KEY
 from gnas_serve.service.grpc import GrpcDoor
@@ -25,12 +26,12 @@ from gnas_serve.service.telemetry import Telemetry
 class World:
     """One gRPC door, on an event loop in a thread of its own."""
 
-    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
+    def __init__(self, artifact: Path, recommender: Any = None, feedback: Any = None, **settings: Any) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
         telemetry = Telemetry(self.registry)
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen)
+        self.door = GrpcDoor(Calls(self.recommender, telemetry, feedback), telemetry, chosen, Admission.of(chosen))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

@@ -13,6 +13,7 @@ from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import history_vector
 from gnas_serve.runtime.embeddings import quantize_rows
 from gnas_serve.vocabulary import Vocabulary
@@ -37,6 +38,8 @@ def write_tiny_artifact(
     seed: int = 0,
     cross: tuple[str, ...] = ("score",),
     weights: tuple[float, ...] = (1.0,),
+    attributes: Attributes | None = None,
+    lists: int = 0,
 ) -> Path:
     """Write an artifact of one branch in the `exact` form: float32 vectors, flat index, the retrieval score kept.
 
@@ -50,6 +53,10 @@ def write_tiny_artifact(
         Of the vectors and histories.
     cross, weights
         The ranker's score is this combination of these features of each candidate.
+    attributes
+        Of its items, see :mod:`attribute_tables`.
+    lists
+        Of an IVF index that probes all of them; a flat one where 0.
 
     Returns
     -------
@@ -63,7 +70,14 @@ def write_tiny_artifact(
         LAYOUT.fold_in: np.vstack([np.eye(dim), np.zeros((1, dim))]).astype(np.float32).ravel(),
     }
     manifest = _manifest(seed, arrays, (BranchFacts("tiny", "gnn", dim),), cross)
-    return _write(folder, manifest, arrays, weights, text_ids=text_ids)
+    if attributes is not None:
+        arrays |= attributes.stored()
+        manifest = replace(manifest, attributes=attributes.facts())
+    index = None
+    if lists:
+        index = ivf_bytes(arrays[LAYOUT.item_vectors], lists)
+        manifest = replace(manifest, index=IndexFacts("ivf", dim, nprobe=lists))
+    return _write(folder, manifest, arrays, weights, text_ids=text_ids, index=index)
 
 
 def write_blended_artifact(

@@ -235,6 +235,7 @@ class Draft:
                 "target_event": checkpoint.target_event,
             },
             gates=tuple(gate.to_json() for gate in self.binding_gates()),
+            attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
         )
 
     @contextmanager

@@ -45,7 +45,7 @@ class PackedRanker:
 
 def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> None:
     """Write every file that serving reads, the manifest apart."""
-    neighbours, index = shipped.tables.neighbours, shipped.index
+    neighbours, index, attributes = shipped.tables.neighbours, shipped.index, checkpoint.item_attributes
     arrays: dict[str, npt.NDArray[np.generic] | None] = {
         **_vocabulary(checkpoint.users, LAYOUT.user_ids, LAYOUT.user_id_offsets),
         **_vocabulary(checkpoint.items, LAYOUT.item_ids, LAYOUT.item_id_offsets),
@@ -64,6 +64,7 @@ def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranke
         LAYOUT.ranker_items: ranker.items,
         LAYOUT.ranker_users: ranker.users,
         LAYOUT.item_content: ranker.content,
+        **({} if attributes is None else attributes.stored()),
     }
     for name, array in arrays.items():
         if array is not None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 if sys.platform == "win32":
@@ -37,3 +41,67 @@ def try_lock(stream: IO[Any], *, shared: bool = False) -> bool:
             raise
         return False
     return True
+
+
+class TurnLock:
+    """A lock that processes take in turns, for a moment each: whoever wants it waits in the operating system's queue.
+
+    Parameters
+    ----------
+    path
+        Of the lock file, made where it is absent; no link is followed.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = self._open()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock, and have it within the block.
+
+        Raises
+        ------
+        OSError
+            If the file system has no locks, or the file is gone and cannot be made again.
+        """
+        self._take()
+        # Of a file that was removed meanwhile, others lock the one that stands in its place.
+        while not self._is_there():
+            os.close(self._descriptor)
+            self._descriptor = self._open()
+            self._take()
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def close(self) -> None:
+        """Give the file back; it stays, for others."""
+        os.close(self._descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def _take(self) -> None:
+        if sys.platform == "win32":
+            msvcrt.locking(self._descriptor, msvcrt.LK_LOCK, 1)
+        else:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def _give_back(self) -> None:
+        if sys.platform == "win32":
+            msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
+        else:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -59,4 +60,28 @@ def replace_file(path: Path, content: bytes, *, synced: bool = False, among_othe
         os.replace(temporary, path)  # noqa: PTH105
     except OSError:
         Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Write a file piece by piece, so that it is whole or absent whatever happens meanwhile.
+
+    Yields a stream of a file beside it, of a name of its own, which takes the name once the block ends well and all is
+    on the disk. When the block fails nothing is left.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or not writable.
+    """
+    temporary = Path(f"{path}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open_fresh(temporary) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
         raise

@@ -38,6 +38,12 @@ class Layout:
     ranker_users: str = "ranker.users.npy"
     ranker_items: str = "ranker.items.npy"
     item_content: str = "items.content.npy"
+    item_attribute_numbers: str = "items.attributes.numbers.npy"
+    item_attribute_codes: str = "items.attributes.codes.npy"
+    item_attribute_list_offsets: str = "items.attributes.list_offsets.npy"
+    item_attribute_list_codes: str = "items.attributes.list_codes.npy"
+    item_attribute_word_bytes: str = "items.attributes.word_bytes.npy"
+    item_attribute_word_offsets: str = "items.attributes.word_offsets.npy"
 
 
 LAYOUT = Layout()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.artifact.provenance import Provenance
 from gnas_serve.artifact.store import read_manifest, write_manifest
@@ -64,6 +65,8 @@ class Manifest:
     provenance
         What it was made from and what each step did; None of folders of format version 1 and 2, and of those that no
         export made.
+    attributes
+        Columns by which answers can be filtered; none of an artifact without any, which says nothing of them.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -85,6 +88,7 @@ class Manifest:
     data: dict[str, Any] = field(default_factory=dict)
     gates: tuple[dict[str, Any], ...] = ()
     provenance: Provenance | None = None
+    attributes: tuple[AttributeFacts, ...] = ()
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -94,7 +98,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON body of the manifest, without the file list and digest."""
-        return {
+        attributes = {"attributes": [fact.to_json() for fact in self.attributes]} if self.attributes else {}
+        return attributes | {
             "name": self.name,
             "version": self.version,
             "profile": self.profile,
@@ -173,6 +178,7 @@ class Manifest:
                 data=raw["data"],
                 gates=tuple(raw["gates"]),
                 provenance=None if raw["provenance"] is None else Provenance.from_json(raw["provenance"]),
+                attributes=attribute_facts(raw.get("attributes", [])),
                 created=raw["created"],
                 format_version=raw["format_version"],
             )

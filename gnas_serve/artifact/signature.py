@@ -1,7 +1,6 @@
 """Signatures of an artifact: Ed25519 over the bytes of its ``SHA256SUMS``, as ``openssl pkeyutl`` checks them.
 
-The sums name every file of the artifact with its hash, so that a signature of them is one of all. The library behind
-it is the extra ``sign``; nothing that serves needs it.
+The sums name every file of the artifact with its hash, so that a signature of them is one of all.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.artifact.source_date import VARIABLE, stamp
 from gnas_serve.artifact.store import storage_errors
-from gnas_serve.errors import ConfigError, IntegrityError, MissingExtraError, StorageError
+from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -39,10 +38,7 @@ class SigningKey:
         ------
         ConfigError
             If there is no such file, or it holds something else, another kind of key, or one under a password.
-        MissingExtraError
-            If the extra ``sign`` is not installed.
         """
-        _need_library()
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -95,10 +91,7 @@ class VerifyingKey:
         ------
         ConfigError
             If there is no such file, or it holds something else or another kind of key.
-        MissingExtraError
-            If the extra ``sign`` is not installed.
         """
-        _need_library()
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -143,12 +136,3 @@ def _read(path: Path, hint: str) -> bytes:
         raise ConfigError(f"{path}: no such key file", hint=hint, code="not_found")
     with path.open("rb") as stream:
         return stream.read(_MOST_BYTES)
-
-
-def _need_library() -> None:
-    try:
-        import cryptography  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(
-            "signatures need the [sign] extra: cryptography is not installed", hint="pip install 'gnas-serve[sign]'"
-        ) from error

@@ -16,11 +16,13 @@ from rich.text import Text
 
 from gnas_serve import __version__
 from gnas_serve.cli import (
+    api_key,
     artifact,
     bench,
     data,
     evaluate,
     export,
+    feedback,
     finetune,
     quickstart,
     recommend,
@@ -87,6 +89,8 @@ app.command()(recommend.explain)
 app.command()(bench.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
+app.command()(api_key.api_key)
+app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
 app.command()(schema.schema)
 

@@ -10,7 +10,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit
-from gnas_serve.cli.extras import need
 from gnas_serve.cli.lineage import finetuned_facts
 from gnas_serve.cli.provenance_table import figure, provenance_tables
 from gnas_serve.errors import ConfigError, IntegrityError
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from gnas_serve.artifact.branches import BranchFacts
     from gnas_serve.artifact.manifest import Manifest
 
+_NAMED_ATTRIBUTES = 10
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="An artifact folder.")]
 
 
@@ -35,6 +35,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         **manifest_facts(manifest),
         "model": manifest.model,
         "data": manifest.data,
+        "attributes": [fact.to_json() for fact in manifest.attributes],
         "gates": gates,
         "format_version": manifest.format_version,
         "signed": SIGNATURE in files,
@@ -77,7 +78,6 @@ def verify(
 
 def _check_signature(artifact: Path, key: Path) -> None:
     """Check whose an artifact is, before anything of it but its manifest is read."""
-    need("sign")
     from gnas_serve.artifact.manifest import Manifest
     from gnas_serve.artifact.signature import VerifyingKey
 
@@ -92,7 +92,6 @@ def sign(
     output: OutputOption = Output.text,
 ) -> None:
     """Sign an artifact, verified before: SHA256SUMS.sig, which `verify --key` and openssl check."""
-    need("sign")
     from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE, is_sealed
     from gnas_serve.artifact.manifest import KIND, Manifest
     from gnas_serve.artifact.signature import SigningKey
@@ -201,11 +200,19 @@ def _fact_table(manifest: Manifest) -> Table:
         if index.kind == "flat"
         else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
+        "attributes": _attributes(manifest),
         **{f"gate users' {name}": figure(value, intervals.get(name)) for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
         table.add_row(name, value)
     return table
+
+
+def _attributes(manifest: Manifest) -> str:
+    facts = manifest.attributes
+    named = ", ".join(f"{fact.name} ({fact.kind})" for fact in facts[:_NAMED_ATTRIBUTES])
+    more = len(facts) - _NAMED_ATTRIBUTES
+    return f"{named} and {more} more" if more > 0 else named or "none"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

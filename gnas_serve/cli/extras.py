@@ -10,7 +10,6 @@ from gnas_serve.errors import MissingExtraError
 _MODULES = {
     "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
-    "sign": ("cryptography",),
     "tensorboard": ("tensorboard",),
     "wandb": ("wandb",),
 }

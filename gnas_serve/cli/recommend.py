@@ -29,6 +29,20 @@ def recommend(
     candidate: Annotated[
         list[str] | None, typer.Option(help="Id of an item that may be answered, others may not; many times.")
     ] = None,
+    exclude_item: Annotated[
+        list[str] | None, typer.Option(help="Id of an item that is not wanted; may be given many times.")
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option("--filter", help="Condition on the items' attributes: 'category == \"shoes\" and price < 50'."),
+    ] = None,
+    diversity: Annotated[float, typer.Option(help="0 for the best, 1 for what is least like what stands above.")] = 0.0,
+    exploration: Annotated[float, typer.Option(help="0 for the best, 1 for an even draw among the candidates.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(help="Of the exploration; another one each time when not given.")] = None,
+    explain: Annotated[
+        bool, typer.Option(help="Say of each item which items of the past its score comes from.")
+    ] = False,
+    strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
@@ -36,18 +50,31 @@ def recommend(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    known = _known(recommender, history, "items of the history")
-    allowed = None if candidate is None else _known(recommender, candidate, "candidates")
-    answer = recommender.recommend(
-        Query(user_id=user, k=k, history=known, exclude_seen=exclude_seen, candidates=allowed)
+    query = Query(
+        user_id=user,
+        k=k,
+        history=_known(recommender, history, "items of the history"),
+        exclude_items=_known(recommender, exclude_item, "items to exclude"),
+        exclude_seen=exclude_seen,
+        candidates=None if candidate is None else _known(recommender, candidate, "candidates"),
+        filter=condition,
+        diversity=diversity,
+        exploration=exploration,
+        seed=seed,
+        explain=explain,
+        strict=strict,
     )
+    answer = recommender.recommend(query)
     items = answer.items()
     table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
-    for column in ("rank", "item", "score", "source"):
+    for column in ("rank", "item", "score", "source", *(["because of"] if explain else [])):
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
-        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source)
-    emit({"items": items, "model": recommender.info.signature()}, table, output)
+        because = [", ".join(map(str, item["explanation"]["reason"]["items"])) or "popularity"] if explain else []
+        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source, *because)
+    if answer.underfilled:
+        table.caption = f"{len(items)} of {k}: no other items may be answered"
+    emit({"items": items, "underfilled": answer.underfilled, "model": recommender.info.signature()}, table, output)
 
 
 def explain(
@@ -59,8 +86,9 @@ def explain(
 ) -> None:
     """Say which items of a user's past the score of one item comes from.
 
-    Graph filters and two-hop links are divided exactly among the items; a trained network's score and a popularity
-    term are shown as one number each. The score is that of retrieval: a learned ranker may order otherwise.
+    Graph filters and two-hop links are divided exactly among the items; a trained network or compressed blend by the
+    linear map that answers newcomers, which is approximate: what it leaves open and a popularity term are shown as one
+    number each. The score is that of retrieval: a learned ranker may order otherwise.
     """
     from gnas_serve.runtime.recommender import Recommender
 
@@ -69,7 +97,8 @@ def explain(
     table = Table(
         title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
         title_justify="left",
-        caption=f"source: {found.source}; the lines add up to the score{_of_retrieval(recommender)}",
+        caption=f"source: {found.source}; the lines add up to the score{_of_retrieval(recommender)}"
+        f"{'' if found.exact else '; what the items add is approximate'}",
     )
     for column in ("because of", "adds"):
         table.add_column(column, justify="left" if column == "because of" else "right")

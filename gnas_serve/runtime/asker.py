@@ -11,9 +11,11 @@ from gnas_serve.artifact.branches import BranchFacts, personal_spans
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.seen import united
 
 _Rows = npt.NDArray[np.integer]
 _Floats = npt.NDArray[np.float32]
+_NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Askers:
         self._neighbours = neighbours
         self._folds_in = folds_in
 
-    def represent(self, user_row: int, past: _Rows, history: _Rows) -> Asker | None:
+    def represent(self, user_row: int, past: _Rows, history: _Rows, recent: _Rows = _NOTHING) -> Asker | None:
         """Find what the model knows of somebody.
 
         Parameters
@@ -77,6 +79,10 @@ class Askers:
             What the model has seen of a known user.
         history : (h,) item rows
             What the request says.
+        recent : (r,) item rows
+            What is known from feedback. It moves a known user's vector by what it changes in the fold-in of the past,
+            unless newcomers are better answered by popularity: then the links alone follow. It joins the history of
+            somebody unknown.
 
         Returns
         -------
@@ -86,12 +92,22 @@ class Askers:
         if user_row >= 0:
             vector = self._users.row(user_row)
             if self._says_something(vector, past):
-                return Asker(vector, past, "user")
+                return self._known(vector, past, recent)
+        if len(recent):
+            history = united(history, recent)
         if self._folds_in and len(history):
             vector = self._fold_in.vector(history)
             if self._says_something(vector, history):
                 return Asker(vector, history, "fold_in")
         return None
+
+    def _known(self, vector: _Floats, past: _Rows, recent: _Rows) -> Asker:
+        later = united(past, recent) if len(recent) else past
+        if len(later) > len(past):
+            if self._folds_in:
+                vector = self._fold_in.moved(vector, past, later)
+            past = later
+        return Asker(vector, past, "user")
 
     def _says_something(self, vector: _Floats, history: _Rows) -> bool:
         """Tell whether anything tells this asker from others.

@@ -111,6 +111,31 @@ class FoldIn:
             user[span] = folded
         return user
 
+    def moved(
+        self, vector: npt.NDArray[np.float32], before: npt.NDArray[np.integer], after: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float32]:
+        """Move a user's own vector by what a longer history adds: by the difference of the two fold-ins.
+
+        Where fold-in is exact (graph filters), so is this: it is the vector that the model would give the longer
+        history. Elsewhere it keeps what a trained vector says beyond its history.
+
+        Parameters
+        ----------
+        vector : (D,) float32
+            Of a user with the history ``before``.
+        before, after : (h,), (g,) distinct item rows
+
+        Returns
+        -------
+        (D,) float32
+            Of unit length in the columns of branches whose user vectors are.
+        """
+        user: npt.NDArray[np.float32] = vector + (self.vector(after) - self.vector(before))
+        for branch, span, _ in self.maps:
+            if branch.unit_length:
+                user[span] /= max(float(np.linalg.norm(user[span])), 1e-12)
+        return user
+
 
 class Popularity:
     """The answer for users of whom nothing is known.

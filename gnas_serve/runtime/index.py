@@ -13,6 +13,9 @@ from gnas_serve.runtime.neighbours import Links
 from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
+# Up to so many excluded rows, proposing as many more is quicker than looking each row up while lists are scanned.
+_OVER_FETCHED = 2000
+
 
 class Index(Protocol):
     """What the retriever asks of an ANN structure.
@@ -126,11 +129,29 @@ class IvfIndex:
         excluded: npt.NDArray[np.integer],
         links: Links | None = None,  # noqa: ARG002  # no list holds every item: the retriever adds what is linked
     ) -> npt.NDArray[np.int64]:
-        """Propose the best rows of the probed lists, over-fetching by what is excluded."""
+        """Propose the best rows of the probed lists, over-fetching by what is excluded.
+
+        Where that is much, as with a filter, the lists are searched without it, and more of them in the same
+        proportion, so that as many items as ever are looked at.
+        """
         count *= self._refine
-        wanted = min(count + len(excluded), self._structure.ntotal)
-        rows: npt.NDArray[np.int64] = self._structure.search(query[None, :], wanted)[1][0]
-        rows = rows[rows >= 0]
-        if len(excluded):
-            rows = rows[~is_among(rows, excluded)]
-        return rows[:count]
+        num_items = self._structure.ntotal
+        left = num_items - len(excluded)
+        if len(excluded) <= _OVER_FETCHED or left == 0:
+            rows = self._search(query, min(count + len(excluded), num_items))
+            return rows[~is_among(rows, excluded)][:count] if len(excluded) else rows
+        may = np.ones(num_items, dtype=np.bool_)
+        may[excluded] = False
+        bits = np.packbits(may, bitorder="little")
+        nprobe = min(self._structure.nlist, -(-self._structure.nprobe * num_items // left))
+        return self._search(query, min(count, left), self._parameters(nprobe, bits))
+
+    def _search(self, query: npt.NDArray[np.float32], count: int, parameters: Any = None) -> npt.NDArray[np.int64]:
+        found: npt.NDArray[np.int64] = self._structure.search(query[None, :], count, params=parameters)[1][0]
+        return found[found >= 0]
+
+    def _parameters(self, nprobe: int, bits: npt.NDArray[np.uint8]) -> Any:
+        import faiss
+
+        library: Any = faiss  # whose Python constructors take other arguments than its types say
+        return library.SearchParametersIVF(nprobe=nprobe, sel=library.IDSelectorBitmap(bits))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
+from gnas_serve.runtime.explain import Explanation
 from gnas_serve.vocabulary import Id
 
 MAX_K = 1000
 MAX_LIST = 1000
 MAX_CANDIDATES = 10_000
+MAX_EXPLAINED = 100
+MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -26,21 +30,37 @@ class Query:
     history
         Items that the caller knows the user to have: never recommended, and the basis of fold-in for a
         user without a vector. Unknown ids are passed over.
-    exclude
+    exclude_items
         Items that are not wanted.
     exclude_seen
         Whether the items of the user's own past are left out.
     candidates
         What alone may be answered, each scored exactly whatever the index finds; None for the whole catalogue. Unknown
         ids are passed over.
+    filter
+        A condition on the items' attributes, see :mod:`gnas_serve.runtime.filters`; None for none.
+    diversity, exploration
+        0 to 1, see :class:`gnas_serve.runtime.rerank.Rerank`; 0 keeps the ranker's order.
+    seed
+        Of the exploration: equal seeds draw equal lists. None draws anew each time.
+    explain
+        Whether each item is answered with where its score comes from; of at most :data:`MAX_EXPLAINED` items.
+    strict
+        Whether an unknown id is an error.
     """
 
     user_id: Id | None = None
     k: int = 10
     history: tuple[Id, ...] = ()
-    exclude: tuple[Id, ...] = ()
+    exclude_items: tuple[Id, ...] = ()
     exclude_seen: bool = True
     candidates: tuple[Id, ...] | None = None
+    filter: str | None = None
+    diversity: float = 0.0
+    exploration: float = 0.0
+    seed: int | None = None
+    explain: bool = False
+    strict: bool = False
 
     def check(self) -> None:
         """Check the limits.
@@ -48,18 +68,29 @@ class Query:
         Raises
         ------
         RequestError
-            If k or a list is outside of them.
+            If a number or a list is outside of them.
         """
         check_k(self.k)
         for name, values, most in (
             ("history", self.history, MAX_LIST),
-            ("exclude", self.exclude, MAX_LIST),
+            ("exclude_items", self.exclude_items, MAX_LIST),
             ("candidates", self.candidates or (), MAX_CANDIDATES),
         ):
             if len(values) > most:
                 raise RequestError(
                     f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long"
                 )
+        for name, share in (("diversity", self.diversity), ("exploration", self.exploration)):
+            if not 0.0 <= share <= 1.0:
+                raise RequestError(f"{name}: {share} is outside 0..1", hint="give a number from 0 to 1")
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise RequestError(f"seed: {self.seed} is outside 0..{MAX_SEED}", hint="give a whole number of 63 bits")
+        if self.explain and self.k > MAX_EXPLAINED:
+            raise RequestError(
+                f"explain: {self.k} items asked for",
+                hint=f"ask for at most {MAX_EXPLAINED} explained ones",
+                code="invalid_k",
+            )
 
 
 @dataclass(frozen=True)
@@ -71,17 +102,59 @@ class Answer:
     source
         How the asker was represented: ``"user"`` (own vector), ``"fold_in"`` (from the given history),
         ``"popularity"`` (nothing known), or ``"item"`` for similar items.
+    underfilled
+        Whether these are fewer than were asked for: there are no more that may be answered.
+    explanations
+        One per item, where they were asked for.
     """
 
     item_ids: list[Id]
     scores: list[float]
     source: str
+    underfilled: bool = False
+    explanations: tuple[Explanation, ...] | None = None
 
-    def items(self) -> list[dict[str, Any]]:
-        """Lay the answer out as every door shows it: ``[{"item_id", "score", "source"}, ...]``."""
-        return [
+    def items(self, *, scores: bool = True) -> list[dict[str, Any]]:
+        """Lay the items out as every door shows them.
+
+        Returns
+        -------
+        list
+            ``[{"item_id", "score", "source"}, ...]``, without the scores where they are not wanted, with
+            ``"explanation"`` where there are any.
+        """
+        items: list[dict[str, Any]] = [
             {"item_id": item_id, "score": score, "source": self.source}
             for item_id, score in zip(self.item_ids, self.scores, strict=True)
+        ]
+        if not scores:
+            for item in items:
+                del item["score"]
+        if self.explanations is not None:
+            for item, explanation in zip(items, self.explanations, strict=True):
+                item["explanation"] = explanation.beside_item()
+        return items
+
+
+@dataclass(frozen=True)
+class SimilarUsersAnswer:
+    """Users like one user, best first.
+
+    Attributes
+    ----------
+    source
+        What they are compared by: ``"vector"`` (cosine) or ``"history"`` (cosine of the sets of items).
+    """
+
+    user_ids: list[Id]
+    scores: list[float]
+    source: str
+
+    def users(self) -> list[dict[str, Any]]:
+        """Lay the answer out as every door shows it: ``[{"user_id", "score", "source"}, ...]``."""
+        return [
+            {"user_id": user_id, "score": score, "source": self.source}
+            for user_id, score in zip(self.user_ids, self.scores, strict=True)
         ]
 
 
@@ -100,6 +173,25 @@ class ModelInfo:
     index: str
     ranker: str
     precision: str
+    attributes: tuple[str, ...]  # of the items, by which answers can be filtered
+
+    @classmethod
+    def of(cls, manifest: Manifest, attributes: tuple[str, ...]) -> ModelInfo:
+        """Tell of an artifact whose items have these attributes."""
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            profile=manifest.profile,
+            num_users=manifest.num_users,
+            num_items=manifest.num_items,
+            embedding_dim=manifest.embedding_dim,
+            branches=tuple(branch.kind for branch in manifest.branches),
+            metrics=manifest.metrics,
+            index=manifest.index.kind,
+            ranker=manifest.ranker.kind,
+            precision=manifest.ranker.precision,
+            attributes=attributes,
+        )
 
     def signature(self) -> dict[str, str]:
         """Name the model as every answer does: ``{"name", "version"}``."""

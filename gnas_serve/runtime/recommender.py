@@ -1,35 +1,41 @@
-"""The request path on one screen: who asks -> a vector -> candidates -> ranked items."""
+"""The request path on one screen: who asks -> what may be answered -> candidates -> ranked -> rearranged -> answer."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.manifest import FLAT, Manifest
-from gnas_serve.errors import IntegrityError, ItemNotFoundError
-from gnas_serve.runtime.asker import Asker, Askers
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.errors import ItemNotFoundError, UserNotFoundError
+from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
-from gnas_serve.runtime.cold_start import FoldIn, Popularity
-from gnas_serve.runtime.embeddings import EmbeddingTable
-from gnas_serve.runtime.explain import Explainer, Explanation
-from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
-from gnas_serve.runtime.neighbours import Neighbours
-from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, check_k
-from gnas_serve.runtime.ranker import Ranker
+from gnas_serve.runtime.explain import Explanation
+from gnas_serve.runtime.index import Index
+from gnas_serve.runtime.parts import Parts
+from gnas_serve.runtime.pool import Pool, restrict
+from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.seen import SeenItems
-from gnas_serve.runtime.session import open_session
-from gnas_serve.runtime.similar import SimilarItems
-from gnas_serve.runtime.tables import Tables
+from gnas_serve.runtime.seen import RecentItems, SeenItems, united
 from gnas_serve.runtime.topk import top_k
-from gnas_serve.vocabulary import Id, Vocabulary
+from gnas_serve.vocabulary import Id
 
-_Rows = npt.NDArray[np.integer]
+_Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """One asker in rows: -1 for a user whom the model does not know."""
+
+    user_row: int
+    past: npt.NDArray[np.integer]  # as the model has seen it, and what came since
+    history: _Rows
+    asker: Asker | None  # None where nothing is known: popularity is the answer
 
 
 class Recommender:
@@ -39,56 +45,26 @@ class Recommender:
     ----------
     manifest
         What the artifact says of itself.
-    users, items
-        Vocabularies.
-    item_vectors
-        The shipped vectors.
+    parts
+        Its files, opened.
     """
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        users: Vocabulary,
-        items: Vocabulary,
-        item_vectors: EmbeddingTable,
-        *,
-        seen: SeenItems,
-        neighbours: Neighbours | None,
-        askers: Askers,
-        retriever: Retriever,
-        ranker: Ranker,
-        popularity: Popularity,
-        similar: SimilarItems,
-        explainer: Explainer,
-    ) -> None:
-        self.users = users
-        self.items = items
-        self.item_vectors = item_vectors
+    def __init__(self, manifest: Manifest, parts: Parts) -> None:
+        self._parts = parts
+        self._recent: RecentItems | None = None
+        self.users = parts.users
+        self.items = parts.items
+        self.item_vectors = parts.item_vectors
         self.candidates = manifest.ranker.candidates
-        self._seen = seen
-        self._neighbours = neighbours
-        self._askers = askers
-        self._retriever = retriever
-        self._ranker = ranker
-        self._popularity = popularity
-        self._similar = similar
-        self._explainer = explainer
         self.catalogue_scores = CatalogueScores(
-            users, item_vectors, askers=askers, seen=seen, neighbours=neighbours, popularity=popularity
+            parts.users,
+            parts.item_vectors,
+            askers=parts.askers,
+            seen=parts.seen,
+            neighbours=parts.neighbours,
+            popularity=parts.popularity,
         )
-        self.info = ModelInfo(
-            name=manifest.name,
-            version=manifest.version,
-            profile=manifest.profile,
-            num_users=manifest.num_users,
-            num_items=manifest.num_items,
-            embedding_dim=manifest.embedding_dim,
-            branches=tuple(branch.kind for branch in manifest.branches),
-            metrics=manifest.metrics,
-            index=manifest.index.kind,
-            ranker=manifest.ranker.kind,
-            precision=manifest.ranker.precision,
-        )
+        self.info = ModelInfo.of(manifest, parts.filters.names)
 
     @classmethod
     def load(cls, path: Path, *, verify: bool = True) -> Recommender:
@@ -107,57 +83,16 @@ class Recommender:
             If it is no artifact, damaged, or of a newer format.
         """
         manifest = Manifest.read(path, verify=verify)
-        try:
-            tables = Tables.open(path, manifest)
-            if verify:
-                tables.check_content()
-            return cls._assemble(path, manifest, tables)
-        except (ValueError, TypeError, OSError) as error:
-            raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
+        return cls(manifest, Parts.open(path, manifest, verify=verify))
 
-    @classmethod
-    def _assemble(cls, path: Path, manifest: Manifest, tables: Tables) -> Recommender:
-        items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
-        index: Index
-        if (facts := manifest.index).kind != FLAT:
-            index = IvfIndex.load(
-                path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims)
-            )
-        elif tables.projection is None:
-            index = FlatIndex(items.dense())
-        else:
-            raise ValueError("a flat index is over the vectors as they are, without a projection")
-        fold_in = FoldIn(tables.fold_in, items, counts, branches)
-        ranker = Ranker(
-            open_session(path / LAYOUT.ranker),
-            manifest.ranker.cross,
-            counts,
-            num_parts=len(branches),
-            user_table=tables.ranker_users,
-            item_table=tables.ranker_items,
-            content=tables.item_content,
-        )
-        ranker.try_out(len(tables.users))
-        folds_in = manifest.newcomers == "fold_in"
-        return cls(
-            manifest,
-            tables.users,
-            tables.items,
-            items,
-            seen=tables.seen,
-            neighbours=tables.neighbours,
-            askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
-            retriever=Retriever(items, index, tables.neighbours, tables.projection),
-            ranker=ranker,
-            popularity=Popularity(counts),
-            similar=SimilarItems(items, branches, tables.neighbours),
-            explainer=Explainer(branches, items, counts, fold_in, tables.neighbours),
-        )
+    def follow(self, recent: RecentItems) -> None:
+        """Take what users have had since the model was made into account, from the next question on."""
+        self._recent = recent
 
     @property
     def seen(self) -> SeenItems:
         """What each user has already, as the model knows it."""
-        return self._seen
+        return self._parts.seen
 
     def recommend(self, query: Query) -> Answer:
         """Answer one question.
@@ -165,46 +100,94 @@ class Recommender:
         Raises
         ------
         RequestError
-            If k or a list is outside its limits.
+            If a number or a list is outside its limits, or the filter is malformed.
+        UserNotFoundError, ItemNotFoundError
+            If an id of a strict question is unknown.
         """
         query.check()
-        user_row = -1 if query.user_id is None else self.users.row(query.user_id)
-        history = self._known_rows(query.history)
-        past = self._seen.of(user_row)
-        excluded = (past if query.exclude_seen else past[:0]).astype(np.int64)
-        if query.history or query.exclude:
-            excluded = np.union1d(excluded, self._known_rows(query.history + query.exclude))
-        allowed = None if query.candidates is None else self._known_rows(query.candidates)
-        asker = self._askers.represent(user_row, past, history)
-        if asker is None:
-            rows, scores = self._popularity.retrieve(query.k, excluded, allowed)
-            return Answer(self.items.ids(rows), scores.tolist(), "popularity")
-        found = self._retriever.retrieve(asker.vector, asker.history, self.candidates, excluded, allowed)
-        if len(found.rows) == 0:
-            return Answer([], [], asker.source)
-        ranked = self._ranker.score(user_row, asker.history, found)
-        best = top_k(ranked, query.k)
-        rows, ranked = found.rows[best], ranked[best]
-        if query.k > self.candidates == len(rows):
-            rows, ranked = self._continue(asker, excluded, allowed, rows, ranked, query.k)
-        return Answer(self.items.ids(rows), ranked.tolist(), asker.source)
+        who = self._who(query)
+        excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
+        if query.history or query.exclude_items:
+            excluded = united(excluded, self._rows(query.history + query.exclude_items, strict=query.strict))
+        allowed = None if query.candidates is None else self._rows(query.candidates, strict=query.strict)
+        return self._answer(query, who, Pool(excluded, allowed))
 
-    def _continue(
-        self,
-        asker: Asker,
-        excluded: _Rows,
-        allowed: npt.NDArray[np.int64] | None,
-        rows: npt.NDArray[np.int64],
-        ranked: _Floats,
-        k: int,
-    ) -> tuple[npt.NDArray[np.int64], _Floats]:
+    def rank(self, query: Query) -> Answer:
+        """Order given items, all that the model knows of them: those that the asker has, too.
+
+        Parameters
+        ----------
+        query
+            With ``candidates``; its ``k`` and what it excludes are not looked at.
+
+        Raises
+        ------
+        RequestError, UserNotFoundError, ItemNotFoundError
+            As :meth:`recommend`.
+        """
+        query = replace(query, k=max(len(query.candidates or ()), 1))
+        query.check()
+        rows = self._rows(query.candidates or (), strict=query.strict)
+        return self._answer(query, self._who(query), Pool(_NOTHING, rows))
+
+    def _who(self, query: Query) -> _Who:
+        parts = self._parts
+        user_row = -1 if query.user_id is None else parts.users.row(query.user_id)
+        if query.strict and user_row < 0 and query.user_id is not None:
+            raise _unknown_user(query.user_id)
+        past, history = parts.seen.of(user_row), self._rows(query.history, strict=query.strict)
+        recent = _NOTHING
+        if self._recent is not None and query.user_id is not None:
+            recent = self._recent.of(query.user_id)
+        asker = parts.askers.represent(user_row, past, history, recent)
+        return _Who(user_row, united(past, recent) if len(recent) else past, history, asker)
+
+    def _answer(self, query: Query, who: _Who, pool: Pool) -> Answer:
+        parts = self._parts
+        if query.filter is not None:
+            pool = restrict(pool, query.filter, parts.filters)
+        rearranged = query.diversity > 0.0 or query.exploration > 0.0
+        wanted = max(query.k, self.candidates) if rearranged else query.k
+        if who.asker is None:
+            rows, scores = parts.popularity.retrieve(wanted, pool.excluded, pool.allowed)
+        else:
+            rows, scores = self._ranked(who.asker, who.user_row, pool, wanted)
+        if rearranged and len(rows):
+            order = parts.rerank.order(
+                rows,
+                scores,
+                query.k,
+                diversity=query.diversity,
+                exploration=query.exploration,
+                rng=np.random.default_rng(query.seed),
+            )
+            rows, scores = rows[order], scores[order]
+        explained = tuple(parts.explainer.explain(who.asker, row) for row in rows.tolist()) if query.explain else None
+        source = "popularity" if who.asker is None else who.asker.source
+        ids = self.items.ids(rows)
+        return Answer(ids, scores.tolist(), source, underfilled=len(ids) < query.k, explanations=explained)
+
+    def _ranked(self, asker: Asker, user_row: int, pool: Pool, count: int) -> tuple[_Rows, _Floats]:
+        """Retrieve, rank, and keep the best: (<= count,) rows and scores."""
+        parts = self._parts
+        found = parts.retriever.retrieve(asker.vector, asker.history, self.candidates, pool.excluded, pool.allowed)
+        if len(found.rows) == 0:
+            return found.rows, found.scores
+        ranked = parts.ranker.score(user_row, asker.history, found)
+        best = top_k(ranked, count)
+        rows, ranked = found.rows[best], ranked[best]
+        if count > self.candidates == len(rows):
+            return self._continued(asker, pool, rows, ranked, count)
+        return rows, ranked
+
+    def _continued(self, asker: Asker, pool: Pool, rows: _Rows, ranked: _Floats, k: int) -> tuple[_Rows, _Floats]:
         """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
 
         The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
         the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
         """
-        past = np.union1d(excluded, rows)
-        more = self._retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, allowed)
+        past = united(pool.excluded, rows)
+        more = self._parts.retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, pool.allowed)
         if len(more.rows) == 0:
             return rows, ranked
         # One descending scale: the retriever's scores go on where the ranker's end.
@@ -214,11 +197,12 @@ class Recommender:
     def with_index(self, index: Index) -> Recommender:
         """Give the same recommender with another index over the whole vectors, to compare retrieval alone."""
         other = copy.copy(self)
-        other._retriever = Retriever(self.item_vectors, index, self._neighbours)
+        retriever = Retriever(self.item_vectors, index, self._parts.neighbours)
+        other._parts = replace(self._parts, retriever=retriever)
         return other
 
     def similar_items(self, item_id: Id, k: int = 10) -> Answer:
-        """Find the items that are most like one item, itself left out: see :class:`SimilarItems`.
+        """Find the items that are most like one item, itself left out.
 
         Raises
         ------
@@ -228,8 +212,25 @@ class Recommender:
             If k is outside its limits, or the model is of popularity alone.
         """
         check_k(k)
-        rows, scores = self._similar.find(self._item_row(item_id), k)
-        return Answer(self.items.ids(rows), scores.tolist(), "item")
+        rows, scores = self._parts.similar_items.find(self._item_row(item_id), k)
+        return Answer(self.items.ids(rows), scores.tolist(), "item", underfilled=len(rows) < k)
+
+    def similar_users(self, user_id: Id, k: int = 10) -> SimilarUsersAnswer:
+        """Find the users that are most like one user, the one left out.
+
+        Raises
+        ------
+        UserNotFoundError
+            If the model does not know the user: there is nothing to compare.
+        RequestError
+            If k is outside its limits.
+        """
+        check_k(k)
+        row = self.users.row(user_id)
+        if row < 0:
+            raise _unknown_user(user_id)
+        rows, scores = self._parts.similar_users.find(row, k)
+        return SimilarUsersAnswer(self.users.ids(rows), scores.tolist(), self._parts.similar_users.source)
 
     def explain(self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = ()) -> Explanation:
         """Say what of an asker's past the score of one item comes from.
@@ -253,29 +254,30 @@ class Recommender:
         RequestError
             If the history is too long.
         """
-        Query(user_id, history=history).check()
-        row = self._item_row(item_id)
-        user_row = -1 if user_id is None else self.users.row(user_id)
-        asker = self._askers.represent(user_row, self._seen.of(user_row), self._known_rows(history))
-        if asker is None:
-            score = self._popularity.score(row)
-            return Explanation(self.items.id(row), score, "popularity", (), {"popularity": score})
-        shares, remainder = self._explainer.divide(asker.vector, asker.history, row)
-        order = [place for place in np.argsort(-np.abs(shares), kind="stable").tolist() if shares[place] != 0]
-        ids = self.items.ids(asker.history[order])
-        score = float(shares.sum()) + sum(remainder.values())
-        return Explanation(
-            self.items.id(row), score, asker.source, tuple(zip(ids, shares[order].tolist(), strict=True)), remainder
-        )
+        query = Query(user_id, history=history)
+        query.check()
+        return self._parts.explainer.explain(self._who(query).asker, self._item_row(item_id))
 
     def _item_row(self, item_id: Id) -> int:
         row = self.items.row(item_id)
         if row < 0:
-            raise ItemNotFoundError(
-                f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue"
-            )
+            raise _unknown_item(item_id)
         return row
 
-    def _known_rows(self, ids: tuple[Id, ...]) -> npt.NDArray[np.int64]:
-        rows = np.unique(self.items.rows(ids)) if ids else np.empty(0, dtype=np.int64)
+    def _rows(self, ids: tuple[Id, ...], *, strict: bool) -> _Rows:
+        """Give the ascending rows of the ids that the model knows; of a strict question it has to know all."""
+        if not ids:
+            return _NOTHING
+        rows = self.items.rows(ids)
+        if strict and (rows < 0).any():
+            raise _unknown_item(ids[int(np.argmax(rows < 0))])
+        rows = np.unique(rows)
         return rows[rows >= 0]
+
+
+def _unknown_item(item_id: Id) -> ItemNotFoundError:
+    return ItemNotFoundError(f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue")
+
+
+def _unknown_user(user_id: Id) -> UserNotFoundError:
+    return UserNotFoundError(f"user {user_id!r} is unknown to this model", hint="ask for a user it was trained with")

@@ -1,16 +1,18 @@
-"""Similar items: exact cosine over the shipped item vectors, or the links of a model that has links alone."""
+"""Similar items and similar users: exact cosine over the shipped vectors, else over links or histories."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.branches import BranchFacts, personal_spans
 from gnas_serve.errors import RequestError
-from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.embeddings import Columns, EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.seen import SeenItems, is_among
 from gnas_serve.runtime.topk import top_k
 
 _BLOCK_VALUES = 1 << 22
@@ -18,13 +20,69 @@ _BLOCK_VALUES = 1 << 22
 _Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
+class Cosines:
+    """The rows of a table that point the way of one of them.
+
+    The popularity column is left out: it tells how many like an item, not which others it is like. The vectors are
+    scanned block by block, so that no second copy of the table is held.
+
+    Parameters
+    ----------
+    table
+        (n, D) vectors.
+    spans
+        The columns that are compared.
+    """
+
+    def __init__(self, table: EmbeddingTable, spans: Columns) -> None:
+        self._table = table
+        self._spans = spans
+
+    def nearest(self, row: int, k: int) -> _Found:
+        """Find the k rows of the highest cosine with one, itself left out, best first, ties by the lower row.
+
+        Returns
+        -------
+        rows : (<= k,) int64
+        scores : float32
+            -1 to 1. A vector of zeros is near to none.
+        """
+        if self._lengths[row] == 0:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        query = self._telling(self._table.rows(np.array([row])))[0] / self._lengths[row]
+        scores = np.full(len(self._table), -np.inf, dtype=np.float32)
+        for rows in self._blocks():
+            usable = rows[self._lengths[rows] > 0]
+            scores[usable] = self._table.score(query, usable) / self._lengths[usable]
+        scores[row] = -np.inf
+        best = top_k(scores, k)
+        return best, np.clip(scores[best], -1.0, 1.0)
+
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.float32]:
+        lengths = np.zeros(len(self._table), dtype=np.float32)
+        for rows in self._blocks():
+            lengths[rows] = np.linalg.norm(self._telling(self._table.rows(rows)), axis=1)
+        return lengths
+
+    def _telling(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Give (m, D) vectors with zeros in the columns that are not compared."""
+        telling = np.zeros_like(vectors)
+        for span in self._spans:
+            telling[:, span] = vectors[:, span]
+        return telling
+
+    def _blocks(self) -> Iterator[npt.NDArray[np.int64]]:
+        block = max(1, _BLOCK_VALUES // self._table.dim)
+        for start in range(0, len(self._table), block):
+            yield np.arange(start, min(start + block, len(self._table)))
+
+
 class SimilarItems:
     """Item-to-item neighbours of every kind of model.
 
-    By the cosine of the item vectors, whose popularity column is left out: it tells how many like an item, not which
-    others it is like. A model with such vectors answers by them alone, also where it has links besides: cosines and
-    links are on scales of their own. A model of links and popularity answers by its links. The vectors are scanned
-    block by block so that no second copy of the table is held.
+    A model with vectors answers by their cosines alone, also where it has links besides: cosines and links are on
+    scales of their own. A model of links and popularity answers by its links.
 
     Parameters
     ----------
@@ -37,12 +95,9 @@ class SimilarItems:
     """
 
     def __init__(self, items: EmbeddingTable, branches: tuple[BranchFacts, ...], neighbours: Neighbours | None) -> None:
-        self._items = items
-        self._personal = personal_spans(branches)
+        spans = personal_spans(branches)
+        self._cosines = Cosines(items, spans) if spans else None
         self._neighbours = neighbours
-        self._norms = np.zeros(len(items), dtype=np.float32)
-        for rows in self._blocks() if self._personal else ():
-            self._norms[rows] = np.linalg.norm(self._telling(items.rows(rows)), axis=1)
 
     def find(self, row: int, k: int) -> _Found:
         """Find the k most similar items, best first, ties by the lower row.
@@ -59,8 +114,8 @@ class SimilarItems:
         RequestError
             With code ``"no_similarity"``, if the model is of popularity alone.
         """
-        if self._personal:
-            return self._by_cosine(row, k)
+        if self._cosines is not None:
+            return self._cosines.nearest(row, k)
         if self._neighbours is None:
             raise RequestError(
                 "this model is of popularity alone: it does not tell which items are alike",
@@ -72,26 +127,50 @@ class SimilarItems:
         scores = links.at(best)
         return best[scores > 0], scores[scores > 0]
 
-    def _by_cosine(self, row: int, k: int) -> _Found:
-        if self._norms[row] == 0:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        query = self._telling(self._items.rows(np.array([row])))[0] / self._norms[row]
-        scores = np.full(len(self._items), -np.inf, dtype=np.float32)
-        for rows in self._blocks():
-            usable = rows[self._norms[rows] > 0]
-            scores[usable] = self._items.score(query, usable) / self._norms[usable]
+
+class SimilarUsers:
+    """Users of the same taste: by their vectors, or in a model without any by the items that they share.
+
+    Parameters
+    ----------
+    users
+        The shipped user vectors.
+    branches
+        What the model is made of.
+    seen
+        The items of each user.
+
+    Attributes
+    ----------
+    source
+        What they are compared by: ``"vector"`` or ``"history"``.
+    """
+
+    def __init__(self, users: EmbeddingTable, branches: tuple[BranchFacts, ...], seen: SeenItems) -> None:
+        spans = personal_spans(branches)
+        self._cosines = Cosines(users, spans) if spans else None
+        self._seen = seen
+        self.source = "vector" if spans else "history"
+
+    def find(self, row: int, k: int) -> _Found:
+        """Find the k most similar users, best first, ties by the lower row.
+
+        Returns
+        -------
+        rows : (<= k,) int64
+        scores : float32
+            Cosines of the vectors, -1 to 1; else of the sets of items, above 0: how many are shared, by the root of
+            the product of both numbers.
+        """
+        if self._cosines is not None:
+            return self._cosines.nearest(row, k)
+        own = self._seen.of(row)
+        sizes = np.diff(self._seen.offsets)
+        # The number of shared items of every user, from one pass over all histories.
+        among = np.concatenate([[0], np.cumsum(is_among(self._seen.items, own))])
+        shared = among[self._seen.offsets[1:]] - among[self._seen.offsets[:-1]]
+        scores = (shared / np.sqrt(np.maximum(sizes * len(own), 1.0))).astype(np.float32)
+        scores[scores == 0] = -np.inf
         scores[row] = -np.inf
         best = top_k(scores, k)
-        return best, np.clip(scores[best], -1.0, 1.0)
-
-    def _telling(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Give (m, D) vectors with zeros in the columns that do not tell items apart."""
-        telling = np.zeros_like(vectors)
-        for span in self._personal:
-            telling[:, span] = vectors[:, span]
-        return telling
-
-    def _blocks(self) -> Iterator[npt.NDArray[np.int64]]:
-        block = max(1, _BLOCK_VALUES // self._items.dim)
-        for start in range(0, len(self._items), block):
-            yield np.arange(start, min(start + block, len(self._items)))
+        return best, scores[best]

@@ -13,6 +13,7 @@ from gnas_serve.artifact.arrays import read_array
 from gnas_serve.artifact.branches import TWO_HOP, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.seen import SeenItems
@@ -44,6 +45,8 @@ class Tables:
     ranker_users : (U, F) float32 or None
     ranker_items : (I, H) uint8, float16 or float32, or None
     item_content : (I, F) float16 or float32, or None
+    attributes
+        Of the items, where there are some.
     """
 
     users: Vocabulary
@@ -58,6 +61,7 @@ class Tables:
     ranker_users: npt.NDArray[np.float32] | None
     ranker_items: npt.NDArray[np.generic] | None
     item_content: npt.NDArray[np.floating] | None
+    attributes: Attributes | None
 
     @classmethod
     def open(cls, path: Path, manifest: Manifest) -> Tables:
@@ -99,6 +103,7 @@ class Tables:
             ranker_users=optional(LAYOUT.ranker_users, (np.float32,), num_users),
             ranker_items=optional(LAYOUT.ranker_items, (np.uint8, np.float16, np.float32), num_items),
             item_content=optional(LAYOUT.item_content, (np.float16, np.float32), num_items),
+            attributes=Attributes.open(path, manifest.attributes, num_items),
         )
 
     def check_content(self) -> None:
@@ -121,6 +126,8 @@ class Tables:
                 raise ValueError(f"{LAYOUT.neighbour_values}: a negative weight")
         if (self.counts < 0).any():
             raise ValueError(f"{LAYOUT.item_counts}: a negative count")
+        if self.attributes is not None:
+            self.attributes.check_content()
         floats = {
             LAYOUT.user_vectors: self.user_vectors.values,
             LAYOUT.user_scales: self.user_vectors.scales,

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import signal
+from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
@@ -20,22 +21,35 @@ from bentoml.exceptions import BentoMLConfigException
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close, bound_heads
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
-from gnas_serve.service.schemas import (
-    RecommendBatchRequest,
+from gnas_serve.service.responses import (
+    ExplainResponse,
+    FeedbackResponse,
     RecommendBatchResponse,
-    RecommendRequest,
     RecommendResponse,
+    SimilarUsersResponse,
+)
+from gnas_serve.service.routes import ranking
+from gnas_serve.service.schemas import (
+    ExplainRequest,
+    FeedbackRequest,
+    RankRequest,
+    RecommendBatchRequest,
+    RecommendRequest,
     SimilarItemsRequest,
+    SimilarUsersRequest,
 )
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tls import server_credentials
 
 _GRACE_S = 1.0
 
@@ -44,6 +58,8 @@ _log = logging.getLogger(__name__)
 try:
     SETTINGS = Settings.from_environment()
     MANIFEST = Manifest.read(SETTINGS.artifact, verify=False)
+    ADMISSION = Admission.of(SETTINGS)
+    server_credentials(SETTINGS)  # a wrong certificate is told here, in one line, and not by every worker
     IMAGE = lean_image()
 except GnasError as error:
     # BentoML's command line shows errors of its own kind as one line, and all others as a traceback.
@@ -55,7 +71,7 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
 
     def to_asgi(self, is_main: bool = True) -> HotPath:
         """Build the worker's ASGI application."""
-        self.front = HotPath(super().to_asgi(is_main=is_main), SETTINGS)
+        self.front = HotPath(super().to_asgi(is_main=is_main), SETTINGS, ADMISSION)
         return self.front
 
     @property
@@ -91,8 +107,11 @@ class GnasServe:
 
         self._telemetry = Telemetry(access_log=SETTINGS.access_log)
         recommender = Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)
-        self._calls = Calls(recommender, self._telemetry)
-        self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS)
+        self._feedback = None
+        if SETTINGS.feedback is not None:
+            self._feedback = Feedback(SETTINGS.feedback, recommender, MANIFEST)
+        self._calls = Calls(recommender, self._telemetry, self._feedback)
+        self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS, ADMISSION)
         self._ready = False
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -108,6 +127,8 @@ class GnasServe:
     async def open_doors(self) -> None:
         """Open both doors, then say that the worker is ready."""
         logging.getLogger("gnas_serve").setLevel(logging.INFO)
+        if self._feedback is not None:
+            self._feedback.open()
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
         self._telemetry.serving(self._calls.model)
@@ -120,6 +141,8 @@ class GnasServe:
         """Let the gRPC calls in flight finish; the HTTP ones have by now."""
         self._ready = False
         await self._grpc.close()
+        if self._feedback is not None:
+            await self._feedback.close()
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -158,18 +181,44 @@ class GnasServe:
     @bentoml.api(route="/v1/recommend")  # type: ignore[untyped-decorator]
     async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
         """Items for one user, best first."""
-        answer = self._calls.recommend(request)
-        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})
+        return self._items(ranking(self._calls.recommend(request), scores=request.return_scores))
 
     @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
     async def recommend_batch(self, request: RecommendBatchRequest, /) -> RecommendBatchResponse:
         """Many questions at once, answered in order."""
         answers = await self._calls.recommend_batch(request)
-        results = [{"items": answer.items()} for answer in answers]
+        results = [
+            ranking(answer, scores=query.return_scores) for answer, query in zip(answers, request.queries, strict=True)
+        ]
         return RecommendBatchResponse.model_validate({"results": results, "model": self._calls.model.signature()})
+
+    @bentoml.api(route="/v1/rank")  # type: ignore[untyped-decorator]
+    async def rank(self, request: RankRequest, /) -> RecommendResponse:
+        """Given items in the order of one user's liking."""
+        return self._items(ranking(self._calls.rank(request), scores=request.return_scores))
 
     @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
     async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:
         """Items like one item, best first."""
-        answer = await self._calls.similar_items(request)
-        return RecommendResponse.model_validate({"items": answer.items(), "model": self._calls.model.signature()})
+        return self._items(ranking(await self._calls.similar_items(request)))
+
+    @bentoml.api(route="/v1/similar-users")  # type: ignore[untyped-decorator]
+    async def similar_users(self, request: SimilarUsersRequest, /) -> SimilarUsersResponse:
+        """Users of one user's taste, best first."""
+        answer = await self._calls.similar_users(request)
+        return SimilarUsersResponse.model_validate({"users": answer.users(), "model": self._calls.model.signature()})
+
+    @bentoml.api(route="/v1/explain")  # type: ignore[untyped-decorator]
+    async def explain(self, request: ExplainRequest, /) -> ExplainResponse:
+        """Say what of a user's past the score of one item comes from."""
+        return ExplainResponse.model_validate(
+            self._calls.explain(request).to_json() | {"model": self._calls.model.signature()}
+        )
+
+    @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
+    async def feedback(self, request: FeedbackRequest, /) -> FeedbackResponse:
+        """Keep what users did."""
+        return FeedbackResponse.model_validate(asdict(await self._calls.feedback(request)))
+
+    def _items(self, content: dict[str, Any]) -> RecommendResponse:
+        return RecommendResponse.model_validate(content | {"model": self._calls.model.signature()})

@@ -55,5 +55,6 @@ def recommend(
         "items": [
             {"item_id": from_id(item.item_id), "score": item.score, "source": item.source} for item in response.items
         ],
+        "underfilled": response.underfilled,
         "model": {"name": response.model.name, "version": response.model.version},
     }

@@ -7,10 +7,14 @@
     │   ├── InvalidFieldError        a field of a request is not what it should be
     │   ├── RouteNotFoundError       no such call
     │   ├── MethodNotAllowedError    the call exists, with another HTTP method
+    │   ├── UnauthenticatedError     no valid key or token
     │   └── UnsupportedMediaError    the body is not JSON by its headers
     ├── SlowRequestError             the body did not arrive in time
     ├── DeadlineError                the answer was not ready in time
-    └── OverloadedError              too many requests at once
+    ├── FeatureOffError              the server was started without what the call needs
+    ├── NotReadyError                the model is not loaded yet, or something it needs is not there for now
+    ├── OverloadedError              too many requests at once
+    └── RateLimitedError             too many requests of one caller
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from gnas_serve.errors import (
     RequestError,
     RequestTooLargeError,
     StorageError,
+    UserNotFoundError,
 )
 
 
@@ -74,6 +79,12 @@ class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
 
 
+class UnauthenticatedError(RequestError):
+    """There is no valid key or token."""
+
+    code = "unauthenticated"
+
+
 class SlowRequestError(GnasError):
     """The body did not arrive in time."""
 
@@ -86,10 +97,40 @@ class DeadlineError(GnasError):
     code = "deadline_exceeded"
 
 
+class FeatureOffError(GnasError):
+    """The server was started without what the call needs."""
+
+    code = "feature_off"
+
+
+class NotReadyError(GnasError):
+    """The model is not loaded yet, or something that the call needs is not there for now."""
+
+    code = "not_ready"
+
+
 class OverloadedError(GnasError):
-    """Too many requests at once."""
+    """Too many requests at once; not for those of one caller (:class:`RateLimitedError`)."""
 
     code = "overloaded"
+
+
+class RateLimitedError(GnasError):
+    """Too many requests of one caller.
+
+    Parameters
+    ----------
+    message, hint
+        As of every error.
+    wait_s
+        After how many seconds the next one may come.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, hint: str, wait_s: int) -> None:
+        super().__init__(message, hint=hint)
+        self.wait_s = wait_s
 
 
 CODE_KEY = "gnas-code"  # the trailing metadata that holds an error's code in gRPC
@@ -109,6 +150,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     DataError: Statuses(HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.FAILED_PRECONDITION),
     DeadlineError: Statuses(HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ExportError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    FeatureOffError: Statuses(HTTPStatus.NOT_IMPLEMENTED, StatusCode.UNIMPLEMENTED),
     GnasError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     IntegrityError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.DATA_LOSS),
     ItemNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
@@ -116,13 +158,17 @@ STATUSES: dict[type[GnasError], Statuses] = {
     MethodNotAllowedError: Statuses(HTTPStatus.METHOD_NOT_ALLOWED, StatusCode.UNIMPLEMENTED),
     MissingExtraError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.FAILED_PRECONDITION),
     NoViableTrialError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
-    OverloadedError: Statuses(HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED),
+    NotReadyError: Statuses(HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
+    OverloadedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     QualityGateError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    RateLimitedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     RequestError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.INVALID_ARGUMENT),
     RequestTooLargeError: Statuses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, StatusCode.RESOURCE_EXHAUSTED),
     RouteNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),
     SlowRequestError: Statuses(HTTPStatus.REQUEST_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     StorageError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.UNAVAILABLE),
+    UnauthenticatedError: Statuses(HTTPStatus.UNAUTHORIZED, StatusCode.UNAUTHENTICATED),
+    UserNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     UnsupportedMediaError: Statuses(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, StatusCode.INVALID_ARGUMENT),
 }
 """A class without a row of its own has its parent's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
@@ -16,15 +16,26 @@ from grpc_reflection.v1alpha import reflection
 
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.runtime.query import Answer
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
-from gnas_serve.service.client import from_id, to_id
 from gnas_serve.service.errors import CODE_KEY, HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
+from gnas_serve.service.messages import explained, fields_of, items_of, model_of, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
-from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_mapping
-from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.schemas import (
+    ExplainRequest,
+    FeedbackRequest,
+    RankRequest,
+    RecommendBatchRequest,
+    RecommendRequest,
+    SimilarItemsRequest,
+    SimilarUsersRequest,
+    from_mapping,
+)
+from gnas_serve.service.settings import Settings
 from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams, decoded, encoded
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tls import server_credentials
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
@@ -41,11 +52,14 @@ class GrpcDoor:
     telemetry
         Counts requests.
     settings
-        Host, port and limits.
+        Host, port, limits and TLS.
+    admission
+        Who may call, and how often.
     """
 
-    def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings) -> None:
+    def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings, admission: Admission) -> None:
         self._calls = calls
+        self._admission = admission
         self._telemetry = telemetry
         self._settings = settings
         self._streams = Streams()
@@ -65,12 +79,14 @@ class GrpcDoor:
         ------
         StorageError
             If the port cannot be used.
+        ConfigError
+            If a certificate or key cannot be.
         """
         server = aio.server(
             options=[
                 # Each worker has a socket of its own on the one port; the kernel spreads the connections.
                 ("grpc.so_reuseport", 1),
-                ("grpc.max_receive_message_length", MAX_BODY_BYTES),
+                ("grpc.max_receive_message_length", self._settings.max_body_bytes),
                 # Connections live long in gRPC: without an age, a new worker would never get any.
                 ("grpc.max_connection_age_ms", 300_000),
                 ("grpc.max_connection_age_grace_ms", 10_000),
@@ -85,7 +101,10 @@ class GrpcDoor:
         )
         listen = address(self._settings.grpc_host, self._settings.grpc_port)
         try:
-            port = server.add_insecure_port(listen)
+            if (credentials := server_credentials(self._settings)) is None:
+                port = server.add_insecure_port(listen)
+            else:
+                port = server.add_secure_port(listen, credentials)
         except RuntimeError as error:
             raise StorageError(
                 f"the gRPC door cannot listen on {listen}", hint="choose another GNAS_GRPC_PORT", code="port_taken"
@@ -113,10 +132,14 @@ class GrpcDoor:
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
         return {
+            "Explain": self._unary("explain", pb.ExplainRequest, self._explain),
+            "Feedback": self._unary("feedback", pb.FeedbackRequest, self._feedback),
             "GetModel": self._unary("model", pb.GetModelRequest, self._model),
+            "Rank": self._unary("rank", pb.RankRequest, self._rank),
             "Recommend": self._unary("recommend", pb.RecommendRequest, self._recommend),
             "RecommendBatch": self._unary("recommend_batch", pb.RecommendBatchRequest, self._recommend_batch),
             "SimilarItems": self._unary("similar_items", pb.SimilarItemsRequest, self._similar_items),
+            "SimilarUsers": self._unary("similar_users", pb.SimilarUsersRequest, self._similar_users),
         }
 
     def _unary(
@@ -127,6 +150,7 @@ class GrpcDoor:
             code = grpc.StatusCode.CANCELLED
             self._telemetry.began("grpc")
             try:
+                self._admit(context)
                 response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
@@ -145,6 +169,14 @@ class GrpcDoor:
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, encoded)
 
+    def _admit(self, context: Any) -> None:
+        sent = {
+            name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
+        }
+        # "ipv4:127.0.0.1:1234": the port is another one with every connection.
+        peer = context.peer().rpartition(":")[0]
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), peer)
+
     async def _in_time(self, answer: Awaitable[Message]) -> Message:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
@@ -155,48 +187,45 @@ class GrpcDoor:
             ) from error
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
-        answer = self._calls.recommend(from_mapping(RecommendRequest, _query(message)))
-        return pb.RecommendResponse(items=_items(answer), model=pb.Model(**self._calls.model.signature()))
+        request = from_mapping(RecommendRequest, fields_of(message))
+        return self._items(self._calls.recommend(request), scores=request.return_scores)
 
     async def _recommend_batch(self, message: pb.RecommendBatchRequest) -> Message:
-        queries = tuple(_query(query) for query in message.queries)
-        answers = await self._calls.recommend_batch(from_mapping(RecommendBatchRequest, {"queries": queries}))
-        return pb.RecommendBatchResponse(
-            results=[pb.Ranking(items=_items(answer)) for answer in answers],
-            model=pb.Model(**self._calls.model.signature()),
-        )
+        request = from_mapping(RecommendBatchRequest, fields_of(message))
+        answers = await self._calls.recommend_batch(request)
+        results = [
+            pb.Ranking(items=items_of(answer, scores=query.return_scores), underfilled=answer.underfilled)
+            for answer, query in zip(answers, request.queries, strict=True)
+        ]
+        return pb.RecommendBatchResponse(results=results, model=model_of(self._calls.model))
+
+    async def _rank(self, message: pb.RankRequest) -> Message:
+        request = from_mapping(RankRequest, fields_of(message))
+        return self._items(self._calls.rank(request), scores=request.return_scores)
 
     async def _similar_items(self, message: pb.SimilarItemsRequest) -> Message:
-        fields: dict[str, object] = {"k": message.k} if message.HasField("k") else {}
-        if message.HasField("item_id"):
-            fields["item_id"] = from_id(message.item_id)
-        answer = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields))
-        return pb.SimilarItemsResponse(items=_items(answer), model=pb.Model(**self._calls.model.signature()))
+        answer = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message)))
+        return pb.SimilarItemsResponse(
+            items=items_of(answer), model=model_of(self._calls.model), underfilled=answer.underfilled
+        )
+
+    async def _similar_users(self, message: pb.SimilarUsersRequest) -> Message:
+        answer = await self._calls.similar_users(from_mapping(SimilarUsersRequest, fields_of(message)))
+        return pb.SimilarUsersResponse(users=users_of(answer), model=model_of(self._calls.model))
+
+    async def _explain(self, message: pb.ExplainRequest) -> Message:
+        return explained(self._calls.explain(from_mapping(ExplainRequest, fields_of(message))), self._calls.model)
+
+    async def _feedback(self, message: pb.FeedbackRequest) -> Message:
+        done = await self._calls.feedback(from_mapping(FeedbackRequest, fields_of(message)))
+        return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates)
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))
 
-
-def _query(message: pb.RecommendRequest) -> dict[str, object]:
-    fields: dict[str, object] = {"history": _ids(message.history), "exclude": _ids(message.exclude)}
-    if message.HasField("user_id"):
-        fields["user_id"] = from_id(message.user_id)
-    if message.HasField("k"):
-        fields["k"] = message.k
-    if message.HasField("exclude_seen"):
-        fields["exclude_seen"] = message.exclude_seen
-    if message.HasField("candidates"):
-        fields["candidates"] = _ids(message.candidates.ids)
-    return fields
-
-
-def _ids(messages: Iterable[pb.Id]) -> tuple[int | str, ...]:
-    # An Id with neither value set reads as empty text, which the schema refuses with the field's name.
-    return tuple(from_id(message) for message in messages)
-
-
-def _items(answer: Answer) -> list[pb.Item]:
-    return [
-        pb.Item(item_id=to_id(item_id), score=score, source=answer.source)
-        for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
-    ]
+    def _items(self, answer: Answer, *, scores: bool) -> pb.RecommendResponse:
+        return pb.RecommendResponse(
+            items=items_of(answer, scores=scores),
+            model=model_of(self._calls.model),
+            underfilled=answer.underfilled,
+        )

@@ -19,19 +19,23 @@ from typing import Any
 from pydantic_core import to_json
 
 from gnas_serve.errors import GnasError, RequestTooLargeError
-from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.admission import Admission
+from gnas_serve.service.calls import Calls
 from gnas_serve.service.errors import (
     DeadlineError,
     MethodNotAllowedError,
+    NotReadyError,
     OverloadedError,
+    RateLimitedError,
     RouteNotFoundError,
     SlowRequestError,
+    UnauthenticatedError,
     UnsupportedMediaError,
     is_own_fault,
     problem,
 )
-from gnas_serve.service.schemas import RecommendBatchRequest, RecommendRequest, SimilarItemsRequest, from_json
-from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
+from gnas_serve.service.routes import ROUTES, Asked, Route, find_route
+from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 
 Message = MutableMapping[str, Any]
@@ -39,7 +43,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-_Handler = Callable[[Calls, bytes], Awaitable[object]]
 
 _PREFIX = "/v1/"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -52,40 +55,7 @@ _CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answe
 _log = logging.getLogger(__name__)
 
 
-async def _recommend(calls: Calls, body: bytes) -> object:
-    answer = calls.recommend(from_json(RecommendRequest, body))
-    return {"items": answer.items(), "model": calls.model.signature()}
-
-
-async def _recommend_batch(calls: Calls, body: bytes) -> object:
-    answers = await calls.recommend_batch(from_json(RecommendBatchRequest, body))
-    return {"results": [{"items": answer.items()} for answer in answers], "model": calls.model.signature()}
-
-
-async def _similar_items(calls: Calls, body: bytes) -> object:
-    answer = await calls.similar_items(from_json(SimilarItemsRequest, body))
-    return {"items": answer.items(), "model": calls.model.signature()}
-
-
-async def _model(calls: Calls, _body: bytes) -> object:
-    return model_facts(calls.model)
-
-
-@dataclass(frozen=True)
-class Route:
-    """One call: its HTTP method, its name in the metrics, what answers it."""
-
-    method: str
-    name: str
-    handler: _Handler
-
-
-ROUTES = {
-    "/v1/model": Route("GET", "model", _model),
-    "/v1/recommend": Route("POST", "recommend", _recommend),
-    "/v1/recommend/batch": Route("POST", "recommend_batch", _recommend_batch),
-    "/v1/similar-items": Route("POST", "similar_items", _similar_items),
-}
+_PATHS = [route.path for route in ROUTES]
 _UNKNOWN = "unknown"  # one label for whatever path was tried
 
 
@@ -101,6 +71,8 @@ class _Headers:
     content_type: bytes
     content_encoding: bytes
     content_length: int
+    authorization: bytes
+    api_key: bytes
 
     @classmethod
     def of(cls, scope: Scope) -> _Headers:
@@ -112,6 +84,8 @@ class _Headers:
             found.get(b"content-type", b""),
             found.get(b"content-encoding", b"identity"),
             int(length) if length.isdigit() and len(length) < 20 else 0,
+            found.get(b"authorization", b""),
+            found.get(b"x-api-key", b""),
         )
 
 
@@ -124,11 +98,14 @@ class HotPath:
         BentoML's application, for every path outside ``/v1/``.
     settings
         Limits and timeouts.
+    admission
+        Who may call, and how often.
     """
 
-    def __init__(self, app: AsgiApp, settings: Settings) -> None:
+    def __init__(self, app: AsgiApp, settings: Settings, admission: Admission) -> None:
         self._app = app
         self._settings = settings
+        self._admission = admission
         self._calls: Calls | None = None
         self._telemetry: Telemetry | None = None
         self._in_flight = 0
@@ -144,7 +121,7 @@ class HotPath:
             await self._app(scope, receive, send)
             return
         headers = _Headers.of(scope)
-        route = ROUTES.get(scope["path"])
+        route = find_route(scope["path"], scope.get("raw_path") or b"")
         name = route.name if route else _UNKNOWN
         code = _CLIENT_GONE
         started = perf_counter()
@@ -178,25 +155,31 @@ class HotPath:
             _log.exception("request %s failed", headers.request_id.decode())
             status, body = problem(GnasError("unexpected", code="internal"))
             return status, body, [(b"content-type", b"application/problem+json")]
-        return HTTPStatus.OK, content, [(b"content-type", b"application/json")]
+        status = HTTPStatus.OK if route is None else route.status
+        return status, content, [(b"content-type", b"application/json")]
 
     async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
+        self._admission.admit(headers.authorization, headers.api_key, str((scope.get("client") or ("",))[0]))
         if route is None:
-            raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(sorted(ROUTES))}")
+            raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(_PATHS)}")
         if scope["method"] != route.method:
             raise MethodNotAllowedError("wrong HTTP method", hint=f"use {route.method}")
-        if headers.content_length > MAX_BODY_BYTES:
-            raise _too_large()
-        if self._calls is None or self._in_flight > self._settings.max_in_flight:
-            raise OverloadedError("too many requests at once, or not ready yet", hint="try again in a second")
+        most = self._settings.max_body_bytes
+        if headers.content_length > most:
+            raise _too_large(most)
+        if self._calls is None:
+            raise NotReadyError("the model is not loaded yet", hint="try again in a second")
+        if self._in_flight > self._settings.max_in_flight:
+            raise OverloadedError("too many requests at once", hint="try again in a second")
         if route.method == "POST":
             _check_media(headers)
         reading = True
         try:
             async with asyncio.timeout(self._settings.timeout_s):
-                body = await _read_body(receive)
+                body = await _read_body(receive, most)
                 reading = False
-                answer = await route.handler(self._calls, body)
+                asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
+                answer = await route.handler(self._calls, asked)
         except TimeoutError as error:
             limit = f"{self._settings.timeout_s:g} s"
             if reading:
@@ -213,12 +196,12 @@ def _check_media(headers: _Headers) -> None:
         raise UnsupportedMediaError("compressed bodies are not read", hint="send the JSON as it is")
 
 
-async def _read_body(receive: Receive) -> bytes:
+async def _read_body(receive: Receive, most: int) -> bytes:
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+        if len(body) > most:
+            raise _too_large(most)
         return body
     parts, length = [], 0
     while True:
@@ -226,26 +209,28 @@ async def _read_body(receive: Receive) -> bytes:
             raise _ClientGoneError
         part = message.get("body", b"")
         length += len(part)
-        if length > MAX_BODY_BYTES:
-            raise _too_large()
+        if length > most:
+            raise _too_large(most)
         parts.append(part)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
 
 
-def _too_large() -> RequestTooLargeError:
-    return RequestTooLargeError(
-        f"the body is over {MAX_BODY_BYTES} bytes", hint="ask in several requests", code="body_too_large"
-    )
+def _too_large(most: int) -> RequestTooLargeError:
+    return RequestTooLargeError(f"the body is over {most} bytes", hint="ask in several requests", code="body_too_large")
 
 
 def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, bytes]]:
     """Say which headers an error brings along."""
     if isinstance(error, MethodNotAllowedError) and route is not None:
         return [(b"allow", route.method.encode())]
-    if isinstance(error, OverloadedError):
+    if isinstance(error, (NotReadyError, OverloadedError)):
         return [(b"retry-after", b"1")]
+    if isinstance(error, RateLimitedError):
+        return [(b"retry-after", str(error.wait_s).encode())]
+    if isinstance(error, UnauthenticatedError):
+        return [(b"www-authenticate", b"Bearer")]
     if isinstance(error, (RequestTooLargeError, SlowRequestError)):
         return [(b"connection", b"close")]
     return []

@@ -17,10 +17,12 @@ from types import TracebackType
 import gnas_serve
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError, GnasError
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.settings import Settings
+from gnas_serve.service.tls import server_credentials
 
 READY_LIMIT_S = 120.0
 _POLL_S = 0.1
@@ -151,8 +153,10 @@ class Server:
         """
         self.doors.check()
         environment = self._environment()
-        # The child would refuse a wrong variable too, but only in its log.
-        Settings.from_environment(environment)
+        # The child would refuse a wrong variable or file too, but only in its log.
+        settings = Settings.from_environment(environment)
+        Admission.of(settings)
+        server_credentials(settings)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]

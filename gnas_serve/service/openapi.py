@@ -14,36 +14,53 @@ from bentoml._internal.utils.cattr import bentoml_cattr
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from gnas_serve.service.hot_path import ROUTES
-from gnas_serve.service.schemas import (
+from gnas_serve.service.responses import (
+    ExplainResponse,
+    FeedbackResponse,
     ModelResponse,
     Problem,
-    RecommendBatchRequest,
     RecommendBatchResponse,
-    RecommendRequest,
     RecommendResponse,
+    SimilarUsersResponse,
+)
+from gnas_serve.service.routes import ROUTES, Route
+from gnas_serve.service.schemas import (
+    ExplainRequest,
+    FeedbackRequest,
+    RankRequest,
+    RecommendBatchRequest,
+    RecommendRequest,
     SimilarItemsRequest,
+    SimilarUsersRequest,
 )
 
 _TEMPLATE = "#/components/schemas/{model}"
 _OPERATIONS: dict[str, tuple[str, type[BaseModel] | None, type[BaseModel]]] = {
+    "explain": ("What of a user's past the score of one item comes from.", ExplainRequest, ExplainResponse),
+    "feedback": ("What users did: on the disk before it is acknowledged.", FeedbackRequest, FeedbackResponse),
     "model": ("What is being served.", None, ModelResponse),
+    "rank": ("Given items in the order of one user's liking.", RankRequest, RecommendResponse),
     "recommend": ("Items for one user, best first.", RecommendRequest, RecommendResponse),
     "recommend_batch": ("Many questions at once, answered in order.", RecommendBatchRequest, RecommendBatchResponse),
+    "recommend_user": ("Items for one user, best first: the address is the question.", None, RecommendResponse),
     "similar_items": ("Items like one item, best first.", SimilarItemsRequest, RecommendResponse),
+    "similar_users": ("Users of one user's taste, best first.", SimilarUsersRequest, SimilarUsersResponse),
 }
 _PROBLEMS = {
     400: "The request is malformed.",
-    404: "The item is unknown (a user never is).",
+    401: "There is no valid key or token, where the service asks for one.",
+    404: "The item is unknown, or the user where that matters (a strict question, similar users).",
     405: "The call exists, with another HTTP method.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not JSON by its headers.",
+    429: "Too many requests, of this caller or at once.",
     500: "The server failed.",
-    503: "Too many requests at once, or not ready yet.",
+    501: "The server was started without what the call needs.",
+    503: "Not ready yet, or not for now.",
     504: "The answer was not ready in time.",
 }
-_OF_BODIES = {400, 415}
+_OF_BODIES = {415}
 
 
 def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpecification:
@@ -68,29 +85,53 @@ def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpe
     components = specification.components["schemas"]
     for name, schema in schemas["$defs"].items():
         components[name] = schema
-    for path, route in ROUTES.items():
-        operation = _operation(route.name)
-        specification.paths[path] = bentoml_cattr.structure({route.method.lower(): operation}, PathItem)
+    for route in ROUTES:
+        specification.paths[route.path] = bentoml_cattr.structure({route.method.lower(): _operation(route)}, PathItem)
     info = Info(title="gnas-serve", version=version, description="Recommendations for users, and items like an item.")
     return attrs.evolve(specification, info=info)
 
 
-def _operation(name: str) -> dict[str, Any]:
-    summary, request, response = _OPERATIONS[name]
-    responses: dict[str, Any] = {"200": _content("The answer.", response, "application/json")}
+def _operation(route: Route) -> dict[str, Any]:
+    summary, request, response = _OPERATIONS[route.name]
+    parameters = _of_address() if "{" in route.path else []
+    responses: dict[str, Any] = {str(route.status.value): _content("The answer.", response, "application/json")}
     for status, reason in _PROBLEMS.items():
-        if (status in _OF_BODIES and request is None) or (status == 404 and request is not SimilarItemsRequest):
+        is_question = request is not None or bool(parameters)
+        if status == 501 and route.name != "feedback":
+            continue
+        if (status in {400, 404} and not is_question) or (status in _OF_BODIES and request is None):
             continue
         responses[str(status)] = _content(reason, Problem, "application/problem+json")
     operation: dict[str, Any] = {
-        "operationId": name,
+        "operationId": route.name,
         "summary": summary,
         "tags": ["Service APIs"],
         "responses": responses,
     }
+    if parameters:
+        operation["parameters"] = parameters
     if request is not None:
         operation["requestBody"] = {"required": True, **_content("", request, "application/json")}
     return operation
+
+
+def _of_address() -> list[dict[str, Any]]:
+    """Describe the parameters of a question in an address: those of its body, lists separated by commas."""
+    parameters = []
+    for name, schema in RecommendRequest.model_json_schema()["properties"].items():
+        if name == "user_id":
+            where = {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1, "maxLength": 256}}
+        else:
+            where = {"in": "query", "required": False, "schema": _of_text(schema)}
+        parameters.append({"name": name, "description": schema["description"], **where})
+    return parameters
+
+
+def _of_text(schema: dict[str, Any]) -> dict[str, Any]:
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    if options[0].get("type") == "array":
+        return {"type": "string", "description": "Ids, separated by commas."}
+    return {name: value for name, value in options[0].items() if name not in {"title", "description", "default"}}
 
 
 def _content(description: str, model: type[BaseModel], media_type: str) -> dict[str, Any]:

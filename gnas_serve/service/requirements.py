@@ -10,6 +10,7 @@ from gnas_serve.errors import MissingExtraError
 
 # BentoML adds itself. The command line's own packages (typer, rich) stay out, as the command line does.
 PACKAGES = (
+    "cryptography",
     "faiss-cpu",
     "grpcio",
     "grpcio-health-checking",
@@ -20,6 +21,7 @@ PACKAGES = (
     "prometheus-client",
     "protobuf",
     "pydantic",
+    "pyjwt",
     "uvloop",
 )
 SHIPPED = ("bentoml", *PACKAGES)  # with what it adds: all that a Bento requires

@@ -1,4 +1,4 @@
-"""What both doors accept and answer, and how a refused request is described.
+"""What both doors accept, and how a refused request is described.
 
 Validation is strict: text is no number, ``true`` is no 1, 10.0 is no 10, an unknown field is an error. The gRPC
 door builds the same models from its messages, so that the rules exist once.
@@ -12,12 +12,15 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from gnas_serve.errors import RequestError
+from gnas_serve.feedback.event import MAX_EVENT_CHARACTERS, MAX_EVENT_ID_CHARACTERS, MAX_MODEL_CHARACTERS
 from gnas_serve.plain_text import plain_text
-from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, Query
+from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.errors import InvalidFieldError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
+MAX_EVENTS = 1000
+MAX_EXPRESSION = 2000
 _SHOWN_CHARACTERS = 40
 _MAX_REPORTED = 1000
 
@@ -30,6 +33,13 @@ IdList = Annotated[tuple[ExternalId, ...], Field(max_length=MAX_LIST), FailFast(
 
 # The | inside: Python 3.11 hashes both of its sides, and FailFast has no hash.
 CandidateList = Annotated[tuple[ExternalId, ...] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
+RankedList = Annotated[tuple[ExternalId, ...], Field(min_length=1, max_length=MAX_K), FailFast()]
+Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Expression = Annotated[str | None, Field(min_length=1, max_length=MAX_EXPRESSION)]
+
+
+_EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_CHARACTERS)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
@@ -46,16 +56,39 @@ class RecommendRequest(_Request):
     history: IdList = Field(
         (), description="Items that the user has: never recommended, and the basis of fold-in for an unknown user."
     )
-    exclude: IdList = Field((), description="Items that are not wanted.")
+    exclude_items: IdList = Field((), description="Items that are not wanted.")
     exclude_seen: bool = Field(True, description="Whether the user's own past is left out.")
-
     candidates: CandidateList = Field(
         None, description="What alone may be answered, scored exactly; absent for the whole catalogue."
     )
+    filter: Expression = Field(
+        None, description='A condition on the items\' attributes: category == "shoes" and price < 50.'
+    )
+    diversity: Share = Field(0.0, description="0 for the best, 1 for what is least like what stands above it.")
+    exploration: Share = Field(0.0, description="0 for the best, 1 for an even draw among the candidates.")
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = Field(
+        None, description="Of the exploration: equal seeds draw equal lists; another one each time when absent."
+    )
+    explain: bool = Field(False, description="Whether each item says what its score comes from; k at most 100 then.")
+    return_scores: bool = Field(True, description="Whether items have scores.")
+    strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
-        return Query(self.user_id, self.k, self.history, self.exclude, self.exclude_seen, self.candidates)
+        return Query(
+            user_id=self.user_id,
+            k=self.k,
+            history=self.history,
+            exclude_items=self.exclude_items,
+            exclude_seen=self.exclude_seen,
+            candidates=self.candidates,
+            filter=self.filter,
+            diversity=self.diversity,
+            exploration=self.exploration,
+            seed=self.seed,
+            explain=self.explain,
+            strict=self.strict,
+        )
 
 
 class RecommendBatchRequest(_Request):
@@ -71,65 +104,65 @@ class SimilarItemsRequest(_Request):
     k: Count = Field(10, description="How many items.")
 
 
-class Item(BaseModel):
-    """One answer item."""
+class SimilarUsersRequest(_Request):
+    """Whose like are wanted."""
 
-    item_id: int | str
-    score: float
-    source: str = Field(description='How it was found: "user", "fold_in", "popularity" or "item".')
-
-
-class Model(BaseModel):
-    """Which model answered."""
-
-    name: str
-    version: str
+    user_id: ExternalId
+    k: Count = Field(10, description="How many users.")
 
 
-class Ranking(BaseModel):
-    """Items, best first."""
+class RankRequest(_Request):
+    """Items to be put in the order of one user's liking."""
 
-    items: list[Item]
+    user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
+    history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
+    candidates: RankedList = Field(
+        description="To be ordered, also such as the user has. Those that the model does not know are left out."
+    )
+    explain: bool = Field(False, description="Whether each item says what its score comes from; at most 100 then.")
+    return_scores: bool = Field(True, description="Whether items have scores.")
+    strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
 
-
-class RecommendResponse(Ranking):
-    """Items, best first, and who ranked them."""
-
-    model: Model
-
-
-class RecommendBatchResponse(BaseModel):
-    """One ranking per question, in their order."""
-
-    results: list[Ranking]
-    model: Model
-
-
-class ModelResponse(BaseModel):
-    """What is being served."""
-
-    name: str
-    version: str
-    profile: str
-    num_users: int
-    num_items: int
-    embedding_dim: int
-    branches: list[str] = Field(description="What the scores add up from: kinds of branches.")
-    metrics: dict[str, float]
-    index: str
-    ranker: str
-    precision: str
+    def query(self) -> Query:
+        """Give the question as the runtime takes it."""
+        return Query(
+            user_id=self.user_id,
+            history=self.history,
+            candidates=self.candidates,
+            explain=self.explain,
+            strict=self.strict,
+        )
 
 
-class Problem(BaseModel):
-    """An error, as ``application/problem+json`` (RFC 9457)."""
+class ExplainRequest(_Request):
+    """One item and who asks for it."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str = Field(description="Stable machine-readable name.")
-    field: str | None = Field(None, description="Which field of the request, where there is one.")
+    item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
+    user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
+    history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
+
+
+class FeedbackEvent(_Request):
+    """One thing that a user did."""
+
+    event_id: _EventId = Field(description="The caller's key: an event of the same key is the same event.")
+    user_id: ExternalId
+    item_id: ExternalId
+    event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_CHARACTERS)] | None = Field(
+        None, description="view, purchase, ...; what the model predicts when absent."
+    )
+    value: _Number | None = Field(None, description="A rating, an amount.")
+    timestamp: _Number | None = Field(None, description="Seconds since 1970 (UTC); now when absent.")
+    propensity: _Number | None = Field(None, description="With what probability the item was shown.")
+    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)] | None = Field(
+        None, description="Version of the model that the item came from; the one being served when absent."
+    )
+
+
+class FeedbackRequest(_Request):
+    """What users did."""
+
+    events: Annotated[tuple[FeedbackEvent, ...], Field(min_length=1, max_length=MAX_EVENTS), FailFast()]
 
 
 _RequestModel = TypeVar("_RequestModel", bound=_Request)
@@ -181,7 +214,7 @@ def _refusal(error: ValidationError) -> InvalidFieldError:
     if error.error_count() > _MAX_REPORTED:
         # Every report costs microseconds: a body of nothing but unknown fields is not looked at one by one.
         return InvalidFieldError(f"{error.error_count()} fields are unknown or wrong", field="", code="invalid_field")
-    first = error.errors(include_url=False, include_context=False)[0]
+    first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
     is_id = bool(parts) and parts[-1] in _UNION_MEMBERS
     field = ".".join(_plain(part) for part in (parts[:-1] if is_id else parts))
@@ -190,7 +223,7 @@ def _refusal(error: ValidationError) -> InvalidFieldError:
     kind, name = first["type"], parts[-1] if parts else ""
     if kind in _REFUSALS:
         code, text = _REFUSALS[kind]
-        limit = MAX_BATCH if name == "queries" else MAX_LIST
+        limit = first.get("ctx", {}).get("max_length")
         return InvalidFieldError(text.format(limit=limit, reason=message), field=field, code=code)
     if is_id:
         # A union reports once per member: the caller knows of one field that takes an id.

@@ -1,26 +1,32 @@
-"""What an operator may set, from environment variables, read once and checked."""
+"""What an operator may set, from environment variables and a file, read once and checked at the start."""
 
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from gnas_serve.errors import ConfigError
+from gnas_serve.errors import ConfigError, unknown_name
 
 # The layout of a Bento's `src` folder and of a checkout alike: build/artifact beside the package.
 DEFAULT_ARTIFACT = Path(__file__).resolve().parents[2] / "build" / "artifact"
 MAX_BODY_BYTES = 1 << 20
+SETTINGS_FILE = "GNAS_SETTINGS"
+_PREFIX = "GNAS_"
+_MOST_SETTINGS_BYTES = 1 << 16
 
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True)
 class Settings:
     """How one server runs.
+
+    Every setting is a variable of the environment, or a key of the TOML file that ``GNAS_SETTINGS`` names: there
+    without ``GNAS_`` and in small letters, ``max_in_flight = 64``. The environment has the last word.
 
     Attributes
     ----------
@@ -44,6 +50,25 @@ class Settings:
         and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
+    feedback
+        ``GNAS_FEEDBACK``: folder of the feedback log, one for all workers; without it no feedback is taken.
+    max_body_bytes
+        ``GNAS_MAX_BODY_BYTES``: largest request at either door; 1 MB when not set.
+    api_keys
+        ``GNAS_API_KEYS``: file with a line per caller, its name and the SHA-256 of its key, as `gnas-serve api-key`
+        prints it.
+    jwt_key, jwt_issuer, jwt_audience
+        ``GNAS_JWT_KEY``: file with the public key, in PEM, of whoever signs the JSON Web Tokens that are accepted, or
+        with a shared secret; ``GNAS_JWT_ISSUER`` and ``GNAS_JWT_AUDIENCE``: what they have to say. Where neither keys
+        nor tokens are set, anybody may call.
+    rate_per_s, rate_burst
+        ``GNAS_RATE_PER_S``: how many requests per second a caller may make of one worker; without keys and tokens
+        callers are told apart by their address. No limit when not set. ``GNAS_RATE_BURST``: how many may come at once
+        after a pause; 100 when not set.
+    grpc_tls_cert, grpc_tls_key, grpc_tls_client_ca
+        ``GNAS_GRPC_TLS_CERT``, ``GNAS_GRPC_TLS_KEY``: files in PEM, with which the gRPC door speaks TLS;
+        ``GNAS_GRPC_TLS_CLIENT_CA``: callers have to show a certificate of this authority. (The HTTP door's TLS is
+        BentoML's own, or that of a proxy in front.)
     """
 
     artifact: Path
@@ -55,6 +80,17 @@ class Settings:
     timeout_s: float = 10.0
     drain_s: float = 10.0
     access_log: bool = False
+    feedback: Path | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    api_keys: Path | None = None
+    jwt_key: Path | None = None
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    rate_per_s: float = 0.0
+    rate_burst: int = 100
+    grpc_tls_cert: Path | None = None
+    grpc_tls_key: Path | None = None
+    grpc_tls_client_ca: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -68,43 +104,89 @@ class Settings:
         Raises
         ------
         ConfigError
-            Naming the variable, or both places where an artifact was looked for.
+            Naming the variable or the key of the file, or both places where an artifact was looked for.
         """
         variables = os.environ if environment is None else environment
-        given = variables.get("GNAS_ARTIFACT", "")
-        artifact = Path(given).expanduser().absolute() if given else DEFAULT_ARTIFACT
+        values: dict[str, Any] = {}
+        for name, raw in {**_of_file(variables), **_of_environment(variables)}.items():
+            where, text = raw
+            values[name] = _read(where, text, getattr(cls, name, None), _PARSERS[name])
+        given = values.get("artifact")
+        values["artifact"] = artifact = DEFAULT_ARTIFACT if given is None else given
         if not (artifact / "manifest.json").is_file():
-            tried = f"GNAS_ARTIFACT={given} is not the folder of one" if given else "GNAS_ARTIFACT is not set"
-            default = f"{DEFAULT_ARTIFACT} is looked at only without it" if given else f"{DEFAULT_ARTIFACT} is not one"
+            tried = "GNAS_ARTIFACT is not set" if given is None else f"GNAS_ARTIFACT={given} is not the folder of one"
+            default = (
+                f"{DEFAULT_ARTIFACT} is not one"
+                if given is None
+                else f"{DEFAULT_ARTIFACT} is looked at only without it"
+            )
             raise ConfigError(
                 f"no artifact to serve: {tried}, and {default}",
                 hint="set GNAS_ARTIFACT to the folder that `gnas-serve export` wrote, or run `make quickstart`",
                 code="no_artifact",
             )
-        return cls(
-            artifact=artifact,
-            verify=_read(variables, "GNAS_VERIFY", cls.verify, _switch),
-            grpc_host=variables.get("GNAS_GRPC_HOST", "") or cls.grpc_host,
-            grpc_port=_read(variables, "GNAS_GRPC_PORT", cls.grpc_port, _whole(1, 65_535)),
-            workers=_read(variables, "GNAS_WORKERS", cls.workers, _whole(1, 256)),
-            max_in_flight=_read(variables, "GNAS_MAX_IN_FLIGHT", cls.max_in_flight, _whole(1, 100_000)),
-            timeout_s=_read(variables, "GNAS_TIMEOUT_S", cls.timeout_s, _seconds),
-            drain_s=_read(variables, "GNAS_DRAIN_S", cls.drain_s, _seconds),
-            access_log=_read(variables, "GNAS_ACCESS_LOG", cls.access_log, _switch),
+        settings = cls(**values)
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Check what settings say together.
+
+        Raises
+        ------
+        ConfigError
+            If one is set that does nothing without another.
+        """
+        pairs = (
+            ("jwt_issuer", self.jwt_issuer, "jwt_key", self.jwt_key),
+            ("jwt_audience", self.jwt_audience, "jwt_key", self.jwt_key),
+            ("grpc_tls_cert", self.grpc_tls_cert, "grpc_tls_key", self.grpc_tls_key),
+            ("grpc_tls_key", self.grpc_tls_key, "grpc_tls_cert", self.grpc_tls_cert),
+            ("grpc_tls_client_ca", self.grpc_tls_client_ca, "grpc_tls_cert", self.grpc_tls_cert),
         )
+        for name, value, other, needed in pairs:
+            if value is not None and needed is None:
+                raise ConfigError(
+                    f"{_PREFIX}{name.upper()} is set, {_PREFIX}{other.upper()} is not", hint="set both or neither"
+                )
 
 
-def _read(variables: Mapping[str, str], name: str, default: _Value, parse: Callable[[str], _Value]) -> _Value:
-    raw = variables.get(name, "").strip()
-    if not raw:
-        return default
+def _of_environment(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    found = {}
+    for name in _PARSERS:
+        variable = f"{_PREFIX}{name.upper()}"
+        if text := variables.get(variable, "").strip():
+            found[name] = (variable, text)
+    return found
+
+
+def _of_file(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Read the settings of the file, each as the text that a variable would hold."""
+    name = variables.get(SETTINGS_FILE, "").strip()
+    if not name:
+        return {}
+    path = Path(name).expanduser()
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MOST_SETTINGS_BYTES)
+        content = tomllib.loads(raw.decode())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{SETTINGS_FILE}={name}: {error}", hint="give a TOML file of settings") from error
+    for key in content:
+        if key not in _PARSERS:
+            raise unknown_name(f"setting of {path}", key, _PARSERS)
+    return {
+        key: (f"{path}: {key}", str(value).lower() if isinstance(value, bool) else str(value))
+        for key, value in content.items()
+    }
+
+
+def _read(where: str, raw: str, default: object, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(raw)
     except (ValueError, KeyError) as error:
         wanted = str(error) if isinstance(error, ValueError) else "true or false"
-        raise ConfigError(
-            f"{name}={raw!r}: expected {wanted}", hint=f"unset {name} for its default, {default}"
-        ) from error
+        raise ConfigError(f"{where}={raw!r}: expected {wanted}", hint=f"unset it for its default, {default}") from error
 
 
 def _switch(raw: str) -> bool:
@@ -128,3 +210,41 @@ def _seconds(raw: str) -> float:
     if not 0 < value <= 3600:
         raise ValueError("seconds, more than 0 and at most 3600")
     return value
+
+
+def _rate(raw: str) -> float:
+    try:
+        value = float(raw)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1e6:
+        raise ValueError("requests per second, 0 (no limit) to 1000000")
+    return value
+
+
+def _path(raw: str) -> Path:
+    return Path(raw).expanduser().absolute()
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "access_log": _switch,
+    "api_keys": _path,
+    "artifact": _path,
+    "drain_s": _seconds,
+    "feedback": _path,
+    "grpc_host": str,
+    "grpc_port": _whole(1, 65_535),
+    "grpc_tls_cert": _path,
+    "grpc_tls_client_ca": _path,
+    "grpc_tls_key": _path,
+    "jwt_audience": str,
+    "jwt_issuer": str,
+    "jwt_key": _path,
+    "max_body_bytes": _whole(1024, 64 << 20),
+    "max_in_flight": _whole(1, 100_000),
+    "rate_burst": _whole(1, 1_000_000),
+    "rate_per_s": _rate,
+    "timeout_s": _seconds,
+    "verify": _switch,
+    "workers": _whole(1, 256),
+}

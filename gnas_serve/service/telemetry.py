@@ -51,6 +51,11 @@ class Telemetry:
         self._sources = Counter(
             "gnas_serve_answers", "Answers by how the asker was represented.", ["source"], registry=registry
         )
+        self._underfilled = Counter(
+            "gnas_serve_underfilled_answers",
+            "Answers of fewer items than were asked for, as no others may be answered.",
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "gnas_serve_in_flight_requests",
             "Requests being read or answered.",
@@ -107,9 +112,11 @@ class Telemetry:
         if self._access_log:
             _log.info("%s %s %s %.2f ms %s", door, method, code, duration_s * 1e3, request_id or "-")
 
-    def answered(self, source: str) -> None:
-        """Count how an asker was represented."""
+    def answered(self, source: str, *, underfilled: bool) -> None:
+        """Count how an asker was represented, and whether there was enough to answer."""
         child = self._source_children.get(source)
         if child is None:
             child = self._source_children[source] = self._sources.labels(source)
         child.inc()
+        if underfilled:
+            self._underfilled.inc()

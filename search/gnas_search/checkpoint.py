@@ -18,9 +18,11 @@ from gnas_search.data.dataset import Dataset
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
 from gnas_search.fit import Fit, Stored, branches_from, is_finite, stored, stored_csr, to_arrays
 from gnas_search.stored_vocabulary import stored_vocabulary, vocabulary_arrays
+from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError, NoViableTrialError
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.vocabulary import Vocabulary
 
 KIND = "checkpoint"
@@ -29,6 +31,7 @@ _TRAINED_VERSION = 2
 """Of what was trained: a version before reads it right. A fine-tuned model's rows are others than its data's."""
 _FITS = ("selection", "final")
 _TABLES = "tables"
+_ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Checkpoint:
     finetuned_from
         Of one that was fine-tuned: what it was made from, as :mod:`gnas_search.finetuning` says it; None of a trained
         one. Its fits have learned from ``train`` and nothing of ``valid``, both of them.
+    item_attributes
+        What answers can be filtered by; None where the data has no attributes of items.
     digest
         Of the folder that it was read from; empty where there is none.
     """
@@ -83,6 +88,7 @@ class Checkpoint:
     seed: int
     metrics: dict[str, float] = field(default_factory=dict)
     finetuned_from: dict[str, Any] | None = None
+    item_attributes: Attributes | None = None
     digest: str = ""
 
     @classmethod
@@ -116,6 +122,7 @@ class Checkpoint:
             target_event=dataset.target_event,
             seed=seed,
             metrics=metrics or {},
+            item_attributes=dataset.item_attributes,
         )
 
     def seen(self) -> sp.csr_matrix:
@@ -140,6 +147,8 @@ class Checkpoint:
         for name, arrays in files.items():
             _check_finite(name, getattr(self, name), arrays)
         files[_TABLES] = self._tables()
+        if self.item_attributes is not None:
+            files[_ATTRIBUTES] = {name: np.asarray(array) for name, array in self.item_attributes.arrays().items()}
         with atomic_folder(path) as folder:
             for name, arrays in files.items():
                 # Written by Python: safetensors' own writer hides a full disk in an error without a number.
@@ -162,9 +171,12 @@ class Checkpoint:
         return tables
 
     def _body(self) -> dict[str, Any]:
-        # Absent of a trained one: its bytes are those that versions without fine-tuning wrote.
-        lineage = {} if self.finetuned_from is None else {"finetuned_from": self.finetuned_from}
-        return lineage | {
+        # Absent of a trained one: its bytes are those that versions without fine-tuning wrote. So with attributes, and
+        # an earlier version that passes them over makes of the checkpoint what is right without them.
+        optional: dict[str, Any] = {} if self.finetuned_from is None else {"finetuned_from": self.finetuned_from}
+        if self.item_attributes is not None:
+            optional["item_attributes"] = [fact.to_json() for fact in self.item_attributes.facts()]
+        return optional | {
             "name": self.name,
             "spec": self.spec,
             "epochs": {name: getattr(self, name).epochs for name in _FITS},
@@ -205,9 +217,13 @@ class Checkpoint:
             }
             epochs = {name: manifest["epochs"][name] for name in _FITS}
             names = {side: tuple(manifest[f"{side}_feature_names"]) for side in ("item", "user")}
+            attributes = attribute_facts(manifest.get("item_attributes", []))
         with _naming(path / _file(_TABLES)):
             tables = _read_tables(load_file(path / _file(_TABLES)), names)
         shape = (len(tables["users"]), len(tables["items"]))
+        if attributes:
+            with _naming(path / _file(_ATTRIBUTES)):
+                tables["item_attributes"] = _read_attributes(path / _file(_ATTRIBUTES), attributes, shape[1])
         fits: dict[str, Any] = {}
         for name in _FITS:
             with _naming(path / _file(name)):
@@ -252,6 +268,12 @@ def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, 
     has_recency = "items.recency" in arrays
     tables["item_recency"] = stored(arrays, "items.recency", np.float32, shape[1:]) if has_recency else None
     return tables
+
+
+def _read_attributes(path: Path, facts: tuple[AttributeFacts, ...], num_items: int) -> Attributes:
+    attributes = Attributes.of(facts, load_file(path), num_items)
+    attributes.check_content()
+    return attributes
 
 
 def _check_finite(name: str, fit: Fit, arrays: dict[str, Stored]) -> None:

@@ -65,6 +65,22 @@ class IndexContract:
         assert 30 <= len(found) <= 30 * self.refine
         assert len(np.intersect1d(found, excluded)) == 0
 
+    def test_much_that_is_excluded_costs_no_recall(self):
+        vectors, queries = clustered(6000), clustered(30, seed=3)
+        index = self.build(vectors)
+        allowed = np.flatnonzero(np.random.default_rng(0).random(6000) < 0.3)
+        excluded = np.setdiff1d(np.arange(6000), allowed)
+        shares = []
+        for query in queries:
+            found = index.propose(query, 50, excluded)
+            assert len(np.intersect1d(found, excluded)) == 0
+            exact = allowed[np.argsort(-(vectors[allowed] @ query))[:50]]
+            shares.append(len(np.intersect1d(found, exact)) / 50)
+        assert np.mean(shares) >= self.least_recall
+        everything = np.arange(6000, dtype=np.int64)
+        assert len(index.propose(queries[0], 50, everything)) == 0
+        assert index.propose(queries[0], 50, everything[1:]).tolist() == [0]
+
     def test_proposals_are_distinct_rows(self):
         vectors = clustered(500)
         found = self.build(vectors).propose(vectors[0], 100, NOTHING)

@@ -86,18 +86,25 @@ def test_openapi_lists_the_calls_with_their_schemas(served: Served) -> None:
         ("/v1/recommend", "post", "RecommendRequest"),
         ("/v1/recommend/batch", "post", "RecommendBatchRequest"),
         ("/v1/similar-items", "post", "SimilarItemsRequest"),
+        ("/v1/similar-users", "post", "SimilarUsersRequest"),
+        ("/v1/rank", "post", "RankRequest"),
+        ("/v1/explain", "post", "ExplainRequest"),
         ("/v1/model", "get", None),
     ):
         operation = document["paths"][path][method]
-        expected = {"200", "405", "408", "413", "500", "503", "504"} | ({"400", "415"} if request else set())
-        expected |= {"404"} if request == "SimilarItemsRequest" else set()
-        assert set(operation["responses"]) == expected
+        expected = {"200", "401", "405", "408", "413", "429", "500", "503", "504"}
+        assert set(operation["responses"]) == expected | ({"400", "404", "415"} if request else set())
         problems = [reply["content"] for status, reply in operation["responses"].items() if status != "200"]
         assert all("application/problem+json" in content for content in problems)
         if request:
             reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
             assert reference == f"#/components/schemas/{request}"
             assert schemas[request]["additionalProperties"] is False
+    address = document["paths"]["/v1/users/{user_id}/recommendations"]["get"]
+    fields = {parameter["name"]: parameter["in"] for parameter in address["parameters"]}
+    assert fields.pop("user_id") == "path"
+    assert set(fields) == set(schemas["RecommendRequest"]["properties"]) - {"user_id"}
+    assert {"400", "404"} < set(address["responses"])
     references = set(_references(document))
     assert {reference.removeprefix("#/components/schemas/") for reference in references} <= set(schemas)
 
@@ -121,7 +128,7 @@ def test_bentomls_client_gets_the_same_answers(served: Served) -> None:
     assert done.returncode == 0, done.stderr
     one, many, like = json.loads(done.stdout.splitlines()[-1])
     assert one == served.http("/v1/recommend", {"user_id": 1007, "k": 3})
-    assert many["results"] == [{"items": one["items"]}]
+    assert many["results"] == [{"items": one["items"], "underfilled": False}]
     assert like == served.http("/v1/similar-items", {"item_id": 2003, "k": 3})
 
 

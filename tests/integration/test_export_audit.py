@@ -1,11 +1,13 @@
 """What the audit finds in files, and in what the steps left in memory: nothing that ships is taken on trust."""
 
+import random
 from dataclasses import replace
 
 import faiss
 import numpy as np
 import onnx
 import pytest
+from attribute_tables import attributes_of, random_table
 from export_runs import LIMITS, PROFILE, after, run
 from onnx import helper
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
@@ -112,6 +114,41 @@ def test_counts_and_histories_are_those_of_the_checkpoint(trained, tmp_path, mon
         refused(trained, tmp_path / "a", "row_parity")
     after(monkeypatch, "judge", lambda d: setattr(d, "final", replace(d.final, counts=d.final.counts[::-1].copy())))
     refused(trained, tmp_path / "b", "row_parity")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        LAYOUT.item_attribute_numbers,
+        LAYOUT.item_attribute_codes,
+        LAYOUT.item_attribute_list_codes,
+        LAYOUT.item_attribute_word_bytes,
+    ],
+)
+def test_attributes_are_those_of_the_checkpoint(trained, tmp_path, monkeypatch, name):
+    attributes = attributes_of(random_table(random.Random(0), 120))
+    checkpoint = replace(trained, item_attributes=attributes)
+    made = run(checkpoint, tmp_path / "sound", ranker="never")
+    assert made.manifest.attributes == attributes.facts()
+
+    def alter(folder):
+        array = np.load(folder / name)
+        place = np.argmax(array.ravel() == np.nanmax(array))
+        array.ravel()[place] = 0
+        np.save(folder / name, array)
+
+    written(monkeypatch, alter)
+    refused(checkpoint, tmp_path / "a", "row_parity")
+
+
+def test_unknown_numbers_are_not_other_numbers(trained, tmp_path, monkeypatch):
+    checkpoint = replace(trained, item_attributes=attributes_of({"price": [None, *range(119)]}))
+
+    def tell(folder):
+        np.save(folder / LAYOUT.item_attribute_numbers, np.arange(120.0)[None])
+
+    written(monkeypatch, tell)
+    refused(checkpoint, tmp_path / "a", "row_parity")
 
 
 def test_lists_of_the_index_that_nobody_was_asked_to_visit(tmp_path, monkeypatch):

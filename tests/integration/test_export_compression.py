@@ -9,6 +9,7 @@ from export_runs import PROFILE, TEACHER, after, files, run, without_vectors_for
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decisions
+from gnas_export.pipeline import AGAIN
 from gnas_export.ranker.variants import NUMERIC, planned, with_parents
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError
@@ -56,6 +57,29 @@ def test_a_form_that_is_better_than_its_teacher_is_luck(tmp_path, monkeypatch):
     made = run(without_vectors_for_taste(), tmp_path / "a")
     assert made.manifest.ranker.kind == "retrieval"
     assert "that of its teacher is not better" in made.report["decisions"]["ranker"]["reason"]
+
+
+def test_a_form_with_which_the_whole_path_would_lose_too_much_is_passed_over(tmp_path, monkeypatch):
+    """A form may lose a little of the teacher, and the path a little to vectors and index: together too much."""
+    kept = {"teacher": 0.93, "narrower": 0.95}  # of the uncompressed path, and of the teacher
+
+    def plant(draft):
+        exact = draft.form_metrics[f"{TEACHER}/fp32"]
+        draft.measured["uncompressed"] = replace(exact, ndcg=exact.ndcg / kept["teacher"])
+        for name, form in draft.forms.items():
+            share = 1.0 if form.network == TEACHER else kept["narrower"]
+            draft.form_metrics[name] = replace(exact, ndcg=exact.ndcg * share)
+
+    after(monkeypatch, "weigh_forms", plant)
+    free = replace(NARROWING, ranker=replace(NARROWING.ranker, precision="auto"))
+    profile = replace(free, gates=replace(free.gates, form_loss=0.1, quality_loss=0.1))
+    begun = []
+    made = run(without_vectors_for_taste(), tmp_path / "a", profile, ranker="always", on_step=begun.append)
+    assert made.report["decisions"]["form"]["choice"].startswith(f"{TEACHER}/")
+    for name, facts in made.report["facts"]["forms"].items():
+        assert ("quality" in facts["breaches"]) == (not name.startswith(f"{TEACHER}/"))
+        assert "form_quality" not in facts["breaches"]
+    assert AGAIN not in begun, "it was not found out by the gate at the end"
 
 
 def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(monkeypatch, tmp_path):

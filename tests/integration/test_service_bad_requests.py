@@ -11,6 +11,7 @@ import pytest
 from front_world import World, behind, connection, play
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.service.admission import Admission
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import MAX_BODY_BYTES, Settings
 
@@ -61,7 +62,7 @@ BAD_BODIES: list[tuple[bytes | object, str, str | None]] = [
     ({"history": [1, "two", None]}, "invalid_id", "history.2"),
     ({"history": "2001"}, "invalid_field", "history"),
     ({"history": TOO_MANY}, "list_too_long", "history"),
-    ({"exclude": TOO_MANY}, "list_too_long", "exclude"),
+    ({"exclude_items": TOO_MANY}, "list_too_long", "exclude_items"),
     ({"candidates": [1] * 10_001}, "list_too_long", "candidates"),
     ({"candidates": "2001"}, "invalid_field", "candidates"),
     ({"candidates": [2001, None]}, "invalid_id", "candidates.1"),
@@ -182,9 +183,9 @@ class TestLimits:
             return reply
 
         reply = asyncio.run(two())
-        assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (503, "overloaded", "1")
+        assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (429, "overloaded", "1")
         assert world.post("/v1/recommend", {}).status_code == 200
 
     def test_before_the_model_is_there(self, artifact: Path) -> None:
-        front = HotPath(behind, Settings(artifact))
+        front = HotPath(behind, Settings(artifact), Admission.of(Settings(artifact)))
         assert play(front, connection({"type": "http.request", "body": b"{}"}))[0]["status"] == 503

@@ -61,7 +61,7 @@ class TestAnswers:
 
     def test_fold_in_exclusions_and_seen(self, world: World) -> None:
         message = pb.RecommendRequest(
-            user_id=to_id("1007"), k=1000, history=[to_id(2001)], exclude=[to_id("2002")], exclude_seen=False
+            user_id=to_id("1007"), k=1000, history=[to_id(2001)], exclude_items=[to_id("2002")], exclude_seen=False
         )
         got = [item.item_id.integer for item in world.stub.Recommend(message).items]
         assert got == world.recommender.recommend(Query(1007, 1000, (2001,), (2002,), False)).item_ids
@@ -113,7 +113,7 @@ BAD_CALLS: list[tuple[Callable[[Any], object], str, str]] = [
     (query(user_id=to_id("u" * 257)), "invalid_id", "user_id"),
     (query(history=[to_id(1), pb.Id()]), "invalid_id", "history.1"),
     (query(history=[to_id(2001)] * 1001), "list_too_long", "history"),
-    (query(exclude=[to_id(2001)] * 1001), "list_too_long", "exclude"),
+    (query(exclude_items=[to_id(2001)] * 1001), "list_too_long", "exclude_items"),
     (query(candidates=pb.Ids(ids=[to_id(2001)] * 10_001)), "list_too_long", "candidates"),
     (query(candidates=pb.Ids(ids=[to_id(2001), pb.Id()])), "invalid_id", "candidates.1"),
     (lambda stub: stub.RecommendBatch(pb.RecommendBatchRequest()), "list_too_short", "queries"),

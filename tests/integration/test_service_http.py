@@ -46,6 +46,7 @@ class TestAnswers:
                 {"item_id": item_id, "score": score, "source": "user"}
                 for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
             ],
+            "underfilled": False,
             "model": {"name": "tiny", "version": "test-0"},
         }
 
@@ -75,7 +76,7 @@ class TestAnswers:
         assert len(everything) == 80
         left = world.post(
             "/v1/recommend",
-            {"user_id": 1001, "k": 1000, "exclude_seen": False, "history": [2003], "exclude": ["2004"]},
+            {"user_id": 1001, "k": 1000, "exclude_seen": False, "history": [2003], "exclude_items": ["2004"]},
         ).json()["items"]
         gone = {item["item_id"] for item in everything} - {item["item_id"] for item in left}
         assert gone == {2003, 2004}
@@ -95,7 +96,7 @@ class TestAnswers:
         reply = world.post("/v1/recommend/batch", {"queries": queries})
         singles = [world.post("/v1/recommend", query).json() for query in queries]
         assert reply.json() == {
-            "results": [{"items": single["items"]} for single in singles],
+            "results": [{name: single[name] for name in ("items", "underfilled")} for single in singles],
             "model": {"name": "tiny", "version": "test-0"},
         }
 

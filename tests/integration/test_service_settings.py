@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from gnas_serve.errors import ConfigError, GnasError, StorageError
 from gnas_serve.runtime.query import MAX_K, MAX_LIST
 from gnas_serve.service.errors import STATUSES, statuses_of
 from gnas_serve.service.ports import check_host, check_port_free
-from gnas_serve.service.settings import DEFAULT_ARTIFACT, Settings
+from gnas_serve.service.settings import _PARSERS, DEFAULT_ARTIFACT, Settings
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,76 @@ class TestSettings:
                 "GNAS_TIMEOUT_S": "0.5",
                 "GNAS_DRAIN_S": "3",
                 "GNAS_ACCESS_LOG": "Yes",
+                "GNAS_FEEDBACK": "/var/feedback",
+                "GNAS_MAX_BODY_BYTES": "4096",
+                "GNAS_API_KEYS": "/etc/keys",
+                "GNAS_JWT_KEY": "/etc/jwt",
+                "GNAS_JWT_ISSUER": "them",
+                "GNAS_JWT_AUDIENCE": "us",
+                "GNAS_RATE_PER_S": "2.5",
+                "GNAS_RATE_BURST": "9",
+                "GNAS_GRPC_TLS_CERT": "/etc/crt",
+                "GNAS_GRPC_TLS_KEY": "/etc/key",
+                "GNAS_GRPC_TLS_CLIENT_CA": "/etc/ca",
             }
         )
-        assert settings == Settings(artifact, False, "127.0.0.1", 4001, 2, 7, 0.5, 3.0, True)
+        assert settings == Settings(
+            artifact,
+            verify=False,
+            grpc_host="127.0.0.1",
+            grpc_port=4001,
+            workers=2,
+            max_in_flight=7,
+            timeout_s=0.5,
+            drain_s=3.0,
+            access_log=True,
+            feedback=Path("/var/feedback"),
+            max_body_bytes=4096,
+            api_keys=Path("/etc/keys"),
+            jwt_key=Path("/etc/jwt"),
+            jwt_issuer="them",
+            jwt_audience="us",
+            rate_per_s=2.5,
+            rate_burst=9,
+            grpc_tls_cert=Path("/etc/crt"),
+            grpc_tls_key=Path("/etc/key"),
+            grpc_tls_client_ca=Path("/etc/ca"),
+        )
+        assert {field.name for field in fields(Settings)} == set(_PARSERS), "each setting can be set"
+
+    def test_a_file_says_it_too_and_the_environment_has_the_last_word(self, artifact: Path, tmp_path: Path) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_text(f"artifact = '{artifact}'\nworkers = 3\nverify = false\ntimeout_s = 2.5\nmax_in_flight = 9\n")
+        settings = Settings.from_environment({"GNAS_SETTINGS": str(path), "GNAS_MAX_IN_FLIGHT": "8"})
+        assert settings == Settings(artifact, verify=False, workers=3, timeout_s=2.5, max_in_flight=8)
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            ("worker = 3", "did you mean 'workers'"),
+            ("workers = 0", "settings.toml: workers='0'"),
+            ("workers = [1]", "workers"),
+            ("workers 3", "settings.toml"),
+            ("verify = 'maybe'", "verify='maybe'"),
+        ],
+    )
+    def test_a_wrong_file_is_named_with_the_key(self, artifact: Path, tmp_path: Path, content: str, said: str) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_text(content)
+        with pytest.raises(ConfigError) as raised:
+            Settings.from_environment({"GNAS_ARTIFACT": str(artifact), "GNAS_SETTINGS": str(path)})
+        assert said in str(raised.value)
+
+    def test_a_file_that_is_absent(self, artifact: Path) -> None:
+        with pytest.raises(ConfigError, match="GNAS_SETTINGS=/nowhere"):
+            Settings.from_environment({"GNAS_ARTIFACT": str(artifact), "GNAS_SETTINGS": "/nowhere"})
+
+    @pytest.mark.parametrize(
+        "name", ["JWT_ISSUER", "JWT_AUDIENCE", "GRPC_TLS_CERT", "GRPC_TLS_KEY", "GRPC_TLS_CLIENT_CA"]
+    )
+    def test_what_does_nothing_alone_is_refused_alone(self, artifact: Path, name: str) -> None:
+        with pytest.raises(ConfigError, match=f"GNAS_{name} is set"):
+            Settings.from_environment({"GNAS_ARTIFACT": str(artifact), f"GNAS_{name}": "x"})
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -61,6 +129,10 @@ class TestSettings:
             ("GNAS_DRAIN_S", "soon"),
             ("GNAS_VERIFY", "maybe"),
             ("GNAS_ACCESS_LOG", "2"),
+            ("GNAS_RATE_PER_S", "nan"),
+            ("GNAS_RATE_PER_S", "-1"),
+            ("GNAS_RATE_BURST", "0"),
+            ("GNAS_MAX_BODY_BYTES", "10"),
         ],
     )
     def test_a_wrong_value_is_named(self, artifact: Path, name: str, value: str) -> None:
@@ -133,4 +205,4 @@ def test_limits_of_schemas_are_the_runtimes() -> None:
 
     schema = RecommendRequest.model_json_schema()["properties"]
     assert schema["k"]["maximum"] == MAX_K
-    assert schema["history"]["maxItems"] == schema["exclude"]["maxItems"] == MAX_LIST
+    assert schema["history"]["maxItems"] == schema["exclude_items"]["maxItems"] == MAX_LIST

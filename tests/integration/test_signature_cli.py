@@ -4,7 +4,6 @@ import errno
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -196,20 +195,3 @@ def test_times_that_cannot_be_set_are_told_as_such(artifact, keys, capsys, monke
     said = capsys.readouterr().err
     assert "is signed, but the times of its files cannot be set: Permission denied" in " ".join(said.split())
     assert call("verify", artifact, "--key", keys / "key.pub") == 0  # it is signed all the same
-
-
-@pytest.mark.parametrize("arguments", [["sign", "A", "--key", "K"], ["verify", "A", "--key", "K"]])
-def test_without_the_extra(arguments):
-    code = "import sys; sys.modules['cryptography'] = None; from gnas_serve.cli.app import main; main(sys.argv[1:])"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
-    assert done.returncode == 9, done.stderr
-    assert "pip install 'gnas-serve[sign]'" in done.stderr
-
-
-def test_serving_does_not_need_the_extra(signed):
-    code = (
-        "import sys; sys.modules['cryptography'] = None; from pathlib import Path;"
-        "from gnas_serve.runtime.recommender import Recommender; Recommender.load(Path(sys.argv[1]))"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(signed)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

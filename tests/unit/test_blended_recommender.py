@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact
+from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.branches import TWO_HOP, spans
 from gnas_serve.artifact.layout import LAYOUT
@@ -208,6 +208,7 @@ class TestExplain:
                 assert found.remainder["popularity"] == pytest.approx(popularity, rel=1e-5)
                 assert found.remainder["filter"] == pytest.approx(0.0, abs=1e-5)
                 assert found.remainder["two-hop"] == pytest.approx(0.0, abs=1e-6)
+                assert found.exact
                 sizes = [abs(value) for _, value in found.contributions]
                 assert sizes == sorted(sizes, reverse=True)
 
@@ -234,21 +235,43 @@ class TestExplain:
             assert total == pytest.approx(score, rel=1e-5, abs=1e-5)
             assert found.score == pytest.approx(total)
 
-    def test_a_trained_network_is_one_number(self, folder, recommender):
-        dense = Dense(folder)
-        found = recommender.explain(recommender.items.id(8), recommender.users.id(1))
-        gnn = spans(BLEND)[1]
-        assert found.remainder["gnn"] == pytest.approx(dense.items[8, gnn] @ dense.users[1, gnn], rel=1e-5)
-        assert set(found.remainder) == {"filter", "two-hop", "gnn", "popularity"}
+    def test_a_networks_shares_are_those_of_its_fold_in_map_and_said_to_be_approximate(self, tmp_path):
+        folder = write_tiny_artifact(tmp_path / "artifact")  # whose map is the identity
+        recommender = Recommender.load(folder)
+        found = recommender.explain(2008, 1001)
+        vectors = np.load(folder / LAYOUT.item_vectors)
+        past = recommender.seen.of(1)
+        counts = np.maximum(np.load(folder / LAYOUT.item_counts)[past], 1)
+        shares = (vectors[past] @ vectors[8]) / np.sqrt(counts * len(past))
+        assert dict(found.contributions) == pytest.approx(
+            dict(zip(recommender.items.ids(past), shares, strict=True)), rel=1e-4, abs=1e-6
+        )
+        whole = float(np.load(folder / LAYOUT.user_vectors)[1] @ vectors[8])
+        assert found.score == pytest.approx(whole, rel=1e-5)
+        assert found.remainder == {"gnn": pytest.approx(whole - shares.sum(), rel=1e-4)}
+        assert found.exact is False
+
+    def test_a_share_of_a_user_of_unit_length_is_shortened_as_the_vector_is(self, folder, recommender):
+        found = recommender.explain(2008, 1001)  # the users of this artifact are what their maps make of them
+        assert found.remainder["gnn"] == pytest.approx(0.0, abs=1e-5)
+        assert found.exact is False
 
     def test_branches_of_one_kind_are_told_as_one(self, tmp_path):
         branches = (BLEND[2], BLEND[3], replace(BLEND[2], name="another"))
         folder = write_blended_artifact(tmp_path / "artifact", branches=branches)
         recommender, dense = Recommender.load(folder), Dense(folder, branches)
         found = recommender.explain(recommender.items.id(8), recommender.users.id(1))
-        expected = (dense.items[8] * dense.users[1])[[0, 1, 2, 3, 5, 6, 7, 8]].sum()
-        assert found.remainder["gnn"] == pytest.approx(expected, rel=1e-5)
+        assert set(found.remainder) == {"gnn", "popularity"}
         assert found.score == pytest.approx(dense.items[8] @ dense.users[1], rel=1e-5)
+
+    def test_it_is_said_in_words_with_the_items_that_add_most(self, recommender):
+        found = recommender.explain(2008, 1001)
+        positive = [item_id for item_id, value in found.contributions if value > 0]
+        assert len(positive) > 3
+        assert found.reason() == ("because of what you had: {0}, {1} and {2}", tuple(positive[:3]))
+        one = replace(found, contributions=((2001, 0.5), (2002, -0.5)), source="fold_in")
+        assert one.reason() == ("because of what you look at: {0}", (2001,))
+        assert replace(found, contributions=()).reason() == ("because many others have it", ())
 
     def test_a_newcomer_and_somebody_unknown(self, folder, recommender):
         dense = Dense(folder)
@@ -266,6 +289,8 @@ class TestExplain:
             "source": "popularity",
             "contributions": [],
             "remainder": {"popularity": unknown.score},
+            "exact": True,
+            "reason": {"template": "because many others have it", "items": []},
         }
 
     def test_what_cannot_be_explained(self, recommender):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import random
 
 import numpy as np
 import pytest
+from attribute_tables import attributes_of, random_table
 from onnx import TensorProto, helper
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
@@ -86,6 +88,42 @@ def test_no_file_in_the_place_of_one_that_it_has_not(folder, name, kind, verify)
         (folder / name).symlink_to(folder.parent)
     with pytest.raises(IntegrityError, match=f"{name} is not in the manifest"):
         Recommender.load(folder, verify=verify)
+
+
+@pytest.fixture
+def attributed(tmp_path):
+    attributes = attributes_of(random_table(random.Random(0), _ITEMS))
+    return write_tiny_artifact(tmp_path / "artifact", num_items=_ITEMS, attributes=attributes)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (LAYOUT.item_attribute_numbers, lambda array: array[:, :-1]),
+        (LAYOUT.item_attribute_numbers, lambda array: np.full_like(array, np.inf)),
+        (LAYOUT.item_attribute_codes, lambda array: array + 100),
+        (LAYOUT.item_attribute_list_offsets, lambda array: array[:, ::-1]),
+        (LAYOUT.item_attribute_list_codes, lambda array: np.full_like(array, -2)),
+        (LAYOUT.item_attribute_word_bytes, lambda array: np.full_like(array, 0xFF)),
+        (LAYOUT.item_attribute_word_offsets, lambda array: array[:-1]),
+    ],
+)
+def test_attributes_that_do_not_fit(attributed, name, change):
+    assert Recommender.load(attributed).info.num_items == _ITEMS
+    np.save(attributed / name, change(np.load(attributed / name)))
+    _seal(attributed)
+    _refused(attributed, "attribute|items.attributes")
+
+
+def test_facts_of_attributes_that_no_export_writes(attributed):
+    _seal(attributed, attributes=[{"name": "x", "kind": "number", "num_words": 3}])
+    _refused(attributed, "attribute 'x'")
+
+
+def test_a_file_of_attributes_is_missing(attributed):
+    (attributed / LAYOUT.item_attribute_codes).unlink()
+    _seal(attributed)
+    _refused(attributed, r"items\.attributes\.codes\.npy")
 
 
 _TABLES = {LAYOUT.neighbour_offsets, LAYOUT.neighbour_items, LAYOUT.neighbour_values, LAYOUT.projection}

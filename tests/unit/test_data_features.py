@@ -19,7 +19,7 @@ COUNT = 40
 def encode(**columns: object) -> SideTable:
     frame = pl.DataFrame({"item_id": range(COUNT), **columns})
     table = Table(Path("items.parquet"), frame, typed=True)
-    return read_features(table, "item_id", Vocabulary.from_ids(range(COUNT)), "auto", with_titles=True)
+    return read_features(table, "item_id", Vocabulary.from_ids(range(COUNT)), "auto", of_items=True)
 
 
 def column(side: SideTable, name: str) -> np.ndarray:
@@ -106,7 +106,7 @@ def test_free_text_and_identifiers_are_ignored_with_a_warning_and_titles_are_kep
 def test_rows_are_aligned_to_the_ids_of_the_logs() -> None:
     frame = pl.DataFrame({"item_id": ["c", "a", "x"], "price": [3.0, 1.0, 9.0], "name": ["C", None, "X"]})
     ids = Vocabulary.from_ids(["a", "b", "c"])
-    side = read_features(Table(Path("items.parquet"), frame, typed=True), "item_id", ids, "auto", with_titles=True)
+    side = read_features(Table(Path("items.parquet"), frame, typed=True), "item_id", ids, "auto", of_items=True)
     assert side.features is not None
     assert side.features.values.ravel().tolist() == [-1.0, 0.0, 1.0]
     assert side.titles == ("", "", "C")
@@ -138,6 +138,6 @@ def test_a_feature_that_is_no_finite_number_is_refused_with_its_row(value: float
 def test_a_file_without_columns_or_without_a_known_id_has_no_features(columns: dict[str, list[object]]) -> None:
     frame = pl.DataFrame({"item_id": [7, 8], **columns})
     ids = Vocabulary.from_ids([1, 2, 3])
-    side = read_features(Table(Path("items.parquet"), frame, typed=True), "item_id", ids, "auto", with_titles=True)
+    side = read_features(Table(Path("items.parquet"), frame, typed=True), "item_id", ids, "auto", of_items=True)
     assert side.features is None
     assert {w.code: w.count for w in side.warnings} == {"items_without_interactions": 2, "items_without_features": 3}

@@ -47,7 +47,7 @@ def test_seen_items_come_back_on_request(folder, recommender):
 def test_excluded_items_and_the_given_history_are_left_out(recommender):
     user_id = recommender.users.id(0)
     first = recommender.recommend(Query(user_id=user_id, k=4)).item_ids
-    again = recommender.recommend(Query(user_id=user_id, k=4, exclude=(first[0],), history=(first[1],)))
+    again = recommender.recommend(Query(user_id=user_id, k=4, exclude_items=(first[0],), history=(first[1],)))
     assert again.source == "user"
     assert again.item_ids[:2] == first[2:]
 
@@ -56,7 +56,7 @@ def test_candidates_are_all_that_may_be_answered(recommender):
     user_id = recommender.users.id(0)
     everything = recommender.recommend(Query(user_id=user_id, k=1000)).item_ids
     some = (*everything[10:60:5], "of no catalogue")
-    answer = recommender.recommend(Query(user_id=user_id, k=6, candidates=some, exclude=(some[0],)))
+    answer = recommender.recommend(Query(user_id=user_id, k=6, candidates=some, exclude_items=(some[0],)))
     assert answer.item_ids == [*some[1:7]]
     assert recommender.recommend(Query(user_id=user_id, candidates=())).item_ids == []
     unknown = recommender.recommend(Query(k=4, candidates=some))
@@ -113,7 +113,7 @@ def test_k_outside_its_limits_is_refused(recommender, k):
 
 
 @pytest.mark.parametrize(
-    ("name", "most"), [("history", MAX_LIST), ("exclude", MAX_LIST), ("candidates", MAX_CANDIDATES)]
+    ("name", "most"), [("history", MAX_LIST), ("exclude_items", MAX_LIST), ("candidates", MAX_CANDIDATES)]
 )
 def test_an_overlong_list_is_refused(recommender, name, most):
     with pytest.raises(RequestError, match=name):

@@ -9,7 +9,7 @@ from gnas_export.draft import Draft
 from gnas_export.judging.quality import K, relative_change
 from gnas_export.retrieval.index import TOP
 from gnas_export.retrieval.tables import LINKS, WIDTHS, links
-from gnas_export.steps.forms import teacher_form
+from gnas_export.steps.paths import teacher_form
 from gnas_serve.artifact.provenance import StepChange, StoredForm
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}

@@ -68,7 +68,7 @@ class Jury:
         lists = []
         for user_row in self.users.tolist():
             past = tuple(recommender.items.ids(rng.permutation(seen.of(user_row))))
-            query = Query(k=K, history=past[:MAX_LIST], exclude=past[MAX_LIST : 2 * MAX_LIST])
+            query = Query(k=K, history=past[:MAX_LIST], exclude_items=past[MAX_LIST : 2 * MAX_LIST])
             lists.append(recommender.items.rows(recommender.recommend(query).item_ids))
         return lists
 

@@ -21,6 +21,7 @@ from gnas_export.steps.scoring import score_lists
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import ParityError
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import IvfIndex
@@ -121,10 +122,19 @@ def _row_parity(draft: Draft, tables: Tables) -> Gate:
         LAYOUT.ranker_items: (tables.ranker_items, ranker.items),
         LAYOUT.item_content: (tables.item_content, ranker.content),
     }
+    had, given = (_stored(attributes) for attributes in (tables.attributes, checkpoint.item_attributes))
+    pairs |= {name: (had.get(name), given.get(name)) for name in {**had, **given}}
     differing = {name: count for name, pair in pairs.items() if (count := _differing(*pair))}
     where = f": {', '.join(differing)}" if differing else ""
-    remark = f"rows of ids, vectors, histories, links and inputs of the ranker that differ from what they are of{where}"
+    of = "ids, vectors, histories, links, attributes and inputs of the ranker"
+    remark = f"rows of {of} that differ from what they are of{where}"
     return at_most("row_parity", sum(differing.values()), 0.0, remark)
+
+
+def _stored(attributes: Attributes | None) -> dict[str, npt.NDArray[np.generic]]:
+    """Give the arrays of attributes by their files; of numbers the bits, as one that is unknown equals no other."""
+    arrays = {} if attributes is None else attributes.stored()
+    return {name: array.view(np.int64) if array.dtype == np.float64 else array for name, array in arrays.items()}
 
 
 def _of(neighbours: object, name: str) -> npt.NDArray[np.generic] | None:

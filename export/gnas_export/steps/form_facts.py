@@ -17,6 +17,7 @@ Latencies = Mapping[int, Mapping[str, float]]
 def form_facts(
     draft: Draft,
     gates: Mapping[str, list[Gate]],
+    lossy: set[str],
     sizes: Mapping[str, int],
     latencies: Latencies,
     changes: Mapping[str, Interval],
@@ -27,6 +28,8 @@ def form_facts(
     ----------
     gates
         Of each form.
+    lossy
+        Those with which the whole path would breach the gate ``quality``.
     sizes
         Bytes that each adds to the artifact.
     latencies
@@ -38,7 +41,7 @@ def form_facts(
     return {
         name: {
             **_what(form),
-            "breaches": [gate.name for gate in gates[name] if not gate.passed],
+            "breaches": [*(gate.name for gate in gates[name] if not gate.passed), *["quality"] * (name in lossy)],
             "size_bytes": sizes[name],
             "times_smaller": sizes[teacher] / sizes[name],
             **_speed(name, teacher, latencies),

@@ -18,8 +18,9 @@ from gnas_export.ranker.network import SplitNetwork, SplitWeights, TrainedRanker
 from gnas_export.ranker.numeric import Drawing, Feed, draw, feed
 from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.ranker.plan import RankerPlan
-from gnas_export.ranker.variants import ATTENTION, FP16, FP32, FP32_U8, INTEGER, NUMERIC, planned, wanted
+from gnas_export.ranker.variants import ATTENTION, FP16, FP32, FP32_U8, INTEGER, NUMERIC, wanted
 from gnas_export.steps.form_facts import attention_facts, form_facts
+from gnas_export.steps.paths import lossy_forms, teacher_form
 from gnas_export.steps.scoring import collect_lists, popular_answers, score_lists
 from gnas_export.timing import median_us
 from gnas_search.bootstrap import Interval
@@ -107,7 +108,8 @@ def choose_form(draft: Draft) -> None:
     sizes = {name: draft.packed(name, draft.final).size_bytes() for name in draft.forms}
     given = draft.decisions.given("form")
     latency = {} if given is not None else _latencies(draft)
-    draft.facts["forms"] = form_facts(draft, gates, sizes, latency, changes)
+    lossy = lossy_forms(draft) if given is None else set()
+    draft.facts["forms"] = form_facts(draft, gates, lossy, sizes, latency, changes)
     if ATTENTION in draft.measured and draft.form_metrics:
         draft.facts["attention"] = attention_facts(draft, teacher_form(draft))
     if given is not None:
@@ -115,8 +117,10 @@ def choose_form(draft: Draft) -> None:
     else:
         timed = [Form(name, sizes[name], latency[draft.candidates][name]) for name in draft.forms]
         passing = {name for name, of in gates.items() if all(gate.passed for gate in of)}
-        draft.form = chosen_form(timed, passing, draft.profile.ranker)
-        excluded = sorted(set(gates) - passing)
+        # Where the path breaches its gate with every form, it is not the form that has to give.
+        good = passing - lossy or passing
+        draft.form = chosen_form(timed, good, draft.profile.ranker)
+        excluded = sorted(set(gates) - good)
         remark = f"; {len(excluded)} forms of {len(gates)} are not good enough" if excluded else ""
         draft.decisions.take("form", draft.form, f"size and time at C={draft.candidates}{remark}")
     draft.ranker_gates += gates[draft.form]
@@ -160,11 +164,6 @@ def chosen_form(forms: list[Form], passing: set[str], plan: RankerPlan) -> str:
     fastest = min(good, key=lambda one: one.latency_us)
     # int8 that is not even faster is the more complicated form for nothing.
     return quickest(good if _numeric(fastest) in INTEGER or not floats else floats).name
-
-
-def teacher_form(draft: Draft) -> str:
-    """Name the form that all others are held against."""
-    return f"{planned(draft.profile.ranker)[0].name}/{FP32}"
 
 
 def _changes(draft: Draft) -> dict[str, Interval]:

@@ -12,12 +12,10 @@ from gnas_export.draft import Draft
 from gnas_export.gates import significance
 from gnas_export.judging.quality import RETRIEVAL, K, no_loss, not_below_popularity, retained, unjudged
 from gnas_export.judging.simple_models import measured_baselines, not_below_baselines
-from gnas_export.package import PackedRanker
-from gnas_export.retrieval.shipped import ShippedFit
 from gnas_export.retrieval.tables import LINKS, WIDTHS
-from gnas_export.steps.forms import exacter_form, teacher_form
+from gnas_export.steps.forms import exacter_form
+from gnas_export.steps.paths import UNCOMPRESSED, learned_reference, measured_path, teacher_form, uncompressed_path
 from gnas_export.steps.savings import saved_bytes
-from gnas_export.steps.users import uncompressed
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import FLAT
@@ -51,7 +49,7 @@ def _choose(draft: Draft) -> None:
         draft.decisions.take("ranker", "retrieval", f"cannot be judged: {draft.jury.too_small}")
     else:
         learned = _learned(draft)
-        plain = _measured(draft, draft.selection, draft.plain)
+        plain = measured_path(draft, draft.selection, draft.plain)
         draft.measured |= {"mlp": learned, "retrieval": plain}
         gain = paired_interval(learned.ndcg, plain.ndcg, draft.seed)
         # The form is one of many that were weighed on these users: better than its own teacher allows is luck.
@@ -95,7 +93,7 @@ def judge(draft: Draft) -> None:
     kind = "mlp" if draft.learned else "retrieval"
     shipped = draft.measured.get(kind)
     if shipped is None:
-        shipped = _learned(draft) if draft.learned else _measured(draft, selection, draft.plain)
+        shipped = _learned(draft) if draft.learned else measured_path(draft, selection, draft.plain)
     popularity = measured_popularity(draft)
     draft.measured["shipped"] = shipped
     paths = {**draft.measured, "exact_retrieval": draft.reference}
@@ -103,15 +101,11 @@ def judge(draft: Draft) -> None:
     # What compression costs shows against the same path without any: exact search, and the teacher where it ranks.
     whole = draft.reference
     if draft.learned:
-        exact = uncompressed(selection)
-        whole = paths["uncompressed"] = _measured(draft, exact, draft.packed(teacher_form(draft), exact))
+        whole = paths[UNCOMPRESSED] = uncompressed_path(draft)
     draft.facts["savings"]["retained"] = {
         f"{metric}@{K}": retained(jury, metric, shipped, whole) for metric in ("ndcg", "recall")
     }
-    # A ranker that was asked for though no better is held to its own uncompressed form: compression is what is judged.
-    reference, what = draft.reference, RETRIEVAL
-    if draft.learned and draft.mode == "always":
-        reference, what = whole, "the uncompressed path with the ranker"
+    reference, what = learned_reference(draft) if draft.learned else (draft.reference, RETRIEVAL)
     if draft.form_metrics:
         against = {
             "teacher": draft.form_metrics[teacher_form(draft)],
@@ -167,13 +161,7 @@ def less_compressed(draft: Draft) -> Decisions | None:
 
 
 def _learned(draft: Draft) -> UserMetrics:
-    return _measured(draft, draft.selection, draft.packed(draft.form, draft.selection))
-
-
-def _measured(draft: Draft, fit: ShippedFit, ranker: PackedRanker) -> UserMetrics:
-    """Measure one path on the gate users, as a client would see it."""
-    with draft.rehearse(fit, ranker) as recommender:
-        return draft.jury.judge(draft.jury.served(recommender))
+    return measured_path(draft, draft.selection, draft.packed(draft.form, draft.selection))
 
 
 def measured_popularity(draft: Draft) -> UserMetrics:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gnas_export.draft import Draft
-from gnas_export.steps.forms import teacher_form
+from gnas_export.steps.paths import teacher_form
 from gnas_export.steps.users import uncompressed
 
 

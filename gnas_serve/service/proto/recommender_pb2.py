@@ -14,43 +14,71 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*gnas_serve/service/proto/recommender.proto\x12\rgnas.serve.v1\"0\n\x02Id\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\xe8\x01\n\x10RecommendRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07history\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07\x65xclude\x18\x04 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12&\n\ncandidates\x18\x06 \x01(\x0b\x32\x12.gnas.serve.v1.IdsB\x04\n\x02_kB\x0f\n\r_exclude_seen\"%\n\x03Ids\x12\x1e\n\x03ids\x18\x01 \x03(\x0b\x32\x11.gnas.serve.v1.Id\"I\n\x04Item\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\"&\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"\\\n\x11RecommendResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"I\n\x15RecommendBatchRequest\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.gnas.serve.v1.RecommendRequest\"-\n\x07Ranking\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\"f\n\x16RecommendBatchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.gnas.serve.v1.Ranking\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"O\n\x13SimilarItemsRequest\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x04\n\x02_k\"_\n\x14SimilarItemsResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"\x11\n\x0fGetModelRequest\"\xb2\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x11\n\tnum_users\x18\x04 \x01(\x03\x12\x11\n\tnum_items\x18\x05 \x01(\x03\x12\x15\n\rembedding_dim\x18\x06 \x01(\x05\x12=\n\x07metrics\x18\x07 \x03(\x0b\x32,.gnas.serve.v1.GetModelResponse.MetricsEntry\x12\r\n\x05index\x18\x08 \x01(\t\x12\x0e\n\x06ranker\x18\t \x01(\t\x12\x11\n\tprecision\x18\n \x01(\t\x12\x10\n\x08\x62ranches\x18\x0b \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xe2\x02\n\x0bRecommender\x12N\n\tRecommend\x12\x1f.gnas.serve.v1.RecommendRequest\x1a .gnas.serve.v1.RecommendResponse\x12]\n\x0eRecommendBatch\x12$.gnas.serve.v1.RecommendBatchRequest\x1a%.gnas.serve.v1.RecommendBatchResponse\x12W\n\x0cSimilarItems\x12\".gnas.serve.v1.SimilarItemsRequest\x1a#.gnas.serve.v1.SimilarItemsResponse\x12K\n\x08GetModel\x12\x1e.gnas.serve.v1.GetModelRequest\x1a\x1f.gnas.serve.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*gnas_serve/service/proto/recommender.proto\x12\rgnas.serve.v1\"0\n\x02Id\x12\x11\n\x07integer\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x42\x07\n\x05value\"\xea\x03\n\x10RecommendRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\"\n\x07history\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12(\n\rexclude_items\x18\x04 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12&\n\ncandidates\x18\x06 \x01(\x0b\x32\x12.gnas.serve.v1.Ids\x12\x13\n\x06\x66ilter\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x16\n\tdiversity\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x0b\x65xploration\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x11\n\x04seed\x18\n \x01(\x03H\x05\x88\x01\x01\x12\x14\n\x07\x65xplain\x18\x0b \x01(\x08H\x06\x88\x01\x01\x12\x1a\n\rreturn_scores\x18\x0c \x01(\x08H\x07\x88\x01\x01\x12\x13\n\x06strict\x18\r \x01(\x08H\x08\x88\x01\x01\x42\x04\n\x02_kB\x0f\n\r_exclude_seenB\t\n\x07_filterB\x0c\n\n_diversityB\x0e\n\x0c_explorationB\x07\n\x05_seedB\n\n\x08_explainB\x10\n\x0e_return_scoresB\t\n\x07_strict\"%\n\x03Ids\x12\x1e\n\x03ids\x18\x01 \x03(\x0b\x32\x11.gnas.serve.v1.Id\"\x89\x01\n\x04Item\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x12\n\x05score\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\x12/\n\x0b\x65xplanation\x18\x04 \x01(\x0b\x32\x1a.gnas.serve.v1.ExplanationB\x08\n\x06_score\"\xf6\x01\n\x0b\x45xplanation\x12\r\n\x05score\x18\x01 \x01(\x01\x12\x32\n\rcontributions\x18\x02 \x03(\x0b\x32\x1b.gnas.serve.v1.Contribution\x12<\n\tremainder\x18\x03 \x03(\x0b\x32).gnas.serve.v1.Explanation.RemainderEntry\x12\r\n\x05\x65xact\x18\x04 \x01(\x08\x12%\n\x06reason\x18\x05 \x01(\x0b\x32\x15.gnas.serve.v1.Reason\x1a\x30\n\x0eRemainderEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"H\n\x0c\x43ontribution\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x14\n\x0c\x63ontribution\x18\x02 \x01(\x01\"<\n\x06Reason\x12\x10\n\x08template\x18\x01 \x01(\t\x12 \n\x05items\x18\x02 \x03(\x0b\x32\x11.gnas.serve.v1.Id\"&\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"q\n\x11RecommendResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\x12\x13\n\x0bunderfilled\x18\x03 \x01(\x08\"I\n\x15RecommendBatchRequest\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.gnas.serve.v1.RecommendRequest\"B\n\x07Ranking\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12\x13\n\x0bunderfilled\x18\x02 \x01(\x08\"f\n\x16RecommendBatchResponse\x12\'\n\x07results\x18\x01 \x03(\x0b\x32\x16.gnas.serve.v1.Ranking\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"O\n\x13SimilarItemsRequest\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x04\n\x02_k\"t\n\x14SimilarItemsResponse\x12\"\n\x05items\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.Item\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\x12\x13\n\x0bunderfilled\x18\x03 \x01(\x08\"\xec\x01\n\x0bRankRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07history\x18\x02 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12%\n\ncandidates\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\x12\x14\n\x07\x65xplain\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x1a\n\rreturn_scores\x18\x05 \x01(\x08H\x01\x88\x01\x01\x12\x13\n\x06strict\x18\x06 \x01(\x08H\x02\x88\x01\x01\x42\n\n\x08_explainB\x10\n\x0e_return_scoresB\t\n\x07_strict\"O\n\x13SimilarUsersRequest\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x42\x04\n\x02_k\"I\n\x04User\x12\"\n\x07user_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\r\n\x05score\x18\x02 \x01(\x01\x12\x0e\n\x06source\x18\x03 \x01(\t\"_\n\x14SimilarUsersResponse\x12\"\n\x05users\x18\x01 \x03(\x0b\x32\x13.gnas.serve.v1.User\x12#\n\x05model\x18\x02 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"|\n\x0e\x45xplainRequest\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07user_id\x18\x02 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07history\x18\x03 \x03(\x0b\x32\x11.gnas.serve.v1.Id\"\x9b\x01\n\x0f\x45xplainResponse\x12\"\n\x07item_id\x18\x01 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x0e\n\x06source\x18\x02 \x01(\t\x12/\n\x0b\x65xplanation\x18\x03 \x01(\x0b\x32\x1a.gnas.serve.v1.Explanation\x12#\n\x05model\x18\x04 \x01(\x0b\x32\x14.gnas.serve.v1.Model\"\x91\x02\n\rFeedbackEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\"\n\x07user_id\x18\x02 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\"\n\x07item_id\x18\x03 \x01(\x0b\x32\x11.gnas.serve.v1.Id\x12\x12\n\x05\x65vent\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05value\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\ttimestamp\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\npropensity\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x12\n\x05model\x18\x08 \x01(\tH\x04\x88\x01\x01\x42\x08\n\x06_eventB\x08\n\x06_valueB\x0c\n\n_timestampB\r\n\x0b_propensityB\x08\n\x06_model\"?\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12,\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1c.gnas.serve.v1.FeedbackEvent\"7\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\x0f\n\x07written\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\"\x11\n\x0fGetModelRequest\"\xc6\x02\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0f\n\x07profile\x18\x03 \x01(\t\x12\x11\n\tnum_users\x18\x04 \x01(\x03\x12\x11\n\tnum_items\x18\x05 \x01(\x03\x12\x15\n\rembedding_dim\x18\x06 \x01(\x05\x12=\n\x07metrics\x18\x07 \x03(\x0b\x32,.gnas.serve.v1.GetModelResponse.MetricsEntry\x12\r\n\x05index\x18\x08 \x01(\t\x12\x0e\n\x06ranker\x18\t \x01(\t\x12\x11\n\tprecision\x18\n \x01(\t\x12\x10\n\x08\x62ranches\x18\x0b \x03(\t\x12\x12\n\nattributes\x18\x0c \x03(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\x98\x05\n\x0bRecommender\x12N\n\tRecommend\x12\x1f.gnas.serve.v1.RecommendRequest\x1a .gnas.serve.v1.RecommendResponse\x12]\n\x0eRecommendBatch\x12$.gnas.serve.v1.RecommendBatchRequest\x1a%.gnas.serve.v1.RecommendBatchResponse\x12\x44\n\x04Rank\x12\x1a.gnas.serve.v1.RankRequest\x1a .gnas.serve.v1.RecommendResponse\x12W\n\x0cSimilarItems\x12\".gnas.serve.v1.SimilarItemsRequest\x1a#.gnas.serve.v1.SimilarItemsResponse\x12W\n\x0cSimilarUsers\x12\".gnas.serve.v1.SimilarUsersRequest\x1a#.gnas.serve.v1.SimilarUsersResponse\x12H\n\x07\x45xplain\x12\x1d.gnas.serve.v1.ExplainRequest\x1a\x1e.gnas.serve.v1.ExplainResponse\x12K\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12\x1e.gnas.serve.v1.FeedbackRequest\x1a\x1f.gnas.serve.v1.FeedbackResponse\x12K\n\x08GetModel\x12\x1e.gnas.serve.v1.GetModelRequest\x1a\x1f.gnas.serve.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gnas_serve.service.proto.recommender_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_EXPLANATION_REMAINDERENTRY']._options = None
+  _globals['_EXPLANATION_REMAINDERENTRY']._serialized_options = b'8\001'
   _globals['_GETMODELRESPONSE_METRICSENTRY']._options = None
   _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_ID']._serialized_start=61
   _globals['_ID']._serialized_end=109
   _globals['_RECOMMENDREQUEST']._serialized_start=112
-  _globals['_RECOMMENDREQUEST']._serialized_end=344
-  _globals['_IDS']._serialized_start=346
-  _globals['_IDS']._serialized_end=383
-  _globals['_ITEM']._serialized_start=385
-  _globals['_ITEM']._serialized_end=458
-  _globals['_MODEL']._serialized_start=460
-  _globals['_MODEL']._serialized_end=498
-  _globals['_RECOMMENDRESPONSE']._serialized_start=500
-  _globals['_RECOMMENDRESPONSE']._serialized_end=592
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=594
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=667
-  _globals['_RANKING']._serialized_start=669
-  _globals['_RANKING']._serialized_end=714
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=716
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=818
-  _globals['_SIMILARITEMSREQUEST']._serialized_start=820
-  _globals['_SIMILARITEMSREQUEST']._serialized_end=899
-  _globals['_SIMILARITEMSRESPONSE']._serialized_start=901
-  _globals['_SIMILARITEMSRESPONSE']._serialized_end=996
-  _globals['_GETMODELREQUEST']._serialized_start=998
-  _globals['_GETMODELREQUEST']._serialized_end=1015
-  _globals['_GETMODELRESPONSE']._serialized_start=1018
-  _globals['_GETMODELRESPONSE']._serialized_end=1324
-  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_start=1278
-  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_end=1324
-  _globals['_RECOMMENDER']._serialized_start=1327
-  _globals['_RECOMMENDER']._serialized_end=1681
+  _globals['_RECOMMENDREQUEST']._serialized_end=602
+  _globals['_IDS']._serialized_start=604
+  _globals['_IDS']._serialized_end=641
+  _globals['_ITEM']._serialized_start=644
+  _globals['_ITEM']._serialized_end=781
+  _globals['_EXPLANATION']._serialized_start=784
+  _globals['_EXPLANATION']._serialized_end=1030
+  _globals['_EXPLANATION_REMAINDERENTRY']._serialized_start=982
+  _globals['_EXPLANATION_REMAINDERENTRY']._serialized_end=1030
+  _globals['_CONTRIBUTION']._serialized_start=1032
+  _globals['_CONTRIBUTION']._serialized_end=1104
+  _globals['_REASON']._serialized_start=1106
+  _globals['_REASON']._serialized_end=1166
+  _globals['_MODEL']._serialized_start=1168
+  _globals['_MODEL']._serialized_end=1206
+  _globals['_RECOMMENDRESPONSE']._serialized_start=1208
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1321
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=1323
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=1396
+  _globals['_RANKING']._serialized_start=1398
+  _globals['_RANKING']._serialized_end=1464
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=1466
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=1568
+  _globals['_SIMILARITEMSREQUEST']._serialized_start=1570
+  _globals['_SIMILARITEMSREQUEST']._serialized_end=1649
+  _globals['_SIMILARITEMSRESPONSE']._serialized_start=1651
+  _globals['_SIMILARITEMSRESPONSE']._serialized_end=1767
+  _globals['_RANKREQUEST']._serialized_start=1770
+  _globals['_RANKREQUEST']._serialized_end=2006
+  _globals['_SIMILARUSERSREQUEST']._serialized_start=2008
+  _globals['_SIMILARUSERSREQUEST']._serialized_end=2087
+  _globals['_USER']._serialized_start=2089
+  _globals['_USER']._serialized_end=2162
+  _globals['_SIMILARUSERSRESPONSE']._serialized_start=2164
+  _globals['_SIMILARUSERSRESPONSE']._serialized_end=2259
+  _globals['_EXPLAINREQUEST']._serialized_start=2261
+  _globals['_EXPLAINREQUEST']._serialized_end=2385
+  _globals['_EXPLAINRESPONSE']._serialized_start=2388
+  _globals['_EXPLAINRESPONSE']._serialized_end=2543
+  _globals['_FEEDBACKEVENT']._serialized_start=2546
+  _globals['_FEEDBACKEVENT']._serialized_end=2819
+  _globals['_FEEDBACKREQUEST']._serialized_start=2821
+  _globals['_FEEDBACKREQUEST']._serialized_end=2884
+  _globals['_FEEDBACKRESPONSE']._serialized_start=2886
+  _globals['_FEEDBACKRESPONSE']._serialized_end=2941
+  _globals['_GETMODELREQUEST']._serialized_start=2943
+  _globals['_GETMODELREQUEST']._serialized_end=2960
+  _globals['_GETMODELRESPONSE']._serialized_start=2963
+  _globals['_GETMODELRESPONSE']._serialized_end=3289
+  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_start=3243
+  _globals['_GETMODELRESPONSE_METRICSENTRY']._serialized_end=3289
+  _globals['_RECOMMENDER']._serialized_start=3292
+  _globals['_RECOMMENDER']._serialized_end=3956
 # @@protoc_insertion_point(module_scope)

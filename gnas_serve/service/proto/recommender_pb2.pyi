@@ -14,20 +14,34 @@ class Id(_message.Message):
     def __init__(self, integer: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "history", "exclude", "exclude_seen", "candidates")
+    __slots__ = ("user_id", "k", "history", "exclude_items", "exclude_seen", "candidates", "filter", "diversity", "exploration", "seed", "explain", "return_scores", "strict")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
-    EXCLUDE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDE_ITEMS_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_SEEN_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    DIVERSITY_FIELD_NUMBER: _ClassVar[int]
+    EXPLORATION_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     history: _containers.RepeatedCompositeFieldContainer[Id]
-    exclude: _containers.RepeatedCompositeFieldContainer[Id]
+    exclude_items: _containers.RepeatedCompositeFieldContainer[Id]
     exclude_seen: bool
     candidates: Ids
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ...) -> None: ...
+    filter: str
+    diversity: float
+    exploration: float
+    seed: int
+    explain: bool
+    return_scores: bool
+    strict: bool
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[str] = ..., diversity: _Optional[float] = ..., exploration: _Optional[float] = ..., seed: _Optional[int] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ...) -> None: ...
 
 class Ids(_message.Message):
     __slots__ = ("ids",)
@@ -36,14 +50,53 @@ class Ids(_message.Message):
     def __init__(self, ids: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("item_id", "score", "source")
+    __slots__ = ("item_id", "score", "source", "explanation")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     score: float
     source: str
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
+    explanation: Explanation
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("score", "contributions", "remainder", "exact", "reason")
+    class RemainderEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    REMAINDER_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    score: float
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    remainder: _containers.ScalarMap[str, float]
+    exact: bool
+    reason: Reason
+    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("item_id", "contribution")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    contribution: float
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., contribution: _Optional[float] = ...) -> None: ...
+
+class Reason(_message.Message):
+    __slots__ = ("template", "items")
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    template: str
+    items: _containers.RepeatedCompositeFieldContainer[Id]
+    def __init__(self, template: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("name", "version")
@@ -54,12 +107,14 @@ class Model(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
-    __slots__ = ("items", "model")
+    __slots__ = ("items", "model", "underfilled")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    UNDERFILLED_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     model: Model
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    underfilled: bool
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., underfilled: bool = ...) -> None: ...
 
 class RecommendBatchRequest(_message.Message):
     __slots__ = ("queries",)
@@ -68,10 +123,12 @@ class RecommendBatchRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[_Union[RecommendRequest, _Mapping]]] = ...) -> None: ...
 
 class Ranking(_message.Message):
-    __slots__ = ("items",)
+    __slots__ = ("items", "underfilled")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    UNDERFILLED_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ...) -> None: ...
+    underfilled: bool
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., underfilled: bool = ...) -> None: ...
 
 class RecommendBatchResponse(_message.Message):
     __slots__ = ("results", "model")
@@ -90,19 +147,119 @@ class SimilarItemsRequest(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
-    __slots__ = ("items", "model")
+    __slots__ = ("items", "model", "underfilled")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    UNDERFILLED_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     model: Model
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    underfilled: bool
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., underfilled: bool = ...) -> None: ...
+
+class RankRequest(_message.Message):
+    __slots__ = ("user_id", "history", "candidates", "explain", "return_scores", "strict")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
+    STRICT_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    history: _containers.RepeatedCompositeFieldContainer[Id]
+    candidates: _containers.RepeatedCompositeFieldContainer[Id]
+    explain: bool
+    return_scores: bool
+    strict: bool
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ...) -> None: ...
+
+class SimilarUsersRequest(_message.Message):
+    __slots__ = ("user_id", "k")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    K_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    k: int
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ...) -> None: ...
+
+class User(_message.Message):
+    __slots__ = ("user_id", "score", "source")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    user_id: Id
+    score: float
+    source: str
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ...) -> None: ...
+
+class SimilarUsersResponse(_message.Message):
+    __slots__ = ("users", "model")
+    USERS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    users: _containers.RepeatedCompositeFieldContainer[User]
+    model: Model
+    def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("item_id", "user_id", "history")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    user_id: Id
+    history: _containers.RepeatedCompositeFieldContainer[Id]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("item_id", "source", "explanation", "model")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    item_id: Id
+    source: str
+    explanation: Explanation
+    model: Model
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class FeedbackEvent(_message.Message):
+    __slots__ = ("event_id", "user_id", "item_id", "event", "value", "timestamp", "propensity", "model")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    user_id: Id
+    item_id: Id
+    event: str
+    value: float
+    timestamp: float
+    propensity: float
+    model: str
+    def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., event: _Optional[str] = ..., value: _Optional[float] = ..., timestamp: _Optional[float] = ..., propensity: _Optional[float] = ..., model: _Optional[str] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[FeedbackEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[FeedbackEvent, _Mapping]]] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ("written", "duplicates")
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    written: int
+    duplicates: int
+    def __init__(self, written: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches")
+    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -121,6 +278,7 @@ class GetModelResponse(_message.Message):
     RANKER_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     BRANCHES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     profile: str
@@ -132,4 +290,5 @@ class GetModelResponse(_message.Message):
     ranker: str
     precision: str
     branches: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ...) -> None: ...
+    attributes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -24,10 +24,30 @@ class RecommenderStub(object):
                 request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendBatchRequest.SerializeToString,
                 response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendBatchResponse.FromString,
                 )
+        self.Rank = channel.unary_unary(
+                '/gnas.serve.v1.Recommender/Rank',
+                request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RankRequest.SerializeToString,
+                response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendResponse.FromString,
+                )
         self.SimilarItems = channel.unary_unary(
                 '/gnas.serve.v1.Recommender/SimilarItems',
                 request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsRequest.SerializeToString,
                 response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsResponse.FromString,
+                )
+        self.SimilarUsers = channel.unary_unary(
+                '/gnas.serve.v1.Recommender/SimilarUsers',
+                request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersRequest.SerializeToString,
+                response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersResponse.FromString,
+                )
+        self.Explain = channel.unary_unary(
+                '/gnas.serve.v1.Recommender/Explain',
+                request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.FromString,
+                )
+        self.Feedback = channel.unary_unary(
+                '/gnas.serve.v1.Recommender/Feedback',
+                request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.FromString,
                 )
         self.GetModel = channel.unary_unary(
                 '/gnas.serve.v1.Recommender/GetModel',
@@ -53,8 +73,36 @@ class RecommenderServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rank(self, request, context):
+        """Given items in the order of one user's liking.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SimilarItems(self, request, context):
-        """Items whose vectors point the way of one item's.
+        """Items like one item.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimilarUsers(self, request, context):
+        """Users of one user's taste.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """What of a user's past the score of one item comes from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Feedback(self, request, context):
+        """What users did: on the disk before it is acknowledged, and part of the next answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,10 +128,30 @@ def add_RecommenderServicer_to_server(servicer, server):
                     request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendBatchRequest.FromString,
                     response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendBatchResponse.SerializeToString,
             ),
+            'Rank': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rank,
+                    request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RankRequest.FromString,
+                    response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendResponse.SerializeToString,
+            ),
             'SimilarItems': grpc.unary_unary_rpc_method_handler(
                     servicer.SimilarItems,
                     request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsRequest.FromString,
                     response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsResponse.SerializeToString,
+            ),
+            'SimilarUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimilarUsers,
+                    request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersRequest.FromString,
+                    response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.FromString,
+                    response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.FromString,
+                    response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -135,6 +203,23 @@ class Recommender(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
+    def Rank(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/Rank',
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RankRequest.SerializeToString,
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.RecommendResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
     def SimilarItems(request,
             target,
             options=(),
@@ -148,6 +233,57 @@ class Recommender(object):
         return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/SimilarItems',
             gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsRequest.SerializeToString,
             gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarItemsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SimilarUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/SimilarUsers',
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersRequest.SerializeToString,
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.SimilarUsersResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/Explain',
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.SerializeToString,
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/Feedback',
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.SerializeToString,
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.data.interactions import DatasetConfig, DataWarning, FeatureTable
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.vocabulary import Vocabulary
 
 
@@ -69,6 +70,8 @@ class Dataset:
         train part), ``"temporal"``, ``"random"``, ``"leave-last-out"``.
     valid_negatives : (U, I) CSR or None
         What users rated too low for a positive at the time of validation; None where nothing is rated too low.
+    item_attributes
+        What answers can be filtered by; None without an items file, or where it has no usable column.
     """
 
     users: Vocabulary
@@ -85,6 +88,7 @@ class Dataset:
     config: DatasetConfig
     warnings: tuple[DataWarning, ...] = ()
     valid_negatives: sp.csr_matrix | None = None
+    item_attributes: Attributes | None = None
 
 
 @dataclass(frozen=True)

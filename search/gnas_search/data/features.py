@@ -36,6 +36,9 @@ class SideTable:
         None where no column is usable.
     titles
         One text per id, ``""`` where it has none; None without such a column.
+    attributes
+        The columns as typed values, rows by row of the ids, null where nothing is known; the title as it is written.
+        None of users.
     content
         The ids as text and the columns as typed values, rows by ascending id: what the fingerprint is taken of.
     id_width
@@ -44,12 +47,13 @@ class SideTable:
 
     features: FeatureTable | None
     titles: tuple[str, ...] | None
+    attributes: pl.DataFrame | None
     content: pl.DataFrame
     id_width: str
     warnings: tuple[DataWarning, ...]
 
 
-def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *, with_titles: bool) -> SideTable:
+def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *, of_items: bool) -> SideTable:
     """Encode the columns of one file.
 
     Numbers (also numbers written as text, and times) are standardised; yes/no becomes 0 / 1; text with few distinct
@@ -66,8 +70,8 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
         The ids of the logs, which the result is aligned to; ids without a row get zeros.
     id_type
         As configured.
-    with_titles
-        Take ``title`` or ``name`` for display.
+    of_items
+        Take ``title`` or ``name`` for display, and the columns as attributes.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
         message = f"{absent} {kind} of the interactions have no row in {path.name}: features 0"
         warnings.append(DataWarning(f"{kind}_without_features", absent, message))
 
-    title = next((name for name in TITLE_COLUMNS if with_titles and name in content.columns), None)
+    title = next((name for name in TITLE_COLUMNS if of_items and name in content.columns), None)
     if title is not None and frame[title].dtype.is_nested():
         title = None  # a list is a feature, not a display text
     names: list[str] = []
@@ -124,8 +128,12 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
         values[id_rows] = np.stack(columns, axis=1)
         features = FeatureTable(tuple(names), values)
     titles = None if title is None else _titles(frame[title][file_rows], id_rows, len(ids))
+    attributes = None
+    if of_items:
+        as_written = content if title is None else content.with_columns(_nonempty(frame[title].cast(pl.String)))
+        attributes = _scattered(as_written, file_rows, id_rows, len(ids))
     by_id = pl.DataFrame([frame[id_column].cast(pl.String), *content])[np.argsort(encoded.rows)]
-    return SideTable(features, titles, by_id, encoded.width, tuple(warnings))
+    return SideTable(features, titles, attributes, by_id, encoded.width, tuple(warnings))
 
 
 def _refuse_repeats(table: Table, id_column: str, rows: npt.NDArray[np.int32]) -> None:
@@ -180,8 +188,22 @@ def _typed(table: Table, series: pl.Series) -> pl.Series:
     return _typed_text(table, series.cast(pl.String))
 
 
+def _nonempty(text: pl.Series) -> pl.Series:
+    return text.set(text == "", None)
+
+
+def _scattered(
+    columns: pl.DataFrame, file_rows: npt.NDArray[np.int64], id_rows: npt.NDArray[np.int64], count: int
+) -> pl.DataFrame:
+    """Put the rows of the file at the rows of their ids, nulls at the others."""
+    places = np.full(count, -1, dtype=np.int64)
+    places[id_rows] = file_rows
+    at = pl.Series(places)
+    return columns.select(pl.all().gather(at.set(at < 0, None)))
+
+
 def _typed_text(table: Table, series: pl.Series) -> pl.Series:
-    text = series.set(series == "", None)
+    text = _nonempty(series)
     words = text.drop_nulls().str.to_lowercase()
     if len(words) and words.is_in(["true", "false"]).all():
         return (text.str.to_lowercase() == "true").cast(pl.Float64)

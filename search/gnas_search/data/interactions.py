@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from gnas_serve.vocabulary import Vocabulary
 
@@ -117,6 +118,8 @@ class Interactions:
     item_titles : one display text per item row, or None
     fingerprint
         SHA-256 of the content (not of the file format).
+    item_attributes : I rows, or None
+        The columns of the items file as typed values, null where nothing is known.
     """
 
     users: Vocabulary
@@ -135,3 +138,4 @@ class Interactions:
     fingerprint: str
     config: DatasetConfig
     warnings: tuple[DataWarning, ...] = field(default=())
+    item_attributes: pl.DataFrame | None = None

@@ -160,6 +160,7 @@ def read_interactions(path: Path, config: DatasetConfig, *, maker: str = "") -> 
         ),
         config=config,
         warnings=tuple(warnings),
+        item_attributes=item_side.attributes if item_side else None,
     )
 
 
@@ -237,7 +238,7 @@ def _side(
     path = find_table(folder, stem)
     if path is None:
         return None
-    side = read_features(read_table(path), id_column, ids.vocabulary, config.id_type, with_titles=stem == "items")
+    side = read_features(read_table(path), id_column, ids.vocabulary, config.id_type, of_items=stem == "items")
     integer = "Int" in ids.width and "Int" in side.id_width
     if integer and ids.width != side.id_width:
         message = f"{id_column} is {ids.width} in the interactions and {side.id_width} in {path.name}: read as one"

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_search.data import policies
+from gnas_search.data.attributes import encode_attributes
 from gnas_search.data.columns import TEST, TRAIN, VALID, to_unit_range
 from gnas_search.data.dataset import Dataset, InteractionGraph, TestPart
 from gnas_search.data.edge_log import Clock, edge_log
@@ -128,6 +129,10 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
     item_features = subset_features(interactions.item_features, known.items)
     user_features = subset_features(interactions.user_features, known.users)
     features = {"item_features": item_features, "user_features": user_features}
+    attributes = None
+    if interactions.item_attributes is not None:
+        attributes, too_large = encode_attributes(interactions.item_attributes[known.items])
+        warnings += too_large
     dataset = Dataset(
         users=subset_ids(interactions.users, known.users),
         items=subset_ids(interactions.items, known.items),
@@ -153,6 +158,7 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         config=config,
         warnings=tuple(warnings),
         valid_negatives=None if low is None else negatives_of(low.part(VALID), known, known.users),
+        item_attributes=attributes,
     )
     return dataset, _test_part(interactions, test, known, None if low is None else low.part(TEST))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.closed_form import PopularitySpec, fit_closed_form, with_prior
+from gnas_search.data.attributes import updated_attributes
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import FeatureTable
 from gnas_search.evaluate import Validation
@@ -74,6 +75,10 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
     for side, rows, count in zip(("user", "item"), (alignment.users, alignment.items), alignment.shape, strict=True):
         old, new = (getattr(one, f"{side}_features") for one in (checkpoint, dataset))
         sides[f"{side}_features"] = _features(side, old, new, rows, count, remarks)
+    attributes, left_out = updated_attributes(
+        checkpoint.item_attributes, dataset.item_attributes, alignment.items, alignment.shape[1]
+    )
+    remarks += [warning.message for warning in left_out]
     # Recency stays: that of the data would tell which items have fresh interactions, which are the labels.
     made = replace(
         checkpoint,
@@ -84,6 +89,7 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
         fingerprint=dataset.fingerprint,
         policy=dataset.policy,
         digest="",
+        item_attributes=attributes,
         **sides,
     )
     spec, weighed = blend_of(checkpoint), None

@@ -1,0 +1,116 @@
+"""Recent: what users did since the model was made, so that the next answer knows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.feedback.event import FeedbackEvent
+from gnas_serve.feedback.segments import log_errors, require_segments
+from gnas_serve.feedback.tail import replay
+from gnas_serve.vocabulary import Id, Vocabulary
+
+MAX_USERS = 100_000
+MAX_ITEMS_PER_USER = 256
+_REMEMBERED_ROWS = 1 << 16
+_NOTHING = np.empty(0, dtype=np.int64)
+_NOTHING.flags.writeable = False
+
+
+class Recent:
+    """The items that users have from feedback, in bounded memory, for one model.
+
+    Only what the model would have learned from as an interaction of its target event counts: of a shop that predicts
+    purchases, an item that was only looked at is not seen. What the model knows already may be told again, as a whole
+    log is after a restart; who asks passes over it. One thread adds at a time, any may ask.
+
+    Parameters
+    ----------
+    items
+        Of the model; others are passed over.
+    target_event, min_value
+        What counts: every event where ``target_event`` is None, every value where ``min_value`` is. An event without a
+        value counts.
+    max_users, max_items_per_user
+        Of more users, those go of whom nothing was heard the longest; of more items of a user, the oldest.
+    """
+
+    def __init__(
+        self,
+        items: Vocabulary,
+        *,
+        target_event: str | None = None,
+        min_value: float | None = None,
+        max_users: int = MAX_USERS,
+        max_items_per_user: int = MAX_ITEMS_PER_USER,
+    ) -> None:
+        # A text id takes a search of some 20 us, and a log has few items many times.
+        self._row = lru_cache(_REMEMBERED_ROWS)(items.row)
+        self._target_event = target_event
+        self._min_value = min_value
+        self._max_users = max_users
+        self._max_items = max_items_per_user
+        # Users and the rows of each in the order in which they came; a dict is a set that has one.
+        self._rows: OrderedDict[str, dict[int, None]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, events: Sequence[FeedbackEvent]) -> None:
+        """Take note of events, in the order of the log."""
+        for event in events:
+            if self._counts(event) and (row := self._row(event.item_id)) >= 0:
+                self._note(_key(event.user_id), row)
+
+    def of(self, user_id: Id) -> npt.NDArray[np.int64]:
+        """Give the rows of the items of a user, ascending; none of somebody who did nothing."""
+        rows = self._rows.get(_key(user_id))
+        # A list is made in one go, whatever is added meanwhile.
+        return _NOTHING if rows is None else np.array(sorted(rows), dtype=np.int64)
+
+    def replay(self, folder: Path, count: int) -> None:
+        """Take note of what a log holds: of a model that is loaded while the log is open already.
+
+        Parameters
+        ----------
+        folder
+            Of the log.
+        count
+            How many latest events are enough.
+
+        Raises
+        ------
+        ConfigError, StorageError, IntegrityError, FormatVersionError
+            If there is no log, or it cannot be read.
+        """
+        numbers = require_segments(folder)
+        with log_errors(folder):
+            for events in replay(folder, numbers, count):
+                self.add(events)
+
+    def _counts(self, event: FeedbackEvent) -> bool:
+        if self._target_event is not None and event.event != self._target_event:
+            return False
+        return self._min_value is None or event.value is None or event.value >= self._min_value
+
+    def _note(self, key: str, row: int) -> None:
+        rows = self._rows.get(key)
+        if rows is None:
+            rows = self._rows[key] = {}
+        rows.pop(row, None)
+        rows[row] = None
+        if len(rows) > self._max_items:
+            del rows[next(iter(rows))]
+        self._rows.move_to_end(key)
+        if len(self._rows) > self._max_users:
+            self._rows.popitem(last=False)
+
+
+def _key(user_id: Id) -> str:
+    """Name a user: an integer id may be given as its decimal text."""
+    return str(user_id)

@@ -1,0 +1,115 @@
+"""The parts of a recommender, opened from an artifact and fitted together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import FLAT, Manifest
+from gnas_serve.errors import IntegrityError
+from gnas_serve.runtime.asker import Askers
+from gnas_serve.runtime.cold_start import FoldIn, Popularity
+from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.explain import Explainer
+from gnas_serve.runtime.filters import Filters
+from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
+from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.ranker import Ranker
+from gnas_serve.runtime.rerank import Rerank
+from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.session import open_session
+from gnas_serve.runtime.similar import SimilarItems, SimilarUsers
+from gnas_serve.runtime.tables import Tables
+from gnas_serve.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a request passes through, in order, and what the other calls need."""
+
+    users: Vocabulary
+    items: Vocabulary
+    item_vectors: EmbeddingTable
+    neighbours: Neighbours | None
+    seen: SeenItems
+    filters: Filters
+    askers: Askers
+    popularity: Popularity
+    retriever: Retriever
+    ranker: Ranker
+    rerank: Rerank
+    explainer: Explainer
+    similar_items: SimilarItems
+    similar_users: SimilarUsers
+
+    @classmethod
+    def open(cls, path: Path, manifest: Manifest, *, verify: bool) -> Parts:
+        """Open the files of an artifact.
+
+        Parameters
+        ----------
+        verify
+            Check the content of every table.
+
+        Raises
+        ------
+        IntegrityError
+            If a file is damaged, or two do not fit together.
+        """
+        try:
+            tables = Tables.open(path, manifest)
+            if verify:
+                tables.check_content()
+            return cls._fitted(path, manifest, tables)
+        except (ValueError, TypeError, OSError) as error:
+            raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
+
+    @classmethod
+    def _fitted(cls, path: Path, manifest: Manifest, tables: Tables) -> Parts:
+        items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
+        popularity = Popularity(counts)
+        fold_in = FoldIn(tables.fold_in, items, counts, branches)
+        folds_in = manifest.newcomers == "fold_in"
+        return cls(
+            users=tables.users,
+            items=tables.items,
+            item_vectors=items,
+            neighbours=tables.neighbours,
+            seen=tables.seen,
+            filters=Filters(tables.attributes, len(items)),
+            askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
+            popularity=popularity,
+            retriever=Retriever(items, _index(path, manifest, tables), tables.neighbours, tables.projection),
+            ranker=_ranker(path, manifest, tables),
+            rerank=Rerank(items, branches, tables.neighbours),
+            explainer=Explainer(
+                branches, items, counts, fold_in, tables.neighbours, item_ids=tables.items, popularity=popularity
+            ),
+            similar_items=SimilarItems(items, branches, tables.neighbours),
+            similar_users=SimilarUsers(tables.user_vectors, branches, tables.seen),
+        )
+
+
+def _index(path: Path, manifest: Manifest, tables: Tables) -> Index:
+    items = tables.item_vectors
+    if (facts := manifest.index).kind != FLAT:
+        return IvfIndex.load(path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims))
+    if tables.projection is not None:
+        raise ValueError("a flat index is over the vectors as they are, without a projection")
+    return FlatIndex(items.dense())
+
+
+def _ranker(path: Path, manifest: Manifest, tables: Tables) -> Ranker:
+    ranker = Ranker(
+        open_session(path / LAYOUT.ranker),
+        manifest.ranker.cross,
+        tables.counts,
+        num_parts=len(manifest.branches),
+        user_table=tables.ranker_users,
+        item_table=tables.ranker_items,
+        content=tables.item_content,
+    )
+    ranker.try_out(len(tables.users))
+    return ranker

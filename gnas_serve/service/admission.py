@@ -1,0 +1,58 @@
+"""Admission: what both doors ask before anything of a request is read."""
+
+from __future__ import annotations
+
+from gnas_serve.service.auth import ApiKeys, Authenticator, Tokens
+from gnas_serve.service.rates import Rates
+from gnas_serve.service.settings import Settings
+
+
+class Admission:
+    """Lets requests in: of callers who may call, as often as they may.
+
+    Parameters
+    ----------
+    authenticator
+        Tells who calls.
+    rates
+        How often one may.
+    """
+
+    def __init__(self, authenticator: Authenticator, rates: Rates) -> None:
+        self._authenticator = authenticator
+        self._rates = rates
+
+    @classmethod
+    def of(cls, settings: Settings) -> Admission:
+        """Read the files that the settings name.
+
+        Raises
+        ------
+        ConfigError
+            If one cannot be used.
+        """
+        keys = None if settings.api_keys is None else ApiKeys.read(settings.api_keys)
+        tokens = None
+        if settings.jwt_key is not None:
+            tokens = Tokens.read(settings.jwt_key, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+        return cls(Authenticator(keys, tokens), Rates(settings.rate_per_s, settings.rate_burst))
+
+    def admit(self, authorization: bytes, api_key: bytes, peer: str) -> None:
+        """Let a request in.
+
+        Parameters
+        ----------
+        authorization, api_key
+            The values of the headers, empty where they are absent.
+        peer
+            The address it comes from: whom it is counted for where callers have no names.
+
+        Raises
+        ------
+        UnauthenticatedError
+            If the caller is nobody who may call.
+        RateLimitedError
+            If it is one request too many.
+        """
+        caller = self._authenticator.caller(authorization, api_key)
+        self._rates.take(peer if caller is None else f"caller {caller}")

@@ -1,0 +1,90 @@
+"""Between protobuf messages and what the schemas and the runtime take: one rule per type of field, not one per call."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from gnas_serve.runtime.explain import Explanation
+from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
+from gnas_serve.service.client import from_id, to_id
+from gnas_serve.service.proto import recommender_pb2 as pb
+
+
+def fields_of(message: Message) -> dict[str, Any]:
+    """Read what is set of a request, under the names of the HTTP door's fields; of lists the empty ones, too.
+
+    An id with neither value set reads as empty text, which the schema refuses with the field's name.
+    """
+    fields: dict[str, Any] = dict.fromkeys(_lists(message.DESCRIPTOR), ())
+    for field, value in message.ListFields():
+        fields[field.name] = tuple(map(_value, value)) if field.is_repeated else _value(value)
+    return fields
+
+
+@cache
+def _lists(kind: Descriptor) -> tuple[str, ...]:
+    return tuple(field.name for field in kind.fields if field.is_repeated)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, pb.Id):
+        return from_id(value)
+    if isinstance(value, pb.Ids):
+        return tuple(map(from_id, value.ids))
+    return fields_of(value) if isinstance(value, Message) else value
+
+
+def model_of(info: ModelInfo) -> pb.Model:
+    """Name the model."""
+    return pb.Model(name=info.name, version=info.version)
+
+
+def items_of(answer: Answer, *, scores: bool = True) -> list[pb.Item]:
+    """Lay out the items of an answer."""
+    items = [
+        pb.Item(item_id=to_id(item_id), score=score, source=answer.source)
+        for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
+    ]
+    if not scores:
+        for item in items:
+            item.ClearField("score")
+    if answer.explanations is not None:
+        for item, explanation in zip(items, answer.explanations, strict=True):
+            item.explanation.CopyFrom(_explanation(explanation.beside_item()))
+    return items
+
+
+def users_of(answer: SimilarUsersAnswer) -> list[pb.User]:
+    """Lay out similar users."""
+    return [
+        pb.User(user_id=to_id(user_id), score=score, source=answer.source)
+        for user_id, score in zip(answer.user_ids, answer.scores, strict=True)
+    ]
+
+
+def explained(explanation: Explanation, info: ModelInfo) -> pb.ExplainResponse:
+    """Lay out one explanation in full."""
+    return pb.ExplainResponse(
+        item_id=to_id(explanation.item_id),
+        source=explanation.source,
+        explanation=_explanation(explanation.to_json()),
+        model=model_of(info),
+    )
+
+
+def _explanation(content: dict[str, Any]) -> pb.Explanation:
+    reason = content["reason"]
+    return pb.Explanation(
+        score=content["score"],
+        contributions=[
+            pb.Contribution(item_id=to_id(part["item_id"]), contribution=part["contribution"])
+            for part in content["contributions"]
+        ],
+        remainder=content["remainder"],
+        exact=content["exact"],
+        reason=pb.Reason(template=reason["template"], items=[to_id(item_id) for item_id in reason["items"]]),
+    )

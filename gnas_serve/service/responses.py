@@ -1,0 +1,123 @@
+"""What the HTTP door answers, described for its OpenAPI document and for BentoML's twins of the calls."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+
+class Contribution(BaseModel):
+    """What one item of a history adds to a score."""
+
+    item_id: int | str
+    contribution: float
+
+
+class Reason(BaseModel):
+    """An explanation in words."""
+
+    template: str = Field(description="A sentence with the places {0}, {1}, ... for the items.")
+    items: list[int | str]
+
+
+class Explanation(BaseModel):
+    """Where a score comes from: contributions and remainder add up to it."""
+
+    score: float = Field(description="Of retrieval; a learned ranker may order otherwise.")
+    contributions: list[Contribution] = Field(description="The greatest first; beside an item of a list at most five.")
+    remainder: dict[str, float] = Field(description="By kind of branch, what is not due to any item.")
+    exact: bool = Field(description="False where a linear map stands for a trained network.")
+    reason: Reason
+
+
+class Item(BaseModel):
+    """One answer item."""
+
+    item_id: int | str
+    score: float | None = Field(None, description="Absent where it was not wanted.")
+    source: str = Field(description='How it was found: "user", "fold_in", "popularity" or "item".')
+    explanation: Explanation | None = Field(None, description="Where it was asked for.")
+
+
+class User(BaseModel):
+    """One user like another."""
+
+    user_id: int | str
+    score: float
+    source: str = Field(description='What they are compared by: "vector" or "history".')
+
+
+class Model(BaseModel):
+    """Which model answered."""
+
+    name: str
+    version: str
+
+
+class Ranking(BaseModel):
+    """Items, best first."""
+
+    items: list[Item]
+    underfilled: bool = Field(description="Whether there are fewer than were asked for: no others may be answered.")
+
+
+class RecommendResponse(Ranking):
+    """Items, best first, and who ranked them."""
+
+    model: Model
+
+
+class RecommendBatchResponse(BaseModel):
+    """One ranking per question, in their order."""
+
+    results: list[Ranking]
+    model: Model
+
+
+class SimilarUsersResponse(BaseModel):
+    """Users, best first, and which model compared them."""
+
+    users: list[User]
+    model: Model
+
+
+class ExplainResponse(Explanation):
+    """Where one score comes from, and of which model."""
+
+    item_id: int | str
+    source: str = Field(description='How the asker was represented: "user", "fold_in" or "popularity".')
+    model: Model
+
+
+class FeedbackResponse(BaseModel):
+    """What became of the events: all are in the log."""
+
+    written: int = Field(description="How many are in the log now that were not before.")
+    duplicates: int = Field(description="How many had been sent before.")
+
+
+class ModelResponse(BaseModel):
+    """What is being served."""
+
+    name: str
+    version: str
+    profile: str
+    num_users: int
+    num_items: int
+    embedding_dim: int
+    branches: list[str] = Field(description="What the scores add up from: kinds of branches.")
+    metrics: dict[str, float]
+    index: str
+    ranker: str
+    precision: str
+    attributes: list[str] = Field(description="Of the items, by which answers can be filtered.")
+
+
+class Problem(BaseModel):
+    """An error, as ``application/problem+json`` (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable machine-readable name.")
+    field: str | None = Field(None, description="Which field of the request, where there is one.")

@@ -1,0 +1,234 @@
+"""Both doors give the same answer, or the same refusal, to whatever may be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+from attribute_tables import attributes_of, random_table
+from front_world import JSON
+from front_world import World as HttpWorld
+from google.protobuf.message import Message
+from grpc_world import World as GrpcWorld
+from tiny_artifact import write_blended_artifact, write_tiny_artifact
+
+from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.client import from_id, to_id
+from gnas_serve.service.errors import CODE_KEY
+from gnas_serve.service.proto import recommender_pb2 as pb
+
+REQUESTS = 2000
+PATHS = {
+    "Recommend": "/v1/recommend",
+    "RecommendBatch": "/v1/recommend/batch",
+    "Rank": "/v1/rank",
+    "SimilarItems": "/v1/similar-items",
+    "SimilarUsers": "/v1/similar-users",
+    "Explain": "/v1/explain",
+}
+IDS = {"user_id", "item_id"}
+LISTS = {"history", "exclude_items", "candidates"}
+
+
+class Questions:
+    """Questions drawn by chance, now and then about what there is not."""
+
+    def __init__(self, seed: int, *, text: bool) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._text = text
+
+    def draw(self) -> tuple[str, dict[str, Any]]:
+        call = str(self._rng.choice(list(PATHS), p=[0.6, 0.08, 0.1, 0.08, 0.07, 0.07]))
+        if call == "Recommend":
+            return call, self.question()
+        if call == "RecommendBatch":
+            return call, {"queries": [self.question() for _ in range(self._rng.integers(0, 4))]}
+        if call == "Rank":
+            asked = self._some(self.question(), 0.7, ("user_id", "history", "explain", "return_scores", "strict"))
+            return call, asked | {"candidates": self._ids(self._rng.integers(0, 12))}
+        if call == "SimilarUsers":
+            return call, self._some({"user_id": self._user(), "k": self._k()}, 0.8)
+        asked = {"item_id": self._item()}
+        if call == "SimilarItems":
+            return call, self._some(asked | {"k": self._k()}, 0.8)
+        return call, asked | self._some({"user_id": self._user(), "history": self._ids(4)}, 0.7)
+
+    def question(self) -> dict[str, Any]:
+        rng = self._rng
+        return self._some(
+            {
+                "user_id": self._user(),
+                "k": self._k(),
+                "history": self._ids(rng.integers(0, 8)),
+                "exclude_items": self._ids(rng.integers(0, 30)),
+                "exclude_seen": bool(rng.random() < 0.5),
+                "candidates": self._ids(rng.integers(0, 40)),
+                "filter": str(rng.choice(FILTERS)),
+                "diversity": round(float(rng.uniform(-0.05, 1.05)), 2),
+                "exploration": round(float(rng.uniform(0, 1)), 2),
+                "explain": bool(rng.random() < 0.5),
+                "return_scores": bool(rng.random() < 0.5),
+                "strict": bool(rng.random() < 0.5),
+            },
+            0.35,
+        ) | {"seed": int(rng.integers(0, 2**62))}
+
+    def _some(self, fields: dict[str, Any], share: float, names: tuple[str, ...] | None = None) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in fields.items()
+            if (names is None or name in names) and self._rng.random() < share
+        }
+
+    def _k(self) -> int:
+        return int(self._rng.choice([0, 1, 5, 10, 40, 75, 1000, 1001], p=[0.02, 0.1, 0.3, 0.3, 0.1, 0.1, 0.06, 0.02]))
+
+    def _user(self) -> int | str:
+        return self._id("user", 1000, 63)
+
+    def _item(self) -> int | str:
+        return self._id("item", 2000, 82)
+
+    def _ids(self, count: int) -> list[int | str]:
+        return [self._item() for _ in range(count)]
+
+    def _id(self, kind: str, first: int, count: int) -> int | str:
+        row = int(self._rng.integers(0, count))  # the last ones are unknown
+        if self._text:
+            return f"{kind}-{row:04d}"
+        return first + row if self._rng.random() < 0.8 else str(first + row)
+
+
+FILTERS = ["price > 1", "tags has 'a' or in_stock == true", "not category in ['a', 'bag']", "nothing == 1", "(", ""]
+
+
+def to_message(call: str, fields: dict[str, Any]) -> Message:
+    if call == "RecommendBatch":
+        return pb.RecommendBatchRequest(queries=[to_message("Recommend", query) for query in fields["queries"]])
+    kind = getattr(pb, f"{call}Request")
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in IDS:
+            values[name] = to_id(value)
+        elif name in LISTS:
+            ids = [to_id(one) for one in value]
+            values[name] = pb.Ids(ids=ids) if (call, name) == ("Recommend", "candidates") else ids
+        else:
+            values[name] = value
+    message: Message = kind(**values)
+    return message
+
+
+def told(message: Message) -> Any:
+    """Read a response as the HTTP door would write it."""
+    if isinstance(message, pb.Id):
+        return from_id(message)
+    found: dict[str, Any] = {}
+    for field in message.DESCRIPTOR.fields:
+        value = getattr(message, field.name)
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            found[field.name] = dict(value)
+        elif field.is_repeated:
+            found[field.name] = [told(one) if isinstance(one, Message) else one for one in value]
+        elif not field.has_presence or message.HasField(field.name):
+            found[field.name] = told(value) if isinstance(value, Message) else value
+    if isinstance(message, pb.ExplainResponse):  # one object in JSON
+        found |= found.pop("explanation")
+    return found
+
+
+class Both:
+    """The two doors over one artifact."""
+
+    def __init__(self, artifact: Path) -> None:
+        recommender = Recommender.load(artifact)
+        self.http = HttpWorld(artifact, recommender)
+        self.grpc = GrpcWorld(artifact, recommender)
+
+    async def ask(self, client: httpx.AsyncClient, call: str, fields: dict[str, Any]) -> tuple[Any, Any]:
+        reply = await client.post(PATHS[call], content=json.dumps(fields), headers=JSON)
+        return told_by_http(reply), self.of_grpc(call, fields)
+
+    def of_grpc(self, call: str, fields: dict[str, Any]) -> Any:
+        try:
+            return told(getattr(self.grpc.stub, call)(to_message(call, fields)))
+        except grpc.RpcError as error:
+            return dict(error.trailing_metadata())[CODE_KEY], error.details()
+
+
+def told_by_http(reply: httpx.Response) -> Any:
+    content = reply.json()
+    return content if reply.status_code == 200 else (content["code"], content["detail"])
+
+
+@pytest.fixture(scope="module", params=["integers", "texts"])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Both, bool]]:
+    folder = tmp_path_factory.mktemp("both") / "artifact"
+    is_text = request.param == "texts"
+    attributes = attributes_of(random_table(random.Random(0), 80))
+    found = Both(
+        write_tiny_artifact(folder, text_ids=True, attributes=attributes) if is_text else write_blended_artifact(folder)
+    )
+    yield found, is_text
+    found.grpc.close()
+
+
+def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
+    doors, is_text = both
+    questions = Questions(7, text=is_text)
+
+    async def ask_all() -> dict[str, int]:
+        seen: dict[str, int] = {}
+        async with doors.http.client() as client:
+            for _ in range(REQUESTS // 2):
+                call, fields = questions.draw()
+                by_http, by_grpc = await doors.ask(client, call, fields)
+                assert by_http == by_grpc, (call, fields)
+                outcome = by_http[0] if isinstance(by_http, tuple) else "ok"
+                seen[outcome] = seen.get(outcome, 0) + 1
+        return seen
+
+    outcomes = asyncio.run(ask_all())
+    # The draw really asked for all of it: answers, and refusals of many kinds.
+    assert outcomes["ok"] > REQUESTS // 4
+    assert {"user_not_found", "item_not_found", "invalid_k", "list_too_short", "missing_field"} <= set(outcomes)
+
+
+def test_an_address_asks_what_a_body_asks(both: tuple[Both, bool]) -> None:
+    doors, is_text = both
+    questions = Questions(8, text=is_text)
+
+    async def ask_all() -> int:
+        answered = 0
+        async with doors.http.client() as client:
+            for _ in range(200):
+                fields = {"user_id": "nobody/at all?"} | questions.question()
+                texts = {
+                    name: ",".join(map(str, value)) if name in LISTS else _plain(value)
+                    for name, value in fields.items()
+                    if name != "user_id"
+                }
+                path = f"/v1/users/{quote(str(fields['user_id']), safe='')}/recommendations?{urlencode(texts)}"
+                by_http = told_by_http(await client.get(path))
+                as_text = {
+                    name: [str(one) for one in value] if name in LISTS else str(value) if name in IDS else value
+                    for name, value in fields.items()
+                }
+                assert by_http == doors.of_grpc("Recommend", as_text), path
+                answered += isinstance(by_http, dict)
+        return answered
+
+    assert asyncio.run(ask_all()) > 50
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value) if not isinstance(value, str) else value
