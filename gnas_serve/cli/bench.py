@@ -95,6 +95,10 @@ def bench(
         Path | None,
         typer.Option(help="What the server at URL serves: its users, and recall.", rich_help_panel=_PANEL),
     ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with the API key or token of the client.", rich_help_panel=_PANEL),
+    ] = None,
     anywhere: Annotated[
         bool, typer.Option("--anywhere", help="Ask a server on another machine.", rich_help_panel=_PANEL)
     ] = False,
@@ -114,6 +118,7 @@ def bench(
         "--warm-up": warm_up,
         "--users": users,
         "--artifact": artifact,
+        "--api-key-file": api_key_file,
         "--anywhere": anywhere or None,
     }
     if not is_url and protocol is None:
@@ -137,12 +142,15 @@ def bench(
         requests=requests,
         seed=seed,
     )
+    from gnas_serve.load.credential import read_credential
+
+    credential = None if api_key_file is None else read_credential(api_key_file)
     if is_url:
-        report = _of_address(target, protocol, plan, k, users, artifact, objectives, anywhere=anywhere)
+        report = _of_address(target, protocol, plan, k, users, artifact, objectives, credential, anywhere=anywhere)
     elif artifact is not None or anywhere:
         raise ConfigError(f"{'--artifact' if artifact is not None else '--anywhere'} is for a URL", hint="leave it out")
     else:
-        report = _of_artifact(Path(target), protocol or Door.http, plan, k, users)
+        report = _of_artifact(Path(target), protocol or Door.http, plan, k, users, credential)
     if report.loop == "closed" and report.client_busy > _BUSY_CLIENT:
         warn(f"the client was busy {report.client_busy:.0%} of the time: the server may be quicker than this says")
     _finish(report.to_json(), load_table(report), objectives, report.figures(), output)
@@ -161,7 +169,9 @@ def _in_process(
     _finish(report.to_json(), table, objectives, report.figures(), output)
 
 
-def _of_artifact(artifact: Path, protocol: Door, plan: LoadPlan, k: int, users: Path | None) -> LoadReport:
+def _of_artifact(
+    artifact: Path, protocol: Door, plan: LoadPlan, k: int, users: Path | None, credential: str | None
+) -> LoadReport:
     from gnas_serve.load.askers import ExactJudge, known_users, listed_users
     from gnas_serve.load.measure import measure
     from gnas_serve.load.served import served
@@ -169,7 +179,7 @@ def _of_artifact(artifact: Path, protocol: Door, plan: LoadPlan, k: int, users: 
     recommender = _load(artifact)
     pool = known_users(recommender, plan.seed) if users is None else listed_users(users, plan.seed)
     judge = ExactJudge(recommender, k)
-    with served(artifact, protocol.value) as server:
+    with served(artifact, protocol.value, credential=credential) as server:
         return measure(server.door, pool, plan, k=k, meter=server.meter, judge=judge, cores=server.cores)
 
 
@@ -181,6 +191,7 @@ def _of_address(
     users: Path | None,
     artifact: Path | None,
     objectives: Sequence[Objective],
+    credential: str | None,
     *,
     anywhere: bool,
 ) -> LoadReport:
@@ -210,7 +221,7 @@ def _of_address(
     elif recommender is not None:
         pool = known_users(recommender, plan.seed)
     judge = None if recommender is None else ExactJudge(recommender, k)
-    return measure(address.door(), pool, plan, k=k, meter=meter, judge=judge)
+    return measure(address.door(credential), pool, plan, k=k, meter=meter, judge=judge)
 
 
 def _load(artifact: Path) -> Recommender:

@@ -98,11 +98,11 @@ class Address:
                 code="not_loopback",
             )
 
-    def door(self) -> Door:
+    def door(self, credential: str | None = None) -> Door:
         """Give what asks there."""
         if self.protocol == "grpc":
-            return GrpcDoor(self.host, self.port)
-        return HttpDoor(self.host, self.port, self.prefix + _PATH)
+            return GrpcDoor(self.host, self.port, credential=credential)
+        return HttpDoor(self.host, self.port, self.prefix + _PATH, credential=credential)
 
     def meter(self) -> MetricsMeter | None:
         """Give what tells of the server's cost there; None where it does not tell."""

@@ -28,13 +28,16 @@ class GrpcDoor:
     ----------
     host, port
         Where it listens.
+    credential
+        Of the client; None where anybody may ask.
     """
 
     protocol = "grpc"
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, credential: str | None = None) -> None:
         target = address(host, port)
         self.address = f"grpc://{target}"
+        self._metadata = None if credential is None else (("authorization", f"Bearer {credential}"),)
         self._connections = [_Connection(target) for _ in range(CONNECTIONS)]
         self._lanes = 0
 
@@ -42,7 +45,7 @@ class GrpcDoor:
         """Make a lane; beyond :data:`CONNECTIONS`, it shares the connection of another one."""
         connection = self._connections[self._lanes % CONNECTIONS]
         self._lanes += 1
-        return GrpcLane(connection)
+        return GrpcLane(connection, self._metadata)
 
     def question(self, user_id: Id, k: int) -> bytes:
         """Write a message."""
@@ -66,13 +69,15 @@ class GrpcDoor:
 class GrpcLane:
     """One call at a time."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, metadata: tuple[tuple[str, str], ...] | None) -> None:
         self._connection = connection
+        self._metadata = metadata
 
     async def ask(self, question: bytes) -> Reply:
         """Send a question, and wait for its reply."""
         try:
-            return Reply("OK", await self._connection.recommend()(question, timeout=REPLY_LIMIT_S))
+            call = self._connection.recommend()
+            return Reply("OK", await call(question, timeout=REPLY_LIMIT_S, metadata=self._metadata))
         except aio.AioRpcError as error:
             return Reply(_ENDS.get(error.code(), error.code().name), (error.details() or "").encode())
 

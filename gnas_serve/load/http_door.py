@@ -22,12 +22,17 @@ class HttpDoor:
         Where it listens.
     path
         What is asked; another one where the door is behind a prefix.
+    credential
+        Of the client, of printable ASCII; None where anybody may ask.
     """
 
     protocol = "http"
 
-    def __init__(self, host: str, port: int, path: str = "/v1/recommend") -> None:
-        self._host, self._port, self._path = host, port, path
+    def __init__(self, host: str, port: int, path: str = "/v1/recommend", *, credential: str | None = None) -> None:
+        self._host, self._port = host, port
+        self._head = f"POST {path} HTTP/1.1\r\nhost: {address(host, port)}\r\ncontent-type: application/json\r\n"
+        if credential is not None:
+            self._head += f"authorization: Bearer {credential}\r\n"
         self.address = f"http://{address(host, port)}"
 
     def lane(self) -> HttpLane:
@@ -37,8 +42,7 @@ class HttpDoor:
     def question(self, user_id: Id, k: int) -> bytes:
         """Write a request, its head included."""
         body = json.dumps({"user_id": user_id, "k": k}, separators=(",", ":")).encode()
-        head = f"POST {self._path} HTTP/1.1\r\nhost: {address(self._host, self._port)}\r\n"
-        return f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+        return f"{self._head}content-length: {len(body)}\r\n\r\n".encode() + body
 
     def read(self, body: bytes) -> Items:
         """Read an answer.

@@ -50,7 +50,8 @@ class LoadReport:
     judged
         Of so many answers.
     client_cpu_us, client_busy
-        Processor time of the client per reply, and its share of the time; close to 1 it is the client that is measured.
+        Processor time of the client per reply, and its share of the time; close to 1 in a closed loop it is the client
+        that is measured. In an open loop the time that it spends looking at the clock is in both.
     client_lag_p99_us
         99th percentile of how late the client was to send what it could have sent; None of a closed loop.
     cores

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnas_serve.errors import GnasError
+from gnas_serve.load.address import Address
 from gnas_serve.load.cores import held_to, two_cores
-from gnas_serve.load.grpc_door import GrpcDoor
-from gnas_serve.load.http_door import HttpDoor
 from gnas_serve.load.lane import Door
 from gnas_serve.load.meter import ProcessMeter
 from gnas_serve.service.launch import Doors, Server, find_target
@@ -37,7 +36,7 @@ class ServedArtifact:
 
 
 @contextmanager
-def served(artifact: Path, protocol: str) -> Iterator[ServedArtifact]:
+def served(artifact: Path, protocol: str, *, credential: str | None = None) -> Iterator[ServedArtifact]:
     """Serve an artifact on free ports of this machine, the server on one core and this process on another.
 
     Parameters
@@ -46,6 +45,8 @@ def served(artifact: Path, protocol: str) -> Iterator[ServedArtifact]:
         Its folder.
     protocol
         Which door is to be asked, ``"http"`` or ``"grpc"``.
+    credential
+        Where the settings of the server, which are those of this process, let not everybody ask.
 
     Raises
     ------
@@ -64,7 +65,8 @@ def served(artifact: Path, protocol: str) -> Iterator[ServedArtifact]:
         if not server.wait_until_ready():
             raise GnasError("the server was stopped before it was ready", code="server_ended")
         stack.enter_context(held_to(None if cores is None else cores[1]))
-        door: Door = GrpcDoor("127.0.0.1", grpc_port) if protocol == "grpc" else HttpDoor("127.0.0.1", http_port)
+        port = grpc_port if protocol == "grpc" else http_port
+        door = Address(protocol, "127.0.0.1", port).door(credential)
         yield ServedArtifact(door, ProcessMeter.of(server.pid), cores)
 
 

@@ -6,10 +6,21 @@ import os
 from pathlib import Path
 
 import bentoml
+from pydantic import BaseModel
 
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.schemas import RecommendResponse
+
+
+class Item(BaseModel):
+    item_id: int | str
+    score: float
+    source: str
+
+
+class Answer(BaseModel):
+    items: list[Item]
+    model: dict[str, str]
 
 
 @bentoml.service(workers=1)
@@ -18,6 +29,6 @@ class Stock:
         self._recommender = Recommender.load(Path(os.environ["RIVAL_ARTIFACT"]))
 
     @bentoml.api(route="/v1/recommend")
-    async def recommend(self, user_id: int, k: int = 10) -> RecommendResponse:
+    async def recommend(self, user_id: int, k: int = 10) -> Answer:
         answer = self._recommender.recommend(Query(user_id=user_id, k=k))
-        return RecommendResponse.model_validate({"items": answer.items(), "model": self._recommender.info.signature()})
+        return Answer.model_validate({"items": answer.items(), "model": self._recommender.info.signature()})

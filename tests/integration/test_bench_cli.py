@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -33,10 +34,11 @@ def served(artifact: Path) -> Iterator[Served]:
     running.stop()
 
 
-def bench(*arguments: object) -> tuple[int, dict[str, Any], str]:
+def bench(*arguments: object, **variables: str) -> tuple[int, dict[str, Any], str]:
     """Run the command, and give its code, its result and what it said."""
+    environment = {**os.environ, **variables}
     command = [sys.executable, "-m", "gnas_serve.cli", "bench", *map(str, arguments), "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
@@ -142,6 +144,29 @@ def test_a_stop_in_the_middle_stops_the_server_too(
         assert process.wait(30) == expected, log.read_text()
     assert "Traceback" not in log.read_text()
     assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_a_server_that_wants_to_know_who_asks(
+    artifact: Path, tmp_path: Path, protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("api-key", "bench", "--output", "json") == 0
+    drawn = json.loads(capsys.readouterr().out)
+    keys, own = tmp_path / "keys", tmp_path / "own"
+    keys.write_text(drawn["line"] + "\n")
+    own.write_text(drawn["key"] + "\n")
+    asked = (artifact, "--protocol", protocol, *SHORT)
+    code, report, said = bench(*asked, GNAS_API_KEYS=str(keys))
+    assert (code, report) == (2, {}), said
+    assert {"http": "status 401", "grpc": "status UNAUTHENTICATED"}[protocol] in said
+    code, report, said = bench(*asked, "--api-key-file", own, GNAS_API_KEYS=str(keys))
+    assert code == 0, said
+    assert report["errors"] == 0
+    assert drawn["key"] not in said
+    own.write_text("a key\r\nx-header: 1")
+    code, _, said = bench(*asked, "--api-key-file", own)
+    assert code == 2
+    assert "no key or token in it" in said
 
 
 def test_another_artifact_than_the_one_served(served: Served, tmp_path: Path) -> None:
