@@ -223,6 +223,19 @@ def test_links_that_are_not_finite_are_refused_with_a_report(tmp_path):
     assert json.loads((tmp_path / "a.report.json").read_text())["error"]["code"] == ExportError.code
 
 
+@pytest.mark.parametrize(("index", "gives"), [("auto", True), ("flat", True), ("ivf", False), ("ivf-pq", False)])
+def test_exact_search_is_what_is_given_back_last(index, gives):
+    """Of wide vectors a profile that asks for flat search is given a projection, and does not insist on it."""
+    profile = replace(PROFILE, index=index)
+    draft = Draft(blended_checkpoint(), profile, "never", 0, Decisions(profile, "never"))
+    draft.width, draft.links, draft.index = "fp32", "fp32", IndexFacts("ivf", 128)
+    draft.gates = [at_least("quality", -0.2, -0.1, "")]
+    forced = less_compressed(draft)
+    assert (forced is not None) == gives
+    if forced is not None:
+        assert forced.given("index").choice == "flat"
+
+
 def test_links_are_given_back_where_quality_alone_is_breached():
     blend = blended_checkpoint()
     draft = Draft(blend, PROFILE, "never", 0, Decisions(PROFILE, "never"))

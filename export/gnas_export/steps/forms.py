@@ -34,6 +34,7 @@ CALIBRATION_LISTS = 64
 MEASURED_LISTS = 256
 TIMED_ROUNDS = 300
 TIMED_CANDIDATES = (100, 300, 1000)
+PARITY = "onnx_parity"
 
 
 def draw_forms(draft: Draft) -> None:
@@ -99,7 +100,9 @@ def choose_form(draft: Draft) -> None:
     """Time every form and keep the one that the tie rules choose among those that are good enough.
 
     Given: ``forms``, ``form_metrics``, ``lists``, ``final``.
-    Result: ``form``, ranker gates ``onnx_parity``, ``rank_overlap`` and ``form_quality``.
+    Result: ``form``, ranker gates ``onnx_parity``, ``rank_overlap`` and ``form_quality``. A graph that is not its
+    network breaches ``onnx_parity`` of what ships, though neither it nor any ranker be chosen: what was weighed of it
+    was another network.
     """
     if not draft.forms:
         return
@@ -123,7 +126,10 @@ def choose_form(draft: Draft) -> None:
         excluded = sorted(set(gates) - good)
         remark = f"; {len(excluded)} forms of {len(gates)} are not good enough" if excluded else ""
         draft.decisions.take("form", draft.form, f"size and time at C={draft.candidates}{remark}")
-    draft.ranker_gates += gates[draft.form]
+    parity = _worst_parity(gates)
+    if not parity.passed:
+        draft.gates.append(parity)
+    draft.ranker_gates += [gate for gate in gates[draft.form] if parity.passed or gate.name != parity.name]
 
 
 def divided(lists: list[CandidateList]) -> tuple[list[CandidateList], list[CandidateList]]:
@@ -194,7 +200,7 @@ def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate
     """Hold a form against its own network by its lists, and against the teacher by what users get."""
     limits = draft.profile.gates
     remark = f"largest relative difference of the graphs of {form.network} from torch, {len(draft.lists)} lists"
-    parity = at_most("onnx_parity", form.difference, limits.parity, remark)
+    parity = at_most(PARITY, form.difference, limits.parity, remark)
     remark = f"mean overlap of the first {K} of form {form.name} with its exact network, {len(draft.lists)} lists"
     gates = [parity, at_least("rank_overlap", form.overlap, limits.rank_overlap, remark)]
     teacher = teacher_form(draft)
@@ -212,6 +218,12 @@ def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate
     # A narrower network that cannot be judged ships only where it was asked for.
     is_teacher = form.network == draft.forms[teacher].network
     return [*gates, gate if is_teacher or insisted else at_least(gate.name, float("nan"), gate.limit, gate.remark)]
+
+
+def _worst_parity(gates: dict[str, list[Gate]]) -> Gate:
+    """Give the gate ``onnx_parity`` of the network whose graphs differ most from it."""
+    found = [gate for of in gates.values() for gate in of if gate.name == PARITY]
+    return max(found, key=lambda gate: gate.value or 0.0)
 
 
 def _latencies(draft: Draft) -> dict[int, dict[str, float]]:

@@ -133,7 +133,8 @@ def less_compressed(draft: Draft) -> Decisions | None:
     """Give up compression where the quality gate alone is breached, as far as the profile leaves the choice open.
 
     An interval on few users, or a learned ranker that magnifies small differences, can ask for more exactness than
-    recall does. Wider vectors and the fp32 form come first, then exact search.
+    recall does. Wider vectors and the fp32 form come first, then exact search, which a profile leaves open that asks
+    for flat search and is given a projection of wide vectors.
 
     Returns
     -------
@@ -155,7 +156,7 @@ def less_compressed(draft: Draft) -> Decisions | None:
     for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
         if form and form != forms[-1]:
             forced[name] = Decision(forms[forms.index(form) + 1], reason)
-    if not forced and draft.index.kind != FLAT and draft.profile.index == "auto":
+    if not forced and draft.index.kind != FLAT and draft.profile.index in {"auto", FLAT}:
         forced["index"] = Decision(FLAT, reason)
     return draft.decisions.revised(forced) if forced else None
 
