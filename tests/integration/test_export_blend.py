@@ -18,7 +18,7 @@ from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IndexFacts, Manifest
 from gnas_serve.cli.app import main
-from gnas_serve.errors import ExportError, QualityGateError
+from gnas_serve.errors import ExportError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.topk import top_k
@@ -303,15 +303,6 @@ def test_a_learned_ranker_over_a_projection_ships_what_it_was_trained_on(tmp_pat
     assert made.manifest.ranker.kind == "mlp"
     stated = made.report["facts"]["quality"]["shipped"]["ndcg@20"]
     assert stated > made.report["facts"]["quality"]["popularity"]["ndcg@20"]
-
-
-def test_the_index_gates_can_fail(tmp_path):
-    impossible = replace(PROFILE, gates=replace(LENIENT, index_recall=1.01))
-    with pytest.raises(QualityGateError, match="gate index_recall:"):
-        run(blended_checkpoint(), tmp_path / "a", impossible, ranker="never")
-    impossible = replace(PROFILE, gates=replace(LENIENT, top_recall=1.01))
-    with pytest.raises(QualityGateError, match="gate index_top_recall:"):
-        run(blended_checkpoint(links=0), tmp_path / "b", impossible, ranker="never")
 
 
 def test_product_codes_of_wide_vectors_are_not_made_and_that_is_said(tmp_path):
