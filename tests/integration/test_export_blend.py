@@ -12,7 +12,10 @@ from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_least
 from gnas_export.profile import ExportProfile
+from gnas_export.steps.compression import compress_neighbours, compress_tables
+from gnas_export.steps.indexing import build_index
 from gnas_export.steps.judgement import less_compressed
+from gnas_export.steps.users import choose_users
 from gnas_search.evaluate import rank_metrics
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.layout import LAYOUT
@@ -99,6 +102,26 @@ def test_equal_decisions_give_equal_bytes(projected, tmp_path):
     assert again.manifest.version == projected.manifest.version
     unprompted = run(wide_blend(), tmp_path / "b", PROJECTED, ranker="never")
     assert files(unprompted.path) == files(projected.path)
+
+
+@pytest.mark.parametrize(("ivf_us", "own", "given"), [(10.0, "ivf", "flat"), (90.0, "flat", "ivf")])
+def test_an_index_that_this_machine_would_not_take_is_repeated(monkeypatch, ivf_us, own, given):
+    monkeypatch.setattr("gnas_export.steps.indexing.FLAT_UP_TO", 0)
+    monkeypatch.setattr("gnas_export.steps.indexing.PQ_AT_LEAST", 10_000)
+    monkeypatch.setattr("gnas_export.steps.indexing._latencies", lambda *_: {"flat": 100.0, "ivf": ivf_us})
+    checkpoint, profile = planted_checkpoint(num_users=200, num_items=800), replace(PROFILE, gates=LENIENT)
+
+    def chosen(decisions):
+        draft = Draft(checkpoint, profile, "never", 0, Decisions(profile, "never", decisions))
+        for step in (choose_users, compress_neighbours, compress_tables, build_index):
+            step(draft)
+        assert (draft.final.index is None) == (draft.index.kind == "flat")
+        return draft.index.kind, draft.decisions.to_json()["decisions"]["index"]
+
+    kind, decision = chosen({})
+    assert (kind, decision["choice"]) == (own, own)
+    kind, decision = chosen({"index": Decision(given, "by hand")})
+    assert (kind, decision) == (given, {"choice": given, "reason": "by hand"})
 
 
 def test_a_repeated_index_that_misses_gives_way_to_flat(tmp_path):
