@@ -9,10 +9,10 @@ from scipy.stats import spearmanr
 
 import gnas_export
 from gnas_export.gates import HINTS, at_least, at_most, raise_first_breach, skipped
-from gnas_export.judging.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
+from gnas_export.judging.quality import Jury, no_loss, not_below_popularity, unjudged
 from gnas_export.limits import GateLimits
 from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
-from gnas_search.division import divided_users
+from gnas_search.division import LEAST_JUDGES, divided_users
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.errors import ParityError, QualityGateError
 
@@ -109,9 +109,9 @@ def test_worse_on_average_is_not_significantly_worse():
 
 
 def test_too_few_gate_users_are_said():
-    assert not _jury(MIN_USERS).too_small
-    reason = _jury(MIN_USERS - 1).too_small
-    assert str(MIN_USERS - 1) in reason
+    assert not _jury(LEAST_JUDGES).too_small
+    reason = _jury(LEAST_JUDGES - 1).too_small
+    assert str(LEAST_JUDGES - 1) in reason
     gates = unjudged(reason, GateLimits())
     assert all(gate.passed and gate.value is None and reason in gate.remark for gate in gates)
 

@@ -18,10 +18,10 @@ from gnas_export.ranker.network import SplitNetwork, SplitWeights, TrainedRanker
 from gnas_export.ranker.numeric import Drawing, Feed, draw, feed
 from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.ranker.plan import RankerPlan
-from gnas_export.ranker.variants import ATTENTION, FP16, FP32, FP32_U8, INTEGER, NUMERIC, wanted
+from gnas_export.ranker.variants import ATTENTION, FP32, FP32_U8, INTEGER, NUMERIC, PRECISION_OF, wanted
 from gnas_export.steps.form_facts import attention_facts, form_facts
 from gnas_export.steps.paths import lossy_forms, teacher_form
-from gnas_export.steps.scoring import collect_lists, popular_answers, score_lists
+from gnas_export.steps.scoring import collect_lists, score_lists, unlisted_answers
 from gnas_export.timing import median_us
 from gnas_search.bootstrap import Interval
 from gnas_serve.errors import ExportError
@@ -88,7 +88,7 @@ def weigh_forms(draft: Draft) -> None:
         return
     lists = collect_lists(draft, draft.selection, draft.jury.users)
     inputs = draft.plan.item_inputs(draft.selection.counts)
-    unknown = popular_answers(draft, lists)
+    unknown = unlisted_answers(draft, lists)
     for name, form in draft.forms.items():
         scored = score_lists(form.graph, lists, form.items.rows(inputs))
         tops = {c.user_row: c.rows[top_k(scores, K)] for c, scores in zip(lists, scored, strict=True)}
@@ -159,7 +159,7 @@ def chosen_form(forms: list[Form], passing: set[str], plan: RankerPlan) -> str:
     str
         Where no wanted form passes, the one that departs least from the teacher: the gates then say by how much.
     """
-    numeric = {"auto": NUMERIC, "fp32": (FP32, FP32_U8), "fp16": (FP16,), "int8": INTEGER}[plan.precision]
+    numeric = [one for one in NUMERIC if plan.precision in ("auto", PRECISION_OF[one])]
     networks = [variant.name for variant in wanted(plan)]
     allowed = [one for one in forms if _network(one) in networks and _numeric(one) in numeric]
     good = [one for one in allowed if one.name in passing]
