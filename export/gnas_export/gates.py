@@ -8,18 +8,37 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gnas_search.bootstrap import Interval
-from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
+from gnas_serve.errors import GnasError, ParityError, QualityGateError
 
-_EXACT = "see the report for every gate; profile exact ships the uncompressed form"
-_HINT_OF = {
+_REPORT = "see the report for every gate"
+_EXACT = f"{_REPORT}; profile exact ships the uncompressed form"
+_FORM = "leave its choice open (`--distil auto --prune auto --precision auto`), or allow more: "
+_FILES = (
+    "export again: the files are not what was measured; where it recurs, check disk and memory, and report it as a bug"
+)
+_GRAPH = "the graph is not its network, which no setting causes: report it as a bug, with the report"
+HINTS = {
+    "artifact_bytes": f"{_REPORT}; profile small takes fewest bytes",
     "baseline": "train the simple model (`train --trial NAME`), or allow the loss: `baseline_loss` under [gates]",
+    "fold_in": "export without `--decisions`: newcomers are then answered by popularity, which is better for them",
+    "form_quality": f"{_FORM}`form_loss` under [gates]",
+    "index_parity": _FILES,
+    "index_recall": _EXACT,
+    "index_top_recall": _EXACT,
+    "latency_p99_us": f"{_REPORT} and run; fewer candidates or a narrower ranker are quicker, e.g. profile fast",
+    "neighbour_recall": _EXACT,
+    "newcomer_parity": f"{_FILES}; profile exact rounds nothing off",
+    "onnx_parity": f"{_GRAPH}; `--ranker never` draws none",
+    "onnx_parity_plain": _GRAPH,
+    "popularity": "train popularity (`train --trial popularity`), which is better for these users, or search again",
+    "quality": _EXACT,
+    "rank_overlap": f"{_FORM}`rank_overlap` under [gates]",
+    "row_parity": _FILES,
+    "scorer_parity": _FILES,
+    "table_recall": _EXACT,
+    "vector_parity": _FILES,
 }
-"""Of gates that no other profile passes by being more exact."""
-_HINTS: dict[type[GnasError], str] = {
-    LatencyError: "see the report for every run; fewer candidates or a narrower ranker are quicker, e.g. profile fast",
-    ParityError: _EXACT,
-    QualityGateError: _EXACT,
-}
+"""What to do about a breach, by the name of the gate."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ def raise_first_breach(gates: Iterable[Gate], hint: str | None = None) -> None:
     found = list(gates)
     for gate in found:
         if not gate.passed:
-            told = _HINT_OF.get(gate.name, _HINTS.get(gate.failure, "see the report for every gate"))
+            told = HINTS.get(gate.name, _REPORT)
             raise gate.failure(
                 f"gate {gate.name}: {gate.value:.6g} against a limit of {gate.limit:g} ({gate.remark})",
                 hint=hint if hint is not None and gate is found[-1] else told,

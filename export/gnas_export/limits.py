@@ -16,29 +16,32 @@ class GateLimits:
     Attributes
     ----------
     table_recall
-        Least recall@C of the compressed vectors against exact ones; below it the tables ship wider.
+        Least recall@C of the compressed vectors against exact ones; below it the vectors ship wider.
     index_recall
-        Least recall@C of the index against exact search over what ships; below it the index is flat.
+        Least recall@C of the index against exact search over what ships; below it another is tried, or search is flat.
     blend_recall
         The same where links propose as well, or the index is over a projection: several proposals may each leave out
         what is middling for all. What that costs the head of the lists is held by ``top_recall``.
-    form_loss
-        Largest relative loss of ndcg@20 of a ranker that is not the one trained first, against that one.
     top_recall
         Least recall@20 of the index, and of compressed neighbours: the head of the lists, which is what users see.
     rank_overlap
-        Least mean overlap of the first 20 between the quantised scorer and the exact one.
+        Least mean overlap of the first 20 between a form of the ranker and its own network as it was trained.
     quality_loss
-        Largest relative loss of ndcg@20 of the whole shipped path against uncompressed exact retrieval.
+        Largest relative loss of ndcg@20 of the whole path that ships, low end of the interval: against uncompressed
+        exact retrieval, or against the uncompressed path with the ranker where that was asked for.
+    form_loss
+        Largest relative loss of ndcg@20 of a form of the ranker against the teacher in float32, low end of the
+        interval.
     baseline_loss
         Largest relative loss of ndcg@20 against the best simple model, high end of the interval: 0 where what ships may
-        not be significantly worse, 1 where it may.
+        not be significantly worse, 1 where it may by any amount.
     parity
         Largest relative difference between a graph and the network it was made from.
     max_p99_us
         Largest 99th percentile of an answer's latency on the exporting machine, in microseconds; None to measure none.
     max_artifact_bytes
-        Most bytes of the artifact's files, manifest and report apart; None for any number.
+        Most bytes of the model's files and its decisions, what describes them apart
+        (:mod:`gnas_serve.artifact.sizes`); None for any number.
     """
 
     table_recall: float = 0.99

@@ -16,7 +16,7 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest, RankerFacts
 from gnas_serve.artifact.store import canonical_json, file_sha256, is_report
-from gnas_serve.vocabulary import Vocabulary
+from gnas_serve.runtime.tables import Tables
 
 VERSION_DIGITS = 12
 
@@ -43,35 +43,60 @@ class PackedRanker:
         return len(self.graph) + sum(t.nbytes for t in (self.items, self.users, self.content) if t is not None)
 
 
-def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> None:
-    """Write every file that serving reads, the manifest apart."""
-    neighbours, index, attributes = shipped.tables.neighbours, shipped.index, checkpoint.item_attributes
+def shipped_tables(checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> Tables:
+    """Gather the tables that ship, as serving opens them."""
+    return Tables(
+        users=checkpoint.users,
+        items=checkpoint.items,
+        user_vectors=shipped.tables.users,
+        item_vectors=shipped.tables.items,
+        counts=shipped.counts,
+        seen=shipped.seen,
+        fold_in=shipped.fold_in,
+        neighbours=shipped.tables.neighbours,
+        projection=None if shipped.index is None else shipped.index.projection,
+        ranker_users=ranker.users,
+        ranker_items=ranker.items,
+        item_content=ranker.content,
+        attributes=checkpoint.item_attributes,
+    )
+
+
+def arrays_of(tables: Tables) -> dict[str, npt.NDArray[np.generic]]:
+    """Lay tables out as the arrays that are stored, by the names of their files."""
+    neighbours, attributes = tables.neighbours, tables.attributes
     arrays: dict[str, npt.NDArray[np.generic] | None] = {
-        **_vocabulary(checkpoint.users, LAYOUT.user_ids, LAYOUT.user_id_offsets),
-        **_vocabulary(checkpoint.items, LAYOUT.item_ids, LAYOUT.item_id_offsets),
-        LAYOUT.user_vectors: shipped.tables.users.values,
-        LAYOUT.user_scales: shipped.tables.users.scales,
-        LAYOUT.item_vectors: shipped.tables.items.values,
-        LAYOUT.item_scales: shipped.tables.items.scales,
-        LAYOUT.item_counts: shipped.counts,
-        LAYOUT.seen_offsets: shipped.seen.offsets,
-        LAYOUT.seen_items: shipped.seen.items,
-        LAYOUT.fold_in: shipped.fold_in,
+        LAYOUT.user_ids: tables.users.values,
+        LAYOUT.user_id_offsets: tables.users.offsets,
+        LAYOUT.item_ids: tables.items.values,
+        LAYOUT.item_id_offsets: tables.items.offsets,
+        LAYOUT.user_vectors: tables.user_vectors.values,
+        LAYOUT.user_scales: tables.user_vectors.scales,
+        LAYOUT.item_vectors: tables.item_vectors.values,
+        LAYOUT.item_scales: tables.item_vectors.scales,
+        LAYOUT.item_counts: tables.counts,
+        LAYOUT.seen_offsets: tables.seen.offsets,
+        LAYOUT.seen_items: tables.seen.items,
+        LAYOUT.fold_in: tables.fold_in,
         LAYOUT.neighbour_offsets: None if neighbours is None else neighbours.offsets,
         LAYOUT.neighbour_items: None if neighbours is None else neighbours.items,
         LAYOUT.neighbour_values: None if neighbours is None else neighbours.values,
-        LAYOUT.projection: None if index is None else index.projection,
-        LAYOUT.ranker_items: ranker.items,
-        LAYOUT.ranker_users: ranker.users,
-        LAYOUT.item_content: ranker.content,
+        LAYOUT.projection: tables.projection,
+        LAYOUT.ranker_items: tables.ranker_items,
+        LAYOUT.ranker_users: tables.ranker_users,
+        LAYOUT.item_content: tables.item_content,
         **({} if attributes is None else attributes.stored()),
     }
-    for name, array in arrays.items():
-        if array is not None:
-            write_array(folder / name, array)
-    if index is not None:
-        write_bytes(folder / LAYOUT.index, index.raw.tobytes())
-    write_bytes(folder / LAYOUT.ranker, ranker.graph)
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRanker) -> None:
+    """Write every file that serving reads, the manifest apart."""
+    for name, array in arrays_of(shipped_tables(checkpoint, shipped, ranker)).items():
+        write_array(folder / name, array)
+    if shipped.index is not None:
+        (folder / LAYOUT.index).write_bytes(shipped.index.raw.tobytes())
+    (folder / LAYOUT.ranker).write_bytes(ranker.graph)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
@@ -112,12 +137,3 @@ def write_array(path: Path, array: npt.NDArray[np.generic]) -> None:
         np.lib.format.write_array_header_1_0(stream, header)
         if array.size:
             stream.write(array.reshape(-1).view(np.uint8).data)
-
-
-def write_bytes(path: Path, raw: bytes) -> None:
-    """Write a file of bytes."""
-    path.write_bytes(raw)
-
-
-def _vocabulary(vocabulary: Vocabulary, ids: str, offsets: str) -> dict[str, npt.NDArray[np.generic] | None]:
-    return {ids: vocabulary.values, offsets: vocabulary.offsets}

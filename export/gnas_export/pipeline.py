@@ -15,7 +15,7 @@ from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_most, raise_first_breach
 from gnas_export.judging.latency import latency_gate
-from gnas_export.package import write_bytes, write_files
+from gnas_export.package import write_files
 from gnas_export.profile import ExportProfile
 from gnas_export.report.contents import build_report
 from gnas_export.report.files import ReportFiles, page_of
@@ -255,8 +255,8 @@ def _package(
     if guard is not None:
         guard.raise_if_refused()
     report = build_report(draft, steps, shipped, None, guard)
-    write_bytes(folder / LAYOUT.report, canonical_json(report))
-    write_bytes(folder / LAYOUT.report_page, page_of(report))
+    (folder / LAYOUT.report).write_bytes(canonical_json(report))
+    (folder / LAYOUT.report_page).write_bytes(page_of(report))
     return manifest, report
 
 

@@ -11,7 +11,7 @@ from gnas_serve.artifact.arrays import read_array
 
 _INT8_MAX = 127.0
 # Of a smaller peak the scale would be a denormal number, which has few digits or one: steps as coarse as the peak.
-_LEAST_PEAK = np.float32(_INT8_MAX) * np.finfo(np.float32).tiny
+LEAST_PEAK = np.float32(_INT8_MAX) * np.finfo(np.float32).tiny
 # A float16's sign and its 15 other bits, where those of a float32 stand; their exponents are biased by 15 and 127.
 _HALF_BITS = np.int32(-0x70002000)
 _HALF_SHIFT = np.int32(13)
@@ -47,7 +47,7 @@ def quantize_rows(
     scales = np.empty((len(vectors), len(columns)), dtype=np.float32)
     for place, span in enumerate(columns):
         peaks = np.abs(vectors[:, span]).max(axis=1, initial=0.0)
-        scales[:, place] = np.where(peaks < _LEAST_PEAK, 1.0, peaks / _INT8_MAX)
+        scales[:, place] = np.where(peaks < LEAST_PEAK, 1.0, peaks / _INT8_MAX)
         steps = np.rint(vectors[:, span] / scales[:, place, None])
         values[:, span] = np.clip(steps, -_INT8_MAX, _INT8_MAX)
     return values, scales

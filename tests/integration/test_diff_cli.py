@@ -62,6 +62,20 @@ def test_what_another_profile_changes(exported, capsys):
     assert "every file that the manifest lists" in said
 
 
+def test_every_choice_of_the_export_is_told(exported, tmp_path, capsys):
+    manifest = Manifest.read(exported / "exact")
+    shutil.copytree(exported / "exact", tmp_path / "other")
+    index, ranker = replace(manifest.index, recall=0.5), replace(manifest.ranker, candidates=7)
+    replace(manifest, newcomers="popularity", index=index, ranker=ranker).write(tmp_path / "other")
+    found = diff(capsys, exported / "exact", tmp_path / "other")
+    assert not found["same"]
+    assert found["sections"]["export"] == {
+        "newcomers": ["fold_in", "popularity"],
+        "index.recall": [1.0, 0.5],
+        "ranker.candidates": [manifest.ranker.candidates, 7],
+    }
+
+
 def test_what_other_data_change(exported, capsys):
     found = diff(capsys, exported / "exact", exported / "new")
     assert set(found["sections"]["data"]) == {"data.fingerprint"}

@@ -1,7 +1,9 @@
 """What the audit finds in files, and in what the steps left in memory: nothing that ships is taken on trust."""
 
 import random
-from dataclasses import replace
+import shutil
+from copy import copy
+from dataclasses import fields, replace
 
 import faiss
 import numpy as np
@@ -14,9 +16,16 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
 from gnas_export import pipeline
 from gnas_export.retrieval import fold_in
+from gnas_export.steps.audit import audit
+from gnas_search.data.interactions import FeatureTable
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ExportError, ParityError
 from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.vocabulary import Vocabulary
+
+# What tells of the model, and is no part of it.
+_TELLING = ("model_card", "sbom", "decisions", "report", "report_page")
+_FILES = [getattr(LAYOUT, field.name) for field in fields(LAYOUT) if field.name not in _TELLING]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +36,93 @@ def trained():
 @pytest.fixture(scope="module")
 def blend():
     return blended_checkpoint(num_users=200, num_items=120)
+
+
+def with_every_table(num_users=200, num_items=800):
+    """A blend with ids of text, features and attributes: no file of an artifact is missing."""
+    rng = np.random.default_rng(0)
+    return replace(
+        blended_checkpoint(num_users=num_users, num_items=num_items),
+        users=Vocabulary.from_ids([f"user-{row:05d}" for row in range(num_users)]),
+        item_features=FeatureTable(("a", "b"), rng.random((num_items, 2)).astype(np.float32)),
+        user_features=FeatureTable(("c",), rng.random((num_users, 1)).astype(np.float32)),
+        item_attributes=attributes_of(random_table(random.Random(0), num_items)),
+    )
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """What the audit is given of an artifact with every file: the draft, its folder, and the manifest to be."""
+    folder, given = tmp_path_factory.mktemp("packed"), []
+    gates = replace(LIMITS, index_recall=0.1, blend_recall=0.1, top_recall=0.1, quality_loss=1.0)
+    profile = replace(PROFILE, index="ivf", gates=gates, ranker=replace(PROFILE.ranker, precision="fp32"))
+
+    def kept(draft, made, manifest):
+        given.append((draft, shutil.copytree(made, folder / "kept"), manifest))
+        return audit(draft, made, manifest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pipeline, "audit", kept)
+        run(with_every_table(), folder / "a", profile, ranker="always")
+    return given[0]
+
+
+def negate(path):
+    """Let a graph turn the order of its scores round."""
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.append(helper.make_node("Neg", ["before"], ["score"]))
+    onnx.save(model, path)
+
+
+def garble(path):
+    """Let the smallest list of an index name one item alone."""
+    index = faiss.read_index(str(path))
+    lists = index.invlists
+    smallest = min((n for n in range(index.nlist) if lists.list_size(n) > 1), key=lists.list_size)
+    ids = faiss.rev_swig_ptr(lists.get_ids(smallest), lists.list_size(smallest))
+    ids[:] = ids[0]
+    faiss.write_index(index, str(path))
+
+
+def altered(values):
+    """Change one number of an array in its midst by the least that is a number: no type, shape or order breaks."""
+    changed = values.copy()
+    known = np.flatnonzero(np.isfinite(values))
+    place = np.unravel_index(known[len(known) // 2], values.shape)
+    step = 1 if np.issubdtype(values.dtype, np.integer) else np.spacing(values[place])
+    changed[place] = values[place] - step if values[place] == np.iinfo(np.uint8).max else values[place] + step
+    return changed
+
+
+@pytest.mark.parametrize("name", _FILES)
+def test_no_file_of_the_model_is_taken_on_trust(packed, tmp_path, name):
+    draft, folder, manifest = packed
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    assert all(gate.passed for gate in audit(draft, folder, manifest))
+    gate = {LAYOUT.index: "index_parity", LAYOUT.ranker: "scorer_parity"}.get(name, "row_parity")
+    if name == LAYOUT.index:
+        garble(folder / name)
+    elif name == LAYOUT.ranker:
+        negate(folder / name)
+    else:
+        np.save(folder / name, altered(np.load(folder / name)))
+    found = {one.name: one for one in audit(draft, folder, manifest)}[gate]
+    assert not found.passed
+    if gate == "row_parity":
+        assert found.remark.endswith(f": {name}")
+
+
+@pytest.mark.parametrize(("field", "name"), [("users", LAYOUT.ranker_users), ("content", LAYOUT.item_content)])
+def test_what_the_ranker_is_told_is_made_of_the_checkpoint_again(packed, tmp_path, field, name):
+    """Of other rows in memory the files are a true copy, and wrong."""
+    draft, folder, manifest = packed
+    turned = getattr(draft.plan, field)[::-1].copy()
+    other, folder = copy(draft), shutil.copytree(folder, tmp_path / "copy")
+    other.plan = replace(draft.plan, **{field: turned})
+    np.save(folder / name, turned)
+    (found,) = (gate for gate in audit(other, folder, manifest) if gate.name == "row_parity")
+    assert found.remark.endswith(f": {name}")
 
 
 def written(monkeypatch, change):
@@ -57,14 +153,7 @@ def test_sound_artifacts_pass(trained, blend, tmp_path):
 
 
 def test_a_plain_ranker_that_turns_the_order_round(trained, tmp_path, monkeypatch):
-    def turn(folder):
-        model = onnx.load(folder / LAYOUT.ranker)
-        last = model.graph.node[-1]
-        last.output[0] = "before"
-        model.graph.node.append(helper.make_node("Neg", ["before"], ["score"]))
-        onnx.save(model, folder / LAYOUT.ranker)
-
-    written(monkeypatch, turn)
+    written(monkeypatch, lambda folder: negate(folder / LAYOUT.ranker))
     refused(trained, tmp_path / "a", "scorer_parity")
 
 
@@ -155,13 +244,5 @@ def test_lists_of_the_index_that_nobody_was_asked_to_visit(tmp_path, monkeypatch
     gates = replace(LIMITS, index_recall=0.01, top_recall=0.01, quality_loss=1.0, baseline_loss=1.0)
     profile = replace(PROFILE, index="ivf", candidates=20, gates=gates)
 
-    def garble(folder):
-        index = faiss.read_index(str(folder / LAYOUT.index))
-        lists = index.invlists
-        smallest = min((n for n in range(index.nlist) if lists.list_size(n) > 1), key=lists.list_size)
-        ids = faiss.rev_swig_ptr(lists.get_ids(smallest), lists.list_size(smallest))
-        ids[:] = ids[0]
-        faiss.write_index(index, str(folder / LAYOUT.index))
-
-    written(monkeypatch, garble)
+    written(monkeypatch, lambda folder: garble(folder / LAYOUT.index))
     refused(planted_checkpoint(num_users=200, num_items=800), tmp_path / "a", "index_parity", profile)

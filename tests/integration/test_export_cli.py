@@ -96,7 +96,15 @@ def test_a_dry_run(checkpoint, tmp_path, capsys):
         "package",
     ]
     assert "export: choosing the index\n" in printed.err
+    assert "GiB more than now" not in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_warns_of_more_memory_than_there_is(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gnas_search.memory.available_bytes", lambda: 0)
+    assert call("export", checkpoint, "--out", tmp_path / "a", "--profile", "exact", "--dry-run") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "GiB more than now, and 0.0 GiB are there" in said
 
 
 @pytest.mark.parametrize(

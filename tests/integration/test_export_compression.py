@@ -90,6 +90,18 @@ def test_the_form_of_a_ranker_that_does_not_ship_leaves_no_trace(monkeypatch, tm
     assert files(again.path) == files(plain.path)
 
 
+@pytest.mark.usefixtures("short_course")
+def test_of_networks_that_nobody_can_judge_the_teacher_ships(tmp_path):
+    """Fewer than thirty users judge: what a narrower network costs is not known."""
+    profile = replace(NARROWING, ranker=replace(NARROWING.ranker, precision="auto"))
+    made = run(without_vectors_for_taste(num_users=50), tmp_path / "a", profile, ranker="always")
+    assert made.report["facts"]["users"]["gate"] == 25
+    assert made.report["decisions"]["form"]["choice"].startswith(f"{TEACHER}/")
+    forms = made.report["facts"]["forms"]
+    assert {form["network"] for form in forms.values()} == set(NETWORKS)
+    assert all(("form_quality" in form["breaches"]) == (form["network"] != TEACHER) for form in forms.values())
+
+
 def test_a_student_that_was_asked_for_ships(tmp_path):
     profile = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="always", precision="fp32"))
     profile = replace(profile, gates=replace(profile.gates, form_loss=0.2, quality_loss=0.2))

@@ -167,6 +167,22 @@ def test_weights_that_change_while_the_graph_is_drawn(exported, monkeypatch):
     assert (code, breached(report)) == (5, ["onnx_parity"])
 
 
+def test_a_student_whose_graph_is_not_its_network_is_not_merely_left_out(exported, monkeypatch):
+    draw = forms.draw
+
+    def changed(ranker, *given):
+        drawings = draw(ranker, *given)
+        if ranker.network.widths != (8, 4):
+            return drawings
+        exact = drawings[FP32]
+        return {**drawings, FP32: replace(exact, graph=scaled(exact.graph, 1.05))}
+
+    monkeypatch.setattr(forms, "draw", changed)
+    code, said, report = exported(distil="auto")
+    assert (code, breached(report)) == (5, ["onnx_parity"])
+    assert "of distilled-8x4 from torch" in said
+
+
 @pytest.mark.parametrize(
     ("file", "gate"),
     [

@@ -6,9 +6,17 @@ import pytest
 from export_runs import PROFILE, run, without_vectors_for_taste
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 
+from gnas_export.decisions import Decisions
+from gnas_export.draft import Draft
 from gnas_export.forecast import forecast_export
+from gnas_export.forecast.ranker_costs import RankerCosts
+from gnas_export.forecast.retrieval_costs import FEW, RetrievalCosts
 from gnas_export.pipeline import STEPS
+from gnas_export.ranker.fitting import EPOCHS, timetable
+from gnas_export.ranker.lessons import INNER_SHARE
 from gnas_export.ranker.plan import RankerPlan
+from gnas_export.ranker.prune import EPOCHS as TUNING_EPOCHS
+from gnas_export.ranker.variants import NUMERIC, planned
 
 NAMES = tuple(step.__name__ for step in STEPS)
 WITH_STUDENTS = replace(PROFILE, ranker=RankerPlan(hidden=(32, 16), students=((16, 8),)))
@@ -69,3 +77,50 @@ def test_the_checkpoint_stays_as_it_is():
     before = checkpoint.final.user_vectors.copy()
     forecast(checkpoint)
     assert (checkpoint.final.user_vectors == before).all()
+
+
+@pytest.fixture
+def a_second_each(monkeypatch):
+    """Let everything that is timed of a ranker take one second, so that a forecast counts what it multiplies by."""
+    monkeypatch.setattr("gnas_export.forecast.ranker_costs.seconds_of", lambda *_, **__: 1.0)
+
+
+def weighed_by_few(profile=WITH_STUDENTS):
+    checkpoint = without_vectors_for_taste()
+    return RetrievalCosts.of(Draft(checkpoint, profile, "auto", 0, Decisions(profile, "auto")))
+
+
+@pytest.mark.usefixtures("a_second_each")
+def test_every_epoch_batch_and_list_of_a_ranker_is_counted():
+    retrieval = weighed_by_few()
+    found = RankerCosts.of(retrieval)
+    inner = round(INNER_SHARE * found.lists)
+    timed = round(64 / (1 - INNER_SHARE)) + 1
+    timed_inner = round(INNER_SHARE * timed)
+    # What the lists that were timed share of a second, each of all lists takes.
+    alone, passes = {}, {}
+    for variant in planned(WITH_STUDENTS.ranker):
+        tuned = TUNING_EPOCHS if variant.is_pruned else EPOCHS
+        _, batches, epochs = timetable(found.lists - inner, tuned)
+        assert epochs * batches > 100
+        alone[variant.name] = epochs * batches + (epochs + 1) * inner / timed_inner
+        passes[variant.name] = 2 if variant.is_pruned else 1
+    teacher, *others = alone
+    thought = found.lists / timed
+    expected = sum(alone[name] + passes[name] * thought for name in others)
+    assert found.seconds["narrow_ranker"] == pytest.approx(expected)
+    # Beside it lists are really retrieved, in less than a few seconds.
+    assert found.seconds["train_ranker"] == pytest.approx(alone[teacher] + thought, abs=3.0)
+    forms, judges = len(NUMERIC) * len(alone), len(retrieval.jury.users)
+    assert found.seconds["weigh_forms"] == pytest.approx(judges * 2 * forms / timed + forms, abs=3.0)
+
+
+def test_every_user_of_retrieval_is_counted():
+    found = weighed_by_few()
+    judges = len(found.jury.users)
+    each = replace(found, answer_s=1.0, list_s=1.0, probes=FEW + 100)
+    tried = len(found.draft.facts["tables"]["recall"])
+    further = each.seconds("compress_tables") - found.readings["compress_tables"].seconds
+    assert further == pytest.approx(100 * (1 + tried) + judges * tried)
+    assert judges > 30
+    assert each.seconds("choose_users") == found.readings["choose_users"].seconds

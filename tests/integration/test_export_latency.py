@@ -53,6 +53,18 @@ def test_a_missed_objective_is_exit_7_with_a_report(checkpoint, tmp_path, capsys
     assert not report["gates"][-1]["passed"]
 
 
+@pytest.mark.parametrize(
+    ("times", "taken", "passed"), [((900.0, 400.0, 300.0), 2, True), ((900.0, 700.0, 800.0), 3, False)]
+)
+def test_the_best_of_up_to_three_runs_counts(tmp_path, monkeypatch, times, taken, passed):
+    left = iter(times)
+    monkeypatch.setattr(latency, "measured", lambda *_, **__: {"p99_us": next(left)})
+    gate, runs = latency.latency_gate(tmp_path, 500.0, num_users=1, seed=0)
+    assert [run["p99_us"] for run in runs] == list(times[:taken])
+    assert (gate.value, gate.passed) == (min(times[:taken]), passed)
+    assert gate.remark.endswith(f"best of {taken} runs")
+
+
 @pytest.mark.parametrize("value", ["0", "-5", "nan"])
 def test_an_objective_must_be_a_time(checkpoint, tmp_path, capsys, value):
     assert call("export", checkpoint, "--out", tmp_path / "a", "--max-latency-us", value) == 2

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from export_runs import INT8, LIMITS, PROFILE, TEACHER, files, run, without_vectors_for_taste
-from planted_checkpoint import planted_checkpoint, single_fit
+from planted_checkpoint import blended_checkpoint, planted_checkpoint, single_fit
 
 from gnas_export.decisions import Decisions
 from gnas_export.gates import significance
@@ -350,7 +350,7 @@ def test_steps_that_have_nothing_to_do_are_not_announced(tmp_path):
     seen, idle = [], []
     made = run(planted_checkpoint(), tmp_path / "a", ranker="never", on_step=seen.append, on_idle=idle.append)
     of_the_ranker = ["train_ranker", "narrow_ranker", "draw_forms", "weigh_forms", "choose_form", "choose_ranker"]
-    assert idle == of_the_ranker
+    assert idle == ["compress_neighbours", *of_the_ranker]  # the model has no links
     assert seen == [*(step.__name__ for step in STEPS if step.__name__ not in idle), PACKAGE]
     assert [step["name"] for step in made.report["steps"]] == [step.__name__ for step in STEPS]
     # Repeated, they are right already: nothing is timed, and nobody weighs the ranker against retrieval.
@@ -359,7 +359,32 @@ def test_steps_that_have_nothing_to_do_are_not_announced(tmp_path):
     idle.clear()
     given = Decisions.read(first.path / "decisions.json", profile=PROFILE, ranker="auto")
     run(checkpoint, tmp_path / "c", decisions=given, on_idle=idle.append)
-    assert idle == ["narrow_ranker", "choose_form", "choose_ranker"]
+    assert idle == ["compress_neighbours", "narrow_ranker", "choose_form", "choose_ranker"]
+
+
+def test_what_nobody_can_judge_and_what_learned_nothing_is_not_announced_either(tmp_path, monkeypatch):
+    idle = []
+    run(planted_checkpoint(valid_per_user=0), tmp_path / "a", ranker="never", on_idle=idle.append)
+    assert idle[-2:] == ["choose_fold_in", "judge"]
+    monkeypatch.setattr("gnas_export.ranker.fitting._kept_epoch", lambda _: 0)
+    monkeypatch.setattr("gnas_export.ranker.fitting._FEW_STEPS", 0)
+    idle.clear()
+    profile = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="auto"))
+    made = run(planted_checkpoint(with_features=False), tmp_path / "b", profile, on_idle=idle.append)
+    assert idle == ["compress_neighbours", "narrow_ranker"]
+    assert set(made.report["facts"]["ranker_training"]) == {TEACHER}
+
+
+def test_links_are_announced_where_there_are_some(tmp_path):
+    idle = []
+    run(
+        blended_checkpoint(),
+        tmp_path / "a",
+        replace(PROFILE, gates=replace(LIMITS, quality_loss=1.0)),
+        ranker="never",
+        on_idle=idle.append,
+    )
+    assert "compress_neighbours" not in idle
 
 
 def test_users_without_a_vector_are_answered_by_popularity(tmp_path):

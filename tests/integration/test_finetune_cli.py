@@ -236,6 +236,12 @@ def test_a_split_by_chance_is_warned_of(gnas: Gnas, world: Path, tmp_path: Path)
     code, _, said = gnas("finetune", world / "old-knn", world / "whole", "--split", "random", "--out", made)
     assert code == 0, said
     assert "the split by chance puts some in its test part" in said
+    lineage = Checkpoint.load(made).finetuned_from
+    assert lineage is not None
+    left = lineage["left_out"]
+    assert left["interactions"] > 0
+    counted = f"{left['interactions']} interactions of {left['users']} users and {left['items']} items"
+    assert f"left out: {counted} that the checkpoint does not know" in " ".join(said.split())
     code, _, said = gnas("evaluate", made, world / "whole")
     assert (code, "test interactions are among those that the checkpoint has learned from" in said) == (0, True)
 

@@ -68,6 +68,19 @@ def test_the_best_of_them_is_what_counts(jury):
     assert not_below_baselines(jury, metrics(good * 0.95), simple, 0.1).passed
 
 
+def test_worse_on_average_than_the_best_is_not_significantly_worse():
+    rng = np.random.default_rng(0)
+    users = np.arange(40)
+    simple = rng.random(40)
+    found = simple + rng.standard_normal(40)
+    found += simple.mean() - 0.1 - found.mean()
+    some = Jury(users, sp.csr_matrix((40, 5), dtype=np.float32), 0)
+    gate = not_below_baselines(some, UserMetrics(found, found), {"svd": UserMetrics(simple, simple)}, allowed_loss=0.0)
+    assert gate.change.value == pytest.approx(-0.1 / simple.mean())
+    assert gate.change.low < 0 < gate.change.high == gate.value
+    assert gate.passed
+
+
 def test_a_model_worse_than_the_simplest_does_not_ship(tmp_path):
     checkpoint = planted_checkpoint()
     rng = np.random.default_rng(9)

@@ -5,6 +5,7 @@ import pytest
 from gnas_export.decisions import Decisions, Form, quickest
 from gnas_export.limits import GateLimits
 from gnas_export.profile import ExportProfile
+from gnas_export.steps.indexing import NOT_QUICK_ENOUGH, QUICK_ENOUGH, worth_it
 from gnas_serve.errors import ConfigError
 
 BALANCED = ExportProfile("balanced")
@@ -23,6 +24,24 @@ BALANCED = ExportProfile("balanced")
 def test_tie_rules(forms, expected):
     assert quickest([Form(*form) for form in forms]).name == expected
     assert quickest([Form(*form) for form in reversed(forms)]).name == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"ivf": 100.0 / 1.49}, "flat"),
+        ({"ivf": 100.0 / 1.51}, "ivf"),
+        ({"ivf": 100.0 / 1.51, "ivf-pq": 100.0 / 1.49}, "ivf"),
+        ({"ivf": 100.0 / 1.49, "ivf-pq": 100.0 / 1.51}, "ivf-pq"),
+        ({"ivf": 40.0, "ivf-pq": 41.0}, "ivf-pq"),  # a tie: the smaller
+        ({"ivf": 120.0, "ivf-pq": 100.0}, "flat"),
+    ],
+)
+def test_an_index_has_to_be_half_as_quick_again_as_flat_search(times, expected):
+    sizes = {"ivf": 300, "ivf-pq": 100}
+    name, reason = worth_it([Form(name, sizes[name], time) for name, time in times.items()], 100.0)
+    assert name == expected
+    assert reason == (NOT_QUICK_ENOUGH if expected == "flat" else QUICK_ENOUGH)
 
 
 def test_decisions_are_repeated_word_for_word(tmp_path):

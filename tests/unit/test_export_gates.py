@@ -1,3 +1,5 @@
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -5,11 +7,12 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import spearmanr
 
-from gnas_export.gates import at_least, at_most, raise_first_breach, skipped
-from gnas_export.judging.quality import MIN_USERS, Jury, no_loss, not_below_popularity, unjudged
+import gnas_export
+from gnas_export.gates import HINTS, at_least, at_most, raise_first_breach, skipped
+from gnas_export.judging.quality import Jury, no_loss, not_below_popularity, unjudged
 from gnas_export.limits import GateLimits
 from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
-from gnas_search.division import divided_users
+from gnas_search.division import LEAST_JUDGES, divided_users
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.errors import ParityError, QualityGateError
 
@@ -31,6 +34,33 @@ def test_the_first_breach_ends_it_with_its_own_exit_code():
         raise_first_breach([at_least("c", 0.0, 1.0, "")])
     assert caught.value.exit_code == 6
     raise_first_breach([fine, skipped("d", 1.0, "nobody to ask")])
+
+
+def test_every_gate_says_what_to_do_about_a_breach():
+    """The names are those of the table in the README, and of every gate that the package makes."""
+    root = Path(gnas_export.__file__).parent
+    table = (root.parent / "README.md").read_text().partition("\n## Gates\n")[2].partition("\n\nSteps ")[0]
+    described = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert set(HINTS) == described
+    makes = r'(?:at_least|at_most|skipped|Gate|_Limits)\(\s*"(\w+)"|^(?:GATE|PARITY) = "(\w+)"'
+    made = {
+        name
+        for source in root.rglob("*.py")
+        for found in re.findall(makes, source.read_text(), re.MULTILINE)
+        for name in found
+        if name
+    }
+    assert len(made) > 12
+    assert made <= described
+    for name in HINTS:
+        with pytest.raises(QualityGateError) as caught:
+            raise_first_breach([at_least(name, 0.0, 1.0, "")])
+        assert caught.value.hint == HINTS[name]
+
+
+@pytest.mark.parametrize("name", ["baseline", "fold_in", "popularity", "row_parity"])
+def test_no_more_exactness_is_advised_where_it_does_not_help(name):
+    assert "uncompressed" not in HINTS[name]
 
 
 def test_what_is_no_number_fails_and_is_null_in_json():
@@ -66,10 +96,22 @@ def test_the_popularity_gate():
     assert not_below_popularity(_jury(), _metrics(popularity + 0.1), _metrics(popularity)).passed
 
 
+def test_worse_on_average_is_not_significantly_worse():
+    """Of a noisy pair the mean is clearly below, and the interval reaches above: the gate passes."""
+    rng = np.random.default_rng(0)
+    popularity = rng.random(40)
+    found = popularity + rng.standard_normal(40)
+    found += popularity.mean() - 0.1 - found.mean()
+    gate = not_below_popularity(_jury(40), _metrics(found), _metrics(popularity))
+    assert gate.change.value == pytest.approx(-0.1)
+    assert gate.change.low < 0 < gate.change.high == gate.value
+    assert gate.passed
+
+
 def test_too_few_gate_users_are_said():
-    assert not _jury(MIN_USERS).too_small
-    reason = _jury(MIN_USERS - 1).too_small
-    assert str(MIN_USERS - 1) in reason
+    assert not _jury(LEAST_JUDGES).too_small
+    reason = _jury(LEAST_JUDGES - 1).too_small
+    assert str(LEAST_JUDGES - 1) in reason
     gates = unjudged(reason, GateLimits())
     assert all(gate.passed and gate.value is None and reason in gate.remark for gate in gates)
 

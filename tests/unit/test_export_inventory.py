@@ -1,6 +1,7 @@
 """What an export was made with: one hash of equal code wherever it is installed, another of any change."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import gnas_export
 import gnas_search
 import gnas_serve
 from gnas_export.accounts.inventory import TOOLS, code_sha256, installed_tools, lock_sha256, running_code_sha256
+from gnas_export.package import VERSION_DIGITS, versioned
+from gnas_serve.artifact.manifest import Manifest
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 PACKAGES = [Path(package.__file__).parent for package in (gnas_export, gnas_search, gnas_serve)]
 
 
@@ -61,3 +65,20 @@ def test_the_lock_is_of_sorted_versions():
     assert {"numpy", "onnx", "torch"} <= set(tools)
     assert lock_sha256(tools) == lock_sha256(dict(reversed(tools.items())))
     assert lock_sha256({**tools, "numpy": "1.0"}) != lock_sha256(tools)
+
+
+def test_the_version_is_of_the_files_the_manifest_and_the_packages_that_serve():
+    manifest, hashes, packages = (
+        Manifest.read(GOLDEN / "v3"),
+        {"a.npy": "0" * 64},
+        {"numpy": "2.0.0", "faiss-cpu": "1.9"},
+    )
+    name = versioned(manifest, hashes, packages).version
+    assert len(name) == VERSION_DIGITS
+    assert versioned(manifest, hashes, dict(reversed(packages.items()))).version == name
+    others = [
+        versioned(manifest, hashes, {**packages, "numpy": "2.0.1"}),
+        versioned(manifest, {"a.npy": "1" * 64}, packages),
+        versioned(replace(manifest, newcomers="popularity"), hashes, packages),
+    ]
+    assert len({name, *(other.version for other in others)}) == 4

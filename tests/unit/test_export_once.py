@@ -7,6 +7,8 @@ from planted_checkpoint import planted_checkpoint
 
 from gnas_export.judging.quality import Jury
 from gnas_export.judging.simple_models import measured_baselines
+from gnas_export.retrieval.reference import popular_answers
+from gnas_export.retrieval.shipped import item_counts, seen_items
 from gnas_export.steps import forms, judgement
 from gnas_search.baselines import BASELINES
 from gnas_search.division import divided_users
@@ -26,7 +28,7 @@ def counting(monkeypatch, module, name):
 
 @pytest.mark.parametrize("ranker", ["never", "always"])
 def test_popularity_is_measured_once(monkeypatch, tmp_path, ranker):
-    made = counting(monkeypatch, judgement, "Popularity")
+    made = counting(monkeypatch, judgement, "popular_answers")
     fitted = counting(monkeypatch, judgement, "measured_baselines")
     report = run(without_vectors_for_taste(), tmp_path / "a", ranker=ranker).report
     assert len(made) == 1
@@ -39,14 +41,8 @@ def test_it_is_what_the_fitted_model_of_popularity_gives():
     gate = divided_users(checkpoint).gate
     jury = Jury(gate, checkpoint.valid[gate], 0)
     fitted = measured_baselines(checkpoint, jury)
-    served = jury.judge(
-        [
-            judgement.Popularity(np.bincount(checkpoint.train.indices, minlength=checkpoint.train.shape[1])).retrieve(
-                20, checkpoint.train[row].indices.astype(np.int64)
-            )[0]
-            for row in gate.tolist()
-        ]
-    )
+    seen = seen_items(checkpoint.train)
+    served = jury.judge(popular_answers(item_counts(seen, len(checkpoint.items)), seen, gate, 20))
     np.testing.assert_allclose(fitted["popularity"].ndcg, served.ndcg)
     assert measured_baselines(checkpoint, jury, {"popularity": served})["popularity"] is served
     assert list(measured_baselines(checkpoint, jury, {"popularity": served})) == list(BASELINES)

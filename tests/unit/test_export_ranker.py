@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from scipy import sparse as sp
 
 from gnas_export.ranker.candidates import CandidateList
@@ -115,6 +116,43 @@ def test_int8_really_is_int8(forms):
     assert quantised_nodes(made["fp32"].graph) == 0
     with pytest.raises(ExportError, match="no node"):
         required_nodes(made["fp32+u8"].graph)
+
+
+def _constants(graph):
+    return {one.name: numpy_helper.to_array(one) for one in onnx.load_model_from_string(graph).graph.initializer}
+
+
+def _first_layer(weights, asked):
+    sums = asked["item"].astype(np.float32) + asked["cross"] @ weights.cross + asked["user"] @ weights.user
+    return np.maximum(sums + weights.user_bias, 0.0)
+
+
+def test_static_int8_has_a_scale_per_unit_and_spans_the_activations_that_were_measured(forms):
+    made, rows, lists, _ = forms
+    weights, constants = made["int8"].weights, _constants(made["int8"].graph)
+    scale, codes = constants["second.scale"], constants["second.codes"]
+    assert scale == pytest.approx(np.abs(weights.second).max(axis=0) / 127, rel=1e-6)
+    assert scale.shape == (HIDDEN[1],)
+    assert len(set(scale.tolist())) == HIDDEN[1]
+    assert np.array_equal(np.abs(codes.astype(int)).max(axis=0), np.full(HIDDEN[1], 127))
+    assert np.abs(codes * scale - weights.second).max() <= scale.max() / 2 * 1.001
+    peak = max(_first_layer(weights, feed(c, rows["int8"])).max() for c in lists[:10])  # what it was calibrated on
+    assert constants["first.scale"] == pytest.approx(peak / 255, rel=1e-5)
+
+
+def test_static_int8_is_what_its_codes_and_scales_say(forms):
+    """ONNX Runtime rewrites the graph: against the same arithmetic in numpy, over every activation and weight."""
+    made, rows, lists, _ = forms
+    weights, constants = made["int8"].weights, _constants(made["int8"].graph)
+    expected = []
+    for c in lists:
+        asked = feed(c, rows["int8"])
+        step = constants["first.scale"]
+        first = np.clip(np.rint(_first_layer(weights, asked) / step), 0, 255) * step
+        second = first @ (constants["second.codes"] * constants["second.scale"]) - constants["second.negative_bias"]
+        last = np.maximum(second, 0.0) @ weights.last.ravel()
+        expected.append((last + asked["cross"] @ weights.wide.ravel() + weights.wide_bias.ravel()).astype(np.float32))
+    assert relative_difference(_scores(made["int8"].graph, lists, rows["int8"]), expected) < 1e-4
 
 
 def test_any_number_of_candidates_and_rows_unknown_at_export(forms):

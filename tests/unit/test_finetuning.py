@@ -98,7 +98,8 @@ def test_histories_and_popularity_follow_and_embeddings_stay(old: Checkpoint, ne
 
 
 def test_the_question_of_the_new_data_is_kept(old: Checkpoint, newer: Dataset, tmp_path: Path) -> None:
-    old.save(tmp_path / "old")
+    other = replace(old, fingerprint="e" * 64, policy="time", config=replace(old.config, split_seed=7))
+    other.save(tmp_path / "old")
     given = Checkpoint.load(tmp_path / "old")
     done = finetune(given, newer, seed=3)
     made = done.checkpoint

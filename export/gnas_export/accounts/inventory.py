@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import gnas_export
 import gnas_search
@@ -49,6 +52,18 @@ def code_sha256(*packages: Path) -> str:
     """Hash the ``.py`` and ``.toml`` files of package folders, by their names relative to the package and content."""
     found = {name: file_sha256(path) for folder in packages for name, path in _files(folder).items()}
     return hashlib.sha256(canonical_json(found)).hexdigest()
+
+
+def host_facts() -> dict[str, Any]:
+    """Describe the machine on which the times were taken."""
+    return {
+        "gnas_serve": gnas_serve.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "tools": installed_tools(),
+    }
 
 
 def _files(package: Path) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gnas_export.accounts.model_card import model_card
 from gnas_export.accounts.sbom import bill_of_materials
-from gnas_export.package import file_hashes, versioned, write_bytes
+from gnas_export.package import file_hashes, versioned
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.sizes import artifact_bytes
@@ -28,7 +28,7 @@ def write_accounts(folder: Path, manifest: Manifest) -> Manifest:
     hashes, requirements = file_hashes(folder), pinned(*SHIPPED)
     size_bytes = artifact_bytes({path.name: path.stat().st_size for path in folder.iterdir()})
     named = versioned(manifest, hashes, requirements)
-    write_bytes(folder / LAYOUT.model_card, model_card(named, size_bytes).encode())
-    write_bytes(folder / LAYOUT.sbom, canonical_json(bill_of_materials(named, hashes, requirements)))
+    (folder / LAYOUT.model_card).write_bytes(model_card(named, size_bytes).encode())
+    (folder / LAYOUT.sbom).write_bytes(canonical_json(bill_of_materials(named, hashes, requirements)))
     named.write(folder)
     return named

@@ -15,6 +15,8 @@ from gnas_export.forecast.baseline_costs import BaselineCosts
 from gnas_export.forecast.meter import metered, seconds_of
 from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
+from gnas_export.judging.simple_models import CHOOSING_USERS
+from gnas_export.pipeline import PACKAGE
 from gnas_export.profile import ExportProfile
 from gnas_export.ranker.variants import planned
 from gnas_export.retrieval.rounding import vector_rounding
@@ -24,9 +26,7 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_search.memory import resident_bytes
 from gnas_serve.artifact.sizes import artifact_bytes
 
-PACKAGE = "package"
 _AUDITED_ROWS = 16_384
-_CHOOSING_USERS = 5000
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StepForecast:
     Attributes
     ----------
     name
-        Of the step, or :data:`PACKAGE`: what follows them.
+        Of the step, or :data:`gnas_export.pipeline.PACKAGE`: what follows them.
     seconds
         On this machine as busy as it is now.
     peak_bytes
@@ -152,7 +152,7 @@ def _served_s(
         judged += retrieval.opening_s + judges * (retrieval.ask_s + retrieval.list_s)
     # Three widths of the singular vectors are compared, then each model is measured; wider vectors take longer.
     dim = max(1, draft.final.tables.items.dim)
-    scored = (len(SVD_DIMS) * min(_CHOOSING_USERS, len(draft.fitting)) + 2 * judges) * retrieval.answer_s
+    scored = (len(SVD_DIMS) * min(CHOOSING_USERS, len(draft.fitting)) + 2 * judges) * retrieval.answer_s
     return {
         "choose_ranker": paths * asked,
         "choose_fold_in": retrieval.opening_s + judges * retrieval.fold_in_s if judges else 0.0,

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from gnas_export.gates import Gate, at_least, compared, skipped
 from gnas_export.limits import GateLimits
+from gnas_export.retrieval.index import TOP
 from gnas_export.retrieval.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
@@ -18,10 +19,9 @@ from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems
 
-K = 20
+K = TOP
 RETRIEVAL = "uncompressed exact retrieval"
 """What a path is held against where compression, or a learned ranker, is judged."""
-MIN_USERS = LEAST_JUDGES
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Jury:
     @property
     def too_small(self) -> str:
         """Why label gates cannot be measured; empty where they can."""
-        if len(self.users) >= MIN_USERS:
+        if len(self.users) >= LEAST_JUDGES:
             return ""
-        return f"{len(self.users)} gate users have a held-out item, fewer than {MIN_USERS}"
+        return f"{len(self.users)} gate users have a held-out item, fewer than {LEAST_JUDGES}"
 
     def judge(self, lists: Lists) -> UserMetrics:
         """Measure ranked lists of the gate users."""

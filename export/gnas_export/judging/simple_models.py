@@ -18,7 +18,8 @@ from gnas_search.fit import Fit
 from gnas_search.memory_check import TOO_LARGE, within_memory
 from gnas_serve.errors import ConfigError
 
-_CHOOSING_USERS = 5000
+CHOOSING_USERS = 5000
+"""At most, of the other validation users, choose what a simple model leaves open."""
 
 
 def measured_baselines(
@@ -42,7 +43,7 @@ def measured_baselines(
     graph = InteractionGraph(checkpoint.train, checkpoint.train)
     others = _without(checkpoint.valid, jury)
     choosing = Validation(
-        checkpoint.train, others if others.nnz else checkpoint.valid, max_users=_CHOOSING_USERS, seed=jury.seed, k=K
+        checkpoint.train, others if others.nnz else checkpoint.valid, max_users=CHOOSING_USERS, seed=jury.seed, k=K
     )
     judging = Validation(checkpoint.train, _of(checkpoint.valid, jury), max_users=None, seed=jury.seed, k=K)
     shared, found = Spectra(graph, checkpoint.seed, lean=True), {}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gnas_export.ranker.candidates import CandidateList
 from gnas_export.ranker.network import RankerNetwork, Scaling, TrainedRanker
+from gnas_export.retrieval.index import TOP
 from gnas_search.evaluate import rank_metrics
 from gnas_serve.runtime.topk import top_k
 
@@ -21,7 +22,6 @@ Floats = npt.NDArray[np.float32]
 
 INNER_SHARE = 0.2
 _SCORED_AT_ONCE = 256
-_K = 20
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ class Lessons:
                 scores = self.scores(network, batch).numpy()
             for scored, rows, padded in zip(scores, batch.rows.numpy(), batch.padded.numpy(), strict=True):
                 length = len(rows) - int(padded.sum())
-                tops.append(rows[top_k(scored[:length], _K)])
+                tops.append(rows[top_k(scored[:length], TOP)])
         return tops
 
     def inner_ndcg(self, network: nn.Module) -> npt.NDArray[np.float64]:
         """Measure a network on the lists that are held back, one by one."""
-        return rank_metrics(self.tops(network, self.inner), self.inner_relevant, k=_K).ndcg
+        return rank_metrics(self.tops(network, self.inner), self.inner_relevant, k=TOP).ndcg
 
     def inner_likelihood(self, network: nn.Module, targets: Tensor) -> npt.NDArray[np.float64]:
         """Measure how likely a network holds the targets of the lists that are held back, one by one, in logarithms."""

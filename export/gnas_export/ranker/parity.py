@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gnas_export.retrieval.index import TOP
 from gnas_serve.runtime.topk import top_k
 
 Floats = npt.NDArray[np.float32]
@@ -21,7 +22,7 @@ def relative_difference(found: list[Floats], expected: list[Floats]) -> float:
     return worst
 
 
-def mean_overlap(found: list[Floats], expected: list[Floats], k: int = 20) -> float:
+def mean_overlap(found: list[Floats], expected: list[Floats], k: int = TOP) -> float:
     """Average over the lists the share of the expected first k that is among the found first k.
 
     Of scores that are no numbers none is.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from typing import Any
 
-from gnas_export.accounts.inventory import installed_tools
+from gnas_export.accounts.inventory import host_facts
 from gnas_export.draft import Draft
-from gnas_serve import __version__
 from gnas_serve.errors import GnasError
 from gnas_serve.network_guard import NetworkGuard
 
@@ -58,16 +55,4 @@ def build_report(
         "artifact": shipped,
         "connections": {"offline": False} if guard is None else guard.to_json(),
         "host": host_facts(),
-    }
-
-
-def host_facts() -> dict[str, Any]:
-    """Describe the machine on which the times were taken."""
-    return {
-        "gnas_serve": __version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "tools": installed_tools(),
     }

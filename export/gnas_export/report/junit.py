@@ -14,7 +14,7 @@ def junit_report(report: dict[str, Any]) -> bytes:
     Parameters
     ----------
     report
-        From :func:`gnas_export.report.build_report`.
+        From :func:`gnas_export.report.contents.build_report`.
 
     Returns
     -------

@@ -56,18 +56,34 @@ def exact_answers(
     """
     found = _Found()
     retriever = Retriever(tables.items, found, tables.neighbours)
-    popularity = Popularity(counts)
     answers = []
     proposals = exact_lists(tables, seen, user_rows, count + _MARGIN)
     known = known_users(fit, seen, user_rows)
+    popular = iter(popular_answers(counts, seen, user_rows[~known], count))
     for user_row, found.rows, is_known in zip(user_rows.tolist(), proposals, known, strict=True):
         past = seen.of(user_row).astype(np.int64)
-        if is_known and len(found.rows) == 0:
+        if not is_known:
+            answers.append(next(popular))
+        elif len(found.rows) == 0:
             answers.append(found.rows)  # of a user who has everything already
-        elif is_known:
+        else:
             # Asking for no more than was found: the retriever would take a shorter list for an index that ran dry.
             some = retriever.retrieve(tables.users.row(user_row), past, min(count, len(found.rows)), past)
             answers.append(some.rows)
-        else:
-            answers.append(popularity.retrieve(count, past)[0])
     return answers
+
+
+def popular_answers(
+    counts: npt.NDArray[np.int32], seen: SeenItems, user_rows: npt.NDArray[np.integer], count: int
+) -> Lists:
+    """Answer by popularity, as serving does for users of whom nothing is known; what they have is left out.
+
+    Parameters
+    ----------
+    counts : (I,) int32
+    user_rows : (n,)
+    count
+        How many items per user.
+    """
+    popularity = Popularity(counts)
+    return [popularity.retrieve(count, seen.of(user_row).astype(np.int64))[0] for user_row in user_rows.tolist()]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_export.retrieval.turning import Turns
-from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.embeddings import LEAST_PEAK, EmbeddingTable
 
 Floats = npt.NDArray[np.float32]
 
@@ -14,8 +14,6 @@ Floats = npt.NDArray[np.float32]
 _HALF_STEPS = {"float16": 2.0**-11, "float32": 2.0**-24}
 _LEAST_HALF, _LARGEST_HALF = 2.0**-24, 65504.0
 _INT8_MAX = 127.0
-# A row that is smaller in float32 than int8 can divide is stored as zeros.
-_LEAST_PEAK = _INT8_MAX * float(np.finfo(np.float32).tiny)
 
 
 def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.integer], turns: Turns) -> float:
@@ -40,6 +38,6 @@ def vector_rounding(table: EmbeddingTable, exact: Floats, rows: npt.NDArray[np.i
         allowed = np.empty_like(error)
         for span in table.columns:
             peaks = np.abs(wanted[:, span]).max(axis=1, keepdims=True)
-            allowed[:, span] = np.maximum(peaks / _INT8_MAX / 2.0, _LEAST_PEAK)
+            allowed[:, span] = np.maximum(peaks / _INT8_MAX / 2.0, LEAST_PEAK)  # a smaller row is stored as zeros
     worst = float((error / allowed).max(initial=0.0))
     return worst if worst >= 0.0 else float("inf")  # a NaN is the largest of all and compares to nothing

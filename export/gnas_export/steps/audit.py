@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from gnas_export.draft import Draft
 from gnas_export.gates import Gate, at_most
-from gnas_export.ranker.candidates import at_lengths
+from gnas_export.package import arrays_of, shipped_tables
+from gnas_export.ranker.candidates import at_lengths, plan_features
 from gnas_export.ranker.parity import relative_difference
 from gnas_export.retrieval.fold_in import fold_in_blocks
 from gnas_export.retrieval.rounding import vector_rounding
@@ -21,7 +23,6 @@ from gnas_export.steps.scoring import score_lists
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import ParityError
-from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import IvfIndex
@@ -45,8 +46,12 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
     """Hold the written files against the checkpoint and the draft.
 
     The steps measured what they had in memory. What is measured here is what was written: a row that went to another
-    place, an index over other vectors, weights that changed on their way are told by a number, not by users. What can
-    be made of the checkpoint again is held against that, and not against what the steps made of it.
+    place, an index over other vectors, weights that changed on their way are told by a number, not by users.
+
+    What can be made of the checkpoint again is held against that, and not against what the steps made of it: ids,
+    histories, counts, links, attributes, what the ranker is told of users and items, every component of the vectors as
+    near as their form allows, and newcomers' scores. Against the draft stand what was learned, chosen or rounded: codes
+    and scales of the vectors, fold-in maps, projection, index, graph and item rows of the ranker.
 
     Parameters
     ----------
@@ -96,49 +101,27 @@ def _worst_rounding(table: EmbeddingTable, exact: Floats, turns: Turns) -> float
 
 
 def _row_parity(draft: Draft, tables: Tables) -> Gate:
-    """Count the rows of all other tables that are not what they were made from."""
-    fit, checkpoint = draft.final, draft.checkpoint
-    ranker, stored = draft.shipping(fit), fit.tables
-    seen = seen_items(checkpoint.seen())
-    found, wanted = tables.neighbours, links(checkpoint.final, draft.links, draft.profile.neighbours)
-    pairs: dict[str, tuple[npt.NDArray[np.generic] | None, npt.NDArray[np.generic] | None]] = {
-        LAYOUT.user_ids: (tables.users.values, checkpoint.users.values),
-        LAYOUT.user_id_offsets: (tables.users.offsets, checkpoint.users.offsets),
-        LAYOUT.item_ids: (tables.items.values, checkpoint.items.values),
-        LAYOUT.item_id_offsets: (tables.items.offsets, checkpoint.items.offsets),
-        LAYOUT.user_vectors: (tables.user_vectors.values, stored.users.values),
-        LAYOUT.user_scales: (tables.user_vectors.scales, stored.users.scales),
-        LAYOUT.item_vectors: (tables.item_vectors.values, stored.items.values),
-        LAYOUT.item_scales: (tables.item_vectors.scales, stored.items.scales),
-        LAYOUT.item_counts: (tables.counts, item_counts(seen, len(checkpoint.items))),
-        LAYOUT.seen_offsets: (tables.seen.offsets, seen.offsets),
-        LAYOUT.seen_items: (tables.seen.items, seen.items),
-        LAYOUT.fold_in: (tables.fold_in, fit.fold_in),
-        LAYOUT.neighbour_offsets: (_of(found, "offsets"), _of(wanted, "offsets")),
-        LAYOUT.neighbour_items: (_of(found, "items"), _of(wanted, "items")),
-        LAYOUT.neighbour_values: (_of(found, "values"), _of(wanted, "values")),
-        LAYOUT.projection: (tables.projection, None if fit.index is None else fit.index.projection),
-        LAYOUT.ranker_users: (tables.ranker_users, ranker.users),
-        LAYOUT.ranker_items: (tables.ranker_items, ranker.items),
-        LAYOUT.item_content: (tables.item_content, ranker.content),
-    }
-    had, given = (_stored(attributes) for attributes in (tables.attributes, checkpoint.item_attributes))
-    pairs |= {name: (had.get(name), given.get(name)) for name in {**had, **given}}
-    differing = {name: count for name, pair in pairs.items() if (count := _differing(*pair))}
+    """Count the rows of all tables that are not what they were made from."""
+    found, wanted = arrays_of(tables), arrays_of(_wanted(draft))
+    counts = {name: _differing(found.get(name), wanted.get(name)) for name in {**wanted, **found}}
+    differing = {name: count for name, count in counts.items() if count}
     where = f": {', '.join(differing)}" if differing else ""
     of = "ids, vectors, histories, links, attributes and inputs of the ranker"
     remark = f"rows of {of} that differ from what they are of{where}"
     return at_most("row_parity", sum(differing.values()), 0.0, remark)
 
 
-def _stored(attributes: Attributes | None) -> dict[str, npt.NDArray[np.generic]]:
-    """Give the arrays of attributes by their files; of numbers the bits, as one that is unknown equals no other."""
-    arrays = {} if attributes is None else attributes.stored()
-    return {name: array.view(np.int64) if array.dtype == np.float64 else array for name, array in arrays.items()}
-
-
-def _of(neighbours: object, name: str) -> npt.NDArray[np.generic] | None:
-    return None if neighbours is None else getattr(neighbours, name)
+def _wanted(draft: Draft) -> Tables:
+    """Make the tables again: of the checkpoint what it tells, of the draft what was learned, chosen or rounded."""
+    checkpoint, final = draft.checkpoint, draft.final
+    seen = seen_items(checkpoint.seen())
+    linked = replace(final.tables, neighbours=links(checkpoint.final, draft.links, draft.profile.neighbours))
+    fit = replace(final, seen=seen, counts=item_counts(seen, len(checkpoint.items)), tables=linked)
+    ranker = draft.shipping(fit)
+    if draft.learned:
+        inputs = plan_features(checkpoint)
+        ranker = replace(ranker, users=inputs.users, content=inputs.content)
+    return shipped_tables(checkpoint, fit, ranker)
 
 
 def _differing(found: npt.NDArray[np.generic] | None, wanted: npt.NDArray[np.generic] | None) -> int:
@@ -149,9 +132,14 @@ def _differing(found: npt.NDArray[np.generic] | None, wanted: npt.NDArray[np.gen
         return max(1, len(found), len(wanted))
     count = 0
     for start in range(0, len(found), _BLOCK_ROWS):
-        unequal = found[start : start + _BLOCK_ROWS] != wanted[start : start + _BLOCK_ROWS]
+        unequal = _bits(found[start : start + _BLOCK_ROWS]) != _bits(wanted[start : start + _BLOCK_ROWS])
         count += int(unequal.reshape(len(unequal), -1).any(axis=1).sum())
     return count
+
+
+def _bits(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Give numbers as their bits: one that is unknown, a NaN, equals no other."""
+    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
 
 
 def _index_parity(draft: Draft, folder: Path, manifest: Manifest) -> Gate:

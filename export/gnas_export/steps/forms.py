@@ -18,10 +18,10 @@ from gnas_export.ranker.network import SplitNetwork, SplitWeights, TrainedRanker
 from gnas_export.ranker.numeric import Drawing, Feed, draw, feed
 from gnas_export.ranker.parity import mean_overlap, mean_rank_correlation, relative_difference
 from gnas_export.ranker.plan import RankerPlan
-from gnas_export.ranker.variants import ATTENTION, FP16, FP32, FP32_U8, INTEGER, NUMERIC, wanted
+from gnas_export.ranker.variants import ATTENTION, FP32, FP32_U8, INTEGER, NUMERIC, PRECISION_OF, wanted
 from gnas_export.steps.form_facts import attention_facts, form_facts
 from gnas_export.steps.paths import lossy_forms, teacher_form
-from gnas_export.steps.scoring import collect_lists, popular_answers, score_lists
+from gnas_export.steps.scoring import collect_lists, score_lists, unlisted_answers
 from gnas_export.timing import median_us
 from gnas_search.bootstrap import Interval
 from gnas_serve.errors import ExportError
@@ -34,6 +34,7 @@ CALIBRATION_LISTS = 64
 MEASURED_LISTS = 256
 TIMED_ROUNDS = 300
 TIMED_CANDIDATES = (100, 300, 1000)
+PARITY = "onnx_parity"
 
 
 def draw_forms(draft: Draft) -> None:
@@ -87,7 +88,7 @@ def weigh_forms(draft: Draft) -> None:
         return
     lists = collect_lists(draft, draft.selection, draft.jury.users)
     inputs = draft.plan.item_inputs(draft.selection.counts)
-    unknown = popular_answers(draft, lists)
+    unknown = unlisted_answers(draft, lists)
     for name, form in draft.forms.items():
         scored = score_lists(form.graph, lists, form.items.rows(inputs))
         tops = {c.user_row: c.rows[top_k(scores, K)] for c, scores in zip(lists, scored, strict=True)}
@@ -99,7 +100,9 @@ def choose_form(draft: Draft) -> None:
     """Time every form and keep the one that the tie rules choose among those that are good enough.
 
     Given: ``forms``, ``form_metrics``, ``lists``, ``final``.
-    Result: ``form``, ranker gates ``onnx_parity``, ``rank_overlap`` and ``form_quality``.
+    Result: ``form``, ranker gates ``onnx_parity``, ``rank_overlap`` and ``form_quality``. A graph that is not its
+    network breaches ``onnx_parity`` of what ships, though neither it nor any ranker be chosen: what was weighed of it
+    was another network.
     """
     if not draft.forms:
         return
@@ -123,7 +126,10 @@ def choose_form(draft: Draft) -> None:
         excluded = sorted(set(gates) - good)
         remark = f"; {len(excluded)} forms of {len(gates)} are not good enough" if excluded else ""
         draft.decisions.take("form", draft.form, f"size and time at C={draft.candidates}{remark}")
-    draft.ranker_gates += gates[draft.form]
+    parity = _worst_parity(gates)
+    if not parity.passed:
+        draft.gates.append(parity)
+    draft.ranker_gates += [gate for gate in gates[draft.form] if parity.passed or gate.name != parity.name]
 
 
 def divided(lists: list[CandidateList]) -> tuple[list[CandidateList], list[CandidateList]]:
@@ -153,7 +159,7 @@ def chosen_form(forms: list[Form], passing: set[str], plan: RankerPlan) -> str:
     str
         Where no wanted form passes, the one that departs least from the teacher: the gates then say by how much.
     """
-    numeric = {"auto": NUMERIC, "fp32": (FP32, FP32_U8), "fp16": (FP16,), "int8": INTEGER}[plan.precision]
+    numeric = [one for one in NUMERIC if plan.precision in ("auto", PRECISION_OF[one])]
     networks = [variant.name for variant in wanted(plan)]
     allowed = [one for one in forms if _network(one) in networks and _numeric(one) in numeric]
     good = [one for one in allowed if one.name in passing]
@@ -194,7 +200,7 @@ def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate
     """Hold a form against its own network by its lists, and against the teacher by what users get."""
     limits = draft.profile.gates
     remark = f"largest relative difference of the graphs of {form.network} from torch, {len(draft.lists)} lists"
-    parity = at_most("onnx_parity", form.difference, limits.parity, remark)
+    parity = at_most(PARITY, form.difference, limits.parity, remark)
     remark = f"mean overlap of the first {K} of form {form.name} with its exact network, {len(draft.lists)} lists"
     gates = [parity, at_least("rank_overlap", form.overlap, limits.rank_overlap, remark)]
     teacher = teacher_form(draft)
@@ -212,6 +218,12 @@ def _gates(draft: Draft, form: RankerForm, change: Interval | None) -> list[Gate
     # A narrower network that cannot be judged ships only where it was asked for.
     is_teacher = form.network == draft.forms[teacher].network
     return [*gates, gate if is_teacher or insisted else at_least(gate.name, float("nan"), gate.limit, gate.remark)]
+
+
+def _worst_parity(gates: dict[str, list[Gate]]) -> Gate:
+    """Give the gate ``onnx_parity`` of the network whose graphs differ most from it."""
+    found = [gate for of in gates.values() for gate in of if gate.name == PARITY]
+    return max(found, key=lambda gate: gate.value or 0.0)
 
 
 def _latencies(draft: Draft) -> dict[int, dict[str, float]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from gnas_export.draft import Draft
 from gnas_export.ranker.variants import wanted
+from gnas_export.steps.narrowing import is_not_worth_narrowing
 
 RETRIEVAL = "retrieval"
 
@@ -31,10 +32,18 @@ def _has_no_networks(draft: Draft) -> bool:
     return not draft.networks
 
 
+def _has_no_links(draft: Draft) -> bool:
+    return draft.checkpoint.final.two_hop is None
+
+
+def _is_judged_by_nobody(draft: Draft) -> bool:
+    return bool(draft.jury.too_small)
+
+
 def _has_nothing_to_narrow(draft: Draft) -> bool:
     given = draft.decisions.repeated.get("form")
     names = {one.name for one in wanted(draft.profile.ranker)} if given is None else {given.choice.partition("/")[0]}
-    return not draft.networks or names <= set(draft.networks)
+    return not draft.networks or names <= set(draft.networks) or (given is None and is_not_worth_narrowing(draft))
 
 
 def _is_weighed_by_nobody(draft: Draft) -> bool:
@@ -50,10 +59,13 @@ def _compares_nothing(draft: Draft) -> bool:
 
 
 _IDLE: dict[str, Callable[[Draft], bool]] = {
+    "compress_neighbours": _has_no_links,
     "train_ranker": _is_unwanted,
     "narrow_ranker": _has_nothing_to_narrow,
     "draw_forms": _has_no_networks,
     "weigh_forms": _is_weighed_by_nobody,
     "choose_form": _times_nothing,
     "choose_ranker": _compares_nothing,
+    "choose_fold_in": _is_judged_by_nobody,
+    "judge": _is_judged_by_nobody,
 }

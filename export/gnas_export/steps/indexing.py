@@ -215,7 +215,25 @@ def _chosen(draft: Draft, fit: list[_Rival]) -> tuple[str, str]:
     forms = [Form(name, size, latency[name]) for name, size in sizes.items()]
     if profile.index in {IVF, PQ}:
         return quickest(forms).name, "the profile says so"
-    worth = [form for form in forms if _WORTH * form.latency_us <= latency[FLAT]]
+    return worth_it(forms, latency[FLAT])
+
+
+def worth_it(forms: list[Form], flat_us: float) -> tuple[str, str]:
+    """Choose among indexes that are exact enough, or flat search where none is so much quicker that it is worth it.
+
+    Parameters
+    ----------
+    flat_us
+        What flat search takes, in microseconds.
+
+    Returns
+    -------
+    str
+        The name of one, or :data:`gnas_serve.artifact.manifest.FLAT`.
+    str
+        The reason.
+    """
+    worth = [form for form in forms if _WORTH * form.latency_us <= flat_us]
     return (quickest(worth).name, QUICK_ENOUGH) if worth else (FLAT, NOT_QUICK_ENOUGH)
 
 

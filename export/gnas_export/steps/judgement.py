@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import numpy as np
-import numpy.typing as npt
-
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import significance
 from gnas_export.judging.quality import RETRIEVAL, K, no_loss, not_below_popularity, retained, unjudged
 from gnas_export.judging.simple_models import measured_baselines, not_below_baselines
+from gnas_export.retrieval.reference import popular_answers
 from gnas_export.retrieval.tables import LINKS, WIDTHS
 from gnas_export.steps.forms import exacter_form
 from gnas_export.steps.paths import UNCOMPRESSED, learned_reference, measured_path, teacher_form, uncompressed_path
@@ -19,7 +17,6 @@ from gnas_export.steps.savings import saved_bytes
 from gnas_search.bootstrap import paired_interval
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import FLAT
-from gnas_serve.runtime.cold_start import Popularity
 
 POPULARITY = "popularity"
 
@@ -133,7 +130,8 @@ def less_compressed(draft: Draft) -> Decisions | None:
     """Give up compression where the quality gate alone is breached, as far as the profile leaves the choice open.
 
     An interval on few users, or a learned ranker that magnifies small differences, can ask for more exactness than
-    recall does. Wider vectors and the fp32 form come first, then exact search.
+    recall does. Wider vectors and the fp32 form come first, then exact search, which a profile leaves open that asks
+    for flat search and is given a projection of wide vectors.
 
     Returns
     -------
@@ -155,7 +153,7 @@ def less_compressed(draft: Draft) -> Decisions | None:
     for name, form, forms in (("tables", draft.width, WIDTHS), ("neighbours", draft.links, LINKS)):
         if form and form != forms[-1]:
             forced[name] = Decision(forms[forms.index(form) + 1], reason)
-    if not forced and draft.index.kind != FLAT and draft.profile.index == "auto":
+    if not forced and draft.index.kind != FLAT and draft.profile.index in {"auto", FLAT}:
         forced["index"] = Decision(FLAT, reason)
     return draft.decisions.revised(forced) if forced else None
 
@@ -167,12 +165,6 @@ def _learned(draft: Draft) -> UserMetrics:
 def measured_popularity(draft: Draft) -> UserMetrics:
     """Measure popularity on the gate users, once for all who ask."""
     if POPULARITY not in draft.measured:
-        popularity = Popularity(draft.selection.counts)
-        users = draft.jury.users.tolist()
-        lists = [popularity.retrieve(K, _excluded(draft, user_row))[0] for user_row in users]
-        draft.measured[POPULARITY] = draft.jury.judge(lists)
+        fit, users = draft.selection, draft.jury.users
+        draft.measured[POPULARITY] = draft.jury.judge(popular_answers(fit.counts, fit.seen, users, K))
     return draft.measured[POPULARITY]
-
-
-def _excluded(draft: Draft, user_row: int) -> npt.NDArray[np.int64]:
-    return draft.selection.seen.of(user_row).astype(np.int64)

@@ -21,24 +21,32 @@ def narrow_ranker(draft: Draft) -> None:
     plan = draft.profile.ranker
     given = draft.decisions.given("form")
     needed = {one.name for one in wanted(plan)} if given is None else {given.choice.partition("/")[0]}
-    teacher = planned(plan)[0].name
     if unknown := needed - {one.name for one in planned(plan)}:
         raise ConfigError(
             f"the decisions name the network {unknown.pop()}, which profile {draft.profile.name!r} does not have",
             hint="give the decisions.json of an artifact as it was written",
         )
-    is_idle = draft.networks[teacher].best_epoch == 0 and draft.thoughts is None
-    insisted = "always" in (draft.mode, plan.distil, plan.prune)
-    if given is None and is_idle and not insisted:
-        return  # it is the retriever's order, which ships without a learned ranker
+    if given is None and is_not_worth_narrowing(draft):
+        return
     for variant in with_parents(needed, plan):
         if variant.name in draft.networks:
             continue
         parent = draft.networks[variant.parent].ranker.network
-        if is_idle:
+        if _learned_nothing(draft):
             fitted = unlearned(parent, draft.lessons, variant.hidden, seed=draft.seed)
         elif variant.is_pruned:
             fitted = pruned(parent, draft.lessons, variant.hidden, seed=draft.seed)
         else:
             fitted = distilled(parent, draft.lessons, variant.hidden, seed=draft.seed, thoughts=draft.thoughts)
         draft.keep(variant.name, fitted)
+
+
+def is_not_worth_narrowing(draft: Draft) -> bool:
+    """Tell whether the teacher is the retriever's order, which ships without a learned ranker, and nobody insists."""
+    plan = draft.profile.ranker
+    return _learned_nothing(draft) and "always" not in (draft.mode, plan.distil, plan.prune)
+
+
+def _learned_nothing(draft: Draft) -> bool:
+    teacher = planned(draft.profile.ranker)[0].name
+    return draft.networks[teacher].best_epoch == 0 and draft.thoughts is None

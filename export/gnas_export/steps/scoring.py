@@ -22,11 +22,11 @@ from gnas_export.ranker.numeric import feed
 from gnas_export.ranker.onnx_graph import retrieval_graph
 from gnas_export.ranker.parity import relative_difference
 from gnas_export.ranker.variants import ATTENTION, attention_name, planned
+from gnas_export.retrieval.reference import popular_answers
 from gnas_export.retrieval.shipped import ShippedFit
 from gnas_search.bootstrap import paired_interval
 from gnas_serve.artifact.manifest import RankerFacts
 from gnas_serve.errors import ExportError
-from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.session import open_session
 
@@ -107,7 +107,7 @@ def _attend(draft: Draft, hidden: tuple[int, int], score_column: int, alone: Fit
     if not draft.jury.too_small:
         lists = collect_lists(draft, draft.selection, draft.jury.users)
         tops = lessons.tops(network, lessons.batch(lists)) if lists else []
-        answers = popular_answers(draft, lists) | {c.user_row: top for c, top in zip(lists, tops, strict=True)}
+        answers = unlisted_answers(draft, lists) | {c.user_row: top for c, top in zip(lists, tops, strict=True)}
         draft.measured[ATTENTION] = draft.jury.judge([answers[user_row] for user_row in draft.jury.users.tolist()])
     is_followed = course.best_epoch > 0
     if is_followed and alone is not None:
@@ -117,13 +117,11 @@ def _attend(draft: Draft, hidden: tuple[int, int], score_column: int, alone: Fit
         draft.thoughts = lessons.chances(network)
 
 
-def popular_answers(draft: Draft, lists: list[CandidateList]) -> dict[int, npt.NDArray[np.int64]]:
+def unlisted_answers(draft: Draft, lists: list[CandidateList]) -> dict[int, npt.NDArray[np.int64]]:
     """Answer those gate users of whom there is no list as serving does: by popularity."""
-    popularity = Popularity(draft.selection.counts)
-    return {
-        user_row: popularity.retrieve(K, draft.selection.seen.of(user_row).astype(np.int64))[0]
-        for user_row in sorted({*draft.jury.users.tolist()} - {c.user_row for c in lists})
-    }
+    fit = draft.selection
+    users = np.setdiff1d(draft.jury.users, [c.user_row for c in lists])
+    return dict(zip(users.tolist(), popular_answers(fit.counts, fit.seen, users, K), strict=True))
 
 
 def collect_lists(draft: Draft, fit: ShippedFit, users: npt.NDArray[np.integer]) -> list[CandidateList]:

@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gnas_export.accounts.inventory import running_code_sha256
+from gnas_export.accounts.inventory import host_facts, running_code_sha256
 from gnas_export.decisions import Decisions
 from gnas_export.profile import ExportProfile
-from gnas_export.report.contents import host_facts
 from gnas_serve.artifact.store import MANIFEST, canonical_json
 
 WorkKey = dict[str, str]

@@ -22,7 +22,7 @@ def render(report: dict[str, Any]) -> str:
     Parameters
     ----------
     report
-        From :func:`gnas_export.report.build_report`, or a ``report.json`` as it was read.
+        From :func:`gnas_export.report.contents.build_report`, or a ``report.json`` as it was read.
     """
     sections = (
         ("verdict", "Verdict", verdict(report)),
