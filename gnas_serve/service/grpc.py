@@ -18,7 +18,15 @@ from grpc_reflection.v1alpha import reflection
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
-from gnas_serve.service.errors import CODE_KEY, HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
+from gnas_serve.service.errors import (
+    CODE_KEY,
+    HIDDEN,
+    DeadlineError,
+    OverloadedError,
+    detail_of,
+    is_own_fault,
+    statuses_of,
+)
 from gnas_serve.service.messages import explained, fields_of, items_of, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
@@ -64,6 +72,7 @@ class GrpcDoor:
         self._settings = settings
         self._streams = Streams()
         self._health = BoundedHealth(self._streams)
+        self._in_flight = 0
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
 
@@ -91,8 +100,9 @@ class GrpcDoor:
                 ("grpc.max_connection_age_ms", 300_000),
                 ("grpc.max_connection_age_grace_ms", 10_000),
             ],
-            # Streams of health and reflection last long: however many are open, the calls keep their own number.
-            maximum_concurrent_rpcs=self._settings.max_in_flight + MAX_STREAMS,
+            # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it,
+            # and streams of health and reflection, which last long.
+            maximum_concurrent_rpcs=2 * self._settings.max_in_flight + MAX_STREAMS,
         )
         own = grpc.method_handlers_generic_handler(SERVICE, self._handlers())
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -149,8 +159,10 @@ class GrpcDoor:
             started = perf_counter()
             code = grpc.StatusCode.CANCELLED
             self._telemetry.began("grpc")
+            self._in_flight += 1
             try:
                 self._admit(context)
+                await asyncio.sleep(0)  # as at the HTTP door: whoever waits is counted
                 response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
@@ -163,6 +175,7 @@ class GrpcDoor:
                 code = grpc.StatusCode.INTERNAL
                 await context.abort(code, HIDDEN, ((CODE_KEY, "internal"),))
             finally:
+                self._in_flight -= 1
                 self._telemetry.ended("grpc", name, code.name, perf_counter() - started)
             return response
 
@@ -174,6 +187,8 @@ class GrpcDoor:
             name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
         }
         self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(context.peer()))
+        if self._in_flight > self._settings.max_in_flight:
+            raise OverloadedError("too many requests at once", hint="try again in a second")
 
     async def _in_time(self, answer: Awaitable[Message]) -> Message:
         try:

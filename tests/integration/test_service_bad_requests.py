@@ -186,6 +186,18 @@ class TestLimits:
         assert (reply.status_code, reply.json()["code"], reply.headers["retry-after"]) == (429, "overloaded", "1")
         assert world.post("/v1/recommend", {}).status_code == 200
 
+    def test_of_a_burst_as_many_are_answered_as_may_wait(self, artifact: Path) -> None:
+        world = World(artifact, max_in_flight=8)
+
+        async def burst() -> list[httpx.Response]:
+            async with world.client() as client:
+                return await asyncio.gather(*(client.post("/v1/recommend", json={"k": 1}) for _ in range(50)))
+
+        statuses = [reply.status_code for reply in asyncio.run(burst())]
+        assert statuses == [200] * 8 + [429] * 42, "the first come are served, the others are told at once"
+        assert world.metric("gnas_serve_in_flight_requests", door="http") == 0
+        assert world.post("/v1/recommend", {}).status_code == 200
+
     def test_before_the_model_is_there(self, artifact: Path) -> None:
         front = HotPath(behind, Settings(artifact), Admission.of(Settings(artifact)))
         assert play(front, connection({"type": "http.request", "body": b"{}"}))[0]["status"] == 503

@@ -19,7 +19,7 @@ from gnas_serve.errors import GnasError, IntegrityError, StorageError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.client import recommend, to_id
-from gnas_serve.service.errors import statuses_of
+from gnas_serve.service.errors import CODE_KEY, statuses_of
 from gnas_serve.service.grpc import SERVICE
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
@@ -244,6 +244,26 @@ def test_streams_leave_room_for_calls_and_do_not_hold_up_a_stop(artifact: Path) 
         assert time.monotonic() - started < 10
     finally:
         hold.set()
+        world.close()
+
+
+def test_of_a_burst_the_others_are_told_with_a_code(artifact: Path) -> None:
+    world = World(artifact, max_in_flight=1)
+    try:
+        pending = [world.stub.Recommend.future(pb.RecommendRequest(k=5)) for _ in range(400)]
+        outcomes: dict[str, int] = {}
+        for call in pending:
+            try:
+                assert len(call.result(20).items) == 5
+                outcome = "ok"
+            except grpc.RpcError as error:
+                outcome = f"{error.code().name} {dict(error.trailing_metadata() or ()).get(CODE_KEY)}"
+            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+        assert outcomes["ok"] >= 1
+        # Beyond twice the number gRPC itself refuses, before anything of ours is asked.
+        assert set(outcomes) <= {"ok", "RESOURCE_EXHAUSTED overloaded", "RESOURCE_EXHAUSTED None"}, outcomes
+        assert len(world.stub.Recommend(pb.RecommendRequest(k=3)).items) == 3
+    finally:
         world.close()
 
 
