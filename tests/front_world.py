@@ -15,9 +15,11 @@ from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.variants import Variants
 
 JSON = {"content-type": "application/json"}
 
@@ -26,6 +28,12 @@ async def behind(scope: Any, _receive: Any, send: Any) -> None:
     """Stand for BentoML's application: says that it was reached."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"behind " + scope["path"].encode()})
+
+
+def feedback_of(settings: Settings, recommender: Recommender) -> Feedback:
+    """Open the feedback log that the settings name."""
+    assert settings.feedback is not None
+    return Feedback(settings.feedback, [recommender])
 
 
 class World:
@@ -37,7 +45,8 @@ class World:
         chosen = replace(Settings(artifact), **settings)
         self.front = HotPath(behind, chosen, Admission.of(chosen))
         telemetry = Telemetry(self.registry)
-        self.front.open(Calls(self.recommender, telemetry), telemetry)
+        self.feedback = None if chosen.feedback is None else feedback_of(chosen, self.recommender)
+        self.front.open(Calls(Variants.of(self.recommender), telemetry, self.feedback), telemetry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://door")

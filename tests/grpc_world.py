@@ -21,17 +21,20 @@ from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.variants import Variants
 
 
 class World:
     """One gRPC door, on an event loop in a thread of its own."""
 
-    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
+    def __init__(self, artifact: Path, recommender: Any = None, feedback: Any = None, **settings: Any) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
         telemetry = Telemetry(self.registry)
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        self.door = GrpcDoor(Calls(self.recommender, telemetry), telemetry, chosen, Admission.of(chosen))
+        self.door = GrpcDoor(
+            Calls(Variants.of(self.recommender), telemetry, feedback), telemetry, chosen, Admission.of(chosen)
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

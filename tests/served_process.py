@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 
 # In a process of its own: importing bentoml warns, and warnings are errors in tests.
 BENTOML_CLIENT = """
@@ -31,16 +33,19 @@ def free_port() -> int:
 
 
 class Served:
-    """A server, started from an empty folder."""
+    """A server, started from an empty folder; settings are variables of its environment."""
 
-    def __init__(self, target: str, folder: Path, *arguments: str) -> None:
+    def __init__(self, target: str, folder: Path, *arguments: str, settings: dict[str, str] | None = None) -> None:
         self.http_port, self.grpc_port = free_port(), free_port()
         command = [sys.executable, "-m", "gnas_serve.cli", "serve", target, "--output", "json", *arguments]
         command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
         folder.mkdir()
         self.log = folder.parent / f"{folder.name}.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+            environment = {**os.environ, **(settings or {})}
+            self.process = subprocess.Popen(
+                command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.log.read_text()
@@ -55,6 +60,17 @@ class Served:
 
     def channel(self) -> grpc.Channel:
         return grpc.insecure_channel(self.ready["grpc"])
+
+    def kill(self) -> None:
+        """End every process of it at once, as a failure of power does."""
+        whole = [psutil.Process(self.process.pid)]
+        whole += whole[0].children(recursive=True)
+        for process in whole:
+            process.kill()
+        psutil.wait_procs(whole, 30)
+        self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

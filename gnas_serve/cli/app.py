@@ -18,7 +18,9 @@ from gnas_serve import __version__
 from gnas_serve.cli import (
     api_key,
     artifact,
+    bench,
     data,
+    doctor,
     evaluate,
     export,
     feedback,
@@ -85,12 +87,13 @@ app.command()(artifact.sign)
 app.command()(artifact.diff)
 app.command()(recommend.recommend)
 app.command()(recommend.explain)
-app.command()(recommend.bench)
+app.command()(bench.bench)
 app.command()(serve.build)
 app.command()(serve.serve)
 app.command()(api_key.api_key)
 app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")
 app.command()(quickstart.quickstart)
+app.command()(doctor.doctor)
 app.command()(schema.schema)
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from gnas_serve.artifact.source_date import source_date
 from gnas_serve.errors import MissingExtraError
 
-_MODULES = {
+EXTRAS = {
     "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
     "tensorboard": ("tensorboard",),
@@ -26,7 +26,7 @@ def need(extra: str) -> None:
         Naming the group and the first module that is absent.
     """
     source_date()
-    for module in _MODULES[extra]:
+    for module in EXTRAS[extra]:
         if find_spec(module) is None:
             raise MissingExtraError(
                 f"this command needs the [{extra}] extra: {module} is not installed",

@@ -1,4 +1,4 @@
-"""`gnas-serve recommend`, `explain` and `bench`: an artifact asked in this process, without a server."""
+"""`gnas-serve recommend` and `explain`: an artifact asked in this process, without a server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from gnas_serve.cli.arguments import MAX_SEED
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
-from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
@@ -126,46 +124,3 @@ def _known(recommender: Recommender, ids: list[str] | None, what: str) -> tuple[
     if unknown:
         warn(f"{unknown} of {len(known)} {what} are unknown to this model")
     return known
-
-
-def bench(
-    artifact: ArtifactArgument,
-    requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many requests are counted.")] = 2000,
-    k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="Items per answer.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the draw of users.")] = 0,
-    output: OutputOption = Output.text,
-) -> None:
-    """Time an artifact in this process on one thread, beside the same work done by brute force."""
-    _one_thread()
-    from gnas_serve.runtime.benchmark import benchmark
-    from gnas_serve.runtime.recommender import Recommender
-
-    recommender = Recommender.load(artifact)
-    if recommender.info.num_users == 0:
-        raise ConfigError(f"{artifact} has no users to ask for", hint="bench an artifact with users")
-    report = benchmark(recommender, requests=requests, k=k, seed=seed).to_json()
-    info = recommender.info
-    table = Table(
-        title=f"{info.num_users} users, {info.num_items} items, {info.index} index, {info.ranker} ranker"
-        f" ({info.precision}), C={recommender.candidates}, k={k}, {requests} requests, one thread",
-        title_justify="left",
-    )
-    for column in ("", "p50", "p99"):
-        table.add_column(column, justify="right" if column else "left")
-    table.add_row("recommend", f"{report['p50_us']:.0f} us", f"{report['p99_us']:.0f} us")
-    table.add_row(
-        "numpy brute force", f"{report['brute_force_p50_us']:.0f} us", f"{report['brute_force_p99_us']:.0f} us"
-    )
-    table.caption = (
-        f"{report['speedup']:.2f}x the speed of brute force, with {report['recall']:.2%} of its items;"
-        f" peak memory {report['rss_bytes'] / 2**20:.0f} MB"
-    )
-    emit(report, table, output)
-
-
-def _one_thread() -> None:
-    """Hold BLAS to one thread, as in a worker; its pool is sized when numpy is first imported."""
-    import os
-
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"

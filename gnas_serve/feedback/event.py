@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from gnas_serve.errors import RequestError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS, Id
@@ -13,13 +13,13 @@ MAX_EVENT_ID_CHARACTERS = 128
 MAX_EVENT_CHARACTERS = 64
 MAX_MODEL_CHARACTERS = 256
 DIGEST_BYTES = 16
+_ID_EXPECTED = f"a 64-bit integer or a text of 1 to {MAX_ID_CHARACTERS} characters"
 _MAX_VALUE = 3.4e38  # either way: ratings are kept in single precision, and larger ones are refused where data is read
 _MAX_TIME_S = 9.2e12  # either way of 1970: what 64 bits of microseconds hold
 
 
-@dataclass(frozen=True, slots=True)
-class FeedbackEvent:
-    """One thing that a user did.
+class FeedbackEvent(NamedTuple):
+    """One thing that a user did; a tuple, as a million of them are made when a log is opened.
 
     Attributes
     ----------
@@ -56,14 +56,16 @@ class FeedbackEvent:
         RequestError
             Naming the field and what it should be.
         """
-        _check_text("event_id", self.event_id, 1, MAX_EVENT_ID_CHARACTERS)
-        for name, value in (("user_id", self.user_id), ("item_id", self.item_id)):
-            if isinstance(value, str):
-                _check_text(name, value, 1, MAX_ID_CHARACTERS)
-            elif type(value) is not int or not -(2**63) <= value < 2**63:
-                raise _wrong(name, f"a 64-bit integer or a text of 1 to {MAX_ID_CHARACTERS} characters")
-        _check_text("event", self.event, 1, MAX_EVENT_CHARACTERS)
-        _check_text("model", self.model, 0, MAX_MODEL_CHARACTERS)
+        if not _is_text(self.event_id, 1, MAX_EVENT_ID_CHARACTERS):
+            raise _wrong("event_id", f"a text of 1 to {MAX_EVENT_ID_CHARACTERS} characters")
+        if not _is_id(self.user_id):
+            raise _wrong("user_id", _ID_EXPECTED)
+        if not _is_id(self.item_id):
+            raise _wrong("item_id", _ID_EXPECTED)
+        if not _is_text(self.event, 1, MAX_EVENT_CHARACTERS):
+            raise _wrong("event", f"a text of 1 to {MAX_EVENT_CHARACTERS} characters")
+        if not _is_text(self.model, 0, MAX_MODEL_CHARACTERS):
+            raise _wrong("model", f"a text of at most {MAX_MODEL_CHARACTERS} characters")
         if self.value is not None and not _is_within(self.value, _MAX_VALUE):
             raise _wrong("value", f"a finite number of at most {_MAX_VALUE:g} either way, or null")
         if not _is_within(self.timestamp, _MAX_TIME_S):
@@ -88,15 +90,18 @@ def _is_within(value: object, limit: float) -> bool:
     return abs(value) <= limit and math.isfinite(value)
 
 
-def _check_text(name: str, value: object, least: int, most: int) -> None:
-    if not isinstance(value, str) or not least <= len(value) <= most or not _is_writable(value):
-        raise _wrong(name, f"a text of {least} to {most} characters")
+def _is_id(value: object) -> bool:
+    if isinstance(value, str):
+        return _is_text(value, 1, MAX_ID_CHARACTERS)
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def _is_text(value: object, least: int, most: int) -> bool:
+    return isinstance(value, str) and least <= len(value) <= most and (value.isascii() or _is_writable(value))
 
 
 def _is_writable(text: str) -> bool:
     """Tell whether a text has a UTF-8 form: half of a surrogate pair is text to Python and to nobody else."""
-    if text.isascii():
-        return True
     try:
         text.encode()
     except UnicodeEncodeError:

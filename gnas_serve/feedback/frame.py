@@ -1,8 +1,8 @@
 r"""Frames: an event as one line of a log, with what tells a whole line from a torn or altered one.
 
 A line is ``LLLLLLLL CCCCCCCC PAYLOAD\n``: the length of the payload in bytes and its CRC-32, eight hexadecimal digits
-each, and the fields of the event as a JSON array. JSON escapes line feeds, so that a line feed ends a frame and nothing
-else: behind damage, the next frame is found again.
+each, and the event, its fields in their order, as a JSON array. JSON escapes line feeds, so that a line feed ends a
+frame and nothing else: behind damage, the next frame is found again.
 """
 
 from __future__ import annotations
@@ -19,17 +19,7 @@ _PAYLOAD = 18  # where it starts
 
 def encode(event: FeedbackEvent) -> bytes:
     """Write an event that was checked as a line."""
-    fields = (
-        event.event_id,
-        event.user_id,
-        event.item_id,
-        event.event,
-        event.value,
-        event.timestamp,
-        event.model,
-        event.propensity,
-    )
-    payload = to_json(fields)
+    payload = to_json(event)
     return b"%08x %08x %b\n" % (len(payload), crc32(payload), payload)
 
 
@@ -39,7 +29,7 @@ def decode(line: bytes) -> FeedbackEvent | None:
     if line[:_PAYLOAD] != b"%08x %08x " % (len(payload), crc32(payload)):
         return None
     try:
-        event = FeedbackEvent(*from_json(payload))
+        event = FeedbackEvent._make(from_json(payload))
         event.check()
     except (ValueError, TypeError, RequestError):  # whole, but not ours: laid there by somebody
         return None

@@ -58,8 +58,8 @@ class FeedbackLog:
     folder
         Of the log; made where it is absent, for this user alone.
     watch
-        Told of every event once, first of those that the log holds (the latest ``window``), from a thread that is not
-        the caller's: of one's own before they are acknowledged, of others' at :meth:`poll` and at every append.
+        Told of every event once: of those that the log holds (the latest ``window``) here, of one's own before they
+        are acknowledged, from a thread of the log, and of others' at every append and :meth:`poll`.
     window, segment_bytes
         As of :class:`gnas_serve.feedback.writer.Writer`.
 

@@ -55,7 +55,8 @@ class Recent:
         self._min_value = min_value
         self._max_users = max_users
         self._max_items = max_items_per_user
-        self._rows: OrderedDict[str, tuple[int, ...]] = OrderedDict()  # in the order in which they came
+        # Users and the rows of each in the order in which they came; a dict is a set that has one.
+        self._rows: OrderedDict[str, dict[int, None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -69,6 +70,7 @@ class Recent:
     def of(self, user_id: Id) -> npt.NDArray[np.int64]:
         """Give the rows of the items of a user, ascending; none of somebody who did nothing."""
         rows = self._rows.get(_key(user_id))
+        # A list is made in one go, whatever is added meanwhile.
         return _NOTHING if rows is None else np.array(sorted(rows), dtype=np.int64)
 
     def replay(self, folder: Path, count: int) -> None:
@@ -97,9 +99,13 @@ class Recent:
         return self._min_value is None or event.value is None or event.value >= self._min_value
 
     def _note(self, key: str, row: int) -> None:
-        # A tuple is replaced whole: who asks meanwhile has the one before.
-        before = self._rows.get(key, ())
-        self._rows[key] = (*(other for other in before if other != row), row)[-self._max_items :]
+        rows = self._rows.get(key)
+        if rows is None:
+            rows = self._rows[key] = {}
+        rows.pop(row, None)
+        rows[row] = None
+        if len(rows) > self._max_items:
+            del rows[next(iter(rows))]
         self._rows.move_to_end(key)
         if len(self._rows) > self._max_users:
             self._rows.popitem(last=False)

@@ -81,7 +81,7 @@ class Tail:
 
 
 def replay(folder: Path, numbers: list[int], count: int) -> Iterator[list[FeedbackEvent]]:
-    """Read the latest events of some segments, oldest first: ``count`` of them, or some more.
+    """Read the latest events of some segments, oldest first.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def replay(folder: Path, numbers: list[int], count: int) -> Iterator[list[Feedba
     numbers
         Its segments, ascending.
     count
-        How many events are enough: earlier segments are left alone.
+        How many; fewer where lines are damaged.
 
     Raises
     ------
@@ -103,10 +103,13 @@ def replay(folder: Path, numbers: list[int], count: int) -> Iterator[list[Feedba
             break
         wanted.append(number)
         count -= lines_of(folder, number)
+    surplus = -count  # lines of the first one
     for number in reversed(wanted):
         reader = SegmentReader(segment_path(folder, number))
         try:
-            yield from reader.batches()
+            for events in reader.batches():
+                yield events[surplus:] if surplus > 0 else events
+                surplus -= len(events)
         finally:
             reader.close()
 

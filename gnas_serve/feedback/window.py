@@ -46,13 +46,15 @@ class DigestWindow:
         bool
             False where it is remembered already, at the age that it has.
         """
-        if self._places[self._find(digest)]:
+        place = self._find(digest)
+        if self._places[place]:
             return False
         start = self._next * DIGEST_BYTES
         if start < len(self._ring):
             self._remove(self._next)
+            place = self._find(digest)  # what was moved up may have left another one empty
         self._ring[start : start + DIGEST_BYTES] = digest
-        self._places[self._find(digest)] = self._next + 1
+        self._places[place] = self._next + 1
         self._next = (self._next + 1) % self.capacity
         return True
 
@@ -64,9 +66,13 @@ class DigestWindow:
 
     def _find(self, digest: bytes | bytearray) -> int:
         """Find the place of a digest, or the empty place where it belongs."""
-        place = self._home(digest)
-        while (held := self._places[place]) and self._at(held - 1) != digest:
-            place = (place + 1) & self._mask
+        places, ring, mask = self._places, self._ring, self._mask
+        place = int.from_bytes(digest[:8], "little") & mask
+        while held := places[place]:
+            stop = held * DIGEST_BYTES
+            if ring[stop - DIGEST_BYTES : stop] == digest:
+                break
+            place = (place + 1) & mask
         return place
 
     def _remove(self, position: int) -> None:

@@ -26,9 +26,11 @@ from gnas_serve.feedback.segments import (
 from gnas_serve.feedback.tail import Tail, replay
 from gnas_serve.feedback.window import DigestWindow
 
+if sys.platform == "darwin":
+    import fcntl
+
 LOCK = "log.lock"
 Watch = Callable[[Sequence[FeedbackEvent]], None]
-_sync = getattr(os, "fdatasync", os.fsync)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Writer:
         Made where it is absent.
     watch
         Told of every event once, in the order of the log: at first of the latest ``window`` of the log, then of what
-        this process and all others append. Called from the thread that commits or polls.
+        this process and all others append. Called from the thread that commits, polls or makes this.
     window
         Among how many latest events a second one of the same id is found out.
     segment_bytes
@@ -217,6 +219,16 @@ class Writer:
         with suppress(FileNotFoundError):
             return not os.path.samestat(os.fstat(self._descriptor), os.lstat(segment_path(self._folder, self._number)))
         return True
+
+
+def _sync(descriptor: int) -> None:
+    """Wait until what was written to a file is on the disk."""
+    if sys.platform == "darwin":
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync leaves it in the memory of the disk there
+    elif sys.platform == "win32":
+        os.fsync(descriptor)
+    else:
+        os.fdatasync(descriptor)
 
 
 def make_private(folder: Path) -> None:

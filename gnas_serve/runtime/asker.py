@@ -11,6 +11,7 @@ from gnas_serve.artifact.branches import BranchFacts, personal_spans
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.seen import united
 
 _Rows = npt.NDArray[np.integer]
 _Floats = npt.NDArray[np.float32]
@@ -93,7 +94,7 @@ class Askers:
             if self._says_something(vector, past):
                 return self._known(vector, past, recent)
         if len(recent):
-            history = np.union1d(history, recent)
+            history = united(history, recent)
         if self._folds_in and len(history):
             vector = self._fold_in.vector(history)
             if self._says_something(vector, history):
@@ -101,7 +102,7 @@ class Askers:
         return None
 
     def _known(self, vector: _Floats, past: _Rows, recent: _Rows) -> Asker:
-        later = np.union1d(past, recent) if len(recent) else past
+        later = united(past, recent) if len(recent) else past
         if len(later) > len(past):
             if self._folds_in:
                 vector = self._fold_in.moved(vector, past, later)

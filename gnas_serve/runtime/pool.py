@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gnas_serve.runtime.filters import Filters
 from gnas_serve.runtime.query import MAX_CANDIDATES
-from gnas_serve.runtime.seen import is_among
+from gnas_serve.runtime.seen import is_among, united
 
 _Rows = npt.NDArray[np.int64]
 
@@ -52,8 +52,4 @@ def restrict(pool: Pool, expression: str, filters: Filters) -> Pool:
         return Pool(pool.excluded, pool.allowed[is_among(pool.allowed, passing.rows)])
     if len(passing.rows) <= MAX_CANDIDATES:
         return Pool(pool.excluded, passing.rows)
-    return Pool(_united(pool.excluded, passing.others), None)
-
-
-def _united(rows: _Rows, others: _Rows) -> _Rows:
-    return np.union1d(rows, others) if len(rows) else others
+    return Pool(united(pool.excluded, passing.others), None)

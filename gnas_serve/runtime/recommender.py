@@ -19,7 +19,7 @@ from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
 from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.seen import RecentItems, SeenItems, united
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id
 
@@ -33,7 +33,7 @@ class _Who:
     """One asker in rows: -1 for a user whom the model does not know."""
 
     user_row: int
-    past: npt.NDArray[np.integer]
+    past: npt.NDArray[np.integer]  # as the model has seen it, and what came since
     history: _Rows
     asker: Asker | None  # None where nothing is known: popularity is the answer
 
@@ -50,7 +50,9 @@ class Recommender:
     """
 
     def __init__(self, manifest: Manifest, parts: Parts) -> None:
+        self.manifest = manifest
         self._parts = parts
+        self._recent: RecentItems | None = None
         self.users = parts.users
         self.items = parts.items
         self.item_vectors = parts.item_vectors
@@ -84,6 +86,10 @@ class Recommender:
         manifest = Manifest.read(path, verify=verify)
         return cls(manifest, Parts.open(path, manifest, verify=verify))
 
+    def follow(self, recent: RecentItems) -> None:
+        """Take what users have had since the model was made into account, from the next question on."""
+        self._recent = recent
+
     @property
     def seen(self) -> SeenItems:
         """What each user has already, as the model knows it."""
@@ -103,7 +109,7 @@ class Recommender:
         who = self._who(query)
         excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
         if query.history or query.exclude_items:
-            excluded = np.union1d(excluded, self._rows(query.history + query.exclude_items, strict=query.strict))
+            excluded = united(excluded, self._rows(query.history + query.exclude_items, strict=query.strict))
         allowed = None if query.candidates is None else self._rows(query.candidates, strict=query.strict)
         return self._answer(query, who, Pool(excluded, allowed))
 
@@ -131,7 +137,11 @@ class Recommender:
         if query.strict and user_row < 0 and query.user_id is not None:
             raise _unknown_user(query.user_id)
         past, history = parts.seen.of(user_row), self._rows(query.history, strict=query.strict)
-        return _Who(user_row, past, history, parts.askers.represent(user_row, past, history))
+        recent = _NOTHING
+        if self._recent is not None and query.user_id is not None:
+            recent = self._recent.of(query.user_id)
+        asker = parts.askers.represent(user_row, past, history, recent)
+        return _Who(user_row, united(past, recent) if len(recent) else past, history, asker)
 
     def _answer(self, query: Query, who: _Who, pool: Pool) -> Answer:
         parts = self._parts
@@ -177,7 +187,7 @@ class Recommender:
         The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
         the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
         """
-        past = np.union1d(pool.excluded, rows)
+        past = united(pool.excluded, rows)
         more = self._parts.retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, pool.allowed)
         if len(more.rows) == 0:
             return rows, ranked

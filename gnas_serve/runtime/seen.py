@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
+
+from gnas_serve.vocabulary import Id
 
 
 def is_among(rows: npt.NDArray[np.integer], excluded: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
@@ -16,6 +20,21 @@ def is_among(rows: npt.NDArray[np.integer], excluded: npt.NDArray[np.integer]) -
     places = np.minimum(np.searchsorted(excluded, rows), len(excluded) - 1)
     found: npt.NDArray[np.bool_] = excluded[places] == rows
     return found
+
+
+def united(rows: npt.NDArray[np.integer], others: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Unite two ascending sets of rows, ascending.
+
+    The smaller is put into the larger: where a filter excludes half of a million items, ``np.union1d`` takes some five
+    hundred times as long.
+    """
+    few, many = (rows, others) if len(rows) <= len(others) else (others, rows)
+    if len(few) == 0:
+        return many.astype(np.int64, copy=False)
+    places = many.searchsorted(few)
+    is_new = many[np.minimum(places, len(many) - 1)] != few
+    whole: npt.NDArray[np.int64] = np.insert(many.astype(np.int64, copy=False), places[is_new], few[is_new])
+    return whole
 
 
 class SeenItems:
@@ -41,3 +60,11 @@ class SeenItems:
         if user_row < 0:
             return self.items[:0]
         return self.items[self.offsets[user_row] : self.offsets[user_row + 1]]
+
+
+class RecentItems(Protocol):
+    """What users have had since the model was made."""
+
+    def of(self, user_id: Id) -> npt.NDArray[np.int64]:
+        """Give the item rows of one user, ascending; none of somebody of whom nothing was heard."""
+        ...

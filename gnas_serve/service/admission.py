@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gnas_serve.service.auth import ApiKeys, Authenticator, Tokens
+from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.rates import Rates
 from gnas_serve.service.settings import Settings
 
@@ -16,11 +17,14 @@ class Admission:
         Tells who calls.
     rates
         How often one may.
+    admins
+        The keys of those who may change what is served; nobody may where it is None.
     """
 
-    def __init__(self, authenticator: Authenticator, rates: Rates) -> None:
+    def __init__(self, authenticator: Authenticator, rates: Rates, admins: ApiKeys | None = None) -> None:
         self._authenticator = authenticator
         self._rates = rates
+        self._admins = None if admins is None else Authenticator(admins)
 
     @classmethod
     def of(cls, settings: Settings) -> Admission:
@@ -35,9 +39,10 @@ class Admission:
         tokens = None
         if settings.jwt_key is not None:
             tokens = Tokens.read(settings.jwt_key, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
-        return cls(Authenticator(keys, tokens), Rates(settings.rate_per_s, settings.rate_burst))
+        admins = None if settings.admin_keys is None else ApiKeys.read(settings.admin_keys)
+        return cls(Authenticator(keys, tokens), Rates(settings.rate_per_s, settings.rate_burst), admins)
 
-    def admit(self, authorization: bytes, api_key: bytes, peer: str) -> None:
+    def admit(self, authorization: bytes, api_key: bytes, peer: str, *, is_admin: bool = False) -> None:
         """Let a request in.
 
         Parameters
@@ -46,6 +51,8 @@ class Admission:
             The values of the headers, empty where they are absent.
         peer
             The address it comes from: whom it is counted for where callers have no names.
+        is_admin
+            Whether the call is one for admins: other keys are no good for it.
 
         Raises
         ------
@@ -53,6 +60,13 @@ class Admission:
             If the caller is nobody who may call.
         RateLimitedError
             If it is one request too many.
+        FeatureOffError
+            If there are no admins.
         """
+        if is_admin:
+            if self._admins is None:
+                raise FeatureOffError("this server has no admins", hint="start it with GNAS_ADMIN_KEYS=FILE")
+            self._admins.caller(authorization, api_key)
+            return
         caller = self._authenticator.caller(authorization, api_key)
         self._rates.take(peer if caller is None else f"caller {caller}")

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import math
 import signal
+from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
@@ -23,6 +24,8 @@ from gnas_serve.errors import GnasError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close, bound_heads
+from gnas_serve.service.deployment import DeploymentFile
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
@@ -30,13 +33,15 @@ from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
 from gnas_serve.service.responses import (
     ExplainResponse,
+    FeedbackResponse,
     RecommendBatchResponse,
     RecommendResponse,
     SimilarUsersResponse,
 )
-from gnas_serve.service.routes import ranking
+from gnas_serve.service.routes import ranking, rankings
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -46,6 +51,8 @@ from gnas_serve.service.schemas import (
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 from gnas_serve.service.tls import server_credentials
+from gnas_serve.service.variants import Variants
+from gnas_serve.service.versions import Versions
 
 _GRACE_S = 1.0
 
@@ -98,12 +105,20 @@ class GnasServe:
     bento_service: FrontedService
 
     def __init__(self) -> None:
-        # The runtime is imported and the model loaded in workers alone.
+        # The runtime is imported and the models loaded in workers alone.
         from gnas_serve.runtime.recommender import Recommender
 
         self._telemetry = Telemetry(access_log=SETTINGS.access_log)
-        recommender = Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)
-        self._calls = Calls(recommender, self._telemetry)
+        self._versions = None
+        if SETTINGS.versions is None:
+            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)]
+            variants = Variants.of(loaded[0])
+        else:
+            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact)
+            loaded, variants = self._versions.recommenders, self._versions.variants
+        self._feedback = None if SETTINGS.feedback is None else Feedback(SETTINGS.feedback, loaded)
+        self._calls = Calls(variants, self._telemetry, self._feedback, self._versions)
+        self._calls.serve(variants)
         self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS, ADMISSION)
         self._ready = False
 
@@ -120,18 +135,26 @@ class GnasServe:
     async def open_doors(self) -> None:
         """Open both doors, then say that the worker is ready."""
         logging.getLogger("gnas_serve").setLevel(logging.INFO)
+        if self._feedback is not None:
+            self._feedback.open()
+        if self._versions is not None:
+            self._versions.open(self._calls.serve, self._feedback)
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
-        self._telemetry.serving(self._calls.model)
         self._attend_connections(asyncio.get_running_loop())
         self._ready = True
-        _log.info("serving %s %s, gRPC on port %d", MANIFEST.name, MANIFEST.version, SETTINGS.grpc_port)
+        model = self._calls.model
+        _log.info("serving %s %s, gRPC on port %d", model.name, model.version, SETTINGS.grpc_port)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_doors(self) -> None:
         """Let the gRPC calls in flight finish; the HTTP ones have by now."""
         self._ready = False
         await self._grpc.close()
+        if self._versions is not None:
+            await self._versions.close()
+        if self._feedback is not None:
+            await self._feedback.close()
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -170,39 +193,38 @@ class GnasServe:
     @bentoml.api(route="/v1/recommend")  # type: ignore[untyped-decorator]
     async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
         """Items for one user, best first."""
-        return self._items(ranking(self._calls.recommend(request), scores=request.return_scores))
+        found = self._calls.recommend(request)
+        return RecommendResponse.model_validate(ranking(found, scores=request.return_scores))
 
     @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
     async def recommend_batch(self, request: RecommendBatchRequest, /) -> RecommendBatchResponse:
         """Many questions at once, answered in order."""
-        answers = await self._calls.recommend_batch(request)
-        results = [
-            ranking(answer, scores=query.return_scores) for answer, query in zip(answers, request.queries, strict=True)
-        ]
-        return RecommendBatchResponse.model_validate({"results": results, "model": self._calls.model.signature()})
+        found = await self._calls.recommend_batch(request)
+        return RecommendBatchResponse.model_validate(rankings(request, found, self._calls.model.signature()))
 
     @bentoml.api(route="/v1/rank")  # type: ignore[untyped-decorator]
     async def rank(self, request: RankRequest, /) -> RecommendResponse:
         """Given items in the order of one user's liking."""
-        return self._items(ranking(self._calls.rank(request), scores=request.return_scores))
+        return RecommendResponse.model_validate(ranking(self._calls.rank(request), scores=request.return_scores))
 
     @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
     async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:
         """Items like one item, best first."""
-        return self._items(ranking(await self._calls.similar_items(request)))
+        return RecommendResponse.model_validate(ranking(await self._calls.similar_items(request)))
 
     @bentoml.api(route="/v1/similar-users")  # type: ignore[untyped-decorator]
     async def similar_users(self, request: SimilarUsersRequest, /) -> SimilarUsersResponse:
         """Users of one user's taste, best first."""
-        answer = await self._calls.similar_users(request)
-        return SimilarUsersResponse.model_validate({"users": answer.users(), "model": self._calls.model.signature()})
+        found = await self._calls.similar_users(request)
+        return SimilarUsersResponse.model_validate({"users": found.answer.users(), "model": found.model})
 
     @bentoml.api(route="/v1/explain")  # type: ignore[untyped-decorator]
     async def explain(self, request: ExplainRequest, /) -> ExplainResponse:
         """Say what of a user's past the score of one item comes from."""
-        return ExplainResponse.model_validate(
-            self._calls.explain(request).to_json() | {"model": self._calls.model.signature()}
-        )
+        found = self._calls.explain(request)
+        return ExplainResponse.model_validate(found.answer.to_json() | {"model": found.model})
 
-    def _items(self, content: dict[str, Any]) -> RecommendResponse:
-        return RecommendResponse.model_validate(content | {"model": self._calls.model.signature()})
+    @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
+    async def feedback(self, request: FeedbackRequest, /) -> FeedbackResponse:
+        """Keep what users did."""
+        return FeedbackResponse.model_validate(asdict(await self._calls.feedback(request)))

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any, Generic, TypeVar
 
+from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
-from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
+from gnas_serve.runtime.query import Answer, ModelInfo, Query, SimilarUsersAnswer
+from gnas_serve.service.deployment import Deployment
+from gnas_serve.service.errors import FeatureOffError
+from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.schemas import (
+    DeployRequest,
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
     SimilarItemsRequest,
     SimilarUsersRequest,
 )
+from gnas_serve.service.shadow import Shadow
 from gnas_serve.service.telemetry import Telemetry
-
-if TYPE_CHECKING:  # BentoML's parent process imports this module and never loads a model
-    from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.variants import Variants
+from gnas_serve.service.versions import Versions
 
 _Result = TypeVar("_Result")
 
@@ -28,31 +34,70 @@ _Result = TypeVar("_Result")
 _THREAD_VALUES = 3_200_000
 
 
+@dataclass(frozen=True, slots=True)
+class Signed(Generic[_Result]):
+    """An answer and the signature of the model that gave it, see :class:`gnas_serve.service.variants.Variant`."""
+
+    answer: _Result
+    model: dict[str, Any]
+
+
 class Calls:
-    """Answers validated requests with the worker's one model.
+    """Answers validated requests with the worker's models.
 
     Parameters
     ----------
-    recommender
-        The loaded model.
+    variants
+        What is served at first.
     telemetry
         Counts the answers by source.
+    feedback
+        Keeps what users did; None where the server was started without.
+    versions
+        Changes what is served; None where the server was started without.
     """
 
-    def __init__(self, recommender: Recommender, telemetry: Telemetry) -> None:
-        self._recommender = recommender
+    def __init__(
+        self,
+        variants: Variants,
+        telemetry: Telemetry,
+        feedback: Feedback | None = None,
+        versions: Versions | None = None,
+    ) -> None:
+        self._variants = variants
+        self._feedback = feedback
+        self._versions = versions
         self._telemetry = telemetry
-        self.model: ModelInfo = recommender.info
+        self._shadow = Shadow(telemetry)
 
-    def recommend(self, request: RecommendRequest) -> Answer:
+    @property
+    def model(self) -> ModelInfo:
+        """The stable model."""
+        return self._variants.stable.recommender.info
+
+    def serve(self, variants: Variants) -> None:
+        """Answer with other models from the next request on."""
+        self._variants = variants
+        served = [variants.stable, *([variants.canary] if variants.canary else [])]
+        self._telemetry.serving(*(variant.recommender.info for variant in served))
+
+    def recommend(self, request: RecommendRequest) -> Signed[Answer]:
         """Answer one question.
 
         It runs on the event loop itself: at a fraction of a millisecond, handing it to a thread would cost
         more than it takes.
         """
-        return self._counted(self._recommender.recommend(request.query()))
+        query = request.query()
+        variants = self._variants
+        variant = variants.choose(query)
+        answer = variant.recommender.recommend(query)
+        if variants.canary is not None:
+            self._telemetry.varied(variant.signature["variant"])
+        if variants.shadow is not None:
+            self._shadow.offer(variants.shadow, query, answer)
+        return Signed(self._counted(answer), variant.signature)
 
-    async def recommend_batch(self, request: RecommendBatchRequest) -> list[Answer]:
+    async def recommend_batch(self, request: RecommendBatchRequest) -> list[Signed[Answer]]:
         """Answer many questions; between two of them, other requests have their turn."""
         answers = []
         for query in request.queries:
@@ -60,24 +105,27 @@ class Calls:
             await asyncio.sleep(0)
         return answers
 
-    def rank(self, request: RankRequest) -> Answer:
+    def rank(self, request: RankRequest) -> Signed[Answer]:
         """Put given items in the order of one user's liking."""
-        return self._counted(self._recommender.rank(request.query()))
+        query = request.query()
+        variant = self._variants.choose(query)
+        return Signed(self._counted(variant.recommender.rank(query)), variant.signature)
 
-    async def similar_items(self, request: SimilarItemsRequest) -> Answer:
-        """Answer with the neighbours of an item.
+    async def similar_items(self, request: SimilarItemsRequest) -> Signed[Answer]:
+        """Answer with the neighbours of an item, by the stable model.
 
         Raises
         ------
         ItemNotFoundError
             If the model does not know the item.
         """
-        answer = await self._scan(
-            lambda: self._recommender.similar_items(request.item_id, request.k), self.model.num_items
-        )
-        return self._counted(answer)
+        variant = self._variants.stable
+        recommender = variant.recommender
+        length = recommender.info.num_items * recommender.info.embedding_dim
+        answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k))
+        return Signed(self._counted(answer), variant.signature)
 
-    async def similar_users(self, request: SimilarUsersRequest) -> SimilarUsersAnswer:
+    async def similar_users(self, request: SimilarUsersRequest) -> Signed[SimilarUsersAnswer]:
         """Answer with the users of one user's taste.
 
         Raises
@@ -85,11 +133,13 @@ class Calls:
         UserNotFoundError
             If the model does not know the user.
         """
-        return await self._scan(
-            lambda: self._recommender.similar_users(request.user_id, request.k), self.model.num_users
-        )
+        variant = self._variants.choose(Query(request.user_id))
+        recommender = variant.recommender
+        length = recommender.info.num_users * recommender.info.embedding_dim
+        answer = await _scan(length, lambda: recommender.similar_users(request.user_id, request.k))
+        return Signed(answer, variant.signature)
 
-    def explain(self, request: ExplainRequest) -> Explanation:
+    def explain(self, request: ExplainRequest) -> Signed[Explanation]:
         """Say what of a user's past the score of one item comes from.
 
         Raises
@@ -97,17 +147,59 @@ class Calls:
         ItemNotFoundError
             If the model does not know the item.
         """
-        return self._recommender.explain(request.item_id, request.user_id, request.history)
+        variant = self._variants.choose(Query(request.user_id, history=request.history))
+        found = variant.recommender.explain(request.item_id, request.user_id, request.history)
+        return Signed(found, variant.signature)
 
-    async def _scan(self, look: Callable[[], _Result], length: int) -> _Result:
-        """Look through a whole table: in a thread where that takes milliseconds, so that others need not wait."""
-        if length * self.model.embedding_dim < _THREAD_VALUES:
-            return look()
-        return await asyncio.to_thread(look)
+    async def feedback(self, request: FeedbackRequest) -> Acknowledged:
+        """Keep what users did.
+
+        Raises
+        ------
+        FeatureOffError
+            If the server was started without a feedback log.
+        RequestError, OverloadedError, NotReadyError
+            As :meth:`gnas_serve.service.feedback.Feedback.take`.
+        """
+        if self._feedback is None:
+            raise FeatureOffError("this server keeps no feedback", hint="start it with GNAS_FEEDBACK=FOLDER")
+        return await self._feedback.take(request)
+
+    def deployment(self) -> Deployment:
+        """Tell what is served to whom.
+
+        Raises
+        ------
+        FeatureOffError
+            If the server was started for one artifact.
+        """
+        return self._of_versions().deployment
+
+    async def deploy(self, request: DeployRequest) -> Deployment:
+        """Change what is served to whom; when this returns, all workers do.
+
+        Raises
+        ------
+        FeatureOffError
+            If the server was started for one artifact.
+        RefusedArtifactError, RequestError, NotReadyError
+            As :meth:`gnas_serve.service.versions.Versions.change`.
+        """
+        return await self._of_versions().change(request.change)
+
+    def _of_versions(self) -> Versions:
+        if self._versions is None:
+            raise FeatureOffError("this server serves one artifact", hint="start it with GNAS_VERSIONS=FOLDER")
+        return self._versions
 
     def _counted(self, answer: Answer) -> Answer:
         self._telemetry.answered(answer.source, underfilled=answer.underfilled)
         return answer
+
+
+async def _scan(length: int, look: Callable[[], _Result]) -> _Result:
+    """Look through a whole table: in a thread where that takes milliseconds, so that others need not wait."""
+    return look() if length < _THREAD_VALUES else await asyncio.to_thread(look)
 
 
 def model_facts(info: ModelInfo) -> dict[str, Any]:

@@ -6,12 +6,14 @@
     ├── RequestError
     │   ├── InvalidFieldError        a field of a request is not what it should be
     │   ├── RouteNotFoundError       no such call
+    │   ├── RefusedArtifactError     a version that was to be served cannot be
     │   ├── MethodNotAllowedError    the call exists, with another HTTP method
     │   ├── UnauthenticatedError     no valid key or token
     │   └── UnsupportedMediaError    the body is not JSON by its headers
     ├── SlowRequestError             the body did not arrive in time
     ├── DeadlineError                the answer was not ready in time
-    ├── NotReadyError                the model is not loaded yet
+    ├── FeatureOffError              the server was started without what the call needs
+    ├── NotReadyError                the model is not loaded yet, or something it needs is not there for now
     ├── OverloadedError              too many requests at once
     └── RateLimitedError             too many requests of one caller
 """
@@ -78,6 +80,12 @@ class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
 
 
+class RefusedArtifactError(RequestError):
+    """A version that was to be served cannot be: damaged, of a newer format, or without a usable answer."""
+
+    code = "artifact_refused"
+
+
 class UnauthenticatedError(RequestError):
     """There is no valid key or token."""
 
@@ -96,8 +104,14 @@ class DeadlineError(GnasError):
     code = "deadline_exceeded"
 
 
+class FeatureOffError(GnasError):
+    """The server was started without what the call needs."""
+
+    code = "feature_off"
+
+
 class NotReadyError(GnasError):
-    """The model is not loaded yet."""
+    """The model is not loaded yet, or something that the call needs is not there for now."""
 
     code = "not_ready"
 
@@ -143,6 +157,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     DataError: Statuses(HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.FAILED_PRECONDITION),
     DeadlineError: Statuses(HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ExportError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    FeatureOffError: Statuses(HTTPStatus.NOT_IMPLEMENTED, StatusCode.UNIMPLEMENTED),
     GnasError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     IntegrityError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.DATA_LOSS),
     ItemNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
@@ -154,6 +169,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     OverloadedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     QualityGateError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     RateLimitedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
+    RefusedArtifactError: Statuses(HTTPStatus.CONFLICT, StatusCode.FAILED_PRECONDITION),
     RequestError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.INVALID_ARGUMENT),
     RequestTooLargeError: Statuses(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, StatusCode.RESOURCE_EXHAUSTED),
     RouteNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import Message
@@ -15,15 +16,15 @@ from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from gnas_serve.errors import GnasError, StorageError
-from gnas_serve.runtime.query import Answer
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
 from gnas_serve.service.errors import CODE_KEY, HIDDEN, DeadlineError, detail_of, is_own_fault, statuses_of
-from gnas_serve.service.messages import explained, fields_of, items_of, model_of, users_of
+from gnas_serve.service.messages import explained, fields_of, items_of, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.schemas import (
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -132,6 +133,7 @@ class GrpcDoor:
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
         return {
             "Explain": self._unary("explain", pb.ExplainRequest, self._explain),
+            "Feedback": self._unary("feedback", pb.FeedbackRequest, self._feedback),
             "GetModel": self._unary("model", pb.GetModelRequest, self._model),
             "Rank": self._unary("rank", pb.RankRequest, self._rank),
             "Recommend": self._unary("recommend", pb.RecommendRequest, self._recommend),
@@ -171,9 +173,7 @@ class GrpcDoor:
         sent = {
             name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
         }
-        # "ipv4:127.0.0.1:1234": the port is another one with every connection.
-        peer = context.peer().rpartition(":")[0]
-        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), peer)
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(context.peer()))
 
     async def _in_time(self, answer: Awaitable[Message]) -> Message:
         try:
@@ -186,40 +186,44 @@ class GrpcDoor:
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
         request = from_mapping(RecommendRequest, fields_of(message))
-        return self._items(self._calls.recommend(request), scores=request.return_scores)
+        return pb.RecommendResponse(**items_of(self._calls.recommend(request), scores=request.return_scores))
 
     async def _recommend_batch(self, message: pb.RecommendBatchRequest) -> Message:
         request = from_mapping(RecommendBatchRequest, fields_of(message))
         answers = await self._calls.recommend_batch(request)
         results = [
-            pb.Ranking(items=items_of(answer, scores=query.return_scores), underfilled=answer.underfilled)
+            pb.Ranking(**items_of(answer, scores=query.return_scores))
             for answer, query in zip(answers, request.queries, strict=True)
         ]
-        return pb.RecommendBatchResponse(results=results, model=model_of(self._calls.model))
+        stable = self._calls.model
+        return pb.RecommendBatchResponse(results=results, model=pb.Model(name=stable.name, version=stable.version))
 
     async def _rank(self, message: pb.RankRequest) -> Message:
         request = from_mapping(RankRequest, fields_of(message))
-        return self._items(self._calls.rank(request), scores=request.return_scores)
+        return pb.RecommendResponse(**items_of(self._calls.rank(request), scores=request.return_scores))
 
     async def _similar_items(self, message: pb.SimilarItemsRequest) -> Message:
-        answer = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message)))
-        return pb.SimilarItemsResponse(
-            items=items_of(answer), model=model_of(self._calls.model), underfilled=answer.underfilled
-        )
+        found = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message)))
+        return pb.SimilarItemsResponse(**items_of(found))
 
     async def _similar_users(self, message: pb.SimilarUsersRequest) -> Message:
-        answer = await self._calls.similar_users(from_mapping(SimilarUsersRequest, fields_of(message)))
-        return pb.SimilarUsersResponse(users=users_of(answer), model=model_of(self._calls.model))
+        found = await self._calls.similar_users(from_mapping(SimilarUsersRequest, fields_of(message)))
+        return pb.SimilarUsersResponse(users=users_of(found.answer), model=pb.Model(**found.model))
 
     async def _explain(self, message: pb.ExplainRequest) -> Message:
-        return explained(self._calls.explain(from_mapping(ExplainRequest, fields_of(message))), self._calls.model)
+        return explained(self._calls.explain(from_mapping(ExplainRequest, fields_of(message))))
+
+    async def _feedback(self, message: pb.FeedbackRequest) -> Message:
+        done = await self._calls.feedback(from_mapping(FeedbackRequest, fields_of(message)))
+        return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates)
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))
 
-    def _items(self, answer: Answer, *, scores: bool) -> pb.RecommendResponse:
-        return pb.RecommendResponse(
-            items=items_of(answer, scores=scores),
-            model=model_of(self._calls.model),
-            underfilled=answer.underfilled,
-        )
+
+def _host(peer: str) -> str:
+    """Give the address in ``ipv4:127.0.0.1:1234`` or ``ipv6:%5B::1%5D:1234``, as the HTTP door names it.
+
+    The port is another one with every connection.
+    """
+    return unquote(peer.rpartition(":")[0].partition(":")[2]).strip("[]")

@@ -34,7 +34,7 @@ from gnas_serve.service.errors import (
     is_own_fault,
     problem,
 )
-from gnas_serve.service.routes import ROUTES, Asked, Route, find_route
+from gnas_serve.service.routes import ROUTES, Asked, Route, find_routes
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 
@@ -55,7 +55,7 @@ _CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answe
 _log = logging.getLogger(__name__)
 
 
-_PATHS = [route.path for route in ROUTES]
+_PATHS = sorted({route.path for route in ROUTES if not route.is_admin})
 _UNKNOWN = "unknown"  # one label for whatever path was tried
 
 
@@ -121,7 +121,8 @@ class HotPath:
             await self._app(scope, receive, send)
             return
         headers = _Headers.of(scope)
-        route = find_route(scope["path"], scope.get("raw_path") or b"")
+        routes = find_routes(scope["path"], scope.get("raw_path") or b"")
+        route = next((one for one in routes if one.method == scope["method"]), routes[0] if routes else None)
         name = route.name if route else _UNKNOWN
         code = _CLIENT_GONE
         started = perf_counter()
@@ -155,10 +156,13 @@ class HotPath:
             _log.exception("request %s failed", headers.request_id.decode())
             status, body = problem(GnasError("unexpected", code="internal"))
             return status, body, [(b"content-type", b"application/problem+json")]
-        return HTTPStatus.OK, content, [(b"content-type", b"application/json")]
+        status = HTTPStatus.OK if route is None else route.status
+        return status, content, [(b"content-type", b"application/json")]
 
     async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
-        self._admission.admit(headers.authorization, headers.api_key, str((scope.get("client") or ("",))[0]))
+        peer = str((scope.get("client") or ("",))[0])
+        is_admin = route is not None and route.is_admin
+        self._admission.admit(headers.authorization, headers.api_key, peer, is_admin=is_admin)
         if route is None:
             raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(_PATHS)}")
         if scope["method"] != route.method:

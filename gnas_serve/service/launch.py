@@ -20,6 +20,7 @@ from gnas_serve.errors import ConfigError, GnasError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
+from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.tls import server_credentials
@@ -157,6 +158,8 @@ class Server:
         settings = Settings.from_environment(environment)
         Admission.of(settings)
         server_credentials(settings)
+        if settings.versions is not None:
+            DeploymentFile(settings.versions).open(settings.artifact)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
@@ -199,6 +202,11 @@ class Server:
         raise GnasError(
             f"the server was not ready after {limit_s:.0f} s", hint="its log above says why", code="server_not_ready"
         )
+
+    @property
+    def pid(self) -> int:
+        """The number of the first of its processes."""
+        return self._running().pid
 
     def stop(self) -> None:
         """Ask the server to drain and end; does not wait."""

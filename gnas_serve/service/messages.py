@@ -9,7 +9,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from gnas_serve.runtime.explain import Explanation
-from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
+from gnas_serve.runtime.query import Answer, SimilarUsersAnswer
+from gnas_serve.service.calls import Signed
 from gnas_serve.service.client import from_id, to_id
 from gnas_serve.service.proto import recommender_pb2 as pb
 
@@ -38,13 +39,9 @@ def _value(value: Any) -> Any:
     return fields_of(value) if isinstance(value, Message) else value
 
 
-def model_of(info: ModelInfo) -> pb.Model:
-    """Name the model."""
-    return pb.Model(name=info.name, version=info.version)
-
-
-def items_of(answer: Answer, *, scores: bool = True) -> list[pb.Item]:
-    """Lay out the items of an answer."""
+def items_of(found: Signed[Answer], *, scores: bool = True) -> dict[str, Any]:
+    """Lay out one list of items: the fields that all messages with one share."""
+    answer = found.answer
     items = [
         pb.Item(item_id=to_id(item_id), score=score, source=answer.source)
         for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
@@ -55,7 +52,7 @@ def items_of(answer: Answer, *, scores: bool = True) -> list[pb.Item]:
     if answer.explanations is not None:
         for item, explanation in zip(items, answer.explanations, strict=True):
             item.explanation.CopyFrom(_explanation(explanation.beside_item()))
-    return items
+    return {"items": items, "underfilled": answer.underfilled, "model": pb.Model(**found.model)}
 
 
 def users_of(answer: SimilarUsersAnswer) -> list[pb.User]:
@@ -66,13 +63,14 @@ def users_of(answer: SimilarUsersAnswer) -> list[pb.User]:
     ]
 
 
-def explained(explanation: Explanation, info: ModelInfo) -> pb.ExplainResponse:
+def explained(found: Signed[Explanation]) -> pb.ExplainResponse:
     """Lay out one explanation in full."""
+    explanation = found.answer
     return pb.ExplainResponse(
         item_id=to_id(explanation.item_id),
         source=explanation.source,
         explanation=_explanation(explanation.to_json()),
-        model=model_of(info),
+        model=pb.Model(**found.model),
     )
 
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gnas_serve.service.responses import (
+    DeploymentResponse,
     ExplainResponse,
+    FeedbackResponse,
     ModelResponse,
     Problem,
     RecommendBatchResponse,
@@ -24,7 +26,9 @@ from gnas_serve.service.responses import (
 )
 from gnas_serve.service.routes import ROUTES, Route
 from gnas_serve.service.schemas import (
+    DeployRequest,
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -34,7 +38,10 @@ from gnas_serve.service.schemas import (
 
 _TEMPLATE = "#/components/schemas/{model}"
 _OPERATIONS: dict[str, tuple[str, type[BaseModel] | None, type[BaseModel]]] = {
+    "deploy": ("Changes what is served to whom.", DeployRequest, DeploymentResponse),
+    "deployment": ("What is served to whom.", None, DeploymentResponse),
     "explain": ("What of a user's past the score of one item comes from.", ExplainRequest, ExplainResponse),
+    "feedback": ("What users did: on the disk before it is acknowledged.", FeedbackRequest, FeedbackResponse),
     "model": ("What is being served.", None, ModelResponse),
     "rank": ("Given items in the order of one user's liking.", RankRequest, RecommendResponse),
     "recommend": ("Items for one user, best first.", RecommendRequest, RecommendResponse),
@@ -48,15 +55,18 @@ _PROBLEMS = {
     401: "There is no valid key or token, where the service asks for one.",
     404: "The item is unknown, or the user where that matters (a strict question, similar users).",
     405: "The call exists, with another HTTP method.",
+    409: "The version that was to be served cannot be.",
     408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not JSON by its headers.",
     429: "Too many requests, of this caller or at once.",
     500: "The server failed.",
-    503: "Not ready yet.",
+    501: "The server was started without what the call needs.",
+    503: "Not ready yet, or not for now.",
     504: "The answer was not ready in time.",
 }
 _OF_BODIES = {415}
+_OFF_UNLESS_SET = {"deploy", "deployment", "feedback"}
 
 
 def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpecification:
@@ -81,8 +91,11 @@ def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpe
     components = specification.components["schemas"]
     for name, schema in schemas["$defs"].items():
         components[name] = schema
+    operations: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
-        specification.paths[route.path] = bentoml_cattr.structure({route.method.lower(): _operation(route)}, PathItem)
+        operations.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    for path, found in operations.items():
+        specification.paths[path] = bentoml_cattr.structure(found, PathItem)
     info = Info(title="gnas-serve", version=version, description="Recommendations for users, and items like an item.")
     return attrs.evolve(specification, info=info)
 
@@ -90,9 +103,11 @@ def describe(specification: OpenAPISpecification, *, version: str) -> OpenAPISpe
 def _operation(route: Route) -> dict[str, Any]:
     summary, request, response = _OPERATIONS[route.name]
     parameters = _of_address() if "{" in route.path else []
-    responses: dict[str, Any] = {"200": _content("The answer.", response, "application/json")}
+    responses: dict[str, Any] = {str(route.status.value): _content("The answer.", response, "application/json")}
     for status, reason in _PROBLEMS.items():
         is_question = request is not None or bool(parameters)
+        if (status == 501 and route.name not in _OFF_UNLESS_SET) or (status == 409 and route.name != "deploy"):
+            continue
         if (status in {400, 404} and not is_question) or (status in _OF_BODIES and request is None):
             continue
         responses[str(status)] = _content(reason, Problem, "application/problem+json")

@@ -51,6 +51,8 @@ class Model(BaseModel):
 
     name: str
     version: str
+    variant: str | None = Field(None, description='While a canary runs: "stable" or "canary".')
+    propensity: float | None = Field(None, description="While a canary runs: the share of the users who get this one.")
 
 
 class Ranking(BaseModel):
@@ -67,9 +69,9 @@ class RecommendResponse(Ranking):
 
 
 class RecommendBatchResponse(BaseModel):
-    """One ranking per question, in their order."""
+    """One ranking per question, in their order; the model of all is the stable one."""
 
-    results: list[Ranking]
+    results: list[RecommendResponse]
     model: Model
 
 
@@ -86,6 +88,31 @@ class ExplainResponse(Explanation):
     item_id: int | str
     source: str = Field(description='How the asker was represented: "user", "fold_in" or "popularity".')
     model: Model
+
+
+class FeedbackResponse(BaseModel):
+    """What became of the events: all are in the log."""
+
+    written: int = Field(description="How many are in the log now that were not before.")
+    duplicates: int = Field(description="How many had been sent before.")
+
+
+class Canary(BaseModel):
+    """A version for a share of the users."""
+
+    artifact: str
+    weight: float
+    salt: str
+
+
+class DeploymentResponse(BaseModel):
+    """What is served to whom: names of artifacts."""
+
+    stable: str
+    previous: str | None
+    canary: Canary | None
+    shadow: str | None
+    revision: int = Field(description="Counts the changes.")
 
 
 class ModelResponse(BaseModel):

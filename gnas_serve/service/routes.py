@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from gnas_serve.errors import RequestError
 from gnas_serve.runtime.query import Answer
-from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.calls import Calls, Signed, model_facts
 from gnas_serve.service.schemas import (
+    DeployRequest,
     ExplainRequest,
+    FeedbackRequest,
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
@@ -40,49 +43,60 @@ _Handler = Callable[[Calls, Asked], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Route:
-    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it."""
+    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it, and how."""
 
     path: str
     method: str
     name: str
     handler: _Handler
+    status: HTTPStatus = HTTPStatus.OK
+    is_admin: bool = False
 
 
 async def _recommend(calls: Calls, asked: Asked) -> object:
     request = from_json(RecommendRequest, asked.body)
-    return _with_model(calls, ranking(calls.recommend(request), scores=request.return_scores))
+    return ranking(calls.recommend(request), scores=request.return_scores)
 
 
 async def _recommend_user(calls: Calls, asked: Asked) -> object:
     request = from_mapping(RecommendRequest, _of_address(asked))
-    return _with_model(calls, ranking(calls.recommend(request), scores=request.return_scores))
+    return ranking(calls.recommend(request), scores=request.return_scores)
 
 
 async def _recommend_batch(calls: Calls, asked: Asked) -> object:
     request = from_json(RecommendBatchRequest, asked.body)
-    answers = await calls.recommend_batch(request)
-    results = [
-        ranking(answer, scores=query.return_scores) for answer, query in zip(answers, request.queries, strict=True)
-    ]
-    return _with_model(calls, {"results": results})
+    return rankings(request, await calls.recommend_batch(request), calls.model.signature())
 
 
 async def _rank(calls: Calls, asked: Asked) -> object:
     request = from_json(RankRequest, asked.body)
-    return _with_model(calls, ranking(calls.rank(request), scores=request.return_scores))
+    return ranking(calls.rank(request), scores=request.return_scores)
 
 
 async def _similar_items(calls: Calls, asked: Asked) -> object:
-    return _with_model(calls, ranking(await calls.similar_items(from_json(SimilarItemsRequest, asked.body))))
+    return ranking(await calls.similar_items(from_json(SimilarItemsRequest, asked.body)))
 
 
 async def _similar_users(calls: Calls, asked: Asked) -> object:
-    answer = await calls.similar_users(from_json(SimilarUsersRequest, asked.body))
-    return _with_model(calls, {"users": answer.users()})
+    found = await calls.similar_users(from_json(SimilarUsersRequest, asked.body))
+    return {"users": found.answer.users(), "model": found.model}
 
 
 async def _explain(calls: Calls, asked: Asked) -> object:
-    return _with_model(calls, calls.explain(from_json(ExplainRequest, asked.body)).to_json())
+    found = calls.explain(from_json(ExplainRequest, asked.body))
+    return {**found.answer.to_json(), "model": found.model}
+
+
+async def _deployment(calls: Calls, _asked: Asked) -> object:
+    return asdict(calls.deployment())
+
+
+async def _deploy(calls: Calls, asked: Asked) -> object:
+    return asdict(await calls.deploy(from_json(DeployRequest, asked.body)))
+
+
+async def _feedback(calls: Calls, asked: Asked) -> object:
+    return asdict(await calls.feedback(from_json(FeedbackRequest, asked.body)))
 
 
 async def _model(calls: Calls, _asked: Asked) -> object:
@@ -90,7 +104,10 @@ async def _model(calls: Calls, _asked: Asked) -> object:
 
 
 ROUTES = (
+    Route("/v1/admin/deployment", "GET", "deployment", _deployment, is_admin=True),
+    Route("/v1/admin/deployment", "POST", "deploy", _deploy, is_admin=True),
     Route("/v1/explain", "POST", "explain", _explain),
+    Route("/v1/feedback", "POST", "feedback", _feedback, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _model),
     Route("/v1/rank", "POST", "rank", _rank),
     Route("/v1/recommend", "POST", "recommend", _recommend),
@@ -100,32 +117,36 @@ ROUTES = (
     Route("/v1/users/{user_id}/recommendations", "GET", "recommend_user", _recommend_user),
 )
 _OF_USERS = ROUTES[-1]
-_FIXED = {route.path: route for route in ROUTES if route is not _OF_USERS}
+_FIXED: dict[str, tuple[Route, ...]] = {}
+for _route in ROUTES[:-1]:
+    _FIXED[_route.path] = (*_FIXED.get(_route.path, ()), _route)
 
 
-def find_route(path: str, raw_path: bytes) -> Route | None:
-    """Find the call of a path.
+def find_routes(path: str, raw_path: bytes) -> tuple[Route, ...]:
+    """Find the calls of a path, one per method.
 
     Parameters
     ----------
     path, raw_path
         As ASGI gives them, decoded and as it came. Of the second an id with a slash in it, ``%2F``, is one piece.
     """
-    route = _FIXED.get(path)
-    if route is None and raw_path.startswith(_USERS) and raw_path.endswith(_RECOMMENDATIONS):
+    routes = _FIXED.get(path, ())
+    if not routes and raw_path.startswith(_USERS) and raw_path.endswith(_RECOMMENDATIONS):
         user_id = raw_path[len(_USERS) : -len(_RECOMMENDATIONS)]
-        return _OF_USERS if b"/" not in user_id else None
-    return route
+        return (_OF_USERS,) if b"/" not in user_id else ()
+    return routes
 
 
-def ranking(answer: Answer, *, scores: bool = True) -> dict[str, Any]:
+def ranking(found: Signed[Answer], *, scores: bool = True) -> dict[str, Any]:
     """Lay out one list of items."""
-    return {"items": answer.items(scores=scores), "underfilled": answer.underfilled}
+    answer = found.answer
+    return {"items": answer.items(scores=scores), "underfilled": answer.underfilled, "model": found.model}
 
 
-def _with_model(calls: Calls, content: dict[str, Any]) -> dict[str, Any]:
-    content["model"] = calls.model.signature()
-    return content
+def rankings(request: RecommendBatchRequest, found: list[Signed[Answer]], model: dict[str, Any]) -> dict[str, Any]:
+    """Lay out the lists of a batch; the model of all is the stable one."""
+    results = [ranking(one, scores=query.return_scores) for one, query in zip(found, request.queries, strict=True)]
+    return {"results": results, "model": model}
 
 
 def _of_address(asked: Asked) -> dict[str, object]:

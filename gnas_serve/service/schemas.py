@@ -6,18 +6,23 @@ door builds the same models from its messages, so that the rules exist once.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from gnas_serve.errors import RequestError
+from gnas_serve.feedback.event import MAX_EVENT_CHARACTERS, MAX_EVENT_ID_CHARACTERS, MAX_MODEL_CHARACTERS
 from gnas_serve.plain_text import plain_text
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
+from gnas_serve.service.deployment import Canary, Deployment
 from gnas_serve.service.errors import InvalidFieldError
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
+MAX_EVENTS = 1000
 MAX_EXPRESSION = 2000
 _SHOWN_CHARACTERS = 40
 _MAX_REPORTED = 1000
@@ -34,6 +39,10 @@ CandidateList = Annotated[tuple[ExternalId, ...] | None, Field(max_length=MAX_CA
 RankedList = Annotated[tuple[ExternalId, ...], Field(min_length=1, max_length=MAX_K), FailFast()]
 Share = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Expression = Annotated[str | None, Field(min_length=1, max_length=MAX_EXPRESSION)]
+
+
+_EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_CHARACTERS)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
@@ -134,6 +143,84 @@ class ExplainRequest(_Request):
     item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
     history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
+
+
+class FeedbackEvent(_Request):
+    """One thing that a user did."""
+
+    event_id: _EventId = Field(description="The caller's key: an event of the same key is the same event.")
+    user_id: ExternalId
+    item_id: ExternalId
+    event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_CHARACTERS)] | None = Field(
+        None, description="view, purchase, ...; what the model predicts when absent."
+    )
+    value: _Number | None = Field(None, description="A rating, an amount.")
+    timestamp: _Number | None = Field(None, description="Seconds since 1970 (UTC); now when absent.")
+    propensity: _Number | None = Field(None, description="With what probability the item was shown.")
+    model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)] | None = Field(
+        None, description="Version of the model that the item came from; the one being served when absent."
+    )
+
+
+class FeedbackRequest(_Request):
+    """What users did."""
+
+    events: Annotated[tuple[FeedbackEvent, ...], Field(min_length=1, max_length=MAX_EVENTS), FailFast()]
+
+
+ArtifactName = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class CanaryRequest(_Request):
+    """A version for a share of the users."""
+
+    artifact: ArtifactName
+    weight: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = Field(description="The share of the users.")
+    salt: Annotated[str, Field(max_length=64)] | None = Field(
+        None, description="Decides with a user's id who that is; that of the running canary when absent."
+    )
+
+
+class DeployRequest(_Request):
+    """A change of what is served to whom; fields that are absent stay as they are."""
+
+    stable: ArtifactName | None = Field(None, description="The version that everybody else gets.")
+    rollback: bool = Field(False, description="Whether the stable version before this one is to be it again.")
+    canary: CanaryRequest | None = Field(None, description="null ends it.")
+    shadow: ArtifactName | None = Field(None, description="Asked beside the others, told to nobody; null ends it.")
+
+    @model_validator(mode="after")
+    def _check(self) -> DeployRequest:
+        if not self.model_fields_set or (self.rollback and self.stable is not None):
+            raise ValueError("give stable, rollback, canary or shadow, and not both of the first two")
+        return self
+
+    def change(self, before: Deployment) -> Deployment:
+        """Change a deployment.
+
+        Raises
+        ------
+        RequestError
+            If there is no version to go back to.
+        """
+        after = before
+        if self.rollback:
+            after = after.rolled_back()
+        elif self.stable is not None:
+            after = after.switched(self.stable)
+        if "canary" in self.model_fields_set:
+            after = replace(after, canary=self._canary(before))
+        if "shadow" in self.model_fields_set:
+            after = replace(after, shadow=self.shadow)
+        return after
+
+    def _canary(self, before: Deployment) -> Canary | None:
+        if self.canary is None:
+            return None
+        salt = self.canary.salt
+        if salt is None:
+            salt = before.canary.salt if before.canary is not None else secrets.token_hex(8)
+        return Canary(self.canary.artifact, self.canary.weight, salt)
 
 
 _RequestModel = TypeVar("_RequestModel", bound=_Request)

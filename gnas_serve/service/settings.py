@@ -50,6 +50,8 @@ class Settings:
         and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
+    feedback
+        ``GNAS_FEEDBACK``: folder of the feedback log, one for all workers; without it no feedback is taken.
     max_body_bytes
         ``GNAS_MAX_BODY_BYTES``: largest request at either door; 1 MB when not set.
     api_keys
@@ -59,6 +61,11 @@ class Settings:
         ``GNAS_JWT_KEY``: file with the public key, in PEM, of whoever signs the JSON Web Tokens that are accepted, or
         with a shared secret; ``GNAS_JWT_ISSUER`` and ``GNAS_JWT_AUDIENCE``: what they have to say. Where neither keys
         nor tokens are set, anybody may call.
+    versions
+        ``GNAS_VERSIONS``: folder with artifacts, of which several are served, switched and rolled back while the server
+        runs; ``GNAS_ARTIFACT`` is in it, and where the first start begins. Without it one artifact is served.
+    admin_keys
+        ``GNAS_ADMIN_KEYS``: as ``GNAS_API_KEYS``, of those who may change what is served.
     rate_per_s, rate_burst
         ``GNAS_RATE_PER_S``: how many requests per second a caller may make of one worker; without keys and tokens
         callers are told apart by their address. No limit when not set. ``GNAS_RATE_BURST``: how many may come at once
@@ -78,11 +85,14 @@ class Settings:
     timeout_s: float = 10.0
     drain_s: float = 10.0
     access_log: bool = False
+    feedback: Path | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     api_keys: Path | None = None
     jwt_key: Path | None = None
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
+    versions: Path | None = None
+    admin_keys: Path | None = None
     rate_per_s: float = 0.0
     rate_burst: int = 100
     grpc_tls_cert: Path | None = None
@@ -135,6 +145,7 @@ class Settings:
             If one is set that does nothing without another.
         """
         pairs = (
+            ("admin_keys", self.admin_keys, "versions", self.versions),
             ("jwt_issuer", self.jwt_issuer, "jwt_key", self.jwt_key),
             ("jwt_audience", self.jwt_audience, "jwt_key", self.jwt_key),
             ("grpc_tls_cert", self.grpc_tls_cert, "grpc_tls_key", self.grpc_tls_key),
@@ -225,9 +236,11 @@ def _path(raw: str) -> Path:
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
     "access_log": _switch,
+    "admin_keys": _path,
     "api_keys": _path,
     "artifact": _path,
     "drain_s": _seconds,
+    "feedback": _path,
     "grpc_host": str,
     "grpc_port": _whole(1, 65_535),
     "grpc_tls_cert": _path,
@@ -242,5 +255,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "rate_per_s": _rate,
     "timeout_s": _seconds,
     "verify": _switch,
+    "versions": _path,
     "workers": _whole(1, 256),
 }

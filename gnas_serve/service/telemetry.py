@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 Door = Literal["http", "grpc"]
+SHARE_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,27 @@ class Telemetry:
             "Answers of fewer items than were asked for, as no others may be answered.",
             registry=registry,
         )
+        self._variants = Counter(
+            "gnas_serve_variant_answers", "Answers by variant, while a canary runs.", ["variant"], registry=registry
+        )
+        self._overlaps = Histogram(
+            "gnas_serve_shadow_overlap_ratio",
+            "Items that the shadow's answer shares with the one that was given, by the longer of both.",
+            buckets=SHARE_BUCKETS,
+            registry=registry,
+        )
+        self._shadow_durations = Histogram(
+            "gnas_serve_shadow_duration_seconds",
+            "Time of the shadow's answers.",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._shadow_unasked = Counter(
+            "gnas_serve_shadow_unanswered",
+            "Questions that the shadow was not asked, or refused.",
+            ["reason"],
+            registry=registry,
+        )
         self._in_flight = Gauge(
             "gnas_serve_in_flight_requests",
             "Requests being read or answered.",
@@ -65,11 +87,12 @@ class Telemetry:
         )
         self._model = Gauge(
             "gnas_serve_model_info",
-            "Always 1; the labels say what is being served.",
+            "1 of what is being served, 0 of what no more is; the labels say what.",
             ["name", "version", "profile", "index", "ranker", "precision"],
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._served: set[tuple[str, ...]] = set()
         # `labels()` takes a lock and builds a key each time: the few children are kept.
         self._request_children: dict[tuple[Door, str, str], Counter] = {}
         self._duration_children: dict[tuple[Door, str], Histogram] = {}
@@ -79,9 +102,33 @@ class Telemetry:
             "grpc": self._in_flight.labels("grpc"),
         }
 
-    def serving(self, model: ModelInfo) -> None:
-        """Say what is being served."""
-        self._model.labels(model.name, model.version, model.profile, model.index, model.ranker, model.precision).set(1)
+    def serving(self, *models: ModelInfo) -> None:
+        """Say what is being served, and that what was before is no more."""
+        labels: set[tuple[str, ...]] = {
+            (one.name, one.version, one.profile, one.index, one.ranker, one.precision) for one in models
+        }
+        for gone in self._served - labels:
+            self._model.labels(*gone).set(0)
+        for one in labels:
+            self._model.labels(*one).set(1)
+        self._served = labels
+
+    def varied(self, variant: str) -> None:
+        """Count an answer of a variant."""
+        self._variants.labels(variant).inc()
+
+    def shadowed(self, overlap: float, duration_s: float) -> None:
+        """Tell of an answer of the shadow."""
+        self._overlaps.observe(overlap)
+        self._shadow_durations.observe(duration_s)
+
+    def shadow_skipped(self) -> None:
+        """Count a question that the shadow was not asked: too many wait."""
+        self._shadow_unasked.labels("busy").inc()
+
+    def shadow_refused(self) -> None:
+        """Count a question that the shadow cannot answer: it has not what the question names."""
+        self._shadow_unasked.labels("refused").inc()
 
     def began(self, door: Door) -> None:
         """Count a request in."""

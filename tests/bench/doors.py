@@ -7,6 +7,7 @@ and prints recall@20 and ndcg@20 of each, beside those of the artifact in this p
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import tempfile
@@ -14,41 +15,43 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from served_process import Served
 
 from gnas_search.data.splits import load_with_test
 from gnas_search.evaluate import rank_metrics
 from gnas_search.examinee import Examinee
+from gnas_serve.load.grpc_door import GrpcDoor
+from gnas_serve.load.http_door import HttpDoor
+from gnas_serve.load.lane import Door, Lane
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.proto import recommender_pb2 as pb
-from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 
-K, AT_A_TIME = 20, 50
+K, CONNECTIONS = 20, 4
 Ask = Callable[[Sequence[Any]], list[list[Any]]]
 
 
-def over_http(served: Served) -> Ask:
-    def ask(users: Sequence[Any]) -> list[list[Any]]:
-        queries = [{"user_id": user, "k": K} for user in users]
-        results = served.http("/v1/recommend/batch", {"queries": queries})["results"]
-        return [[item["item_id"] for item in one["items"]] for one in results]
-
-    return ask
-
-
-def over_grpc(channel: grpc.Channel) -> Ask:
-    stub = RecommenderStub(channel)
+def through(door: Door) -> Ask:
+    """Ask with the client of ``gnas-serve bench``, by some connections at once."""
 
     def ask(users: Sequence[Any]) -> list[list[Any]]:
-        found = []
-        for user in users:
-            who = pb.Id(integer=user) if isinstance(user, int) else pb.Id(text=user)
-            reply = stub.Recommend(pb.RecommendRequest(user_id=who, k=K), timeout=30)
-            found.append([getattr(item.item_id, str(item.item_id.WhichOneof("value"))) for item in reply.items])
+        found: list[list[Any]] = [[] for _ in users]
+        places = iter(range(len(users)))
+
+        async def ask_on(lane: Lane) -> None:
+            try:
+                for place in places:
+                    reply = await lane.ask(door.question(users[place], K))
+                    if not reply.is_answer:
+                        raise SystemExit(f"{door.address}: {reply.status} for user {users[place]!r}")
+                    found[place] = door.read(reply.body).item_ids
+            finally:
+                await lane.close()
+
+        async def all_at_once() -> None:
+            await asyncio.gather(*(ask_on(door.lane()) for _ in range(CONNECTIONS)))
+
+        asyncio.run(all_at_once())
         return found
 
     return ask
@@ -71,17 +74,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         served = Served(str(given.artifact.absolute()), Path(folder) / "served")
         try:
-            with served.channel() as channel:
-                doors = {"offline": in_process(examinee.model), "http": over_http(served), "grpc": over_grpc(channel)}
-                for name, ask in doors.items():
-                    spans = range(0, len(users), AT_A_TIME)
-                    lists = [one for start in spans for one in ask(users[start : start + AT_A_TIME])]
-                    tops = [dataset.items.rows(one) for one in lists]
-                    recall, ndcg = rank_metrics(tops, test.relevant, test.num_relevant, k=K).mean()
-                    differ = sum(one != other for one, other in zip(lists, offline or lists, strict=True))
-                    offline = offline or lists
-                    said = {"door": name, "users": len(users), "recall@20": recall, "ndcg@20": ndcg, "differ": differ}
-                    print(json.dumps(said), flush=True)
+            doors = {
+                "offline": in_process(examinee.model),
+                "http": through(HttpDoor("127.0.0.1", served.http_port)),
+                "grpc": through(GrpcDoor("127.0.0.1", served.grpc_port)),
+            }
+            for name, ask in doors.items():
+                lists = ask(users)
+                tops = [dataset.items.rows(one) for one in lists]
+                recall, ndcg = rank_metrics(tops, test.relevant, test.num_relevant, k=K).mean()
+                differ = sum(one != other for one, other in zip(lists, offline or lists, strict=True))
+                offline = offline or lists
+                said = {"door": name, "users": len(users), "recall@20": recall, "ndcg@20": ndcg, "differ": differ}
+                print(json.dumps(said), flush=True)
         finally:
             served.stop()
 

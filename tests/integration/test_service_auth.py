@@ -26,6 +26,7 @@ from gnas_serve.errors import ConfigError
 from gnas_serve.service.auth import ApiKeys, Authenticator, Tokens, digest_of, new_key
 from gnas_serve.service.client import to_id
 from gnas_serve.service.errors import UnauthenticatedError
+from gnas_serve.service.grpc import _host
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import Settings
@@ -261,6 +262,13 @@ class TestRates:
             rpc.close()
         assert (status, code) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "rate_limited")
         assert again[1] == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"), [("ipv4:127.0.0.1:1234", "127.0.0.1"), ("ipv6:%5B::1%5D:50051", "::1"), ("unix:", "")]
+)
+def test_a_caller_is_the_same_at_both_doors(peer: str, host: str) -> None:
+    assert _host(peer) == host
 
 
 class TestTls:

@@ -50,6 +50,7 @@ class TestAnswers:
                 {"item_id": item_id, "score": score, "source": "user"}
                 for item_id, score in zip(answer.item_ids, answer.scores, strict=True)
             ],
+            "underfilled": False,
             "model": {"name": "tiny", "version": "test-0"},
         }
 

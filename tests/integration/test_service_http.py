@@ -18,6 +18,7 @@ from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.variants import Variants
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ class TestAnswers:
         reply = world.post("/v1/recommend/batch", {"queries": queries})
         singles = [world.post("/v1/recommend", query).json() for query in queries]
         assert reply.json() == {
-            "results": [{name: single[name] for name in ("items", "underfilled")} for single in singles],
+            "results": singles,
             "model": {"name": "tiny", "version": "test-0"},
         }
 
@@ -190,7 +191,7 @@ def test_the_access_log_is_one_line_per_request_and_off_by_default(
     world.post("/v1/recommend", {})
     assert caplog.text == ""
     telemetry = Telemetry(CollectorRegistry(), access_log=True)
-    world.front.open(Calls(world.recommender, telemetry), telemetry)
+    world.front.open(Calls(Variants.of(world.recommender), telemetry), telemetry)
     world.ask("POST", "/v1/recommend", content=b"{}", headers={"x-request-id": "abc-1"})
     (record,) = caplog.records
     assert record.getMessage().startswith("http recommend 200 ")

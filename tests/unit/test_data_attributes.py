@@ -17,6 +17,7 @@ from gnas_search.data.attributes import encode_attributes, updated_attributes
 from gnas_search.data.features import read_features
 from gnas_search.data.tables import Table
 from gnas_serve.runtime.attributes import Attributes
+from gnas_serve.runtime.filters import Filters
 from gnas_serve.vocabulary import Vocabulary
 
 
@@ -90,6 +91,25 @@ def test_times_are_seconds() -> None:
 
 def test_a_file_without_columns_has_no_attributes() -> None:
     assert encode_attributes(pl.DataFrame({"x": []}).drop("x")) == (None, [])
+
+
+def test_columns_that_know_nothing() -> None:
+    frame = pl.DataFrame(
+        {
+            "text": pl.Series([None, None], dtype=pl.String),
+            "unknown": pl.Series([None, None], dtype=pl.List(pl.String)),
+            "empty": pl.Series([[], []], dtype=pl.List(pl.String)),
+            "number": pl.Series([None, None], dtype=pl.Float64),
+        }
+    )
+    attributes, _ = encode_attributes(frame)
+    assert attributes is not None
+    attributes.check_content()
+    again, _ = updated_attributes(attributes, attributes, np.array([1, -1]), 2)
+    assert_equal(again, attributes)
+    filters = Filters(attributes, 2)
+    for name, count in (("text", 2), ("unknown", 2), ("empty", 0), ("number", 2)):
+        assert len(filters.select(f"{name} is null").rows) == count
 
 
 def test_prose_is_left_out_with_a_warning() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,19 @@ class TestAppending:
             assert opened.append(3, 4, 1) == (0, 3)
             assert opened.append(2) == (1, 0)
 
+    @pytest.mark.parametrize("window", [1, 2, 3, 5, 8, 9, 20])
+    def test_of_a_long_log_the_latest_are_told_and_known_after_a_restart(self, folder: Path, window: int) -> None:
+        with Opened(folder, segment_bytes=400) as opened:
+            for number in range(0, 18, 2):
+                opened.append(number, number + 1)
+        with Opened(folder, window=window) as opened:
+            told = opened.told_ids()
+            assert told == numbered(*range(18))[-len(told) :]
+            assert len(told) >= min(window, 18)
+            latest = range(max(18 - window, 0), 18)
+            assert opened.append(*latest) == (0, len(latest))
+            assert opened.append("new") == (1, 0)
+
     def test_one_that_is_not_as_it_should_be_keeps_the_whole_call_out(self, folder: Path) -> None:
         with Opened(folder) as opened:
             with pytest.raises(RequestError, match="user_id"):
@@ -100,13 +115,16 @@ class TestAppending:
         with Opened(folder) as opened:
             lock = TurnLock(folder / LOCK)
             with lock.held():
-                opened.log.submit([event("first")])
+                first = opened.log.submit([event("first")])
                 while opened.log._queue:  # until the first call waits for the lock
-                    pass
+                    time.sleep(0.001)
                 later = opened.log.submit([event("later")])
                 assert later.cancel()
             lock.close()
-            opened.append("last")
+            first.result(10)
+            while opened.log._queue:  # until there is nothing else to write
+                time.sleep(0.001)
+            assert opened.append("last") == (1, 0)
         assert ids_in(folder) == numbered("first", "last")
 
     def test_a_disk_that_takes_too_long_is_said_to(self, folder: Path) -> None:
@@ -311,12 +329,11 @@ class TestFolder:
         with pytest.raises(FormatVersionError, match="newer than 1"):
             Opened(folder)
 
-    def test_a_file_system_without_locks(self, folder: Path) -> None:
-        # /proc has no files of ours: what cannot be made is said in one line
+    def test_a_place_where_nothing_can_be_made(self) -> None:
         with pytest.raises(StorageError, match="cannot be used"):
             Opened(Path("/proc/feedback"))
 
-    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+    @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can mount")
     def test_a_folder_that_may_only_be_read(self, folder: Path, tmp_path: Path) -> None:
         with Opened(folder) as opened:
             opened.append(1)

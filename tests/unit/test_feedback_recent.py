@@ -56,7 +56,6 @@ def test_a_model_that_comes_later_reads_the_log(tmp_path):
         everything.replay(tmp_path / "log", 100)
         latest.replay(tmp_path / "log", 2)
     assert [len(everything.of(user)) for user in range(6)] == [1] * 6
-    assert latest.of(5).tolist() == [0]
-    assert len(latest) < 6
+    assert [latest.of(user).tolist() for user in range(6)] == [[], [], [], [], [4], [0]]
     with pytest.raises(ConfigError, match="does not exist"):
         latest.replay(tmp_path / "none", 2)

@@ -99,12 +99,16 @@ class Reason(_message.Message):
     def __init__(self, template: _Optional[str] = ..., items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version")
+    __slots__ = ("name", "version", "variant", "propensity")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
+    variant: str
+    propensity: float
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., variant: _Optional[str] = ..., propensity: _Optional[float] = ...) -> None: ...
 
 class RecommendResponse(_message.Message):
     __slots__ = ("items", "model", "underfilled")
@@ -123,12 +127,14 @@ class RecommendBatchRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[_Union[RecommendRequest, _Mapping]]] = ...) -> None: ...
 
 class Ranking(_message.Message):
-    __slots__ = ("items", "underfilled")
+    __slots__ = ("items", "underfilled", "model")
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     UNDERFILLED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
     items: _containers.RepeatedCompositeFieldContainer[Item]
     underfilled: bool
-    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., underfilled: bool = ...) -> None: ...
+    model: Model
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., underfilled: bool = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class RecommendBatchResponse(_message.Message):
     __slots__ = ("results", "model")
@@ -219,6 +225,40 @@ class ExplainResponse(_message.Message):
     explanation: Explanation
     model: Model
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+
+class FeedbackEvent(_message.Message):
+    __slots__ = ("event_id", "user_id", "item_id", "event", "value", "timestamp", "propensity", "model")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    PROPENSITY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    user_id: Id
+    item_id: Id
+    event: str
+    value: float
+    timestamp: float
+    propensity: float
+    model: str
+    def __init__(self, event_id: _Optional[str] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., item_id: _Optional[_Union[Id, _Mapping]] = ..., event: _Optional[str] = ..., value: _Optional[float] = ..., timestamp: _Optional[float] = ..., propensity: _Optional[float] = ..., model: _Optional[str] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[FeedbackEvent]
+    def __init__(self, events: _Optional[_Iterable[_Union[FeedbackEvent, _Mapping]]] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ("written", "duplicates")
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    written: int
+    duplicates: int
+    def __init__(self, written: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()

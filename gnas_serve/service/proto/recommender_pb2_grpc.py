@@ -44,6 +44,11 @@ class RecommenderStub(object):
                 request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.SerializeToString,
                 response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.FromString,
                 )
+        self.Feedback = channel.unary_unary(
+                '/gnas.serve.v1.Recommender/Feedback',
+                request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.FromString,
+                )
         self.GetModel = channel.unary_unary(
                 '/gnas.serve.v1.Recommender/GetModel',
                 request_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.GetModelRequest.SerializeToString,
@@ -96,6 +101,13 @@ class RecommenderServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """What users did: on the disk before it is acknowledged, and part of the next answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """What is being served.
         """
@@ -135,6 +147,11 @@ def add_RecommenderServicer_to_server(servicer, server):
                     servicer.Explain,
                     request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.FromString,
                     response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.FromString,
+                    response_serializer=gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -250,6 +267,23 @@ class Recommender(object):
         return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/Explain',
             gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainRequest.SerializeToString,
             gnas__serve_dot_service_dot_proto_dot_recommender__pb2.ExplainResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gnas.serve.v1.Recommender/Feedback',
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackRequest.SerializeToString,
+            gnas__serve_dot_service_dot_proto_dot_recommender__pb2.FeedbackResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -1,0 +1,280 @@
+"""Deployment: which versions are served to whom, in a file that all workers of a machine follow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gnas_serve.artifact.file_lock import TurnLock
+from gnas_serve.artifact.fresh_file import replace_file
+from gnas_serve.artifact.store import MANIFEST
+from gnas_serve.errors import ConfigError, IntegrityError, RequestError, StorageError
+
+STATE = ".deployment"
+_FORMAT_VERSION = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MOST_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Canary:
+    """A version that a share of the users gets.
+
+    Attributes
+    ----------
+    artifact
+        Its folder's name.
+    weight
+        The share, above 0 and below 1.
+    salt
+        Decides, with a user's id, who that is: the same users as long as it is the same.
+    """
+
+    artifact: str
+    weight: float
+    salt: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What is served; artifacts are named by their folders in the folder of versions.
+
+    Attributes
+    ----------
+    stable
+        What everybody gets who is no part of the canary.
+    previous
+        What was stable before, for a rollback; None at first.
+    canary, shadow
+        The latter is asked what the others are asked, and nobody is told what it says.
+    revision
+        Counts the changes.
+    """
+
+    stable: str
+    previous: str | None = None
+    canary: Canary | None = None
+    shadow: str | None = None
+    revision: int = 0
+
+    @property
+    def artifacts(self) -> set[str]:
+        """Of all that is served or asked."""
+        return {self.stable, *([self.canary.artifact] if self.canary else []), *([self.shadow] if self.shadow else [])}
+
+    def switched(self, artifact: str) -> Deployment:
+        """Make another version the stable one; a canary of it has come to its end."""
+        if artifact == self.stable:
+            return self
+        canary = None if self.canary is None or self.canary.artifact == artifact else self.canary
+        return replace(self, stable=artifact, previous=self.stable, canary=canary)
+
+    def rolled_back(self) -> Deployment:
+        """Make the version before the stable one again, and end the canary.
+
+        Raises
+        ------
+        RequestError
+            If there is none.
+        """
+        if self.previous is None:
+            raise RequestError("there is no version to go back to", hint="switch to one", code="no_previous")
+        return replace(self, stable=self.previous, previous=self.stable, canary=None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the JSON form."""
+        return {"format_version": _FORMAT_VERSION, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Deployment:
+        """Read the JSON form.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If it is something else.
+        """
+        if raw["format_version"] != _FORMAT_VERSION:
+            raise ValueError(f"format_version is {raw['format_version']!r}")
+        canary = None if raw["canary"] is None else Canary(**raw["canary"])
+        found = cls(raw["stable"], raw["previous"], canary, raw["shadow"], raw["revision"])
+        names = [found.stable, *found.artifacts, *([found.previous] if found.previous else [])]
+        if not all(is_name(name) for name in names) or type(found.revision) is not int:
+            raise ValueError("an artifact is no name of a folder")
+        if canary is not None and not 0.0 < canary.weight < 1.0:
+            raise ValueError(f"the canary's weight is {canary.weight!r}")
+        return found
+
+
+def is_name(text: object) -> bool:
+    """Tell whether a text can be the name of an artifact's folder: no path, nothing hidden."""
+    return isinstance(text, str) and _NAME.fullmatch(text) is not None
+
+
+class DeploymentFile:
+    """The deployment of one machine, and who of its workers follows it.
+
+    Parameters
+    ----------
+    folder
+        Of the versions; the file is in ``.deployment`` in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._state = folder / STATE
+        self._path = self._state / "deployment.json"
+        self._seen: tuple[int, int, int] | None = None
+
+    def open(self, artifact: Path) -> Deployment:
+        """Read it; where there is none yet, begin with an artifact.
+
+        Raises
+        ------
+        ConfigError
+            If the artifact is not in the folder.
+        IntegrityError
+            If the file is garbled.
+        StorageError
+            If it cannot be written.
+        """
+        try:
+            self._state.mkdir(mode=0o700, exist_ok=True)
+            with self._locked():
+                if self._path.exists():
+                    return self.read()
+                if artifact.parent.resolve() != self.folder.resolve() or not is_name(artifact.name):
+                    raise ConfigError(
+                        f"{artifact} is not in the folder of versions, {self.folder}",
+                        hint="put the artifact there, or start without GNAS_VERSIONS",
+                    )
+                first = Deployment(artifact.name)
+                self._write(first)
+                return first
+        except OSError as error:
+            raise StorageError(f"{self._state}: {error}", hint="give a folder that can be written") from error
+
+    def read(self) -> Deployment:
+        """Read it.
+
+        Raises
+        ------
+        IntegrityError
+            If it is absent or garbled.
+        """
+        try:
+            with self._path.open("rb") as file:
+                self._seen = self._stamp(os.fstat(file.fileno()))
+                return Deployment.from_json(json.loads(file.read(_MOST_BYTES)))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(
+                f"{self._path} is garbled: {error}", hint="remove it: the next start begins with GNAS_ARTIFACT"
+            ) from error
+
+    def has_changed(self) -> bool:
+        """Tell whether it was written since it was read here: one call of the system."""
+        try:
+            return self._stamp(self._path.stat()) != self._seen
+        except OSError:
+            return False
+
+    def change(self, change: Callable[[Deployment], Deployment], check: Callable[[Deployment], None]) -> Deployment:
+        """Change it: one at a time, and only to what stands a check.
+
+        Parameters
+        ----------
+        check
+            Raises where the new one cannot be served; nothing is written then.
+
+        Raises
+        ------
+        StorageError
+            If it cannot be written.
+        """
+        try:
+            with self._locked():
+                before = self.read()
+                after = change(before)
+                if after == before:
+                    return before
+                after = replace(after, revision=before.revision + 1)
+                check(after)
+                self._write(after)
+                return after
+        except OSError as error:
+            raise StorageError(f"{self._state}: {error}", hint="give a folder that can be written") from error
+
+    def path_of(self, artifact: str) -> Path:
+        """Give the folder of an artifact.
+
+        Raises
+        ------
+        RequestError
+            With code ``"no_artifact"``, if there is none of that name.
+        """
+        path = self.folder / artifact
+        if not is_name(artifact) or not (path / MANIFEST).is_file():
+            known = sorted(one.parent.name for one in self.folder.glob(f"*/{MANIFEST}") if is_name(one.parent.name))
+            raise RequestError(
+                f"there is no artifact {artifact!r} among the versions",
+                hint=f"known: {', '.join(known[:20])}",
+                code="no_artifact",
+            )
+        return path
+
+    def report(self, revision: int, refusal: str | None = None) -> None:
+        """Say how far this worker is: the revision that it serves, or why it cannot serve a newer one."""
+        content = {"revision": revision, "refusal": refusal}
+        path = self._state / f"worker-{os.getpid()}.json"
+        replace_file(path, json.dumps(content).encode())
+
+    def reports(self) -> dict[int, dict[str, Any]]:
+        """Give what the workers that live have said, by their process ids."""
+        found = {}
+        for path in self._state.glob("worker-*.json"):
+            pid = int(path.stem.removeprefix("worker-")) if path.stem.removeprefix("worker-").isdecimal() else 0
+            if pid <= 0 or not _lives(pid):
+                path.unlink(missing_ok=True)
+                continue
+            try:
+                found[pid] = json.loads(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def leave(self) -> None:
+        """Say no more: this worker ends."""
+        (self._state / f"worker-{os.getpid()}.json").unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = TurnLock(self._state / "lock")
+        try:
+            with lock.held():
+                yield
+        finally:
+            lock.close()
+
+    def _write(self, deployment: Deployment) -> None:
+        replace_file(self._path, json.dumps(deployment.to_json(), indent=1).encode(), synced=True)
+
+    @staticmethod
+    def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+        # Each writing is another file: its number tells two apart that a coarse clock does not.
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,59 @@
+"""Shadow: a model that is asked what others are asked, beside them, and whose answers nobody gets."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from gnas_serve.errors import GnasError
+from gnas_serve.runtime.query import Answer, Query
+from gnas_serve.service.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from gnas_serve.runtime.recommender import Recommender
+
+MOST_WAITING = 64
+"""Questions that may wait for the shadow; of more, some are not asked. It never holds up an answer."""
+
+
+class Shadow:
+    """Asks the shadow in a thread, one question at a time, and counts how much the two answers have in common.
+
+    Parameters
+    ----------
+    telemetry
+        Is told the overlap and the time of each, and how many were not asked.
+    """
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._asking: set[asyncio.Task[None]] = set()
+
+    def offer(self, recommender: Recommender, query: Query, answer: Answer) -> None:
+        """Have a question asked, if there is room; returns at once."""
+        if self._waiting >= MOST_WAITING:
+            self._telemetry.shadow_skipped()
+            return
+        self._waiting += 1
+        task = asyncio.ensure_future(self._ask(recommender, query, answer))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask(self, recommender: Recommender, query: Query, answer: Answer) -> None:
+        try:
+            async with self._turn:
+                started = perf_counter()
+                try:
+                    other = await asyncio.to_thread(recommender.recommend, query)
+                except GnasError:  # a filter by attributes that it has not, a strict id that it does not know
+                    self._telemetry.shadow_refused()
+                    return
+                took_s = perf_counter() - started
+            both = len(set(answer.item_ids) & set(other.item_ids))
+            most = max(len(answer.item_ids), len(other.item_ids))
+            self._telemetry.shadowed(both / most if most else 1.0, took_s)
+        finally:
+            self._waiting -= 1

@@ -1,0 +1,203 @@
+"""Versions: several artifacts in one worker, switched as the deployment of the machine says, without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from gnas_serve.errors import GnasError
+from gnas_serve.service.deployment import Deployment, DeploymentFile
+from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
+from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.variants import Variants
+
+if TYPE_CHECKING:
+    from gnas_serve.runtime.recommender import Recommender
+
+_POLL_S = 0.25
+_PATIENCE_S = 60.0  # in which all workers have to have loaded a version
+
+_log = logging.getLogger(__name__)
+
+
+class Versions:
+    """The models of one worker.
+
+    Parameters
+    ----------
+    file
+        What is to be served, for all workers.
+    artifact
+        Where to begin, if the file does not say.
+
+    Attributes
+    ----------
+    variants
+        What is served now; replaced whole.
+
+    Raises
+    ------
+    ConfigError, IntegrityError, FormatVersionError, StorageError
+        If the file or one of its artifacts cannot be used.
+    """
+
+    def __init__(self, file: DeploymentFile, artifact: Path) -> None:
+        self._file = file
+        self._deployment = file.open(artifact)
+        self._loaded: dict[str, Recommender] = {}
+        self._feedback: Feedback | None = None
+        self._changed: Callable[[Variants], None] = lambda _variants: None
+        self.variants = self._take(self._deployment, self._load(self._deployment))
+        self._following: asyncio.Task[None] | None = None
+
+    @property
+    def recommenders(self) -> list[Recommender]:
+        """All models that are loaded, the stable one first."""
+        stable = self._loaded[self._deployment.stable]
+        return [stable, *(one for one in self._loaded.values() if one is not stable)]
+
+    @property
+    def deployment(self) -> Deployment:
+        """What this worker serves."""
+        return self._deployment
+
+    def open(self, changed: Callable[[Variants], None], feedback: Feedback | None) -> None:
+        """Begin to follow the file; needs a running event loop.
+
+        Parameters
+        ----------
+        changed
+            Is told of each change, in the event loop.
+        feedback
+            Told of models that come and go.
+        """
+        self._changed, self._feedback = changed, feedback
+        changed(self.variants)
+        self._file.report(self._deployment.revision)
+        self._following = asyncio.ensure_future(self._follow())
+
+    async def change(self, change: Callable[[Deployment], Deployment]) -> Deployment:
+        """Change what all workers serve; when this returns, they do.
+
+        Raises
+        ------
+        RefusedArtifactError
+            If an artifact cannot be loaded, here or by another worker: all go on with what they have.
+        NotReadyError
+            If not all workers were ready in time; the change stays, and they follow.
+        RequestError
+            If the change names what there is not.
+        """
+        before = self._deployment
+        loaded: dict[str, Recommender] = {}
+
+        def check(deployment: Deployment) -> None:
+            loaded.update(self._load(deployment))
+
+        try:
+            after = await asyncio.to_thread(self._file.change, change, check)
+        except GnasError as error:
+            raise _refused(error) from error
+        if after.revision != self._deployment.revision:
+            self._serve(after, loaded)
+        refusal = await self._wait_for_all(after.revision)
+        if refusal is not None:
+            back = replace(before, revision=after.revision)
+            await asyncio.to_thread(self._file.change, lambda _now: back, lambda _deployment: None)
+            raise RefusedArtifactError(f"another worker cannot serve it: {refusal}", hint="all go on as before")
+        return after
+
+    async def close(self) -> None:
+        """Follow no more."""
+        if self._following is not None:
+            self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._following
+        self._file.leave()
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_S)
+            if not self._file.has_changed():
+                continue
+            try:
+                deployment = await asyncio.to_thread(self._file.read)
+                if deployment.revision != self._deployment.revision:
+                    self._serve(deployment, await asyncio.to_thread(self._load, deployment))
+            except GnasError as error:
+                _log.error("a new deployment is not followed", exc_info=error)
+                self._file.report(self._deployment.revision, refusal=str(error))
+
+    async def _wait_for_all(self, revision: int) -> str | None:
+        """Wait until every worker serves a revision; give the reason of one that cannot."""
+        deadline = monotonic() + _PATIENCE_S
+        while True:
+            reports = self._file.reports()
+            behind = [report for report in reports.values() if report["revision"] < revision]
+            refusals = [report["refusal"] for report in behind if report["refusal"]]
+            if refusals or not behind:
+                return refusals[0] if refusals else None
+            if monotonic() > deadline:
+                raise NotReadyError(
+                    f"{len(behind)} of {len(reports)} workers do not serve it yet",
+                    hint="ask for the deployment in a while",
+                    code="not_followed",
+                )
+            await asyncio.sleep(_POLL_S / 5)
+
+    def _serve(self, deployment: Deployment, loaded: dict[str, Recommender]) -> None:
+        """Serve from the next request on; runs in the event loop."""
+        gone = [one for name, one in self._loaded.items() if name not in loaded]
+        self.variants = self._take(deployment, loaded)
+        self._file.report(deployment.revision)
+        if self._feedback is not None:
+            self._feedback.usual(self.recommenders[0])
+            for recommender in gone:
+                self._feedback.detach(recommender)
+        self._changed(self.variants)
+        _log.info("serving revision %d: %s", deployment.revision, ", ".join(sorted(loaded)))
+
+    def _take(self, deployment: Deployment, loaded: dict[str, Recommender]) -> Variants:
+        self._deployment, self._loaded = deployment, loaded
+        canary = deployment.canary
+        return Variants.of(
+            loaded[deployment.stable],
+            None if canary is None else loaded[canary.artifact],
+            weight=0.0 if canary is None else canary.weight,
+            salt="" if canary is None else canary.salt,
+            shadow=None if deployment.shadow is None else loaded[deployment.shadow],
+        )
+
+    def _load(self, deployment: Deployment) -> dict[str, Recommender]:
+        """Load what is not loaded yet, each verified and asked; nothing changes where one fails."""
+        from gnas_serve.runtime.recommender import Recommender
+        from gnas_serve.runtime.smoke import smoke_answers
+
+        loaded = {}
+        fresh = []
+        for name in sorted(deployment.artifacts):
+            found = self._loaded.get(name)
+            if found is None:
+                found = Recommender.load(self._file.path_of(name))
+                smoke_answers(found)
+                fresh.append(found)
+            loaded[name] = found
+        if self._feedback is not None:
+            for recommender in fresh:
+                self._feedback.attach(recommender)
+        return loaded
+
+
+def _refused(error: GnasError) -> GnasError:
+    """Tell an artifact that cannot be served, which is the caller's, from what else can go wrong."""
+    from gnas_serve.errors import ConfigError, IntegrityError
+
+    if isinstance(error, ConfigError | IntegrityError):
+        return RefusedArtifactError(error.message, hint=error.hint)
+    return error

@@ -1,0 +1,214 @@
+"""Dashboard and alerts of `examples/monitoring`: of metrics that a real server has."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jsonschema
+import promql_parser
+import pytest
+import yaml
+from kubernetes_manifests import built
+from promql_names import OF_OTHERS, OF_THE_TARGET, labels_on, selectors, unknown, values_on
+from served_process import Served
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.errors import GnasError
+from gnas_serve.service.client import recommend
+from gnas_serve.service.errors import STATUSES, OverloadedError, RateLimitedError
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "monitoring"
+DASHBOARD = json.loads((EXAMPLE / "dashboard.json").read_text())
+RULES = [rule for group in yaml.safe_load((EXAMPLE / "alerts.yml").read_text())["groups"] for rule in group["rules"]]
+BURST = 5
+# As Grafana fills them in.
+VARIABLES = {"$__rate_interval": "1m", "$job": ".*", "$instance": ".*", "$method": ".*", "$namespace": "shop"}
+RULE_FILE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["groups"],
+    "properties": {
+        "groups": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["name", "rules"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "rules": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["alert", "expr", "for", "labels", "annotations"],
+                            "properties": {
+                                "alert": {"type": "string", "pattern": "^GnasServe[A-Za-z]+$"},
+                                "expr": {"type": "string"},
+                                "for": {"type": "string", "pattern": "^[0-9]+m$"},
+                                "labels": {
+                                    "type": "object",
+                                    "required": ["severity"],
+                                    "additionalProperties": {"type": "string"},
+                                },
+                                "annotations": {
+                                    "type": "object",
+                                    "required": ["summary", "description"],
+                                    "additionalProperties": {"type": "string"},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the metrics of a server that has answered, erred and refused at both doors."""
+    artifact = write_tiny_artifact(tmp_path_factory.mktemp("watched") / "artifact")
+    limits = {"GNAS_RATE_PER_S": "0.001", "GNAS_RATE_BURST": str(BURST)}
+    served = Served(str(artifact), artifact.parent / "elsewhere", settings=limits)
+    try:
+        questions: list[dict[str, Any]] = [{"user_id": 1001}, {"user_id": 1001, "k": 1000}, {}, {"history": [2001]}]
+        for question in questions:
+            served.http("/v1/recommend", question)
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            served.http("/v1/recommend", {"k": 0})
+        assert len(questions) + 1 == BURST
+        with pytest.raises(urllib.error.HTTPError, match="429"):
+            served.http("/v1/recommend", {})
+        # Without keys, each door counts for itself.
+        for _ in range(BURST):
+            recommend(served.ready["grpc"], user_id=1001)
+        with pytest.raises(grpc.RpcError, match="RESOURCE_EXHAUSTED"):
+            recommend(served.ready["grpc"], user_id=1001)
+        yield served.http("/metrics")
+    finally:
+        assert served.stop() == 0, served.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def known(page: str) -> dict[str, set[str]]:
+    return {**labels_on(page), **{name: set(labels) for name, labels in OF_OTHERS.items()}}
+
+
+def filled(text: str) -> str:
+    """Put values in the places of Grafana's variables."""
+    for name, value in VARIABLES.items():
+        text = text.replace(name, value)
+    assert "$" not in text
+    return text
+
+
+def of_the_dashboard() -> list[str]:
+    return [filled(target["expr"]) for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def test_every_metric_and_label_is_on_the_page(known: dict[str, set[str]]) -> None:
+    for expression in [*of_the_dashboard(), *(rule["expr"] for rule in RULES)]:
+        assert unknown(expression, known) == [], expression
+
+
+@pytest.mark.parametrize(
+    ("expression", "problem"),
+    [
+        ("gnas_serve_request_total", "no metric gnas_serve_request_total"),
+        ("process_cpu_seconds_total", "no metric process_cpu_seconds_total"),
+        ('rate(gnas_serve_requests_total{status="200"}[5m])', "no label status of gnas_serve_requests_total"),
+        ("sum by (source) (rate(gnas_serve_requests_total[5m]))", "no label source of gnas_serve_requests_total"),
+        ("up == 1 unless on (door) gnas_serve_model_info", "no label door of gnas_serve_model_info"),
+        (
+            "histogram_quantile(0.9, sum by (door) (rate(gnas_serve_request_duration_seconds_bucket[5m])))",
+            "le is not kept by sum",
+        ),
+        ("histogram_quantile(0.9, gnas_serve_requests_total)", "no label le of gnas_serve_requests_total"),
+    ],
+)
+def test_what_is_not_there_is_found(known: dict[str, set[str]], expression: str, problem: str) -> None:
+    assert problem in unknown(expression, known)
+
+
+def test_codes_and_sources_that_are_asked_for_exist(page: str) -> None:
+    own = {kind: statuses for kind, statuses in STATUSES.items() if statuses.http in (500, 503, 504)}
+    codes = {str(one.http.value) for one in STATUSES.values()} | {one.grpc.name for one in STATUSES.values()}
+    faults = {str(one.http.value) for one in own.values()} | {one.grpc.name for one in own.values()} - {
+        "FAILED_PRECONDITION"  # which is also said of what a caller asks for
+    }
+    refused = {code for kind in (OverloadedError, RateLimitedError) for code in _codes(kind)}
+    assert refused == {"429", "RESOURCE_EXHAUSTED"} <= values_on(page, "gnas_serve_requests_total", "code")
+    for rule in RULES:
+        for selector in selectors(rule["expr"]):
+            for matcher in selector.matchers.matchers:
+                if matcher.name == "code":
+                    matched = {code for code in codes if re.fullmatch(matcher.value, code)}
+                    assert matched == (faults if rule["alert"] == "GnasServeErrors" else refused)
+                elif matcher.name not in OF_THE_TARGET:
+                    assert matcher.value in values_on(page, selector.name, matcher.name)
+    errors = next(panel for panel in DASHBOARD["panels"] if panel["title"] == "Errors")["targets"][0]["expr"]
+    said = next(rule for rule in RULES if rule["alert"] == "GnasServeErrors")["expr"]
+    assert re.findall(r'code=~"([^"]+)"', errors) == re.findall(r'code=~"([^"]+)"', said)
+
+
+def _codes(kind: type[GnasError]) -> tuple[str, str]:
+    return str(STATUSES[kind].http.value), STATUSES[kind].grpc.name
+
+
+def test_the_kubelets_metrics_are_asked_of_our_container() -> None:
+    (own,) = built(feedback=False)["Deployment", "gnas-serve"]["spec"]["template"]["spec"]["containers"]
+    for expression in of_the_dashboard():
+        for selector in selectors(expression):
+            if selector.name.startswith("container_"):
+                (container,) = [one.value for one in selector.matchers.matchers if one.name == "container"]
+                assert container == own["name"]
+
+
+def test_alerts_are_of_the_form_that_prometheus_reads() -> None:
+    jsonschema.validate(yaml.safe_load((EXAMPLE / "alerts.yml").read_text()), RULE_FILE)
+    names = [rule["alert"] for rule in RULES]
+    assert len(set(names)) == len(names)
+    assert all(f"`{name}`" in (EXAMPLE / "README.md").read_text() for name in names)
+    services = {name for kind, name in built(feedback=False) if kind == "Service"}
+    for rule in RULES:
+        for selector in selectors(rule["expr"]):
+            assert all(one.value in services for one in selector.matchers.matchers if one.name == "job")
+
+
+def test_annotations_name_labels_that_the_alert_has(known: dict[str, set[str]]) -> None:
+    for rule in RULES:
+        used = re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values()))
+        # Grouping the result by a label that it does not have any more is what is found above.
+        needed = f"sum by ({', '.join(used)}) ({rule['expr']})"
+        assert unknown(needed, known) == [], rule["alert"]
+        promql_parser.parse(needed)
+
+
+def test_panels_fit_the_grid_and_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    identities = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(identities)) == len(identities)
+    variables = {f"${variable['name']}" for variable in DASHBOARD["templating"]["list"]}
+    assert variables == {*VARIABLES, "$datasource"} - {"$__rate_interval"}
+
+
+def test_the_variables_read_metrics_that_exist(known: dict[str, set[str]]) -> None:
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            query = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+            assert query is not None
+            assert unknown(f"sum by ({query[2]}) ({filled(query[1])})", known) == []

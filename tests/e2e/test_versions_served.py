@@ -1,0 +1,124 @@
+"""A real server with two workers, whose version changes while it is asked: not one request fails."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from served_process import Served, free_port
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.service.auth import digest_of, new_key
+
+CALLERS = 4
+
+
+class Load:
+    """Callers that ask all the time, and what they were answered."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: Counter[tuple[int, str]] = Counter()
+        self.failures: list[str] = []
+        self._port = port
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._ask, args=(caller,)) for caller in range(CALLERS)]
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _ask(self, caller: int) -> None:
+        user = caller
+        while not self._stop.is_set():
+            user = (user + CALLERS) % 60
+            body = json.dumps({"user_id": 1000 + user, "k": 3})
+            try:
+                with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)) as connection:
+                    connection.request("POST", "/v1/recommend", body, {"content-type": "application/json"})
+                    reply = connection.getresponse()
+                    content = json.loads(reply.read())
+                with self._lock:
+                    self.answers[reply.status, content["model"]["version"]] += 1
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is a request that failed
+                with self._lock:
+                    self.failures.append(repr(error))
+
+
+def _deploy(served: Served, key: str, **change: Any) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{served.ready['http']}/v1/admin/deployment",
+        json.dumps(change).encode(),
+        {"content-type": "application/json", "authorization": f"Bearer {key}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def test_switch_canary_and_rollback_under_load(tmp_path: Path) -> None:
+    versions, key = tmp_path / "versions", new_key()
+    versions.mkdir()
+    for seed in (0, 1, 2):
+        write_tiny_artifact(versions / f"v{seed}", seed=seed)
+    broken = versions / "v2" / LAYOUT.item_vectors
+    broken.write_bytes(broken.read_bytes()[:-1] + b"\x01")
+    (tmp_path / "admins").write_text(f"ops {digest_of(key)}\n")
+    settings = {"GNAS_VERSIONS": str(versions), "GNAS_ADMIN_KEYS": str(tmp_path / "admins")}
+    served = Served(str(versions / "v0"), tmp_path / "run", "--workers", "2", settings=settings)
+    try:
+        with Load(served.http_port) as load:
+            assert _deploy(served, key, stable="v1")[1]["stable"] == "v1"
+            seen = {served.http("/v1/recommend", {"user_id": user})["model"]["version"] for user in range(1000, 1030)}
+            assert seen == {"test-1"}, "all workers serve it when the call answers"
+            assert _deploy(served, key, canary={"artifact": "v0", "weight": 0.5})[0] == 200
+            models = [served.http("/v1/recommend", {"user_id": user})["model"] for user in range(1000, 1060)]
+            assert {model["variant"] for model in models} == {"stable", "canary"}
+            again = [served.http("/v1/recommend", {"user_id": user})["model"] for user in range(1000, 1060)]
+            assert models == again, "a user has the same version in every worker"
+            status, problem = _deploy(served, key, stable="v2")
+            assert (status, problem["code"]) == (409, "artifact_refused")
+            assert _deploy(served, key, rollback=True)[1]["stable"] == "v0"
+        assert load.failures == []
+        assert {status for status, _ in load.answers} == {200}
+        assert {version for _, version in load.answers} == {"test-0", "test-1"}
+        assert sum(load.answers.values()) > 100
+    finally:
+        assert served.stop() == 0
+    # The next start goes on with what was served last.
+    served = Served(str(versions / "v1"), tmp_path / "again", settings=settings)
+    try:
+        assert served.http("/v1/model")["version"] == "test-0"
+    finally:
+        served.stop()
+
+
+def test_a_first_artifact_outside_the_folder_is_refused_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "versions").mkdir()
+    artifact = write_tiny_artifact(tmp_path / "elsewhere")
+    command = [sys.executable, "-m", "gnas_serve.cli", "serve", str(artifact), "--http-port", str(free_port())]
+    command += ["--grpc-port", str(free_port())]
+    environment = {**os.environ, "GNAS_VERSIONS": str(tmp_path / "versions")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "is not in the folder of versions" in done.stderr

@@ -1,0 +1,347 @@
+"""Several versions in running workers: switched, rolled back, as canary and as shadow, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from front_world import behind
+from prometheus_client import CollectorRegistry
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.errors import ConfigError, IntegrityError
+from gnas_serve.service.admission import Admission
+from gnas_serve.service.auth import digest_of, new_key
+from gnas_serve.service.calls import Calls
+from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
+from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.hot_path import HotPath
+from gnas_serve.service.settings import Settings
+from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.versions import Versions
+
+KEY, ADMIN = new_key(), new_key()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "versions"
+    found.mkdir()
+    for seed in (0, 1, 2):
+        write_tiny_artifact(found / f"v{seed}", seed=seed)
+    (tmp_path / "keys").write_text(f"shop {digest_of(KEY)}\n")
+    (tmp_path / "admins").write_text(f"ops {digest_of(ADMIN)}\n")
+    return found
+
+
+class Worker:
+    """One worker's HTTP door, as the service puts it together."""
+
+    def __init__(self, folder: Path, *, feedback: bool = False, **changes: Any) -> None:
+        settings = Settings(
+            folder / "v0",
+            versions=folder,
+            api_keys=folder.parent / "keys",
+            admin_keys=folder.parent / "admins",
+            feedback=folder.parent / "log" if feedback else None,
+        )
+        settings = replace(settings, **changes)
+        self.registry = CollectorRegistry()
+        telemetry = Telemetry(self.registry)
+        self.versions = Versions(DeploymentFile(folder), settings.artifact)
+        self.feedback = Feedback(settings.feedback, self.versions.recommenders) if settings.feedback else None
+        self.calls = Calls(self.versions.variants, telemetry, self.feedback, self.versions)
+        self.front = HotPath(behind, settings, Admission.of(settings))
+        self.front.open(self.calls, telemetry)
+
+    async def ask(self, method: str, path: str, body: object = None, key: str = KEY) -> httpx.Response:
+        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        transport = httpx.ASGITransport(self.front)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
+            content = None if body is None else json.dumps(body)
+            return await client.request(method, path, content=content, headers=headers)
+
+    async def deploy(self, **change: Any) -> httpx.Response:
+        return await self.ask("POST", "/v1/admin/deployment", change, ADMIN)
+
+    async def version(self, user_id: int = 1007) -> str:
+        reply = await self.ask("POST", "/v1/recommend", {"user_id": user_id, "k": 1})
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["model"]["version"])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Worker]:
+        self.versions.open(self.calls.serve, self.feedback)
+        try:
+            yield self
+        finally:
+            await self.versions.close()
+            if self.feedback is not None:
+                await self.feedback.close()
+
+
+def within(folder: Path, play: Callable[[Worker], Awaitable[None]], **options: Any) -> None:
+    async def run() -> None:
+        async with Worker(folder, **options).running() as worker:
+            await play(worker)
+
+    asyncio.run(run())
+
+
+def test_switch_and_rollback(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        assert await worker.version() == "test-0"
+        reply = await worker.deploy(stable="v1")
+        assert (reply.status_code, reply.json()["stable"], reply.json()["previous"]) == (200, "v1", "v0")
+        assert await worker.version() == "test-1"
+        assert (await worker.deploy(rollback=True)).json()["stable"] == "v0"
+        assert await worker.version() == "test-0"
+        assert (await worker.ask("GET", "/v1/admin/deployment", key=ADMIN)).json()["revision"] == 2
+        labels = {"name": "tiny", "profile": "exact", "index": "flat", "ranker": "retrieval", "precision": "fp32"}
+        served = {
+            version: worker.registry.get_sample_value("gnas_serve_model_info", {**labels, "version": version})
+            for version in ("test-0", "test-1")
+        }
+        assert served == {"test-0": 1.0, "test-1": 0.0}
+
+    within(folder, play)
+    # A restart goes on with what was served last, whatever the settings begin with.
+    within(folder, lambda worker: _assert_version(worker, "test-0"))
+    DeploymentFile(folder).change(lambda before: before.switched("v2"), lambda _after: None)
+    within(folder, lambda worker: _assert_version(worker, "test-2"))
+
+
+async def _assert_version(worker: Worker, version: str) -> None:
+    assert await worker.version() == version
+
+
+def test_requests_under_way_and_those_that_come_see_no_gap(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        versions: set[str] = set()
+        done = asyncio.Event()
+
+        async def ask() -> None:
+            while not done.is_set():
+                versions.add(await worker.version())
+                await asyncio.sleep(0)  # in process nothing else lets others have their turn
+
+        asking = [asyncio.ensure_future(ask()) for _ in range(4)]
+        for change in ({"stable": "v1"}, {"stable": "v2"}, {"rollback": True}):
+            assert (await worker.deploy(**change)).status_code == 200
+            await asyncio.sleep(0.05)
+        done.set()
+        await asyncio.gather(*asking)
+        assert versions == {"test-0", "test-1", "test-2"}
+
+    within(folder, play)
+
+
+def test_a_canary_by_user(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        reply = await worker.deploy(canary={"artifact": "v1", "weight": 0.5, "salt": "s"})
+        assert reply.json()["canary"] == {"artifact": "v1", "weight": 0.5, "salt": "s"}
+        first = {user: await worker.version(user) for user in range(1000, 1040)}
+        assert set(first.values()) == {"test-0", "test-1"}
+        # Wider, with the salt that it has: those who had it keep it.
+        await worker.deploy(canary={"artifact": "v1", "weight": 0.9})
+        for user, version in first.items():
+            assert version == "test-0" or await worker.version(user) == "test-1"
+        reply = await worker.ask("POST", "/v1/recommend", {"user_id": 1000})
+        model = reply.json()["model"]
+        assert model["propensity"] == pytest.approx(0.9 if model["variant"] == "canary" else 0.1)
+        counted = sum(
+            worker.registry.get_sample_value("gnas_serve_variant_answers_total", {"variant": variant}) or 0
+            for variant in ("stable", "canary")
+        )
+        assert counted > 60
+        batch = await worker.ask("POST", "/v1/recommend/batch", {"queries": [{"user_id": user} for user in first]})
+        assert {one["model"]["variant"] for one in batch.json()["results"]} == {"stable", "canary"}
+        # The canary becomes the stable one: nobody has another any more.
+        done = (await worker.deploy(stable="v1")).json()
+        assert (done["stable"], done["canary"]) == ("v1", None)
+        assert {await worker.version(user) for user in first} == {"test-1"}
+
+    within(folder, play)
+
+
+def test_a_shadow_is_asked_and_tells_nobody(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        assert (await worker.deploy(shadow="v1")).status_code == 200
+        for user in range(1000, 1020):
+            assert await worker.version(user) == "test-0"
+        for _ in range(200):
+            if worker.registry.get_sample_value("gnas_serve_shadow_overlap_ratio_count") == 20:
+                break
+            await asyncio.sleep(0.02)
+        assert worker.registry.get_sample_value("gnas_serve_shadow_overlap_ratio_count") == 20
+        # Another seed, another taste: the first items are seldom the same.
+        assert worker.registry.get_sample_value("gnas_serve_shadow_overlap_ratio_sum") < 10
+        assert (await worker.deploy(shadow=None)).json()["shadow"] is None
+        await worker.version()
+        assert worker.registry.get_sample_value("gnas_serve_shadow_overlap_ratio_count") == 20
+
+    within(folder, play)
+
+
+class TestRefused:
+    def test_a_damaged_artifact_and_the_old_one_goes_on(self, folder: Path) -> None:
+        path = folder / "v1" / LAYOUT.item_vectors
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(bytes(content))
+
+        async def play(worker: Worker) -> None:
+            for change in ({"stable": "v1"}, {"canary": {"artifact": "v1", "weight": 0.5}}, {"shadow": "v1"}):
+                reply = await worker.deploy(**change)
+                assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+                assert LAYOUT.item_vectors in reply.json()["detail"]
+            assert await worker.version() == "test-0"
+            deployment = (await worker.ask("GET", "/v1/admin/deployment", key=ADMIN)).json()
+            assert deployment == {"stable": "v0", "previous": None, "canary": None, "shadow": None, "revision": 0}
+
+        within(folder, play)
+
+    @pytest.mark.parametrize(
+        "name", ["nothing", "../versions/v1", "v1/", ".deployment", "/etc", "v1\u0000", "", "x" * 129]
+    )
+    def test_what_is_no_artifact_of_the_folder(self, folder: Path, name: str) -> None:
+        async def play(worker: Worker) -> None:
+            reply = await worker.deploy(stable=name)
+            assert reply.status_code == 400, reply.text
+            assert await worker.version() == "test-0"
+
+        within(folder, play)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"stable": "v1", "rollback": True},
+            {"canary": {"artifact": "v1", "weight": 0.0}},
+            {"canary": {"artifact": "v1", "weight": 1.0}},
+            {"canary": {"artifact": "v1"}},
+            {"unknown": 1},
+            {"rollback": True},  # there is nothing to go back to
+        ],
+    )
+    def test_what_is_no_change(self, folder: Path, change: dict[str, Any]) -> None:
+        async def play(worker: Worker) -> None:
+            assert (await worker.deploy(**change)).status_code == 400
+
+        within(folder, play)
+
+    def test_who_is_no_admin(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            for method, body in (("POST", {"stable": "v1"}), ("GET", None)):
+                reply = await worker.ask(method, "/v1/admin/deployment", body, key=KEY)
+                assert (reply.status_code, reply.json()["code"]) == (401, "unauthenticated")
+            # And an admin's key is none for callers.
+            assert (await worker.ask("GET", "/v1/model", key=ADMIN)).status_code == 401
+            assert await worker.version() == "test-0"
+
+        within(folder, play)
+
+    def test_without_admins(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            reply = await worker.deploy(stable="v1")
+            assert (reply.status_code, reply.json()["code"]) == (501, "feature_off")
+
+        within(folder, play, admin_keys=None)
+
+
+class TestSeveralWorkers:
+    def test_all_serve_it_before_the_call_answers(self, folder: Path) -> None:
+        async def run() -> None:
+            async with Worker(folder).running() as one:
+                # Another worker is another process; here it says what it serves under a number of its own.
+                other = Worker(folder)
+                other.versions._file.report = lambda revision, refusal=None: _report(folder, revision, refusal)  # type: ignore[method-assign]
+                async with other.running():
+                    assert (await one.deploy(stable="v1")).status_code == 200
+                    assert await other.version() == "test-1"
+
+        asyncio.run(run())
+
+    def test_where_one_refuses_all_go_back(self, folder: Path) -> None:
+        async def run() -> None:
+            async with Worker(folder).running() as one:
+                _report(folder, 0, "no room for it")
+                reply = await one.deploy(stable="v1")
+                assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+                assert "no room for it" in reply.json()["detail"]
+                for _ in range(100):
+                    if await one.version() == "test-0":
+                        break
+                    await asyncio.sleep(0.05)
+                assert await one.version() == "test-0"
+
+        asyncio.run(run())
+
+
+def _report(folder: Path, revision: int, refusal: str | None) -> None:
+    """Say it as the process that runs these tests' parent would: one that lives."""
+    import os
+
+    path = folder / STATE / f"worker-{os.getppid()}.json"
+    path.write_text(json.dumps({"revision": revision, "refusal": refusal}))
+
+
+def test_feedback_follows_into_the_next_version(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        best = (await worker.ask("POST", "/v1/recommend", {"user_id": 1007, "k": 1})).json()["items"][0]["item_id"]
+        sent = {"events": [{"event_id": "e", "user_id": 1007, "item_id": best}]}
+        assert (await worker.ask("POST", "/v1/feedback", sent)).status_code == 202
+        await worker.deploy(stable="v1")
+        answer = (await worker.ask("POST", "/v1/recommend", {"user_id": 1007, "k": 80})).json()
+        assert answer["model"]["version"] == "test-1"
+        assert best not in [item["item_id"] for item in answer["items"]]
+        sent = {"events": [{"event_id": "f", "user_id": 1007, "item_id": answer["items"][0]["item_id"]}]}
+        assert (await worker.ask("POST", "/v1/feedback", sent)).status_code == 202
+        later = (await worker.ask("POST", "/v1/recommend", {"user_id": 1007, "k": 80})).json()["items"]
+        assert len(later) == len(answer["items"]) - 1
+
+    within(folder, play, feedback=True)
+
+
+class TestFile:
+    def test_the_first_artifact_has_to_be_in_the_folder(self, folder: Path, tmp_path: Path) -> None:
+        shutil.copytree(folder / "v0", tmp_path / "elsewhere")
+        with pytest.raises(ConfigError, match="not in the folder of versions"):
+            DeploymentFile(folder).open(tmp_path / "elsewhere")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "[]",
+            "{}",
+            json.dumps(Deployment("../v0").to_json()),
+            json.dumps(Deployment("v0").to_json() | {"format_version": 2}),
+            json.dumps(Deployment("v0").to_json() | {"canary": {"artifact": "v1", "weight": 2.0, "salt": ""}}),
+        ],
+    )
+    def test_a_garbled_one_is_named(self, folder: Path, content: str) -> None:
+        found = DeploymentFile(folder)
+        found.open(folder / "v0")
+        (folder / STATE / "deployment.json").write_text(content)
+        with pytest.raises(IntegrityError, match=r"deployment\.json is garbled"):
+            DeploymentFile(folder).open(folder / "v0")
+
+    def test_workers_that_ended_are_not_waited_for(self, folder: Path) -> None:
+        found = DeploymentFile(folder)
+        found.open(folder / "v0")
+        (folder / STATE / "worker-999999999.json").write_text("{}")
+        assert found.reports() == {}
+        found.report(3)
+        assert list(found.reports().values()) == [{"revision": 3, "refusal": None}]
+        found.leave()
+        assert found.reports() == {}
