@@ -187,7 +187,7 @@ class Recommender:
         The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
         the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
         """
-        past = united(pool.excluded, rows)
+        past = united(pool.excluded, np.sort(rows))
         more = self._parts.retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, pool.allowed)
         if len(more.rows) == 0:
             return rows, ranked

@@ -116,6 +116,15 @@ def test_too_few_gate_users_are_said():
     assert all(gate.passed and gate.value is None and reason in gate.remark for gate in gates)
 
 
+def test_a_score_near_zero_alone_in_its_list_is_held_against_those_of_usual_lists():
+    rng = np.random.default_rng(0)
+    expected = [rng.standard_normal(count).astype(np.float32) for count in (300, 300, 100, 1)]
+    expected[-1][:] = 1e-4
+    found = [scores + np.float32(3e-7) for scores in expected]
+    assert relative_difference(found, expected) < 1e-6
+    assert relative_difference([scores * np.float32(1.05) for scores in expected], expected) > 0.04
+
+
 def test_relative_difference():
     a = np.array([1.0, -4.0], np.float32)
     assert relative_difference([a], [a]) == 0

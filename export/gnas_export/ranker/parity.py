@@ -12,13 +12,19 @@ Floats = npt.NDArray[np.float32]
 
 
 def relative_difference(found: list[Floats], expected: list[Floats]) -> float:
-    """Give the largest difference relative to the largest expected score; infinite where shapes or numbers break."""
+    """Give the largest difference relative to the largest expected score; infinite where shapes or numbers break.
+
+    Relative to that of its list, or of the usual list where that is larger: the one candidate of a short list may well
+    have a score near 0, of which the last digit of float32 is a large part.
+    """
+    largest = [float(np.abs(scores).max()) for scores in expected if len(scores)]
+    usual = max(float(np.median(largest)), 1e-6) if largest else 1.0
     worst = 0.0
     for a, b in zip(found, expected, strict=True):
         if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
             return float("inf")
         if len(b):
-            worst = max(worst, float(np.abs(a - b).max()) / max(float(np.abs(b).max()), 1e-6))
+            worst = max(worst, float(np.abs(a - b).max()) / max(float(np.abs(b).max()), usual))
     return worst
 
 
