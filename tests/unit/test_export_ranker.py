@@ -169,7 +169,7 @@ def test_graphs_hold_products_and_nothing_of_this_machine(forms):
         kinds = {node.op_type for node in model.graph.node}
         assert kinds & {"MatMul", "MatMulInteger"}
         # No product of the hidden layers: its int8 form is made of a MatMul.
-        assert [len(node.input) for node in model.graph.node if node.op_type == "Gemm"] == [3, 3]
+        assert [len(node.input) for node in model.graph.node if node.op_type == "Gemm"] == [3, 3, 3, 3]
         assert b"site-packages" not in graph
         assert b".py" not in graph
 
