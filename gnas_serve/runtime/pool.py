@@ -29,12 +29,6 @@ class Pool:
     excluded: _Rows
     allowed: _Rows | None
 
-    def eligible(self, num_items: int) -> int:
-        """Count what may be answered of a catalogue."""
-        if self.allowed is None:
-            return num_items - len(self.excluded)
-        return len(self.allowed) - int(is_among(self.allowed, self.excluded).sum())
-
 
 def restrict(pool: Pool, expression: str, filters: Filters) -> Pool:
     """Leave in a pool only what passes a filter.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
 import grpc
 
@@ -36,7 +35,7 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
         ) from error
     return grpc.ssl_server_credentials(
         [(key.read_bytes(), certificate.read_bytes())],
-        root_certificates=None if authority is None else _content(authority),
+        root_certificates=None if authority is None else authority.read_bytes(),
         require_client_auth=authority is not None,
     )
 
@@ -44,7 +43,3 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
 def _no_password() -> str:
     # Without one OpenSSL asks on the terminal, and a server without a terminal waits for ever.
     raise ValueError("the key is encrypted")
-
-
-def _content(path: Path) -> bytes:
-    return path.read_bytes()
