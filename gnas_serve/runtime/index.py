@@ -96,8 +96,11 @@ class IvfIndex:
     exhaustive = False
 
     def __init__(self, structure: Any, nprobe: int, refine: int = 1) -> None:  # faiss has no types
+        import faiss  # where there is such an index: flat search goes without
+
         structure.nprobe = nprobe
         self._structure = structure
+        self._pointer = faiss.swig_ptr
         self._refine = refine
 
     @classmethod
@@ -147,8 +150,14 @@ class IvfIndex:
         return self._search(query, min(count, left), self._parameters(nprobe, bits))
 
     def _search(self, query: npt.NDArray[np.float32], count: int, parameters: Any = None) -> npt.NDArray[np.int64]:
-        found: npt.NDArray[np.int64] = self._structure.search(query[None, :], count, params=parameters)[1][0]
-        return found[found >= 0]
+        """Give the best rows of the probed lists, best first; fewer than ``count`` where they hold no more."""
+        # What `search` of faiss's Python class does, without a third of the time that it takes around the search.
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        products, found = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.int64)
+        pointer = self._pointer
+        self._structure.search_c(1, pointer(query), count, pointer(products), pointer(found), parameters)
+        # Places that nothing was found for, -1, stand at the end.
+        return found if found[-1] >= 0 else found[found >= 0]
 
     def _parameters(self, nprobe: int, bits: npt.NDArray[np.uint8]) -> Any:
         import faiss

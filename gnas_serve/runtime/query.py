@@ -71,18 +71,12 @@ class Query:
             If a number or a list is outside of them.
         """
         check_k(self.k)
-        for name, values, most in (
-            ("history", self.history, MAX_LIST),
-            ("exclude_items", self.exclude_items, MAX_LIST),
-            ("candidates", self.candidates or (), MAX_CANDIDATES),
-        ):
-            if len(values) > most:
-                raise RequestError(
-                    f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long"
-                )
-        for name, share in (("diversity", self.diversity), ("exploration", self.exploration)):
-            if not 0.0 <= share <= 1.0:
-                raise RequestError(f"{name}: {share} is outside 0..1", hint="give a number from 0 to 1")
+        _check_length("history", self.history, MAX_LIST)
+        _check_length("exclude_items", self.exclude_items, MAX_LIST)
+        if self.candidates is not None:
+            _check_length("candidates", self.candidates, MAX_CANDIDATES)
+        _check_share("diversity", self.diversity)
+        _check_share("exploration", self.exploration)
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed: {self.seed} is outside 0..{MAX_SEED}", hint="give a whole number of 63 bits")
         if self.explain and self.k > MAX_EXPLAINED:
@@ -208,3 +202,13 @@ def check_k(k: int) -> None:
     """
     if not 1 <= k <= MAX_K:
         raise RequestError(f"k: {k} is outside 1..{MAX_K}", hint=f"ask for 1 to {MAX_K} items", code="invalid_k")
+
+
+def _check_length(name: str, values: tuple[Id, ...], most: int) -> None:
+    if len(values) > most:
+        raise RequestError(f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long")
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 <= share <= 1.0:
+        raise RequestError(f"{name}: {share} is outside 0..1", hint="give a number from 0 to 1")

@@ -176,7 +176,7 @@ class Recommender:
             return found.rows, found.scores
         ranked = parts.ranker.score(user_row, asker.history, found)
         best = top_k(ranked, count)
-        rows, ranked = found.rows[best], ranked[best]
+        rows, ranked = found.rows.take(best), ranked.take(best)
         if count > self.candidates == len(rows):
             return self._continued(asker, pool, rows, ranked, count)
         return rows, ranked
