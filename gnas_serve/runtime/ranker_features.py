@@ -88,14 +88,16 @@ def cross_features(
     # A row per feature, those to be standardised first: every step is one call over all of them, not one per feature.
     rows = np.empty((len(sources), len(scores)), dtype=np.float32)
     for row, source in zip(rows, sources, strict=True):
-        if source == "log_rank":
+        if isinstance(source, int):
+            row[:] = parts[:, source]
+        elif source == "score":
+            row[:] = scores
+        elif source == "log_rank":
             row[:] = _log_ranks(len(scores))
-        elif source == "content":
-            if content is None:
-                raise ValueError("missing cross feature 'content'")
-            row[:] = content
+        elif content is None:
+            raise ValueError("missing cross feature 'content'")
         else:
-            row[:] = scores if source == "score" else parts[:, source]
+            row[:] = content
     _standardise(rows[:num_standardised])
     return np.ascontiguousarray(rows.take(order, axis=0).T)
 

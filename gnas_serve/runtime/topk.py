@@ -44,7 +44,8 @@ def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     chosen = (scores >= threshold).nonzero()[0]
     if len(chosen) > k or threshold == -np.inf:
         chosen = _cut(scores, threshold, k)
-    return chosen[_best_first(scores[chosen])]
+    best: npt.NDArray[np.int64] = chosen[_best_first(scores[chosen])]
+    return best
 
 
 def _cut(scores: npt.NDArray[np.floating], threshold: np.floating, k: int) -> npt.NDArray[np.int64]:
@@ -64,7 +65,8 @@ def _best_first(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     of the time. So each score, as an integer of the same order, and its position are sorted as one number.
     """
     if scores.dtype != np.float32 or len(scores) <= _FEW:
-        return (-scores).argsort(kind="stable")
+        order: npt.NDArray[np.int64] = (-scores).argsort(kind="stable")
+        return order
     bits = (np.float32(0.0) - scores).view(np.int32)  # of -0.0 and 0.0 it makes one
     bits ^= (bits >> 31) & _MAGNITUDE  # of negative floats larger bits are smaller numbers
     keys = bits.astype(np.int64)
