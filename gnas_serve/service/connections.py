@@ -24,6 +24,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
 
     class BoundedHttp(HttpToolsProtocol):
         head_limit: asyncio.TimerHandle | None = None
+        is_within_head = True
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
             super().connection_made(transport)
@@ -33,16 +34,22 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
             self.stop_expecting()
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            # Most heads come whole: of those that do not, the timer is set once it is known.
+            if self.is_within_head and self.head_limit is None:
+                self.expect_head()
+
         def on_message_begin(self) -> None:
-            self.expect_head()
+            self.is_within_head = True
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
+            self.is_within_head = False
             self.stop_expecting()
             super().on_headers_complete()
 
         def expect_head(self) -> None:
-            self.stop_expecting()
             # Closing sends first what is still to be sent.
             self.head_limit = self.loop.call_later(limit_s, self.transport.close)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
     CODE_KEY,
     HIDDEN,
@@ -27,7 +28,7 @@ from gnas_serve.service.errors import (
     is_own_fault,
     statuses_of,
 )
-from gnas_serve.service.messages import explained, fields_of, items_of, users_of
+from gnas_serve.service.messages import explained, fields_of, fill, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.schemas import (
@@ -153,7 +154,7 @@ class GrpcDoor:
         }
 
     def _unary(
-        self, name: str, kind: type[Message], answer: Callable[[Any], Awaitable[Message]]
+        self, name: str, kind: type[Message], answer: Callable[[Any], Coroutine[Any, Any, Message]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def behaviour(raw: bytes, context: Any) -> Message:
             started = perf_counter()
@@ -190,10 +191,9 @@ class GrpcDoor:
         if self._in_flight > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
 
-    async def _in_time(self, answer: Awaitable[Message]) -> Message:
+    async def _in_time(self, answer: Coroutine[Any, Any, Message]) -> Message:
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await answer
+            return await within(self._settings.timeout_s, answer)
         except TimeoutError as error:
             raise DeadlineError(
                 f"no answer within {self._settings.timeout_s:g} s", hint="ask for less at once"
@@ -201,25 +201,29 @@ class GrpcDoor:
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
         request = from_mapping(RecommendRequest, fields_of(message))
-        return pb.RecommendResponse(**items_of(self._calls.recommend(request), scores=request.return_scores))
+        response = pb.RecommendResponse()
+        fill(response, self._calls.recommend(request), scores=request.return_scores)
+        return response
 
     async def _recommend_batch(self, message: pb.RecommendBatchRequest) -> Message:
         request = from_mapping(RecommendBatchRequest, fields_of(message))
         answers = await self._calls.recommend_batch(request)
-        results = [
-            pb.Ranking(**items_of(answer, scores=query.return_scores))
-            for answer, query in zip(answers, request.queries, strict=True)
-        ]
         stable = self._calls.model
-        return pb.RecommendBatchResponse(results=results, model=pb.Model(name=stable.name, version=stable.version))
+        response = pb.RecommendBatchResponse(model=pb.Model(name=stable.name, version=stable.version))
+        for answer, query in zip(answers, request.queries, strict=True):
+            fill(response.results.add(), answer, scores=query.return_scores)
+        return response
 
     async def _rank(self, message: pb.RankRequest) -> Message:
         request = from_mapping(RankRequest, fields_of(message))
-        return pb.RecommendResponse(**items_of(self._calls.rank(request), scores=request.return_scores))
+        response = pb.RecommendResponse()
+        fill(response, self._calls.rank(request), scores=request.return_scores)
+        return response
 
     async def _similar_items(self, message: pb.SimilarItemsRequest) -> Message:
-        found = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message)))
-        return pb.SimilarItemsResponse(**items_of(found))
+        response = pb.SimilarItemsResponse()
+        fill(response, await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message))))
+        return response
 
     async def _similar_users(self, message: pb.SimilarUsersRequest) -> Message:
         found = await self._calls.similar_users(from_mapping(SimilarUsersRequest, fields_of(message)))

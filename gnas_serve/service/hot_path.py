@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from gnas_serve.errors import GnasError, RequestTooLargeError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
+from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
     DeadlineError,
     MethodNotAllowedError,
@@ -179,18 +180,16 @@ class HotPath:
         await asyncio.sleep(0)
         if route.method == "POST":
             _check_media(headers)
-        reading = True
+        limit_s, began = self._settings.timeout_s, perf_counter()
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                body = await _read_body(receive, most)
-                reading = False
-                asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
-                answer = await route.handler(self._calls, asked)
+            body = await within(limit_s, _read_body(receive, most))
         except TimeoutError as error:
-            limit = f"{self._settings.timeout_s:g} s"
-            if reading:
-                raise SlowRequestError(f"the body did not arrive within {limit}") from error
-            raise DeadlineError(f"no answer within {limit}", hint="ask for less at once") from error
+            raise SlowRequestError(f"the body did not arrive within {limit_s:g} s") from error
+        asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
+        try:
+            answer = await within(limit_s - (perf_counter() - began), route.handler(self._calls, asked))
+        except TimeoutError as error:
+            raise DeadlineError(f"no answer within {limit_s:g} s", hint="ask for less at once") from error
         # Nine times faster than `json` on an answer of ten items, and as exact.
         return to_json(answer, inf_nan_mode="null")
 

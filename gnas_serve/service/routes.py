@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -38,7 +38,7 @@ class Asked:
     query: bytes
 
 
-_Handler = Callable[[Calls, Asked], Awaitable[object]]
+_Handler = Callable[[Calls, Asked], Coroutine[Any, Any, object]]
 
 
 @dataclass(frozen=True)
