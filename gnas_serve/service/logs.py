@@ -50,12 +50,13 @@ class JsonFormatter(logging.Formatter):
         """Give the line, without its end."""
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {
-            **getattr(record, "fields", {}),
             "time": moment.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        for name, value in getattr(record, "fields", {}).items():
+            line.setdefault(name, value)
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = _described(record.exc_info[1])
         return json.dumps(line, ensure_ascii=False, default=str)

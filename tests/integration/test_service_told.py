@@ -6,8 +6,10 @@ import json
 import logging
 import math
 import re
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,20 +20,25 @@ import numpy as np
 import pytest
 from front_world import JSON, BrokenRecommender, World
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.score_facts import ScoreFacts
+from gnas_serve.errors import MissingExtraError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service import tracing as tracing_module
 from gnas_serve.service.access_log import Pseudonyms
 from gnas_serve.service.answer_metrics import TIMED
 from gnas_serve.service.client import to_id
 from gnas_serve.service.logs import JsonFormatter
 from gnas_serve.service.proto import recommender_pb2 as pb
-from gnas_serve.service.tracing import Tracing
+from gnas_serve.service.settings import Settings
+from gnas_serve.service.tracing import Tracing, check_exporter
+from gnas_serve.service.trail import Trail
 from gnas_serve.service.variants import Variants
 
 KEY = b"a key of some bytes"
@@ -261,6 +268,34 @@ def asked(
     world.ask("POST", path, content=json.dumps(body), headers={**JSON, "x-request-id": "r-1", **headers})
     tracing.close()
     return list(spans.get_finished_spans())
+
+
+class TestExporter:
+    def test_without_one_a_start_that_is_to_trace_is_refused(
+        self, artifact: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+        check_exporter(Settings(artifact))
+        assert Tracing.of(Settings(artifact)) is None
+        for refused in (check_exporter, Tracing.of):
+            with pytest.raises(MissingExtraError, match="GNAS_TRACING is set"):
+                refused(Settings(artifact, tracing=0.0))
+
+    def test_a_collector_that_hangs_does_not_hold_up_the_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tracing_module, "_FLUSH_S", 0.1)
+        is_over = threading.Event()
+
+        class Hanging(InMemorySpanExporter):
+            def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+                is_over.wait(20)
+                return super().export(spans)
+
+        tracing = Tracing(1.0, Hanging())
+        tracing.tell(Trail(tracing.context("", "")), "http", "model", "200", 0.001, "r-1")
+        started = time.monotonic()
+        tracing.close()
+        assert time.monotonic() - started < 10
+        is_over.set()
 
 
 class TestMetrics:
