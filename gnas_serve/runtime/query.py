@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
@@ -100,6 +103,12 @@ class Answer:
         Whether these are fewer than were asked for: there are no more that may be answered.
     explanations
         One per item, where they were asked for.
+    rows : (<= k,) int64, or None
+        Of the items in their vocabulary; None of similar items.
+    unknown_user
+        Whether the question named a user whom the model does not know.
+    unknown_items
+        How many ids of its lists the model does not know.
     """
 
     item_ids: list[Id]
@@ -107,6 +116,9 @@ class Answer:
     source: str
     underfilled: bool = False
     explanations: tuple[Explanation, ...] | None = None
+    rows: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    unknown_user: bool = False
+    unknown_items: int = 0
 
     def items(self, *, scores: bool = True) -> list[dict[str, Any]]:
         """Lay the items out as every door shows them.

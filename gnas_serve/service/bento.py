@@ -21,6 +21,7 @@ from bentoml.exceptions import BentoMLConfigException
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close, bound_heads
@@ -29,6 +30,7 @@ from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
+from gnas_serve.service.logs import set_up
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
 from gnas_serve.service.responses import (
@@ -51,6 +53,7 @@ from gnas_serve.service.schemas import (
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 from gnas_serve.service.tls import server_credentials
+from gnas_serve.service.tracing import Tracing, check_exporter
 from gnas_serve.service.variants import Variants
 from gnas_serve.service.versions import Versions
 
@@ -60,9 +63,12 @@ _log = logging.getLogger(__name__)
 
 try:
     SETTINGS = Settings.from_environment()
+    set_up(SETTINGS.log_format)
     MANIFEST = Manifest.read(SETTINGS.artifact, verify=False)
     ADMISSION = Admission.of(SETTINGS)
     server_credentials(SETTINGS)  # a wrong certificate is told here, in one line, and not by every worker
+    ACCESS_LOG = AccessLog.of(SETTINGS)
+    check_exporter(SETTINGS)
     IMAGE = lean_image()
 except GnasError as error:
     # BentoML's command line shows errors of its own kind as one line, and all others as a traceback.
@@ -108,7 +114,8 @@ class GnasServe:
         # The runtime is imported and the models loaded in workers alone.
         from gnas_serve.runtime.recommender import Recommender
 
-        self._telemetry = Telemetry(access_log=SETTINGS.access_log)
+        self._tracing = Tracing.of(SETTINGS)
+        self._telemetry = Telemetry(access_log=ACCESS_LOG, tracing=self._tracing)
         self._versions = None
         if SETTINGS.versions is None:
             loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)]
@@ -155,6 +162,8 @@ class GnasServe:
             await self._versions.close()
         if self._feedback is not None:
             await self._feedback.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -31,6 +31,7 @@ from gnas_serve.service.errors import (
 from gnas_serve.service.messages import explained, fields_of, fill, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.service.request_ids import HEADER, request_id_of
 from gnas_serve.service.schemas import (
     ExplainRequest,
     FeedbackRequest,
@@ -159,35 +160,36 @@ class GrpcDoor:
         async def behaviour(raw: bytes, context: Any) -> Message:
             started = perf_counter()
             code = grpc.StatusCode.CANCELLED
-            self._telemetry.began("grpc")
+            sent = _metadata(context)
+            request_id = request_id_of(sent.get(HEADER, b"")).decode()
+            given_back = (HEADER, request_id)
+            context.set_trailing_metadata((given_back,))
+            self._telemetry.began("grpc", sent.get("traceparent", b""), sent.get("tracestate", b""))
             self._in_flight += 1
             try:
-                self._admit(context)
+                self._admit(sent, context.peer())
                 await asyncio.sleep(0)  # as at the HTTP door: whoever waits is counted
                 response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
                 code = statuses_of(error).grpc
                 if is_own_fault(error):
-                    _log.error("gRPC %s failed", name, exc_info=error)
-                await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code),))
+                    _log.error("request %s failed: gRPC %s", request_id, name, exc_info=error)
+                await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code), given_back))
             except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
-                _log.exception("gRPC %s failed", name)
+                _log.exception("request %s failed: gRPC %s", request_id, name)
                 code = grpc.StatusCode.INTERNAL
-                await context.abort(code, HIDDEN, ((CODE_KEY, "internal"),))
+                await context.abort(code, HIDDEN, ((CODE_KEY, "internal"), given_back))
             finally:
                 self._in_flight -= 1
-                self._telemetry.ended("grpc", name, code.name, perf_counter() - started)
+                self._telemetry.ended("grpc", name, code.name, perf_counter() - started, request_id)
             return response
 
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, encoded)
 
-    def _admit(self, context: Any) -> None:
-        sent = {
-            name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
-        }
-        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(context.peer()))
+    def _admit(self, sent: dict[str, bytes], peer: str) -> None:
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(peer))
         if self._in_flight > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
 
@@ -238,6 +240,12 @@ class GrpcDoor:
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))
+
+
+def _metadata(context: Any) -> dict[str, bytes]:
+    return {
+        name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
+    }
 
 
 def _host(peer: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from gnas_serve.service.errors import (
     is_own_fault,
     problem,
 )
+from gnas_serve.service.request_ids import request_id_of
 from gnas_serve.service.routes import ROUTES, Asked, Route, find_routes
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
@@ -46,7 +46,6 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/v1/"
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 # curl says "form" of whatever -d sends unless told otherwise; the body has to be JSON all the same.
 _JSON_TYPE = re.compile(rb"application/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)\s*(?:;.*)?", re.IGNORECASE)
 _DISCARD_BYTES = 32 << 20
@@ -74,19 +73,22 @@ class _Headers:
     content_length: int
     authorization: bytes
     api_key: bytes
+    traceparent: bytes
+    tracestate: bytes
 
     @classmethod
     def of(cls, scope: Scope) -> _Headers:
         found = dict(scope["headers"])
-        request_id = found.get(b"x-request-id", b"")
         length = found.get(b"content-length", b"0")
         return cls(
-            request_id if _REQUEST_ID.fullmatch(request_id) else os.urandom(8).hex().encode(),
+            request_id_of(found.get(b"x-request-id", b"")),
             found.get(b"content-type", b""),
             found.get(b"content-encoding", b"identity"),
             int(length) if length.isdigit() and len(length) < 20 else 0,
             found.get(b"authorization", b""),
             found.get(b"x-api-key", b""),
+            found.get(b"traceparent", b""),
+            found.get(b"tracestate", b""),
         )
 
 
@@ -128,7 +130,7 @@ class HotPath:
         code = _CLIENT_GONE
         started = perf_counter()
         if self._telemetry:
-            self._telemetry.began("http")
+            self._telemetry.began("http", headers.traceparent, headers.tracestate)
         self._in_flight += 1
         try:
             status, body, extra = await self._answer(scope, route, headers, receive)

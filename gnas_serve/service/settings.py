@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gnas_serve.errors import ConfigError, unknown_name
+from gnas_serve.service.logs import LOG_FORMATS, TEXT
 
 # The layout of a Bento's `src` folder and of a checkout alike: build/artifact beside the package.
 DEFAULT_ARTIFACT = Path(__file__).resolve().parents[2] / "build" / "artifact"
@@ -50,6 +51,14 @@ class Settings:
         and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
+    log_format
+        ``GNAS_LOG_FORMAT``: ``text``, BentoML's lines, or ``json``, an object per line on stderr; text when not set.
+    log_key
+        ``GNAS_LOG_KEY``: file with a secret, by which the access log in JSON names users, equally in all workers and
+        after a restart. When not set, each worker draws one at its start.
+    tracing
+        ``GNAS_TRACING``: OpenTelemetry spans by OTLP: ``off``; ``parent``, of requests whose ``traceparent`` says so;
+        ``on``, of those and all without one; or a share of the latter, ``0.01``. Off when not set.
     feedback
         ``GNAS_FEEDBACK``: folder of the feedback log, one for all workers; without it no feedback is taken.
     max_body_bytes
@@ -85,6 +94,9 @@ class Settings:
     timeout_s: float = 10.0
     drain_s: float = 10.0
     access_log: bool = False
+    log_format: str = TEXT
+    log_key: Path | None = None
+    tracing: float | None = None
     feedback: Path | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     api_keys: Path | None = None
@@ -147,6 +159,7 @@ class Settings:
         pairs = (
             ("admin_keys", self.admin_keys, "versions", self.versions),
             ("jwt_issuer", self.jwt_issuer, "jwt_key", self.jwt_key),
+            ("log_key", self.log_key, "access_log", self.access_log or None),
             ("jwt_audience", self.jwt_audience, "jwt_key", self.jwt_key),
             ("grpc_tls_cert", self.grpc_tls_cert, "grpc_tls_key", self.grpc_tls_key),
             ("grpc_tls_key", self.grpc_tls_key, "grpc_tls_cert", self.grpc_tls_cert),
@@ -230,6 +243,24 @@ def _rate(raw: str) -> float:
     return value
 
 
+def _tracing(raw: str) -> float | None:
+    if raw.lower() in _SWITCHES:
+        return 1.0 if _SWITCHES[raw.lower()] else None
+    try:
+        value = 0.0 if raw.lower() == "parent" else float(raw)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("off, parent, on, or a share from 0 to 1")
+    return value
+
+
+def _log_format(raw: str) -> str:
+    if raw.lower() not in LOG_FORMATS:
+        raise ValueError(" or ".join(LOG_FORMATS))
+    return raw.lower()
+
+
 def _path(raw: str) -> Path:
     return Path(raw).expanduser().absolute()
 
@@ -249,11 +280,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "jwt_audience": str,
     "jwt_issuer": str,
     "jwt_key": _path,
+    "log_format": _log_format,
+    "log_key": _path,
     "max_body_bytes": _whole(1024, 64 << 20),
     "max_in_flight": _whole(1, 100_000),
     "rate_burst": _whole(1, 1_000_000),
     "rate_per_s": _rate,
     "timeout_s": _seconds,
+    "tracing": _tracing,
     "verify": _switch,
     "versions": _path,
     "workers": _whole(1, 256),

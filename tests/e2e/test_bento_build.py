@@ -15,6 +15,8 @@ import pytest
 from served_process import BENTOML_CLIENT, Served
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.service.requirements import OPTIONAL, optional
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -80,6 +82,7 @@ def test_the_image_is_lean_and_pinned(bento: Path) -> None:
     assert all("==" in line for line in requirements)
     assert names >= {"bentoml", "faiss-cpu", "grpcio", "numpy", "onnxruntime", "uvloop", "httptools"}
     assert not names & {"torch", "polars", "scipy", "onnx", "onnxruntime-gpu", "typer"}
+    assert names & set(OPTIONAL) == set(optional())  # the exporter of traces, where it is installed here
     dockerfile = (bento / "env/docker/Dockerfile").read_text()
     assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in dockerfile
     assert "apt-get" not in dockerfile
