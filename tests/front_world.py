@@ -49,7 +49,7 @@ class World:
         self.registry = CollectorRegistry()
         chosen = replace(Settings(artifact), **settings)
         self.front = HotPath(behind, chosen, Admission.of(chosen))
-        telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
+        self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
         self.feedback = None if chosen.feedback is None else feedback_of(chosen, self.recommender)
         self.calls = Calls(Variants.of(self.recommender), telemetry, self.feedback)
         self.front.open(self.calls, telemetry)
@@ -69,6 +69,7 @@ class World:
         return self.ask("POST", path, content=content, headers=JSON)
 
     def metric(self, name: str, **labels: str) -> float | None:
+        self.telemetry.hand_on()
         return self.registry.get_sample_value(name, labels)
 
 

@@ -41,7 +41,7 @@ class World:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
-        telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
+        self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
         self.door = GrpcDoor(
             Calls(Variants.of(self.recommender), telemetry, feedback), telemetry, chosen, Admission.of(chosen)
         )
@@ -58,6 +58,7 @@ class World:
     def close(self) -> None:
         self.channel.close()
         self.run(self.door.close())
+        self.telemetry.hand_on()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -7,6 +7,7 @@ Importing this module reads the settings and the artifact's manifest, no more: B
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -148,7 +149,12 @@ class GnasServe:
             self._versions.open(self._calls.serve, self._feedback)
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
-        self._attend_connections(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._telemetry.keep_handing_on(loop)
+        self._attend_connections(loop)
+        # What is loaded by now stays: the collector need not look through it again, in the middle of some request.
+        gc.collect()
+        gc.freeze()
         self._ready = True
         model = self._calls.model
         _log.info("serving %s %s, gRPC on port %d", model.name, model.version, SETTINGS.grpc_port)
@@ -164,6 +170,7 @@ class GnasServe:
             await self._feedback.close()
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
+        self._telemetry.hand_on()
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,10 +2,15 @@
 
 All names begin with ``gnas_serve_``, units are base units, and no id is ever a label. Under BentoML every worker
 writes to the shared multiprocess folder, and any worker's ``/metrics`` shows the sum.
+
+What happens at every request is counted in plain numbers and handed on a few times a second: each touch of a metric
+takes a lock, a look at the process's id and a write into a mapped file, and a request had six.
 """
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal
 
 from gnas_serve.runtime.query import Answer, ModelInfo, Query
@@ -15,7 +20,7 @@ from gnas_serve.service.trail import CURRENT, Trail
 from gnas_serve.vocabulary import Id
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry
 
     from gnas_serve.artifact.score_facts import ScoreFacts
     from gnas_serve.service.access_log import AccessLog
@@ -24,6 +29,18 @@ if TYPE_CHECKING:
 Door = Literal["http", "grpc"]
 SHARE_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+HANDED_ON_S = 0.5
+"""Between two times that a worker hands on what it has counted: as old may the other workers' numbers be at most."""
+
+
+class _Times:
+    """How long the requests of one call took, since they were last handed on."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.total_s = 0.0
 
 
 class Telemetry:
@@ -48,6 +65,8 @@ class Telemetry:
         # and a worker's environment says so only after this module was imported by its parent.
         from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
+        from gnas_serve.service.tallied_histogram import TalliedHistogram
+
         registry = REGISTRY if registry is None else registry
         self._access_log, self._tracing = access_log, tracing
         self._follows = access_log is not None or tracing is not None
@@ -56,7 +75,7 @@ class Telemetry:
         self._requests = Counter(
             "gnas_serve_requests", "Requests answered.", ["door", "method", "code"], registry=registry
         )
-        self._durations = Histogram(
+        self._durations = TalliedHistogram(
             "gnas_serve_request_duration_seconds",
             "From the first byte read to the answer handed over.",
             ["door", "method"],
@@ -107,14 +126,31 @@ class Telemetry:
             multiprocess_mode="livemax",
         )
         self._served: set[tuple[str, ...]] = set()
-        # `labels()` takes a lock and builds a key each time: the few children are kept.
-        self._request_children: dict[tuple[Door, str, str], Counter] = {}
-        self._duration_children: dict[tuple[Door, str], Histogram] = {}
-        self._source_children: dict[str, Counter] = {}
-        self._in_flight_children: dict[Door, Gauge] = {
-            "http": self._in_flight.labels("http"),
-            "grpc": self._in_flight.labels("grpc"),
-        }
+        self._requests_now: dict[Door, int] = {"http": 0, "grpc": 0}
+        self._ended: dict[tuple[Door, str, str], int] = {}
+        self._times: dict[tuple[Door, str], _Times] = {}
+        self._answered: dict[str, int] = {}
+        self._underfilled_answers = 0
+        for door in self._requests_now:
+            self._in_flight.labels(door)
+
+    def hand_on(self) -> None:
+        """Hand on to the metrics what was counted since the last time."""
+        for door, count in self._requests_now.items():
+            self._in_flight.labels(door).set(count)
+        for key, count in self._ended.items():
+            self._requests.labels(*key).inc(count)
+        for call, times in self._times.items():
+            self._durations.labels(*call).add(times.counts, times.total_s)
+        for source, count in self._answered.items():
+            self._sources.labels(source).inc(count)
+        self._underfilled.inc(self._underfilled_answers)
+        self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
+
+    def keep_handing_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand on again and again from now on."""
+        self.hand_on()
+        loop.call_later(HANDED_ON_S, self.keep_handing_on, loop)
 
     def serving(self, *models: ModelInfo, scores: ScoreFacts | None = None) -> None:
         """Say what is being served, the stable model first, and that what was before is no more.
@@ -159,7 +195,7 @@ class Telemetry:
         traceparent, tracestate
             Its headers of these names, empty where they are absent.
         """
-        self._in_flight_children[door].inc()
+        self._requests_now[door] += 1
         if self._follows:
             tracing = self._tracing
             sent = traceparent.decode("latin-1"), tracestate.decode("latin-1")
@@ -177,16 +213,14 @@ class Telemetry:
         request_id
             For the log line.
         """
-        self._in_flight_children[door].dec()
+        self._requests_now[door] -= 1
         key = (door, method, code)
-        requests = self._request_children.get(key)
-        if requests is None:
-            requests = self._request_children[key] = self._requests.labels(*key)
-        requests.inc()
-        durations = self._duration_children.get((door, method))
-        if durations is None:
-            durations = self._duration_children[door, method] = self._durations.labels(door, method)
-        durations.observe(duration_s)
+        self._ended[key] = self._ended.get(key, 0) + 1
+        times = self._times.get((door, method))
+        if times is None:
+            times = self._times[door, method] = _Times()
+        times.counts[bisect_left(LATENCY_BUCKETS_S, duration_s)] += 1
+        times.total_s += duration_s
         if self._follows and (trail := CURRENT.get()) is not None:
             CURRENT.set(None)
             told = door, method, code, duration_s, request_id
@@ -226,12 +260,8 @@ class Telemetry:
 
     def answered(self, answer: Answer, clock: StageClock | None = None) -> None:
         """Count how an asker was represented, whether there was enough to answer, and what was unknown."""
-        child = self._source_children.get(answer.source)
-        if child is None:
-            child = self._source_children[answer.source] = self._sources.labels(answer.source)
-        child.inc()
-        if answer.underfilled:
-            self._underfilled.inc()
+        self._answered[answer.source] = self._answered.get(answer.source, 0) + 1
+        self._underfilled_answers += answer.underfilled
         self._answers.answered(answer, clock)
         if self._follows and (trail := CURRENT.get()) is not None:
             trail.source = answer.source
