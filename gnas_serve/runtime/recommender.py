@@ -17,6 +17,7 @@ from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.lookup import NOTHING, item_row, known_rows, unknown_user
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
+from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems, united
@@ -69,7 +70,7 @@ class Recommender:
         self.info = ModelInfo.of(manifest, parts.filters.names)
 
     @classmethod
-    def load(cls, path: Path, *, verify: bool = True) -> Recommender:
+    def load(cls, path: Path, *, verify: bool = True, provider: str = CPU) -> Recommender:
         """Load an artifact.
 
         Parameters
@@ -78,14 +79,18 @@ class Recommender:
             The artifact's folder.
         verify
             Hash every file and check the content of every table first; without it sizes, types and shapes alone.
+        provider
+            What the ranker computes on, ``"cpu"`` or ``"cuda"``.
 
         Raises
         ------
         ConfigError, IntegrityError, FormatVersionError
             If it is no artifact, damaged, or of a newer format.
+        MissingExtraError
+            If the provider cannot be used here.
         """
         manifest = Manifest.read(path, verify=verify)
-        return cls(manifest, Parts.open(path, manifest, verify=verify))
+        return cls(manifest, Parts.open(path, manifest, verify=verify, provider=provider))
 
     def follow(self, recent: RecentItems) -> None:
         """Take what users have had since the model was made into account, from the next question on."""

@@ -34,6 +34,7 @@ from gnas_serve.service.image import lean_image
 from gnas_serve.service.logs import set_up
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
+from gnas_serve.service.provider_check import check_provider
 from gnas_serve.service.responses import (
     ExplainResponse,
     FeedbackResponse,
@@ -119,10 +120,10 @@ class GnasServe:
         self._telemetry = Telemetry(access_log=ACCESS_LOG, tracing=self._tracing)
         self._versions = None
         if SETTINGS.versions is None:
-            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)]
+            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify, provider=SETTINGS.provider)]
             variants = Variants.of(loaded[0])
         else:
-            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact)
+            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact, SETTINGS.provider)
             loaded, variants = self._versions.recommenders, self._versions.variants
         self._feedback = None if SETTINGS.feedback is None else Feedback(SETTINGS.feedback, loaded)
         self._calls = Calls(variants, self._telemetry, self._feedback, self._versions)
@@ -132,9 +133,10 @@ class GnasServe:
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check_ports() -> None:
-        """Refuse to start beside another server; runs once, in the parent, before any worker."""
+    def check_machine() -> None:
+        """Refuse to start beside another server or without what it is to use; runs once, in the parent."""
         try:
+            check_provider(SETTINGS.provider)
             check_port_free(SETTINGS.grpc_host, SETTINGS.grpc_port, door="gRPC", option="GNAS_GRPC_PORT")
         except GnasError as error:
             raise BentoMLConfigException(str(error)) from error
