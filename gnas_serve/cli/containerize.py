@@ -90,13 +90,15 @@ def containerize(
             code="not_found",
         )
     names = tuple(check_reference(name, "--image-tag") for name in image_tag or [bento.tag])
-    base = base_image or f"docker.io/library/python:{sys.version_info.major}.{sys.version_info.minor}-slim"
-    recipe = recipe_of(bento, base, _labels(label or []), gpu=flavour is Flavour.gpu)
-    if context is not None and engine is EngineName.auto:
-        chosen = ENGINES["docker"]  # for the command that is shown: nothing is run
-    else:
-        chosen = ENGINES[engine] if context is not None else choose_engine(engine)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = check_reference(base_image or f"docker.io/library/python:{python}-slim", "--base-image")
+    further = _labels(label or [])
+    # With a context it is for the command that is shown: nothing is run.
+    shown_engine = EngineName.docker if engine is EngineName.auto else engine
+    chosen = choose_engine(engine) if context is None else ENGINES[shown_engine]
     build = Build(chosen, names, pip_config, tuple(engine_option or ()))
+    build.check()
+    recipe = recipe_of(bento, base, further, gpu=flavour is Flavour.gpu)
     facts = {"bento": bento.tag, "images": list(names), "base_image": base, "flavour": flavour.value}
     if context is not None:
         command = shown(build.command(bento, context.absolute()))

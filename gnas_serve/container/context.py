@@ -21,6 +21,8 @@ from gnas_serve.errors import ConfigError, IntegrityError
 from gnas_serve.service.bundle import ARTIFACT_PLACE, BuiltBento, artifact_of
 
 CONTAINERFILE = "Containerfile"
+# Half a second quicker than the one in Python, which is everywhere.
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Files of this package that run in an image, one of them while it is built.
 _SCRIPTS = ("bill.py", "healthcheck.py")
 # What it is served from; the rest of a Bento is for BentoML's own images.
@@ -150,7 +152,7 @@ def _variables(bento: Path) -> dict[str, str]:
     """Read the variables that the service asks for."""
     path = bento / "bento.yaml"
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+        described = yaml.load(path.read_text(encoding="utf-8"), _YAML)  # noqa: S506  # a safe one
         return {str(one["name"]): str(one["value"]) for one in described.get("envs", ())}
     except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, UnicodeError) as error:
         raise IntegrityError(f"{path} is unreadable: {error}", hint="build the Bento anew") from error

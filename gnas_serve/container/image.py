@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.artifact.store import atomic_folder, storage_errors
+from gnas_serve.artifact.store import atomic_folder
 from gnas_serve.container.containerfile import PIP_SECRET, Recipe
 from gnas_serve.container.context import CONTAINERFILE, stated_moment, write_context
 from gnas_serve.container.engines import Engine
@@ -49,14 +49,23 @@ class Build:
     pip_config: Path | None = None
     options: tuple[str, ...] = ()
 
-    def command(self, bento: BuiltBento, folder: Path) -> list[str]:
-        """Give the command that builds the image from a context.
+    def check(self) -> None:
+        """Make sure that the engine can be given what it is to be given.
 
         Raises
         ------
         ConfigError
-            If the file of pip's settings is none.
+            If pip's settings are no file, or one whose path cannot stand in an option.
         """
+        if self.pip_config is None:
+            return
+        if not self.pip_config.is_file():
+            raise ConfigError(f"--pip-config {self.pip_config} is no file", hint="give the path of a pip.conf")
+        if "," in str(self.pip_config.absolute()):
+            raise ConfigError(f"--pip-config {self.pip_config}: engines take no path with a comma", hint="move it")
+
+    def command(self, bento: BuiltBento, folder: Path) -> list[str]:
+        """Give the command that builds the image from a context."""
         words = [self.engine.name, *self.engine.build, "--file", str(folder / CONTAINERFILE)]
         for name in self.names:
             words += ["--tag", name]
@@ -65,8 +74,6 @@ class Build:
             seconds = int(datetime.fromisoformat(moment).timestamp())
             words += [word.format(seconds=seconds) for word in self.engine.timestamp]
         if self.pip_config is not None:
-            if not self.pip_config.is_file():
-                raise ConfigError(f"{self.pip_config} is no file", hint="give the path of a pip.conf")
             words += ["--secret", f"id={PIP_SECRET},src={self.pip_config.absolute()}"]
         return [*words, *self.options, str(folder)]
 
@@ -93,9 +100,7 @@ def build_image(bento: BuiltBento, recipe: Recipe, build: Build, say: Callable[[
     StorageError
         If the disk is full.
     """
-    with storage_errors(Path(tempfile.gettempdir())):
-        made = tempfile.TemporaryDirectory(prefix="gnas-serve-image-")
-    with made as folder:
+    with tempfile.TemporaryDirectory(prefix="gnas-serve-image-") as folder:
         context, identity = Path(folder) / "context", Path(folder) / "id"
         context.mkdir()
         write_context(bento, recipe, context)
