@@ -19,6 +19,7 @@ if words == ["version"]:
         sys.exit("Cannot connect to the daemon")
 elif words[0] == "build":
     shutil.copytree(words[-1], os.path.join(kept, "context"))
+    Path(kept, "environment").write_text(json.dumps(dict(os.environ)))
     secrets = [words[place + 1] for place, word in enumerate(words) if word == "--secret"]
     for secret in secrets:
         shutil.copy(dict(part.split("=", 1) for part in secret.split(","))["src"], os.path.join(kept, "secret"))
@@ -63,6 +64,10 @@ class FakeEngine:
     def calls(self) -> list[list[str]]:
         path = self.kept / "calls"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return json.loads((self.kept / "environment").read_text())  # type: ignore[no-any-return]
 
     @property
     def context(self) -> Path:

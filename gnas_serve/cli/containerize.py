@@ -107,7 +107,8 @@ def containerize(
         return
     console = diagnostics()
     identity = build_image(bento, recipe, build, console.print)
-    run = f"{chosen.name} run --read-only --tmpfs /tmp -p 3000:3000 -p 3001:3001 {names[0]}"
+    gpus = "--gpus all " if flavour is Flavour.gpu else ""
+    run = f"{chosen.name} run {gpus}--read-only --tmpfs /tmp -p 3000:3000 -p 3001:3001 {names[0]}"
     following = "" if chosen.name == "buildah" else f"\nnext: {run}"
     emit({**facts, "engine": chosen.name, "id": identity}, "\n".join(names) + following, output)
 

@@ -105,7 +105,8 @@ ARG BASE_IMAGE={recipe.base_image}
 FROM ${{BASE_IMAGE}} AS packages
 COPY requirements.txt constraints.txt /context/
 # Wheels alone: nothing is compiled. Bytecode is made once all files are there, and trusts them whatever their times:
-# a server that may write nowhere could not make it, and would read all sources anew at each start.
+# a server that may write nowhere could not make it, and would read all sources anew at each start. A source that does
+# not compile, as packages may have for other Pythons, is none that serving loads.
 RUN --mount=type=secret,id={PIP_SECRET},target=/run/secrets/{PIP_SECRET} \\
     python3 -m venv --without-pip {HOME}/venv \\
     && PIP_CONFIG_FILE=/run/secrets/{PIP_SECRET} python3 -m pip --python {HOME}/venv/bin/python install \\

@@ -131,8 +131,8 @@ def shown(command: list[str]) -> str:
 def _run(command: list[str], say: Callable[[str], None]) -> None:
     last: deque[str] = deque(maxlen=_LOG_LINES)
     path = shutil.which(command[0]) or command[0]
-    # Docker's older build, which BuildKit took the place of, knows no secrets.
-    environment = {"DOCKER_BUILDKIT": "1", **os.environ}
+    # Docker's older build, which BuildKit took the place of, knows no secrets; and "docker" may be podman.
+    environment = {"DOCKER_BUILDKIT": "1", "BUILDAH_FORMAT": "docker", **os.environ}
     with subprocess.Popen(
         tied([path, *command[1:]]),
         env=environment,

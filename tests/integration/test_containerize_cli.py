@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -11,19 +10,18 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from containerfile_reader import Stage, stages
+from containerize_command import Command
 from cyclonedx_rules import check_bill
 from fake_engine import FakeEngine
-from forked_cli import Ended, ForkedCli
+from forked_cli import ForkedCli
 from tiny_artifact import write_tiny_artifact
 
-from gnas_serve.cli.containerize import EngineName
 from gnas_serve.container.bill import bill_of_image
 from gnas_serve.container.containerfile import BENTO, BILL
-from gnas_serve.container.engines import AUTO, ENGINES
+from gnas_serve.container.engines import ENGINES
 from gnas_serve.service.bundle import EXCLUDE
 
 TAG = "tiny:test-0"
@@ -55,29 +53,6 @@ def cli() -> Iterator[ForkedCli]:
         yield running
 
 
-class Command:
-    """Runs the command where no program is found but those of a folder."""
-
-    def __init__(self, cli: ForkedCli, home: Path, folder: Path) -> None:
-        self._cli = cli
-        self.programs = folder / "programs"
-        self.programs.mkdir(exist_ok=True)
-        self._folder = folder
-        kept = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-        self.environment = {**kept, "BENTOML_HOME": str(home), "PATH": str(self.programs)}
-
-    def __call__(self, *arguments: object, **variables: str) -> Ended:
-        words = ["containerize", *map(str, arguments)]
-        done = self._cli.run(words, self._folder, {**self.environment, **variables})
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def result(self, *arguments: object, **variables: str) -> dict[str, Any]:
-        done = self(*arguments, "--output", "json", **variables)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)  # type: ignore[no-any-return]
-
-
 @pytest.fixture
 def containerize(cli: ForkedCli, home: Path, tmp_path: Path) -> Command:
     return Command(cli, home, tmp_path)
@@ -104,6 +79,7 @@ def test_an_image_is_built_of_what_stands_in_the_context(containerize: Command, 
     context = Path(build[-1])
     assert build[:6] == ["docker", "build", "--file", str(context / "Containerfile"), "--tag", TAG]
     assert not context.exists()
+    assert (engine.environment["DOCKER_BUILDKIT"], engine.environment["BUILDAH_FORMAT"]) == ("1", "docker")
     for stage in stages((engine.context / "Containerfile").read_text()):
         assert stage.base == base
         for origin, sources, _ in stage.copies():
@@ -224,10 +200,6 @@ def test_without_an_engine_it_is_exit_9_with_what_to_do(containerize: Command, e
     broken.chmod(0o755)
     done = containerize(TAG, "--engine", "podman")
     assert (done.returncode, "podman is installed and does not work" in done.stderr) == (9, True)
-
-
-def test_the_engines_are_those_of_the_command() -> None:
-    assert {name.value for name in EngineName} == {AUTO, *ENGINES}
 
 
 def test_a_build_that_fails_shows_the_last_lines(containerize: Command, engine: FakeEngine) -> None:

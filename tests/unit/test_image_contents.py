@@ -20,7 +20,9 @@ from served_process import free_port
 
 import gnas_serve.container.bill
 import gnas_serve.container.healthcheck
+from gnas_serve.cli.containerize import EngineName
 from gnas_serve.container.bill import bill_of_image
+from gnas_serve.container.engines import AUTO, ENGINES
 from gnas_serve.container.healthcheck import is_ready
 from gnas_serve.container.pins import REQUIREMENTS, constraints, requirements_of
 from gnas_serve.errors import IntegrityError
@@ -133,3 +135,7 @@ def test_the_health_check_is_a_file_of_its_own(door: HTTPServer) -> None:
     for variables, status in ((proxied, 0), ({"BENTOML_PORT": str(free_port())}, 1)):
         done = subprocess.run([sys.executable, "-I", "-S", program], env=variables, capture_output=True)
         assert (done.returncode, done.stdout, done.stderr) == (status, b"", b"")
+
+
+def test_the_engines_are_those_of_the_command() -> None:
+    assert {name.value for name in EngineName} == {AUTO, *ENGINES}
