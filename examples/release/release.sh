@@ -23,6 +23,7 @@ STEPS="train export verify compare build push record"
 : "${SIGN_KEY_PEM:=}"            # the private Ed25519 key itself, a secret; without it nothing is signed
 : "${VERIFY_KEY:=}"              # file of the public key, out of the repository; needed where there is a private one
 : "${REGISTRY:=}"                # where the image goes, such as ghcr.io/team; without it none is made
+: "${IMAGE_FLAGS:=}"             # further words for `gnas-serve containerize`, such as --engine podman
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2>/dev/null || true)}" # the commit's time, so that bytes repeat
 
 if [ -n "$SOURCE_DATE_EPOCH" ]; then export SOURCE_DATE_EPOCH; else unset SOURCE_DATE_EPOCH; fi
@@ -132,10 +133,12 @@ push() {
         say "REGISTRY is not set: no image is made or pushed"
         return
     fi
-    if ! command -v docker >/dev/null; then refuse 9 "REGISTRY is set, and there is no docker to make an image with"; fi
     tag=$(field tag "$reports/bento.json")
-    bentoml containerize "$tag" --image-tag "$REGISTRY/$tag"
-    docker push "$REGISTRY/$tag"
+    revision=$(git rev-parse HEAD 2>/dev/null || true)
+    if [ -n "$revision" ]; then set -- --label "org.opencontainers.image.revision=$revision"; else set --; fi
+    # shellcheck disable=SC2086 # words, not one word
+    gnas-serve containerize "$tag" --image-tag "$REGISTRY/$tag" --output json "$@" $IMAGE_FLAGS >"$reports/image.json"
+    "$(field engine "$reports/image.json")" push "$REGISTRY/$tag"
 }
 
 same_signature() { # ARTIFACT RELEASED
@@ -165,7 +168,7 @@ meaning() { # CODE
         2) echo "usage or config" ;;
         3) echo "the data cannot be used" ;;
         4) echo "no viable trial" ;;
-        5) echo "export or parity, see $reports/report.html" ;;
+        5) echo "export or parity, see $reports/report.html, or the image" ;;
         6) echo "a quality gate failed, see $reports/report.html" ;;
         7) echo "the latency objective is missed, see $reports/report.html" ;;
         8) echo "a checkpoint or artifact is damaged, or not signed with the key that was asked for" ;;

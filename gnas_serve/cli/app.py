@@ -19,6 +19,7 @@ from gnas_serve.cli import (
     api_key,
     artifact,
     bench,
+    containerize,
     data,
     doctor,
     evaluate,
@@ -89,6 +90,7 @@ app.command()(recommend.recommend)
 app.command()(recommend.explain)
 app.command()(bench.bench)
 app.command()(serve.build)
+app.command()(containerize.containerize)
 app.command()(serve.serve)
 app.command()(api_key.api_key)
 app.add_typer(feedback.app, name="feedback", help="Look at what servers have logged, and hand it to the next training.")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gnas_serve.cli.check import Check
+from gnas_serve.container.engines import found_engines
 from gnas_serve.errors import StorageError
 from gnas_serve.service.ports import check_port_free
 
-BUILDERS = ("buildah", "docker", "podman")
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 _LOW_MEMORY_BYTES = 512 << 20
@@ -117,8 +117,8 @@ def check_store() -> Check:
 
 def check_builders() -> Check:
     """Find the programs that build images; none is run."""
-    found = {name: shutil.which(name) for name in BUILDERS}
-    said = ", ".join(name for name, path in found.items() if path) or f"none of {', '.join(BUILDERS)}"
+    found = found_engines()
+    said = ", ".join(name for name, path in found.items() if path) or f"none of {', '.join(found)}"
     return Check("image builders", "ok", said, facts=found)
 
 

@@ -31,7 +31,7 @@ def build(
     for name, (listed, given) in other_versions(artifact / LAYOUT.sbom).items():
         warn(f"the artifact's bill of materials lists {name} {listed}, this Bento has {given}: export where you build")
     kept = "" if bento.is_new else f" (already built; to build it anew, first: bentoml delete {bento.tag})"
-    following = f"next: gnas-serve serve {bento.tag}   or: bentoml containerize {bento.tag}"
+    following = f"next: gnas-serve serve {bento.tag}   or: gnas-serve containerize {bento.tag}"
     text = f"{bento.tag}{kept}\n{bento.path}\n{following}"
     emit({"tag": bento.tag, "path": str(bento.path), "built": bento.is_new}, text, output)
 

@@ -25,6 +25,7 @@ INCLUDE = ("/gnas_serve/**", "/build/artifact/**")
 EXCLUDE = (
     "/build/artifact/**/report.*",  # timings and host facts, outside of the manifest
     "/gnas_serve/cli/",
+    "/gnas_serve/container/",
     "/gnas_serve/load/",
     "/gnas_serve/runtime/benchmark.py",
     "/gnas_serve/service/bundle.py",

@@ -18,8 +18,10 @@ from typing import Any
 
 import psutil
 import pytest
+from containerfile_reader import stages
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fake_engine import FakeEngine
 from served_process import free_port
 from without_network import is_possible, without_network
 from workflow_run import Job, Outcome, environment, run_job
@@ -285,10 +287,41 @@ def test_an_artifact_that_was_altered(second: subprocess.CompletedProcess[str], 
     assert team.kept() == before
 
 
-def test_an_image_without_docker(second: subprocess.CompletedProcess[str], team: Team, tmp_path: Path) -> None:
-    for name in ("cat", "sh"):
-        (tmp_path / name).symlink_to(str(shutil.which(name)))
-    done = team.script("push", WORK="second", REGISTRY="registry.invalid/team", PATH=str(tmp_path))
-    assert done.returncode == 9
-    assert "there is no docker" in done.stderr
+def test_an_image_without_an_engine(second: subprocess.CompletedProcess[str], team: Team, tmp_path: Path) -> None:
+    done = team.script("push", WORK="second", REGISTRY="registry.invalid/team", PATH=str(programs(tmp_path)))
+    assert done.returncode == 9, done.stderr
+    assert "docker, podman or buildah is not installed" in done.stderr
     assert "exit 9" in done.stderr
+
+
+def test_an_image_is_built_and_pushed(second: subprocess.CompletedProcess[str], team: Team, tmp_path: Path) -> None:
+    engine = FakeEngine(tmp_path / "kept")
+    folder = programs(tmp_path)
+    for name in ("docker", "podman"):
+        engine.install(folder, name)
+    flags = "--engine podman --label org.example.team=shop"
+    done = team.script("push", WORK="second", REGISTRY="registry.invalid/team", PATH=str(folder), IMAGE_FLAGS=flags)
+    assert done.returncode == 0, done.stderr
+    reports = team.folder / "second" / "reports"
+    name = f"registry.invalid/team/{json.loads((reports / 'bento.json').read_bytes())['tag']}"
+    assert json.loads((reports / "image.json").read_bytes())["images"] == [name]
+    assert [call[:2] for call in engine.calls] == [["podman", "version"], ["podman", "build"], ["podman", "push"]]
+    assert engine.calls[-1] == ["podman", "push", name]
+    labels = stages((engine.context / "Containerfile").read_text())[-1].pairs("LABEL")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=team.folder, capture_output=True, text=True, check=True)
+    assert labels["org.opencontainers.image.revision"] == head.stdout.strip()
+    assert labels["org.example.team"] == "shop"
+
+
+def programs(folder: Path) -> Path:
+    """Give a path with what the script calls, and no engine."""
+    made = folder / "programs"
+    made.mkdir()
+    beside = Path(sys.executable).parent
+    for name in ("cat", "git", "sh"):
+        (made / name).symlink_to(str(shutil.which(name)))
+    (made / "gnas-serve").symlink_to(beside / "gnas-serve")
+    # Not a link: a virtual environment's Python finds its packages by its own path.
+    (made / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (made / "python3").chmod(0o755)
+    return made

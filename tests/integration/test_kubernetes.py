@@ -17,12 +17,12 @@ import yaml
 from kubernetes_manifests import EXAMPLE, SERVICE_MONITOR, Manifest, built, documents, key, settings
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.container.containerfile import HOME, PORTS, SCRATCH, USER, VARIABLES
 from gnas_serve.service.settings import Settings
 
 # The oldest with `preStop.sleep`, and the newest known.
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
 FORMS = {"Deployment": built(feedback=False), "StatefulSet": built(feedback=True)}
-HTTP_PORT = 3000
 
 
 @pytest.fixture(params=FORMS)
@@ -53,11 +53,11 @@ def container(manifests: dict[tuple[str, str], Manifest]) -> Manifest:
 
 
 def variables(manifests: dict[tuple[str, str], Manifest]) -> dict[str, str]:
-    """Put together what a pod's environment has."""
-    given: dict[str, str] = {}
+    """Put together what a pod's environment has: what the image says, the settings, and what the pod says."""
+    given = dict(VARIABLES)
     for source in container(manifests)["envFrom"]:
         given |= manifests["ConfigMap", source["configMapRef"]["name"]]["data"]
-    return given | {one["name"]: one["value"] for one in container(manifests)["env"]}
+    return given | {one["name"]: one["value"] for one in container(manifests).get("env", [])}
 
 
 def test_every_manifest_is_valid(manifests: dict[tuple[str, str], Manifest]) -> None:
@@ -114,7 +114,7 @@ def test_ports_are_those_of_the_doors(manifests: dict[tuple[str, str], Manifest]
     given = variables(manifests)
     ports = {one["name"]: one["containerPort"] for one in container(manifests)["ports"]}
     assert ports == {"http": int(given["BENTOML_PORT"]), "grpc": int(given["GNAS_GRPC_PORT"])}
-    assert ports == {"http": HTTP_PORT, "grpc": Settings.grpc_port}
+    assert ports == dict(zip(("http", "grpc"), PORTS, strict=True))
     for kind, name in manifests:
         if kind == "Service":
             for one in manifests[kind, name]["spec"]["ports"]:
@@ -124,7 +124,7 @@ def test_ports_are_those_of_the_doors(manifests: dict[tuple[str, str], Manifest]
     for rule in manifests["NetworkPolicy", "gnas-serve"]["spec"]["ingress"]:
         assert {one["port"] for one in rule["ports"]} <= set(ports)
     annotations = pod(manifests)["metadata"]["annotations"]
-    assert annotations["prometheus.io/port"] == str(HTTP_PORT)
+    assert annotations["prometheus.io/port"] == str(PORTS[0])
     service = manifests["Service", "gnas-serve"]["spec"]["ports"]
     for endpoint in manifests["ServiceMonitor", "gnas-serve"]["spec"]["endpoints"]:
         assert endpoint["port"] in {one["name"] for one in service}
@@ -156,7 +156,7 @@ def test_a_pod_may_write_where_it_has_to_and_nowhere_else(manifests: dict[tuple[
     spec, own = pod(manifests)["spec"], container(manifests)
     user = spec["securityContext"]
     assert user["runAsNonRoot"]
-    assert user["runAsUser"] == user["runAsGroup"] == user["fsGroup"] == 1034
+    assert user["runAsUser"] == user["runAsGroup"] == user["fsGroup"] == USER
     assert own["securityContext"]["readOnlyRootFilesystem"]
     assert not own["securityContext"]["allowPrivilegeEscalation"]
     assert own["securityContext"]["capabilities"] == {"drop": ["ALL"]}
@@ -164,15 +164,13 @@ def test_a_pod_may_write_where_it_has_to_and_nowhere_else(manifests: dict[tuple[
     claims = {one["metadata"]["name"]: one for one in workload(manifests)["spec"].get("volumeClaimTemplates", [])}
     mounts = {one["name"]: one for one in own["volumeMounts"]}
     assert set(mounts) == set(volumes) | set(claims)
-    assert {mounts[name]["mountPath"] for name in volumes if "emptyDir" in volumes[name]} == {
-        "/tmp",  # noqa: S108  # of the pod
-        variables(manifests)["BENTOML_HOME"],
-    }
+    assert [mounts[name]["mountPath"] for name in volumes if "emptyDir" in volumes[name]] == [SCRATCH]
+    assert Path(SCRATCH) in Path(variables(manifests)["BENTOML_HOME"]).parents
     assert all(mounts[name]["readOnly"] for name in volumes if "secret" in volumes[name])
     # One log, one replica: a claim of its own, that no second pod may take meanwhile.
     assert all(claim["spec"]["accessModes"] == ["ReadWriteOncePod"] for claim in claims.values())
-    # The Bento lies in the home of the image's user.
-    assert not any(mount["mountPath"].startswith("/home/bentoml") for mount in mounts.values())
+    # A volume there would hide what is served.
+    assert not any(Path(mount["mountPath"]) in (Path(HOME), *Path(HOME).parents) for mount in mounts.values())
 
 
 def test_a_pod_is_given_the_time_to_drain(manifests: dict[tuple[str, str], Manifest]) -> None:
@@ -186,7 +184,7 @@ def test_a_pod_is_given_the_time_to_drain(manifests: dict[tuple[str, str], Manif
 def test_both_forms_are_of_the_same_pods() -> None:
     with_log = container(deepcopy(FORMS["StatefulSet"]))
     plain = container(deepcopy(FORMS["Deployment"]))
-    with_log["env"] = [one for one in with_log["env"] if one["name"] != "GNAS_FEEDBACK"]
+    assert [one["name"] for one in with_log.pop("env")] == ["GNAS_FEEDBACK"]
     with_log["volumeMounts"] = [one for one in with_log["volumeMounts"] if one["name"] != "feedback"]
     assert with_log == plain
     one, other = (deepcopy(pod(form)) for form in FORMS.values())

@@ -8,16 +8,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from gnas_serve import __version__
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.provenance import Measured
 from gnas_serve.artifact.store import canonical_json
+from gnas_serve.container.bill import NAMESPACE, SPEC_VERSION, package
 
-SPEC_VERSION = "1.6"
 _SERVED, _MODEL = "served-model", "model"
-_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://cyclonedx.org/docs/1.6/json/")
 
 
 def bill_of_materials(manifest: Manifest, hashes: Mapping[str, str], requirements: Mapping[str, str]) -> dict[str, Any]:
@@ -38,8 +36,8 @@ def bill_of_materials(manifest: Manifest, hashes: Mapping[str, str], requirement
         JSON values. Equal arguments give equal values, the serial number among them; a time stands in it only where
         the manifest states one.
     """
-    packages = [_package(name, requirements[name]) for name in sorted(requirements)]
-    references = [package["bom-ref"] for package in packages]
+    packages = [package(name, requirements[name]) for name in sorted(requirements)]
+    references = [one["bom-ref"] for one in packages]
     metadata: dict[str, Any] = {
         "component": {
             "type": "application",
@@ -69,12 +67,7 @@ def bill_of_materials(manifest: Manifest, hashes: Mapping[str, str], requirement
             {"aggregate": "incomplete", "dependencies": [_SERVED]},
         ],
     }
-    return {**bill, "serialNumber": uuid.uuid5(_NAMESPACE, canonical_json(bill).decode()).urn}
-
-
-def _package(name: str, version: str) -> dict[str, Any]:
-    purl = f"pkg:pypi/{name.lower().replace('_', '-')}@{quote(version, safe='')}"
-    return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl, "scope": "required"}
+    return {**bill, "serialNumber": uuid.uuid5(NAMESPACE, canonical_json(bill).decode()).urn}
 
 
 def _model(manifest: Manifest, hashes: Mapping[str, str]) -> dict[str, Any]:
