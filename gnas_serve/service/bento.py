@@ -79,8 +79,9 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
 
     @property
     def openapi_spec(self) -> Any:
-        """Describe the HTTP door."""
-        return describe(super().openapi_spec, version=MANIFEST.version)
+        """Describe the HTTP door: of a server as it was started, of a Bento all that it can do."""
+        settings = SETTINGS if hasattr(self, "front") else None
+        return describe(super().openapi_spec, version=MANIFEST.version, settings=settings)
 
 
 @bentoml.service(

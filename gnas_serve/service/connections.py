@@ -1,18 +1,28 @@
-"""The connections of the HTTP door: none is kept without a request, and all are told when the door is to close."""
+"""The connections of the HTTP door.
+
+None is kept without a request, none fills the memory with a head that goes on, what is no HTTP is told so in a problem
+document, and all are told when the door is to close.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gnas_serve.errors import RequestError
+from gnas_serve.service.errors import HeadTooLargeError, problem
+
+MAX_HEAD_BYTES = 1 << 16
 
 
 def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
-    """Close every connection to come that is silent, or stops within a request's head, for too long.
+    """Close every connection to come that is silent, or within a request's head, for too long or too many bytes.
 
     uvicorn itself bounds only the silence between two requests. Without a bound, callers who never finish a head
-    take up the process's file descriptors one by one.
+    take up the process's file descriptors one by one, or its memory: what follows the body of a request in chunks
+    ("trailers"), and the extensions of a chunk, are kept like headers, and bounded with them.
 
     Parameters
     ----------
@@ -24,6 +34,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
 
     class BoundedHttp(HttpToolsProtocol):
         head_limit: asyncio.TimerHandle | None = None
+        unread = 0  # bytes since the last piece of a body, or since the request before
+        is_long = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
             super().connection_made(transport)
@@ -33,13 +45,41 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
             self.stop_expecting()
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            self.unread += len(data)
+            super().data_received(data)
+            if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.is_long = True
+                self.send_400_response("")
+
         def on_message_begin(self) -> None:
             self.expect_head()
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
             self.stop_expecting()
+            # With the head came, perhaps, a body: it is counted apart only where both are long together.
+            if self.unread > MAX_HEAD_BYTES and self.head_bytes() > MAX_HEAD_BYTES:
+                self.is_long = True
+                raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
+            self.unread = 0
             super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self.unread = 0
+            super().on_body(body)
+
+        def head_bytes(self) -> int:
+            return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's, of plain text
+            error = HeadTooLargeError(f"path and headers are over {MAX_HEAD_BYTES} bytes", hint="ask in the body")
+            status, body = problem(error if self.is_long else RequestError("this is not HTTP", code="invalid_http"))
+            headers = [*self.server_state.default_headers, (b"content-type", b"application/problem+json")]
+            headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+            head = b"".join(b"%s: %s\r\n" % header for header in headers)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            self.transport.close()
 
         def expect_head(self) -> None:
             self.stop_expecting()
