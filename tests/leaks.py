@@ -7,7 +7,7 @@ import re
 # Tracebacks, paths of files, modules and classes of the code, addresses of objects.
 _INTERNAL = re.compile(
     r"Traceback|\.py\b|site-packages|/(?:home|root|tmp|usr|opt|var|etc|work)/|\bgnas_serve\.(?!v1\b)|\b(?:pydantic|numpy|uvicorn"
-    r"|bentoml|starlette|google\.protobuf|grpc)\b[._]|Exception|Error\(|\bobject at 0x",
+    r"|bentoml|starlette|google\.protobuf|grpc\._cython)\b[._]|Exception|Error\(|\bobject at 0x",
     re.IGNORECASE,
 )
 
