@@ -25,7 +25,7 @@ from gnas_serve.errors import GnasError
 from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
-from gnas_serve.service.connections import announce_close, bound_heads
+from gnas_serve.service.connections import Acceptor, announce_close, bound_heads
 from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
@@ -87,8 +87,9 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
 
     @property
     def openapi_spec(self) -> Any:
-        """Describe the HTTP door."""
-        return describe(super().openapi_spec, version=MANIFEST.version)
+        """Describe the HTTP door: of a server as it was started, of a Bento all that it can do."""
+        settings = SETTINGS if hasattr(self, "front") else None
+        return describe(super().openapi_spec, version=MANIFEST.version, settings=settings)
 
 
 @bentoml.service(
@@ -189,12 +190,17 @@ class GnasServe:
         # BentoML passes the limit on from flags alone, and a container is started without any.
         server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s - grace_s)
         bound_heads(server, SETTINGS.timeout_s)
+        acceptor = Acceptor(server)
+
+        def end(number: int) -> None:
+            acceptor.close()
+            server.handle_exit(number, None)
 
         def begin_drain(number: int) -> None:
             self._ready = False
             announce_close(server)
             self._draining = asyncio.ensure_future(self._grpc.drain())
-            loop.call_later(grace_s, server.handle_exit, number, None)
+            loop.call_later(grace_s, end, number)
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(begin_drain, number)

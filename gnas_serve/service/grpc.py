@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from time import perf_counter
@@ -77,6 +78,8 @@ class GrpcDoor:
         self._in_flight = 0
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
+        self._port = settings.grpc_port
+        self._replacing: asyncio.Future[None] | None = None
 
     async def open(self) -> int:
         """Listen, and report health as serving.
@@ -93,6 +96,13 @@ class GrpcDoor:
         ConfigError
             If a certificate or key cannot be.
         """
+        server, self._port = self._bound()
+        await self._start(server)
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return self._port
+
+    def _bound(self) -> tuple[aio.Server, int]:
         server = aio.server(
             options=[
                 # Each worker has a socket of its own on the one port; the kernel spreads the connections.
@@ -111,7 +121,7 @@ class GrpcDoor:
         server.add_generic_rpc_handlers(
             (own, self._health.handler(), BoundedReflection(names, self._streams).handler())
         )
-        listen = address(self._settings.grpc_host, self._settings.grpc_port)
+        listen = address(self._settings.grpc_host, self._port)
         try:
             if (credentials := server_credentials(self._settings)) is None:
                 port = server.add_insecure_port(listen)
@@ -121,11 +131,27 @@ class GrpcDoor:
             raise StorageError(
                 f"the gRPC door cannot listen on {listen}", hint="choose another GNAS_GRPC_PORT", code="port_taken"
             ) from error
-        await server.start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return server, port
+
+    async def _start(self, server: aio.Server) -> None:
         self._server = server
-        return port
+        before = asyncio.all_tasks()
+        await server.start()
+        for task in asyncio.all_tasks() - before:
+            task.add_done_callback(lambda done: self._attend(server, done))
+
+    def _attend(self, server: aio.Server, done: asyncio.Task[Any]) -> None:
+        # grpcio takes calls in a task of its own, and that ends for good at a call whose path is no UTF-8: anybody
+        # could close the door for all. Another server takes its place at once; what is in flight finishes in the old.
+        if server is self._server and not done.cancelled() and done.exception() is not None:
+            _log.error("the gRPC door ended, and is opened again", exc_info=done.exception())
+            # Bound before the old one is closed, which happens next: no caller finds nobody there.
+            self._replacing = asyncio.ensure_future(self._replace(server, self._bound()[0]))
+
+    async def _replace(self, ended: aio.Server, server: aio.Server) -> None:
+        await self._start(server)
+        with contextlib.suppress(UnicodeDecodeError):  # of the task that ended
+            await ended.stop(self._settings.timeout_s)
 
     async def drain(self) -> None:
         """Report health as not serving, for good; calls are still answered."""
@@ -136,11 +162,13 @@ class GrpcDoor:
     async def close(self) -> None:
         """Refuse new calls, let those in flight finish within what is left of the time to drain, stop."""
         await self.drain()
-        if self._server is not None:
+        server, self._server = self._server, None
+        if server is not None:
             spent_s = perf_counter() - (self._drain_began or 0.0)
             self._streams.end()
-            await self._server.stop(max(0.0, self._settings.drain_s - spent_s))
-            self._server = None
+            await server.stop(max(0.0, self._settings.drain_s - spent_s))
+        if self._replacing is not None:
+            self._replacing.cancel()
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
         return {

@@ -174,7 +174,7 @@ class HotPath:
         if route is None:
             raise RouteNotFoundError("there is no such call", hint=f"calls: {', '.join(_PATHS)}")
         if scope["method"] != route.method:
-            raise MethodNotAllowedError("wrong HTTP method", hint=f"use {route.method}")
+            raise MethodNotAllowedError("wrong HTTP method", hint=f"use {_methods(route)}")
         most = self._settings.max_body_bytes
         if headers.content_length > most:
             raise _too_large(most)
@@ -236,7 +236,7 @@ def _too_large(most: int) -> RequestTooLargeError:
 def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, bytes]]:
     """Say which headers an error brings along."""
     if isinstance(error, MethodNotAllowedError) and route is not None:
-        return [(b"allow", route.method.encode())]
+        return [(b"allow", _methods(route).encode())]
     if isinstance(error, (NotReadyError, OverloadedError)):
         return [(b"retry-after", b"1")]
     if isinstance(error, RateLimitedError):
@@ -246,6 +246,10 @@ def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, by
     if isinstance(error, (RequestTooLargeError, SlowRequestError)):
         return [(b"connection", b"close")]
     return []
+
+
+def _methods(route: Route) -> str:
+    return ", ".join(one.method for one in ROUTES if one.path == route.path)
 
 
 async def _reply(

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from served_process import BENTOML_CLIENT, Served
 from tiny_artifact import write_tiny_artifact
 
@@ -75,6 +76,16 @@ def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
     shipped = {f"build/artifact/{name}" for name in files_of(artifact) - {"report.json"}}
     assert not any(path.is_symlink() for path in (bento / "src").rglob("*"))
     assert files == code | shipped | {"bentofile.yaml"}
+
+
+def test_its_description_has_all_that_it_can_do(bento: Path) -> None:
+    # Whoever serves it decides what is on: a server's own page leaves out what is off.
+    document = yaml.safe_load((bento / "apis/openapi.yaml").read_text())
+    assert document["openapi"] == "3.1.0"
+    assert {"/v1/admin/deployment", "/v1/feedback", "/v1/recommend"} < set(document["paths"])
+    feedback = document["paths"]["/v1/feedback"]["post"]
+    assert "501" in feedback["responses"]
+    assert {} in feedback["security"]
 
 
 def test_the_image_is_lean_and_pinned(bento: Path) -> None:
