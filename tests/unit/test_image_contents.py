@@ -124,9 +124,9 @@ def test_health_is_what_readiness_says(door: HTTPServer) -> None:
     assert not is_ready({"BENTOML_PORT": port})
 
 
-@pytest.mark.parametrize("port", [str(free_port()), "none", "99999999"])
-def test_nobody_to_ask_is_not_healthy(port: str) -> None:
-    assert not is_ready({"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": port})
+def test_nobody_to_ask_is_not_healthy() -> None:
+    for port in (str(free_port()), "none", "99999999"):
+        assert not is_ready({"BENTOML_HOST": "127.0.0.1", "BENTOML_PORT": port}), port
 
 
 def test_the_health_check_is_a_file_of_its_own(door: HTTPServer) -> None:
