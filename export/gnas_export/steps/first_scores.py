@@ -14,8 +14,8 @@ from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
-# Of fewer, the index by which serving tells drift would come near .25, where an alarm is due, by chance alone: of n users
-# and ten bins it is 9 / n on average.
+# Of fewer, the index by which serving tells drift would come near .25, where an alarm is due, by chance alone: with ten
+# bins it is 9 / n of n users, on average.
 LEAST_USERS = 100
 MOST_USERS = 2000
 
