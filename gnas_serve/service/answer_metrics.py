@@ -85,12 +85,13 @@ class AnswerMetrics:
             self._drifted = Gauge(
                 "gnas_serve_score_drift",
                 "Population stability index of first scores against the manifest's, of known users who asked for items "
-                "and nothing else; NaN until there are enough. Of the worker that is farthest.",
+                "and nothing else; 0 until there are enough. Of the worker that is farthest.",
                 registry=self._registry,
                 multiprocess_mode="livemax",
             )
         if self._drifted is not None:
-            self._drifted.set(math.nan)
+            # Not NaN while there are few answers: of several workers it would hide those that have enough.
+            self._drifted.set(math.nan if scores is None else 0.0)
 
     def answered(self, answer: Answer, clock: StageClock | None) -> None:
         """Count what a question named in vain, and how long its stages took where a clock was running."""
@@ -115,4 +116,5 @@ class AnswerMetrics:
             self._refresh_drift -= 1
             if self._refresh_drift == 0:
                 self._refresh_drift = _REFRESHED
-                self._drifted.set(self._drift.index())
+                if not math.isnan(index := self._drift.index()):
+                    self._drifted.set(index)

@@ -14,7 +14,9 @@ from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
-LEAST_USERS = 30  # of fewer, ten bins say nothing
+# Of fewer, the index by which serving tells drift would come near .25, where an alarm is due, by chance alone: with ten
+# bins it is 9 / n of n users, on average.
+LEAST_USERS = 100
 MOST_USERS = 2000
 
 
