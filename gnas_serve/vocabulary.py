@@ -113,7 +113,7 @@ class Vocabulary:
             key = int(key)
         if isinstance(key, bool) or not -(2**63) <= key < 2**63:
             return -1
-        position = int(np.searchsorted(self.values, key))
+        position = int(self.values.searchsorted(key))
         return position if position < len(self.values) and self.values[position] == key else -1
 
     def rows(self, keys: Iterable[Id]) -> npt.NDArray[np.int64]:
@@ -136,9 +136,13 @@ class Vocabulary:
     def ids(self, rows: npt.NDArray[np.integer] | Sequence[int]) -> list[Id]:
         """Look up the ids of many rows, in their type in the data."""
         if self.offsets is None:
-            integers: list[Id] = np.asarray(self.values)[np.asarray(rows, dtype=np.int64)].tolist()
+            integers: list[Id] = self.values.take(rows).tolist()
             return integers
-        return [self.id(int(row)) for row in rows]
+        blob, rows = self._blob, np.asarray(rows, dtype=np.int64)
+        if blob is None or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self)):
+            raise IndexError(f"a row is outside 0..{len(self) - 1}")
+        starts, stops = self.offsets.take(rows).tolist(), self.offsets.take(rows + 1).tolist()
+        return [str(blob[start:stop], "utf-8") for start, stop in zip(starts, stops, strict=True)]
 
     def validate(self) -> None:
         """Check that ids ascend strictly, as every search here assumes.

@@ -13,12 +13,15 @@ from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tracing import Tracing
 from gnas_serve.service.variants import Variants
 
 JSON = {"content-type": "application/json"}
@@ -39,14 +42,17 @@ def feedback_of(settings: Settings, recommender: Recommender) -> Feedback:
 class World:
     """One front over one artifact."""
 
-    def __init__(self, artifact: Path, recommender: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, artifact: Path, recommender: Any = None, *, tracing: Tracing | None = None, **settings: Any
+    ) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
         chosen = replace(Settings(artifact), **settings)
         self.front = HotPath(behind, chosen, Admission.of(chosen))
-        telemetry = Telemetry(self.registry)
+        self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
         self.feedback = None if chosen.feedback is None else feedback_of(chosen, self.recommender)
-        self.front.open(Calls(Variants.of(self.recommender), telemetry, self.feedback), telemetry)
+        self.calls = Calls(Variants.of(self.recommender), telemetry, self.feedback)
+        self.front.open(self.calls, telemetry)
 
     def client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.front), base_url="http://door")
@@ -63,6 +69,7 @@ class World:
         return self.ask("POST", path, content=content, headers=JSON)
 
     def metric(self, name: str, **labels: str) -> float | None:
+        self.telemetry.hand_on()
         return self.registry.get_sample_value(name, labels)
 
 
@@ -100,5 +107,5 @@ class BrokenRecommender:
     def __init__(self, artifact: Path) -> None:
         self.info = Recommender.load(artifact).info
 
-    def recommend(self, _query: Query) -> None:
+    def recommend(self, _query: Query, _clock: StageClock | None) -> None:
         raise ZeroDivisionError("secret of /etc/passwd")

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.errors import CODE_KEY
@@ -21,17 +22,26 @@ from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.tracing import Tracing
 from gnas_serve.service.variants import Variants
 
 
 class World:
     """One gRPC door, on an event loop in a thread of its own."""
 
-    def __init__(self, artifact: Path, recommender: Any = None, feedback: Any = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        artifact: Path,
+        recommender: Any = None,
+        feedback: Any = None,
+        *,
+        tracing: Tracing | None = None,
+        **settings: Any,
+    ) -> None:
         self.recommender = recommender or Recommender.load(artifact)
         self.registry = CollectorRegistry()
-        telemetry = Telemetry(self.registry)
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
+        self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
         self.door = GrpcDoor(
             Calls(Variants.of(self.recommender), telemetry, feedback), telemetry, chosen, Admission.of(chosen)
         )
@@ -48,6 +58,7 @@ class World:
     def close(self) -> None:
         self.channel.close()
         self.run(self.door.close())
+        self.telemetry.hand_on()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

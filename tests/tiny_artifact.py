@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
+from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import history_vector
@@ -40,6 +41,7 @@ def write_tiny_artifact(
     weights: tuple[float, ...] = (1.0,),
     attributes: Attributes | None = None,
     lists: int = 0,
+    scores: ScoreFacts | None = None,
 ) -> Path:
     """Write an artifact of one branch in the `exact` form: float32 vectors, flat index, the retrieval score kept.
 
@@ -57,6 +59,8 @@ def write_tiny_artifact(
         Of its items, see :mod:`attribute_tables`.
     lists
         Of an IVF index that probes all of them; a flat one where 0.
+    scores
+        What its manifest says of them.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def write_tiny_artifact(
         LAYOUT.item_vectors: rng.standard_normal((num_items, dim), dtype=np.float32),
         LAYOUT.fold_in: np.vstack([np.eye(dim), np.zeros((1, dim))]).astype(np.float32).ravel(),
     }
-    manifest = _manifest(seed, arrays, (BranchFacts("tiny", "gnn", dim),), cross)
+    manifest = replace(_manifest(seed, arrays, (BranchFacts("tiny", "gnn", dim),), cross), scores=scores)
     if attributes is not None:
         arrays |= attributes.stored()
         manifest = replace(manifest, attributes=attributes.facts())

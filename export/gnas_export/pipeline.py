@@ -245,7 +245,7 @@ def _package(
     _keep_size(draft, folder, told_in)
     draft.gates += audit(draft, folder, draft.manifest(draft.final, ranker))
     raise_first_breach(draft.gates)
-    manifest = write_accounts(folder, described(draft, ranker))
+    manifest = write_accounts(folder, described(draft, ranker, folder))
     if sign_key is not None:
         sign_key.sign(folder)
     check_answers(Recommender.load(folder))

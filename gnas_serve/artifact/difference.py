@@ -22,7 +22,7 @@ _STEP = ("before", "after", "quality")
 _SECTIONS = {
     "model": ("name", "num_users", "num_items", "embedding_dim", "branches", "model"),
     "data": ("data",),
-    "export": ("profile", "index", "ranker", "newcomers"),
+    "export": ("profile", "index", "ranker", "newcomers", "scores"),
 }
 
 
@@ -52,7 +52,7 @@ def difference(one: Path, other: Path) -> dict[str, Any]:
     stored = [_stored(folder) for folder in (one, other)]
     listed, digests = [body["files"] for body in stored], [body["digest"] for body in stored]
     sections = {
-        section: _changes(*({name: body[name] for name in names} for body in bodies))
+        section: _changes(*({name: body[name] for name in names if name in body} for body in bodies))
         for section, names in _SECTIONS.items()
     }
     for name in ("architecture", *_PROVENANCE):

@@ -9,6 +9,7 @@ from typing import Any
 from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.artifact.provenance import Provenance
+from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.artifact.store import read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError
 
@@ -67,6 +68,9 @@ class Manifest:
         export made.
     attributes
         Columns by which answers can be filtered; none of an artifact without any, which says nothing of them.
+    scores
+        How the first scores of gate users are distributed, for serving to be held against; None of artifacts of early
+        versions, and where no users answered for it. Who does not look for it passes it over.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -89,6 +93,7 @@ class Manifest:
     gates: tuple[dict[str, Any], ...] = ()
     provenance: Provenance | None = None
     attributes: tuple[AttributeFacts, ...] = ()
+    scores: ScoreFacts | None = None
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -99,37 +104,42 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Give the JSON body of the manifest, without the file list and digest."""
         attributes = {"attributes": [fact.to_json() for fact in self.attributes]} if self.attributes else {}
-        return attributes | {
-            "name": self.name,
-            "version": self.version,
-            "profile": self.profile,
-            "num_users": self.num_users,
-            "num_items": self.num_items,
-            "embedding_dim": self.embedding_dim,
-            "branches": [branch.to_json() for branch in self.branches],
-            "newcomers": self.newcomers,
-            "index": {
-                "kind": self.index.kind,
-                "dims": self.index.dims,
-                "nprobe": self.index.nprobe,
-                "recall": self.index.recall,
-                "refine": self.index.refine,
-                "curve": list(self.index.curve),
-            },
-            "ranker": {
-                "kind": self.ranker.kind,
-                "precision": self.ranker.precision,
-                "candidates": self.ranker.candidates,
-                "cross": list(self.ranker.cross),
-                "hidden": list(self.ranker.hidden),
-            },
-            "metrics": self.metrics,
-            "model": self.model,
-            "data": self.data,
-            "gates": list(self.gates),
-            "provenance": None if self.provenance is None else self.provenance.to_json(),
-            "created": self.created,
-        }
+        scores = {} if self.scores is None else {"scores": self.scores.to_json()}
+        return (
+            attributes
+            | scores
+            | {
+                "name": self.name,
+                "version": self.version,
+                "profile": self.profile,
+                "num_users": self.num_users,
+                "num_items": self.num_items,
+                "embedding_dim": self.embedding_dim,
+                "branches": [branch.to_json() for branch in self.branches],
+                "newcomers": self.newcomers,
+                "index": {
+                    "kind": self.index.kind,
+                    "dims": self.index.dims,
+                    "nprobe": self.index.nprobe,
+                    "recall": self.index.recall,
+                    "refine": self.index.refine,
+                    "curve": list(self.index.curve),
+                },
+                "ranker": {
+                    "kind": self.ranker.kind,
+                    "precision": self.ranker.precision,
+                    "candidates": self.ranker.candidates,
+                    "cross": list(self.ranker.cross),
+                    "hidden": list(self.ranker.hidden),
+                },
+                "metrics": self.metrics,
+                "model": self.model,
+                "data": self.data,
+                "gates": list(self.gates),
+                "provenance": None if self.provenance is None else self.provenance.to_json(),
+                "created": self.created,
+            }
+        )
 
     @classmethod
     def read(cls, folder: Path, *, verify: bool = True) -> Manifest:
@@ -179,6 +189,7 @@ class Manifest:
                 gates=tuple(raw["gates"]),
                 provenance=None if raw["provenance"] is None else Provenance.from_json(raw["provenance"]),
                 attributes=attribute_facts(raw.get("attributes", [])),
+                scores=ScoreFacts.from_json(raw["scores"]) if "scores" in raw else None,
                 created=raw["created"],
                 format_version=raw["format_version"],
             )

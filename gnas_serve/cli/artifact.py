@@ -36,6 +36,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "model": manifest.model,
         "data": manifest.data,
         "attributes": [fact.to_json() for fact in manifest.attributes],
+        "scores": None if manifest.scores is None else manifest.scores.to_json(),
         "gates": gates,
         "format_version": manifest.format_version,
         "signed": SIGNATURE in files,

@@ -11,6 +11,7 @@ EXTRAS = {
     "export": ("torch", "polars", "optuna", "numba", "safetensors", "scipy", "onnx"),
     "search": ("torch", "polars", "optuna", "numba", "safetensors", "scipy"),
     "tensorboard": ("tensorboard",),
+    "tracing": ("opentelemetry.exporter",),
     "wandb": ("wandb",),
 }
 

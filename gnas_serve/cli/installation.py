@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,19 +11,14 @@ from typing import Any
 
 from gnas_serve.cli.check import Check
 from gnas_serve.cli.extras import EXTRAS
-from gnas_serve.errors import IntegrityError
+from gnas_serve.errors import GnasError, IntegrityError
+from gnas_serve.runtime.providers import CUDA, PROVIDERS
 from gnas_serve.service.requirements import SHIPPED
 
 # Both put their files into the same folder: whichever came last wins, and removing one breaks the other.
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Native code that an old system may refuse to load, though the package is there. (BentoML's import takes a second.)
 _NATIVE = ("faiss", "grpc", "httptools", "numpy")
-# y = -x, one float: an ONNX model, opset 13, IR version 8. The package `onnx` is not there where there is only serving.
-TRIAL_MODEL = (
-    b"\x08\x08:2\n\x0b\n\x01x\x12\x01y\x22\x03Neg\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
-    b"b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01B\x04\n\x00\x10\r"
-)
 
 
 def check_packages() -> Check:
@@ -57,7 +51,7 @@ def check_onnx_runtime() -> Check:
         import numpy as np
         import onnxruntime as ort
 
-        from gnas_serve.runtime.session import SESSION_ERRORS, open_session
+        from gnas_serve.runtime.session import TRIAL_MODEL, open_session
 
         session = open_session(TRIAL_MODEL)
         (answer,) = session.run(None, {"x": np.ones(1, np.float32)})
@@ -68,17 +62,22 @@ def check_onnx_runtime() -> Check:
     facts |= {"available": ort.get_available_providers(), "active": session.get_providers()}
     if answer.tolist() != [-1.0]:
         return Check("onnxruntime", "missing", f"-1 is calculated as {answer.tolist()}", "install it again", facts)
-    facts["cuda"] = _CUDA in facts["available"] and _has_cuda(ort, SESSION_ERRORS)
+    ort.set_default_logger_severity(4)  # else what cannot be loaded is told in paragraphs
+    try:
+        open_session(TRIAL_MODEL, CUDA)
+        facts["cuda"] = True
+    except GnasError as error:
+        facts["cuda_error"] = error.message
     said, hint = f"{ort.__version__}, active: {', '.join(facts['active'])}", ""
     if len(installed) > 1:
         said = f"{' and '.join(installed)} are both installed, and overwrite each other's files"
         hint = f"pip uninstall {' '.join(RUNTIMES)}, then install one of them"
     elif facts["cuda"]:
-        said += "; CUDA works when asked for"
-    elif _CUDA in facts["available"] and _has_device():
+        said += "; CUDA works: GNAS_PROVIDER=cuda"
+    elif PROVIDERS[CUDA] in facts["available"] and _has_device():
         said += "; there is a CUDA device, and it cannot be used"
         hint = "install the CUDA and cuDNN that this onnxruntime-gpu was built for"
-    elif _CUDA in facts["available"]:
+    elif PROVIDERS[CUDA] in facts["available"]:
         said += "; CUDA is built in, and there is no device"
     return Check("onnxruntime", "warning" if hint else "ok", said, hint, facts)
 
@@ -124,18 +123,6 @@ def _meets(name: str, asked: str) -> bool:
 
     found = _version(name)
     return found is None or SpecifierSet(asked).contains(found, prereleases=True)
-
-
-def _has_cuda(ort: Any, errors: tuple[type[Exception], ...]) -> bool:
-    """Tell whether a session that asks for CUDA is given it."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    ort.set_default_logger_severity(4)  # else what cannot be loaded is told in paragraphs
-    try:
-        with redirect_stdout(sys.stderr):  # where ONNX Runtime prints that it falls back
-            return _CUDA in ort.InferenceSession(TRIAL_MODEL, options, providers=[_CUDA, _CPU]).get_providers()
-    except errors:
-        return False
 
 
 def _has_device() -> bool:

@@ -30,6 +30,7 @@ VARIABLES: Mapping[str, str] = {
 # CUDA's libraries, of wheels that lie beside each other: `nvidia/cu13/lib`, `nvidia/cudnn/lib` and so on.
 _CUDA_LIBRARIES = f"{HOME}/cuda"
 _GPU_VARIABLES = {
+    "GNAS_PROVIDER": "cuda",
     "LD_LIBRARY_PATH": _CUDA_LIBRARIES,
     "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
     "NVIDIA_VISIBLE_DEVICES": "all",

@@ -14,8 +14,8 @@ MAX_EVENT_CHARACTERS = 64
 MAX_MODEL_CHARACTERS = 256
 DIGEST_BYTES = 16
 _ID_EXPECTED = f"a 64-bit integer or a text of 1 to {MAX_ID_CHARACTERS} characters"
-_MAX_VALUE = 3.4e38  # either way: ratings are kept in single precision, and larger ones are refused where data is read
-_MAX_TIME_S = 9.2e12  # either way of 1970: what 64 bits of microseconds hold
+MAX_VALUE = 3.4e38  # either way: ratings are kept in single precision, and larger ones are refused where data is read
+MAX_TIME_S = 9.2e12  # either way of 1970: what 64 bits of microseconds hold
 
 
 class FeedbackEvent(NamedTuple):
@@ -66,10 +66,10 @@ class FeedbackEvent(NamedTuple):
             raise _wrong("event", f"a text of 1 to {MAX_EVENT_CHARACTERS} characters")
         if not _is_text(self.model, 0, MAX_MODEL_CHARACTERS):
             raise _wrong("model", f"a text of at most {MAX_MODEL_CHARACTERS} characters")
-        if self.value is not None and not _is_within(self.value, _MAX_VALUE):
-            raise _wrong("value", f"a finite number of at most {_MAX_VALUE:g} either way, or null")
-        if not _is_within(self.timestamp, _MAX_TIME_S):
-            raise _wrong("timestamp", f"seconds since 1970, at most {_MAX_TIME_S:g} either way")
+        if self.value is not None and not _is_within(self.value, MAX_VALUE):
+            raise _wrong("value", f"a finite number of at most {MAX_VALUE:g} either way, or null")
+        if not _is_within(self.timestamp, MAX_TIME_S):
+            raise _wrong("timestamp", f"seconds since 1970, at most {MAX_TIME_S:g} either way")
         if self.propensity is not None and not (_is_within(self.propensity, 1.0) and self.propensity > 0):
             raise _wrong("propensity", "a number above 0 and at most 1, or null")
 

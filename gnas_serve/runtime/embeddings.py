@@ -134,7 +134,10 @@ class EmbeddingTable:
 
     def row(self, row: int) -> npt.NDArray[np.float32]:
         """Read one vector, (d,)."""
-        vector: npt.NDArray[np.float32] = self.rows(np.array([row]))[0]
+        vector: npt.NDArray[np.float32] = self.values[row].astype(np.float32)
+        if self.scales is not None:
+            for scale, span in zip(self.scales[row].tolist(), self.columns, strict=True):
+                vector[span] *= scale  # a float of Python's, exactly that float32: the product stays one
         return vector
 
     def rows(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:

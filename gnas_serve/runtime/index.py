@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.neighbours import Links
-from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
 # Up to so many excluded rows, proposing as many more is quicker than looking each row up while lists are scanned.
 _OVER_FETCHED = 2000
+# Of faiss's ways through product codes, the one without its blocks of questions: for one question a fifth quicker
+# than what it chooses (66 us against 80, the best 627 of 41,000 items).
+_ONE_QUESTION = 11
 
 
 class Index(Protocol):
@@ -96,8 +99,14 @@ class IvfIndex:
     exhaustive = False
 
     def __init__(self, structure: Any, nprobe: int, refine: int = 1) -> None:  # faiss has no types
+        import faiss  # where there is such an index: flat search goes without
+
         structure.nprobe = nprobe
+        if isinstance(structure, faiss.IndexIVFPQFastScan):
+            structure.implem = _ONE_QUESTION
         self._structure = structure
+        self._pointer = faiss.swig_ptr
+        self._never = _Marks(structure.ntotal)
         self._refine = refine
 
     @classmethod
@@ -139,7 +148,7 @@ class IvfIndex:
         left = num_items - len(excluded)
         if len(excluded) <= _OVER_FETCHED or left == 0:
             rows = self._search(query, min(count + len(excluded), num_items))
-            return rows[~is_among(rows, excluded)][:count] if len(excluded) else rows
+            return rows[~self._never.are_among(rows, excluded)][:count] if len(excluded) else rows
         may = np.ones(num_items, dtype=np.bool_)
         may[excluded] = False
         bits = np.packbits(may, bitorder="little")
@@ -147,11 +156,40 @@ class IvfIndex:
         return self._search(query, min(count, left), self._parameters(nprobe, bits))
 
     def _search(self, query: npt.NDArray[np.float32], count: int, parameters: Any = None) -> npt.NDArray[np.int64]:
-        found: npt.NDArray[np.int64] = self._structure.search(query[None, :], count, params=parameters)[1][0]
-        return found[found >= 0]
+        """Give the best rows of the probed lists, best first; fewer than ``count`` where they hold no more."""
+        # What `search` of faiss's Python class does, without a third of the time that it takes around the search.
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        products, found = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.int64)
+        pointer = self._pointer
+        self._structure.search_c(1, pointer(query), count, pointer(products), pointer(found), parameters)
+        # Places that nothing was found for, -1, stand at the end.
+        return found if found[-1] >= 0 else found[found >= 0]
 
     def _parameters(self, nprobe: int, bits: npt.NDArray[np.uint8]) -> Any:
         import faiss
 
         library: Any = faiss  # whose Python constructors take other arguments than its types say
         return library.SearchParametersIVF(nprobe=nprobe, sel=library.IDSelectorBitmap(bits))
+
+
+class _Marks(threading.local):
+    """Marks on rows, for looking up unordered rows among others; each thread has its own, kept clear between uses.
+
+    A third of the time of a binary search for each row, where some hundred are looked up among some tens.
+
+    Parameters
+    ----------
+    num_rows
+        How many rows there are; a byte each.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        self._marks = np.zeros(num_rows, dtype=np.bool_)
+
+    def are_among(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """Tell which rows are among the others, (m,)."""
+        marks = self._marks
+        marks[others] = True
+        found: npt.NDArray[np.bool_] = marks.take(rows)
+        marks[others] = False
+        return found

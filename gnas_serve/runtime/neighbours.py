@@ -33,8 +33,10 @@ class Links:
         """Give the scores of some rows, 0 where no link leads."""
         if len(self.rows) == 0:
             return np.zeros(len(rows), dtype=np.float32)
-        places = np.minimum(self.rows.searchsorted(rows), len(self.rows) - 1)
-        return np.where(self.rows[places] == rows, self.scores[places], np.float32(0.0))
+        places = self.rows.searchsorted(rows)
+        found = self.scores.take(places, mode="clip")
+        found[self.rows.take(places, mode="clip") != rows] = 0.0
+        return found
 
     def best(self, count: int, excluded: Rows) -> npt.NDArray[np.int64]:
         """Give the ``count`` rows of the highest scores, ties by the lower row, without the ascending ``excluded``."""
@@ -95,7 +97,8 @@ class Neighbours:
         starts, stops = self.offsets[history], self.offsets[history + 1]
         lengths = stops - starts
         # The places of all links of all items of the history, without a loop over them.
-        places = np.repeat(stops - lengths.cumsum(), lengths) + np.arange(lengths.sum())
+        places = (stops - lengths.cumsum()).repeat(lengths)
+        places += np.arange(len(places))
         items, values = self.items.take(places), self.values.take(places)
         # Either way the weights of an item are added up in the order of the history: to the same number.
         if len(places) * _SPARSE < len(self):

@@ -15,6 +15,7 @@ from gnas_serve.runtime.explain import Explainer
 from gnas_serve.runtime.filters import Filters
 from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.rerank import Rerank
 from gnas_serve.runtime.retriever import Retriever
@@ -45,29 +46,33 @@ class Parts:
     similar_users: SimilarUsers
 
     @classmethod
-    def open(cls, path: Path, manifest: Manifest, *, verify: bool) -> Parts:
+    def open(cls, path: Path, manifest: Manifest, *, verify: bool, provider: str = CPU) -> Parts:
         """Open the files of an artifact.
 
         Parameters
         ----------
         verify
             Check the content of every table.
+        provider
+            What the ranker computes on, see :func:`gnas_serve.runtime.session.open_session`.
 
         Raises
         ------
         IntegrityError
             If a file is damaged, or two do not fit together.
+        MissingExtraError
+            If the provider cannot be used here.
         """
         try:
             tables = Tables.open(path, manifest)
             if verify:
                 tables.check_content()
-            return cls._fitted(path, manifest, tables)
+            return cls._fitted(path, manifest, tables, provider)
         except (ValueError, TypeError, OSError) as error:
             raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
 
     @classmethod
-    def _fitted(cls, path: Path, manifest: Manifest, tables: Tables) -> Parts:
+    def _fitted(cls, path: Path, manifest: Manifest, tables: Tables, provider: str) -> Parts:
         items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
         popularity = Popularity(counts)
         fold_in = FoldIn(tables.fold_in, items, counts, branches)
@@ -82,7 +87,7 @@ class Parts:
             askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
             popularity=popularity,
             retriever=Retriever(items, _index(path, manifest, tables), tables.neighbours, tables.projection),
-            ranker=_ranker(path, manifest, tables),
+            ranker=_ranker(path, manifest, tables, provider),
             rerank=Rerank(items, branches, tables.neighbours),
             explainer=Explainer(
                 branches, items, counts, fold_in, tables.neighbours, item_ids=tables.items, popularity=popularity
@@ -101,9 +106,9 @@ def _index(path: Path, manifest: Manifest, tables: Tables) -> Index:
     return FlatIndex(items.dense())
 
 
-def _ranker(path: Path, manifest: Manifest, tables: Tables) -> Ranker:
+def _ranker(path: Path, manifest: Manifest, tables: Tables, provider: str) -> Ranker:
     ranker = Ranker(
-        open_session(path / LAYOUT.ranker),
+        open_session(path / LAYOUT.ranker, provider),
         manifest.ranker.cross,
         tables.counts,
         num_parts=len(manifest.branches),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
@@ -71,18 +74,12 @@ class Query:
             If a number or a list is outside of them.
         """
         check_k(self.k)
-        for name, values, most in (
-            ("history", self.history, MAX_LIST),
-            ("exclude_items", self.exclude_items, MAX_LIST),
-            ("candidates", self.candidates or (), MAX_CANDIDATES),
-        ):
-            if len(values) > most:
-                raise RequestError(
-                    f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long"
-                )
-        for name, share in (("diversity", self.diversity), ("exploration", self.exploration)):
-            if not 0.0 <= share <= 1.0:
-                raise RequestError(f"{name}: {share} is outside 0..1", hint="give a number from 0 to 1")
+        _check_length("history", self.history, MAX_LIST)
+        _check_length("exclude_items", self.exclude_items, MAX_LIST)
+        if self.candidates is not None:
+            _check_length("candidates", self.candidates, MAX_CANDIDATES)
+        _check_share("diversity", self.diversity)
+        _check_share("exploration", self.exploration)
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
             raise RequestError(f"seed: {self.seed} is outside 0..{MAX_SEED}", hint="give a whole number of 63 bits")
         if self.explain and self.k > MAX_EXPLAINED:
@@ -106,6 +103,12 @@ class Answer:
         Whether these are fewer than were asked for: there are no more that may be answered.
     explanations
         One per item, where they were asked for.
+    rows : (<= k,) int64, or None
+        Of the items in their vocabulary; None of similar items.
+    unknown_user
+        Whether the question named a user whom the model does not know.
+    unknown_items
+        How many ids of its lists the model does not know.
     """
 
     item_ids: list[Id]
@@ -113,6 +116,9 @@ class Answer:
     source: str
     underfilled: bool = False
     explanations: tuple[Explanation, ...] | None = None
+    rows: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    unknown_user: bool = False
+    unknown_items: int = 0
 
     def items(self, *, scores: bool = True) -> list[dict[str, Any]]:
         """Lay the items out as every door shows them.
@@ -208,3 +214,13 @@ def check_k(k: int) -> None:
     """
     if not 1 <= k <= MAX_K:
         raise RequestError(f"k: {k} is outside 1..{MAX_K}", hint=f"ask for 1 to {MAX_K} items", code="invalid_k")
+
+
+def _check_length(name: str, values: tuple[Id, ...], most: int) -> None:
+    if len(values) > most:
+        raise RequestError(f"{name}: {len(values)} ids given", hint=f"give at most {most}", code="list_too_long")
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 <= share <= 1.0:
+        raise RequestError(f"{name}: {share} is outside 0..1", hint="give a number from 0 to 1")

@@ -96,7 +96,7 @@ class Ranker:
         if self._takes_user:
             feed["user"] = self.user_input(user_row, history)[None, :]
         if self._item_table is not None:
-            feed["item"] = self._item_table[rows]
+            feed["item"] = self._item_table.take(rows, axis=0)
         result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
         return result
 

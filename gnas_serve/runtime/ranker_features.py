@@ -6,7 +6,9 @@ embedding coordinates do not (a refit may rotate them) and are never inputs.
 
 from __future__ import annotations
 
+import math
 import re
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,8 @@ import numpy.typing as npt
 CROSS_FEATURES = ("score", "score_z", "log_rank", "content")
 _BRANCH_FEATURE = re.compile(r"branch_z\.(0|[1-9][0-9]?)")
 HISTORY_FEATURES = ("history_log_length", "history_popularity")
+_LOG_RANKS = np.log1p(np.arange(1024)).astype(np.float32)
+_LEAST_DEVIATION = np.float32(1e-6)
 
 
 def branch_features(num_parts: int) -> tuple[str, ...]:
@@ -80,26 +84,49 @@ def cross_features(
     -------
     (C, len(names)) float32
     """
-    features = np.empty((len(scores), len(names)), dtype=np.float32)
-    for column, name in enumerate(names):
-        if name == "score":
-            features[:, column] = scores
-        elif name == "score_z":
-            features[:, column] = _standardised(scores)
-        elif name == "log_rank":
-            features[:, column] = np.log1p(np.arange(len(scores)))
-        elif name == "content" and content is not None:
-            features[:, column] = content
-        elif _BRANCH_FEATURE.fullmatch(name):
-            features[:, column] = _standardised(parts[:, int(name.rpartition(".")[2])])
+    sources, num_standardised, order = _layout(names)
+    # A row per feature, those to be standardised first: every step is one call over all of them, not one per feature.
+    rows = np.empty((len(sources), len(scores)), dtype=np.float32)
+    for row, source in zip(rows, sources, strict=True):
+        if isinstance(source, int):
+            row[:] = parts[:, source]
+        elif source == "score":
+            row[:] = scores
+        elif source == "log_rank":
+            row[:] = _log_ranks(len(scores))
+        elif content is None:
+            raise ValueError("missing cross feature 'content'")
         else:
-            raise ValueError(f"unknown or missing cross feature {name!r}")
-    return features
+            row[:] = content
+    _standardise(rows[:num_standardised])
+    return np.ascontiguousarray(rows.take(order, axis=0).T)
 
 
-def _standardised(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    standardised: npt.NDArray[np.float32] = (scores - scores.mean()) / max(float(scores.std()), 1e-6)
-    return standardised
+@cache
+def _layout(names: tuple[str, ...]) -> tuple[tuple[int | str, ...], int, npt.NDArray[np.intp]]:
+    """Say what each row is made of (a part by its place), how many are standardised, and where each feature stands."""
+    is_standardised, sources = [], list[int | str]()
+    for name in names:
+        is_branch = _BRANCH_FEATURE.fullmatch(name) is not None
+        if not is_branch and name not in CROSS_FEATURES:
+            raise ValueError(f"unknown cross feature {name!r}")
+        is_standardised.append(is_branch or name == "score_z")
+        sources.append(int(name.rpartition(".")[2]) if is_branch else name.removesuffix("_z"))
+    placed = np.argsort(np.logical_not(is_standardised), kind="stable")
+    return tuple(sources[place] for place in placed), sum(is_standardised), np.argsort(placed)
+
+
+def _log_ranks(count: int) -> npt.NDArray[np.float32]:
+    """Give log(1 + position) of each place of a list, (count,)."""
+    return _LOG_RANKS[:count] if count <= len(_LOG_RANKS) else np.log1p(np.arange(count)).astype(np.float32)
+
+
+def _standardise(rows: npt.NDArray[np.float32]) -> None:
+    """Bring each row to mean 0 and deviation 1, in place; one of equal numbers to zeros."""
+    count = np.float32(rows.shape[1])
+    rows -= (np.add.reduce(rows, axis=1) / count)[:, None]
+    deviations = np.sqrt(np.vecdot(rows, rows) / count)
+    rows /= np.maximum(deviations, _LEAST_DEVIATION)[:, None]
 
 
 def history_features(popularity: npt.NDArray[np.float32], usual_count: float) -> npt.NDArray[np.float32]:
@@ -118,8 +145,9 @@ def history_features(popularity: npt.NDArray[np.float32], usual_count: float) ->
     (2,) float32
         In the order of :data:`HISTORY_FEATURES`; an empty history is of usual popularity.
     """
-    length = np.log1p(len(popularity)) - np.log(max(usual_count, 1e-6))
-    return np.array([length, popularity.mean() if len(popularity) else 0.0], dtype=np.float32)
+    length = math.log1p(len(popularity)) - math.log(max(usual_count, 1e-6))
+    mean = float(np.add.reduce(popularity)) / len(popularity) if len(popularity) else 0.0
+    return np.array((length, mean), dtype=np.float32)
 
 
 def content_similarity(

@@ -10,22 +10,23 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.errors import ItemNotFoundError, UserNotFoundError
 from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
+from gnas_serve.runtime.lookup import NOTHING, item_row, known_rows, unknown_user
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
+from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems, united
+from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id
 
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
-_NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class _Who:
     past: npt.NDArray[np.integer]  # as the model has seen it, and what came since
     history: _Rows
     asker: Asker | None  # None where nothing is known: popularity is the answer
+    unknown_items: int  # ids of the history that the model does not know
 
 
 class Recommender:
@@ -68,7 +70,7 @@ class Recommender:
         self.info = ModelInfo.of(manifest, parts.filters.names)
 
     @classmethod
-    def load(cls, path: Path, *, verify: bool = True) -> Recommender:
+    def load(cls, path: Path, *, verify: bool = True, provider: str = CPU) -> Recommender:
         """Load an artifact.
 
         Parameters
@@ -77,14 +79,18 @@ class Recommender:
             The artifact's folder.
         verify
             Hash every file and check the content of every table first; without it sizes, types and shapes alone.
+        provider
+            What the ranker computes on, ``"cpu"`` or ``"cuda"``.
 
         Raises
         ------
         ConfigError, IntegrityError, FormatVersionError
             If it is no artifact, damaged, or of a newer format.
+        MissingExtraError
+            If the provider cannot be used here.
         """
         manifest = Manifest.read(path, verify=verify)
-        return cls(manifest, Parts.open(path, manifest, verify=verify))
+        return cls(manifest, Parts.open(path, manifest, verify=verify, provider=provider))
 
     def follow(self, recent: RecentItems) -> None:
         """Take what users have had since the model was made into account, from the next question on."""
@@ -95,8 +101,13 @@ class Recommender:
         """What each user has already, as the model knows it."""
         return self._parts.seen
 
-    def recommend(self, query: Query) -> Answer:
+    def recommend(self, query: Query, clock: StageClock | None = None) -> Answer:
         """Answer one question.
+
+        Parameters
+        ----------
+        clock
+            Is told when each stage is over.
 
         Raises
         ------
@@ -108,18 +119,25 @@ class Recommender:
         query.check()
         who = self._who(query)
         excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
-        if query.history or query.exclude_items:
-            excluded = united(excluded, self._rows(query.history + query.exclude_items, strict=query.strict))
-        allowed = None if query.candidates is None else self._rows(query.candidates, strict=query.strict)
-        return self._answer(query, who, Pool(excluded, allowed))
+        unwanted, unknown = known_rows(self.items, query.exclude_items, strict=query.strict)
+        for rows in (who.history, unwanted):
+            if len(rows):
+                excluded = united(excluded, rows)
+        allowed = None
+        if query.candidates is not None:
+            allowed, unknown_candidates = known_rows(self.items, query.candidates, strict=query.strict)
+            unknown += unknown_candidates
+        return self._answer(query, who, Pool(excluded, allowed), unknown, clock)
 
-    def rank(self, query: Query) -> Answer:
+    def rank(self, query: Query, clock: StageClock | None = None) -> Answer:
         """Order given items, all that the model knows of them: those that the asker has, too.
 
         Parameters
         ----------
         query
             With ``candidates``; its ``k`` and what it excludes are not looked at.
+        clock
+            As of :meth:`recommend`.
 
         Raises
         ------
@@ -128,31 +146,38 @@ class Recommender:
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
         query.check()
-        rows = self._rows(query.candidates or (), strict=query.strict)
-        return self._answer(query, self._who(query), Pool(_NOTHING, rows))
+        rows, unknown = known_rows(self.items, query.candidates or (), strict=query.strict)
+        return self._answer(query, self._who(query), Pool(NOTHING, rows), unknown, clock)
 
     def _who(self, query: Query) -> _Who:
         parts = self._parts
         user_row = -1 if query.user_id is None else parts.users.row(query.user_id)
         if query.strict and user_row < 0 and query.user_id is not None:
-            raise _unknown_user(query.user_id)
-        past, history = parts.seen.of(user_row), self._rows(query.history, strict=query.strict)
-        recent = _NOTHING
+            raise unknown_user(query.user_id)
+        past = parts.seen.of(user_row)
+        history, unknown = known_rows(self.items, query.history, strict=query.strict)
+        recent = NOTHING
         if self._recent is not None and query.user_id is not None:
             recent = self._recent.of(query.user_id)
         asker = parts.askers.represent(user_row, past, history, recent)
-        return _Who(user_row, united(past, recent) if len(recent) else past, history, asker)
+        return _Who(user_row, united(past, recent) if len(recent) else past, history, asker, unknown)
 
-    def _answer(self, query: Query, who: _Who, pool: Pool) -> Answer:
+    def _answer(self, query: Query, who: _Who, pool: Pool, unknown: int, clock: StageClock | None) -> Answer:
         parts = self._parts
+        if clock is not None:
+            clock.end("represent")
         if query.filter is not None:
             pool = restrict(pool, query.filter, parts.filters)
+            if clock is not None:
+                clock.end("filter")
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
         wanted = max(query.k, self.candidates) if rearranged else query.k
         if who.asker is None:
             rows, scores = parts.popularity.retrieve(wanted, pool.excluded, pool.allowed)
+            if clock is not None:
+                clock.end("retrieve")
         else:
-            rows, scores = self._ranked(who.asker, who.user_row, pool, wanted)
+            rows, scores = self._ranked(who.asker, who.user_row, pool, wanted, clock)
         if rearranged and len(rows):
             order = parts.rerank.order(
                 rows,
@@ -163,20 +188,39 @@ class Recommender:
                 rng=np.random.default_rng(query.seed),
             )
             rows, scores = rows[order], scores[order]
-        explained = tuple(parts.explainer.explain(who.asker, row) for row in rows.tolist()) if query.explain else None
-        source = "popularity" if who.asker is None else who.asker.source
-        ids = self.items.ids(rows)
-        return Answer(ids, scores.tolist(), source, underfilled=len(ids) < query.k, explanations=explained)
+            if clock is not None:
+                clock.end("rerank")
+        explained = None
+        if query.explain:
+            explained = tuple(parts.explainer.explain(who.asker, row) for row in rows.tolist())
+            if clock is not None:
+                clock.end("explain")
+        return Answer(
+            self.items.ids(rows),
+            scores.tolist(),
+            "popularity" if who.asker is None else who.asker.source,
+            underfilled=len(rows) < query.k,
+            explanations=explained,
+            rows=rows,
+            unknown_user=who.user_row < 0 and query.user_id is not None,
+            unknown_items=who.unknown_items + unknown,
+        )
 
-    def _ranked(self, asker: Asker, user_row: int, pool: Pool, count: int) -> tuple[_Rows, _Floats]:
+    def _ranked(
+        self, asker: Asker, user_row: int, pool: Pool, count: int, clock: StageClock | None
+    ) -> tuple[_Rows, _Floats]:
         """Retrieve, rank, and keep the best: (<= count,) rows and scores."""
         parts = self._parts
         found = parts.retriever.retrieve(asker.vector, asker.history, self.candidates, pool.excluded, pool.allowed)
+        if clock is not None:
+            clock.end("retrieve")
         if len(found.rows) == 0:
             return found.rows, found.scores
         ranked = parts.ranker.score(user_row, asker.history, found)
         best = top_k(ranked, count)
-        rows, ranked = found.rows[best], ranked[best]
+        rows, ranked = found.rows.take(best), ranked.take(best)
+        if clock is not None:
+            clock.end("rank")
         if count > self.candidates == len(rows):
             return self._continued(asker, pool, rows, ranked, count)
         return rows, ranked
@@ -213,7 +257,7 @@ class Recommender:
             If k is outside its limits, or the model is of popularity alone.
         """
         check_k(k)
-        rows, scores = self._parts.similar_items.find(self._item_row(item_id), k)
+        rows, scores = self._parts.similar_items.find(item_row(self.items, item_id), k)
         return Answer(self.items.ids(rows), scores.tolist(), "item", underfilled=len(rows) < k)
 
     def similar_users(self, user_id: Id, k: int = 10) -> SimilarUsersAnswer:
@@ -229,7 +273,7 @@ class Recommender:
         check_k(k)
         row = self.users.row(user_id)
         if row < 0:
-            raise _unknown_user(user_id)
+            raise unknown_user(user_id)
         rows, scores = self._parts.similar_users.find(row, k)
         return SimilarUsersAnswer(self.users.ids(rows), scores.tolist(), self._parts.similar_users.source)
 
@@ -257,28 +301,4 @@ class Recommender:
         """
         query = Query(user_id, history=history)
         query.check()
-        return self._parts.explainer.explain(self._who(query).asker, self._item_row(item_id))
-
-    def _item_row(self, item_id: Id) -> int:
-        row = self.items.row(item_id)
-        if row < 0:
-            raise _unknown_item(item_id)
-        return row
-
-    def _rows(self, ids: tuple[Id, ...], *, strict: bool) -> _Rows:
-        """Give the ascending rows of the ids that the model knows; of a strict question it has to know all."""
-        if not ids:
-            return _NOTHING
-        rows = self.items.rows(ids)
-        if strict and (rows < 0).any():
-            raise _unknown_item(ids[int(np.argmax(rows < 0))])
-        rows = np.unique(rows)
-        return rows[rows >= 0]
-
-
-def _unknown_item(item_id: Id) -> ItemNotFoundError:
-    return ItemNotFoundError(f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue")
-
-
-def _unknown_user(user_id: Id) -> UserNotFoundError:
-    return UserNotFoundError(f"user {user_id!r} is unknown to this model", hint="ask for a user it was trained with")
+        return self._parts.explainer.explain(self._who(query).asker, item_row(self.items, item_id))

@@ -11,6 +11,8 @@ from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.topk import top_k
 
 _Floats = npt.NDArray[np.float32]
+# By so much scores at most outweigh the draw of an exploration: next to none of it is the best first, and still finite.
+_STEEPEST = 1e9
 
 
 class Rerank:
@@ -124,4 +126,5 @@ def _perturbed(scores: _Floats, exploration: float, rng: np.random.Generator) ->
     noise = rng.gumbel(size=len(scores))
     deviation = float(scores.std()) if len(scores) else 0.0
     standardised = (scores - scores.mean()) / deviation if deviation > 0 else np.zeros(len(scores))
-    return (standardised * ((1.0 - exploration) / exploration) + noise).astype(np.float32)
+    steepness = min((1.0 - exploration) / exploration, _STEEPEST)
+    return (standardised * steepness + noise).astype(np.float32)

@@ -100,7 +100,7 @@ class Retriever:
             parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)
         scores = sum_parts(parts)
         order = top_k(scores, count)
-        return Candidates(rows[order], scores[order], parts[order])
+        return Candidates(rows.take(order), scores.take(order), parts.take(order, axis=0))
 
     def _proposed(
         self,

@@ -17,8 +17,7 @@ def is_among(rows: npt.NDArray[np.integer], excluded: npt.NDArray[np.integer]) -
     """
     if len(excluded) == 0:
         return np.zeros(len(rows), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(excluded, rows), len(excluded) - 1)
-    found: npt.NDArray[np.bool_] = excluded[places] == rows
+    found: npt.NDArray[np.bool_] = excluded.take(excluded.searchsorted(rows), mode="clip") == rows
     return found
 
 

@@ -9,6 +9,9 @@ _POSITION = np.int64(0xFFFFFFFF)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 # Up to so many times k, sorting all is quicker than finding first what there is to sort.
 _SORTED_WHOLE = 4
+# Up to so many, a stable sort, by insertion, is as quick as anything.
+_FEW = 64
+_PLACES = np.arange(4096)
 
 
 def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
@@ -38,12 +41,21 @@ def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     # np.partition on values is vectorised and several times faster than argpartition,
     # and the threshold it yields makes the tie rule exact.
     threshold = np.partition(scores, n - k)[n - k]
+    chosen = (scores >= threshold).nonzero()[0]
+    if len(chosen) > k or threshold == -np.inf:
+        chosen = _cut(scores, threshold, k)
+    best: npt.NDArray[np.int64] = chosen[_best_first(scores[chosen])]
+    return best
+
+
+def _cut(scores: npt.NDArray[np.floating], threshold: np.floating, k: int) -> npt.NDArray[np.int64]:
+    """Take what is above a threshold and, of what is at it, the first: k positions, ascending."""
     chosen = np.flatnonzero(scores > threshold)
     if threshold != -np.inf:
         level = np.flatnonzero(scores == threshold)[: k - len(chosen)]
         chosen = np.concatenate([chosen, level])
         chosen.sort()
-    return chosen[_best_first(scores[chosen])]
+    return chosen
 
 
 def _best_first(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
@@ -52,13 +64,14 @@ def _best_first(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
     numpy sorts numbers by vector instructions, and neither positions nor a stable order: at 600 scores this takes half
     of the time. So each score, as an integer of the same order, and its position are sorted as one number.
     """
-    if scores.dtype != np.float32:
-        return np.argsort(-scores, kind="stable")
-    bits = (scores + np.float32(0.0)).view(np.int32)  # of -0.0 and 0.0 it makes one
+    if scores.dtype != np.float32 or len(scores) <= _FEW:
+        order: npt.NDArray[np.int64] = (-scores).argsort(kind="stable")
+        return order
+    bits = (np.float32(0.0) - scores).view(np.int32)  # of -0.0 and 0.0 it makes one
     bits ^= (bits >> 31) & _MAGNITUDE  # of negative floats larger bits are smaller numbers
-    keys = (~bits).astype(np.int64)
+    keys = bits.astype(np.int64)
     keys <<= 32
-    keys |= np.arange(len(scores))
+    keys |= _PLACES[: len(scores)] if len(scores) <= len(_PLACES) else np.arange(len(scores))
     keys.sort()
     keys &= _POSITION
     return keys

@@ -7,6 +7,7 @@ Importing this module reads the settings and the artifact's manifest, no more: B
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import signal
@@ -21,16 +22,19 @@ from bentoml.exceptions import BentoMLConfigException
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
-from gnas_serve.service.connections import announce_close, bound_heads
+from gnas_serve.service.connections import Acceptor, announce_close, bound_heads
 from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
+from gnas_serve.service.logs import set_up
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
+from gnas_serve.service.provider_check import check_provider
 from gnas_serve.service.responses import (
     ExplainResponse,
     FeedbackResponse,
@@ -51,6 +55,7 @@ from gnas_serve.service.schemas import (
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 from gnas_serve.service.tls import server_credentials
+from gnas_serve.service.tracing import Tracing, check_exporter
 from gnas_serve.service.variants import Variants
 from gnas_serve.service.versions import Versions
 
@@ -60,9 +65,12 @@ _log = logging.getLogger(__name__)
 
 try:
     SETTINGS = Settings.from_environment()
+    set_up(SETTINGS.log_format)
     MANIFEST = Manifest.read(SETTINGS.artifact, verify=False)
     ADMISSION = Admission.of(SETTINGS)
     server_credentials(SETTINGS)  # a wrong certificate is told here, in one line, and not by every worker
+    ACCESS_LOG = AccessLog.of(SETTINGS)
+    check_exporter(SETTINGS)
     IMAGE = lean_image()
 except GnasError as error:
     # BentoML's command line shows errors of its own kind as one line, and all others as a traceback.
@@ -79,8 +87,9 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
 
     @property
     def openapi_spec(self) -> Any:
-        """Describe the HTTP door."""
-        return describe(super().openapi_spec, version=MANIFEST.version)
+        """Describe the HTTP door: of a server as it was started, of a Bento all that it can do."""
+        settings = SETTINGS if hasattr(self, "front") else None
+        return describe(super().openapi_spec, version=MANIFEST.version, settings=settings)
 
 
 @bentoml.service(
@@ -108,13 +117,14 @@ class GnasServe:
         # The runtime is imported and the models loaded in workers alone.
         from gnas_serve.runtime.recommender import Recommender
 
-        self._telemetry = Telemetry(access_log=SETTINGS.access_log)
+        self._tracing = Tracing.of(SETTINGS)
+        self._telemetry = Telemetry(access_log=ACCESS_LOG, tracing=self._tracing)
         self._versions = None
         if SETTINGS.versions is None:
-            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify)]
+            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify, provider=SETTINGS.provider)]
             variants = Variants.of(loaded[0])
         else:
-            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact)
+            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact, SETTINGS.provider)
             loaded, variants = self._versions.recommenders, self._versions.variants
         self._feedback = None if SETTINGS.feedback is None else Feedback(SETTINGS.feedback, loaded)
         self._calls = Calls(variants, self._telemetry, self._feedback, self._versions)
@@ -124,9 +134,10 @@ class GnasServe:
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
-    def check_ports() -> None:
-        """Refuse to start beside another server; runs once, in the parent, before any worker."""
+    def check_machine() -> None:
+        """Refuse to start beside another server or without what it is to use; runs once, in the parent."""
         try:
+            check_provider(SETTINGS.provider)
             check_port_free(SETTINGS.grpc_host, SETTINGS.grpc_port, door="gRPC", option="GNAS_GRPC_PORT")
         except GnasError as error:
             raise BentoMLConfigException(str(error)) from error
@@ -141,7 +152,12 @@ class GnasServe:
             self._versions.open(self._calls.serve, self._feedback)
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
-        self._attend_connections(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self._telemetry.keep_handing_on(loop)
+        self._attend_connections(loop)
+        # What is loaded by now stays: the collector need not look through it again, in the middle of some request.
+        gc.collect()
+        gc.freeze()
         self._ready = True
         model = self._calls.model
         _log.info("serving %s %s, gRPC on port %d", model.name, model.version, SETTINGS.grpc_port)
@@ -155,6 +171,9 @@ class GnasServe:
             await self._versions.close()
         if self._feedback is not None:
             await self._feedback.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
+        self._telemetry.hand_on()
         _log.info("drained")
 
     def _attend_connections(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -171,12 +190,17 @@ class GnasServe:
         # BentoML passes the limit on from flags alone, and a container is started without any.
         server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s - grace_s)
         bound_heads(server, SETTINGS.timeout_s)
+        acceptor = Acceptor(server)
+
+        def end(number: int) -> None:
+            acceptor.close()
+            server.handle_exit(number, None)
 
         def begin_drain(number: int) -> None:
             self._ready = False
             announce_close(server)
             self._draining = asyncio.ensure_future(self._grpc.drain())
-            loop.call_later(grace_s, server.handle_exit, number, None)
+            loop.call_later(grace_s, end, number)
 
         def on_signal(number: int, _frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(begin_drain, number)

@@ -79,7 +79,8 @@ class Calls:
         """Answer with other models from the next request on."""
         self._variants = variants
         served = [variants.stable, *([variants.canary] if variants.canary else [])]
-        self._telemetry.serving(*(variant.recommender.info for variant in served))
+        scores = variants.stable.recommender.manifest.scores
+        self._telemetry.serving(*(variant.recommender.info for variant in served), scores=scores)
 
     def recommend(self, request: RecommendRequest) -> Signed[Answer]:
         """Answer one question.
@@ -90,12 +91,16 @@ class Calls:
         query = request.query()
         variants = self._variants
         variant = variants.choose(query)
-        answer = variant.recommender.recommend(query)
+        clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
+        answer = variant.recommender.recommend(query, clock)
+        if variant is variants.stable:
+            self._telemetry.recommended(query, answer)
         if variants.canary is not None:
             self._telemetry.varied(variant.signature["variant"])
         if variants.shadow is not None:
             self._shadow.offer(variants.shadow, query, answer)
-        return Signed(self._counted(answer), variant.signature)
+        self._telemetry.answered(answer, clock)
+        return Signed(answer, variant.signature)
 
     async def recommend_batch(self, request: RecommendBatchRequest) -> list[Signed[Answer]]:
         """Answer many questions; between two of them, other requests have their turn."""
@@ -109,7 +114,10 @@ class Calls:
         """Put given items in the order of one user's liking."""
         query = request.query()
         variant = self._variants.choose(query)
-        return Signed(self._counted(variant.recommender.rank(query)), variant.signature)
+        clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
+        answer = variant.recommender.rank(query, clock)
+        self._telemetry.answered(answer, clock)
+        return Signed(answer, variant.signature)
 
     async def similar_items(self, request: SimilarItemsRequest) -> Signed[Answer]:
         """Answer with the neighbours of an item, by the stable model.
@@ -121,9 +129,11 @@ class Calls:
         """
         variant = self._variants.stable
         recommender = variant.recommender
+        self._telemetry.noted(None, recommender.info.version)
         length = recommender.info.num_items * recommender.info.embedding_dim
         answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k))
-        return Signed(self._counted(answer), variant.signature)
+        self._telemetry.answered(answer)
+        return Signed(answer, variant.signature)
 
     async def similar_users(self, request: SimilarUsersRequest) -> Signed[SimilarUsersAnswer]:
         """Answer with the users of one user's taste.
@@ -135,6 +145,7 @@ class Calls:
         """
         variant = self._variants.choose(Query(request.user_id))
         recommender = variant.recommender
+        self._telemetry.noted(request.user_id, recommender.info.version)
         length = recommender.info.num_users * recommender.info.embedding_dim
         answer = await _scan(length, lambda: recommender.similar_users(request.user_id, request.k))
         return Signed(answer, variant.signature)
@@ -148,6 +159,7 @@ class Calls:
             If the model does not know the item.
         """
         variant = self._variants.choose(Query(request.user_id, history=request.history))
+        self._telemetry.noted(request.user_id, variant.recommender.info.version)
         found = variant.recommender.explain(request.item_id, request.user_id, request.history)
         return Signed(found, variant.signature)
 
@@ -163,6 +175,8 @@ class Calls:
         """
         if self._feedback is None:
             raise FeatureOffError("this server keeps no feedback", hint="start it with GNAS_FEEDBACK=FOLDER")
+        if len(request.events) == 1:
+            self._telemetry.noted(request.events[0].user_id, self.model.version)
         return await self._feedback.take(request)
 
     def deployment(self) -> Deployment:
@@ -191,10 +205,6 @@ class Calls:
         if self._versions is None:
             raise FeatureOffError("this server serves one artifact", hint="start it with GNAS_VERSIONS=FOLDER")
         return self._versions
-
-    def _counted(self, answer: Answer) -> Answer:
-        self._telemetry.answered(answer.source, underfilled=answer.underfilled)
-        return answer
 
 
 async def _scan(length: int, look: Callable[[], _Result]) -> _Result:

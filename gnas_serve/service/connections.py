@@ -1,18 +1,34 @@
-"""The connections of the HTTP door: none is kept without a request, and all are told when the door is to close."""
+"""The connections of the HTTP door.
+
+All that come are taken in at once, none is kept without a request, none fills the memory with a head that goes on,
+what is no HTTP is told so in a problem document, and all are told when the door is to close.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
+from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from gnas_serve.errors import RequestError
+from gnas_serve.service.errors import HeadTooLargeError, problem
+
+MAX_HEAD_BYTES = 1 << 16
+_TAKEN_AT_ONCE = 1024
+_STARTED_S = 0.01
+_PAUSE_S = 0.1
 
 
 def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
-    """Close every connection to come that is silent, or stops within a request's head, for too long.
+    """Close every connection to come that is silent, or within a request's head, for too long or too many bytes.
 
     uvicorn itself bounds only the silence between two requests. Without a bound, callers who never finish a head
-    take up the process's file descriptors one by one.
+    take up the process's file descriptors one by one, or its memory: what follows the body of a request in chunks
+    ("trailers"), and the extensions of a chunk, are kept like headers, and bounded with them.
 
     Parameters
     ----------
@@ -24,6 +40,9 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
 
     class BoundedHttp(HttpToolsProtocol):
         head_limit: asyncio.TimerHandle | None = None
+        is_within_head = True
+        unread = 0  # bytes since the last piece of a body, or since the request before
+        is_long = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
             super().connection_made(transport)
@@ -33,16 +52,47 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
             self.stop_expecting()
             super().connection_lost(exc)
 
+        def data_received(self, data: bytes) -> None:
+            self.unread += len(data)
+            super().data_received(data)
+            if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self.is_long = True
+                self.send_400_response("")
+            # Most heads come whole: of those that do not, the timer is set once it is known.
+            elif self.is_within_head and self.head_limit is None:
+                self.expect_head()
+
         def on_message_begin(self) -> None:
-            self.expect_head()
+            self.is_within_head = True
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:
+            self.is_within_head = False
             self.stop_expecting()
+            # With the head came, perhaps, a body: it is counted apart only where both are long together.
+            if self.unread > MAX_HEAD_BYTES and self.head_bytes() > MAX_HEAD_BYTES:
+                self.is_long = True
+                raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
+            self.unread = 0
             super().on_headers_complete()
 
+        def on_body(self, body: bytes) -> None:
+            self.unread = 0
+            super().on_body(body)
+
+        def head_bytes(self) -> int:
+            return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's, of plain text
+            error = HeadTooLargeError(f"path and headers are over {MAX_HEAD_BYTES} bytes", hint="ask in the body")
+            status, body = problem(error if self.is_long else RequestError("this is not HTTP", code="invalid_http"))
+            headers = [*self.server_state.default_headers, (b"content-type", b"application/problem+json")]
+            headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+            head = b"".join(b"%s: %s\r\n" % header for header in headers)
+            self.transport.write(STATUS_LINE[status] + head + b"\r\n" + body)
+            self.transport.close()
+
         def expect_head(self) -> None:
-            self.stop_expecting()
             # Closing sends first what is still to be sent.
             self.head_limit = self.loop.call_later(limit_s, self.transport.close)
 
@@ -53,6 +103,78 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
 
     if server.config.http_protocol_class is HttpToolsProtocol:
         server.config.http_protocol_class = BoundedHttp
+
+
+class Acceptor:
+    """Takes in all connections that wait, in every turn of the event loop.
+
+    uvloop takes in one a turn. While a turn answers a hundred requests, new callers would stand in the kernel's queue
+    for seconds, where no limit sees them and nobody tells them to go.
+
+    Parameters
+    ----------
+    server
+        Of whose first socket.
+    """
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._listening: socket.socket | None = None
+        self._connecting: set[asyncio.Future[Any]] = set()
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        while not self._server.started:
+            await asyncio.sleep(_STARTED_S)
+        (first, *_) = self._server.servers[0].sockets
+        self._listening = socket.fromfd(first.fileno(), first.family, first.type)
+        self._listening.setblocking(False)
+        self._loop.add_reader(self._listening, self._take)
+
+    def close(self) -> None:
+        """Take in no more; to be called before the server closes its socket, which lives as long as this one's does."""
+        self._opening.cancel()
+        if self._listening is not None:
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
+
+    def _take(self) -> None:
+        if self._listening is None:
+            return
+        for _ in range(_TAKEN_AT_ONCE):
+            try:
+                taken, _address = self._listening.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in {errno.EMFILE, errno.ENFILE}:  # until some have left
+                    self._loop.remove_reader(self._listening)
+                    self._loop.call_later(_PAUSE_S, self._resume)
+                return
+            taken.setblocking(False)
+            connecting = asyncio.ensure_future(
+                self._loop.connect_accepted_socket(self._protocol, taken, ssl=self._server.config.ssl)
+            )
+            self._connecting.add(connecting)
+            connecting.add_done_callback(self._connected)
+
+    def _connected(self, connecting: asyncio.Future[Any]) -> None:
+        self._connecting.discard(connecting)
+        if not connecting.cancelled():
+            connecting.exception()  # of a caller who has left already: nobody is there to be told
+
+    def _resume(self) -> None:
+        if self._listening is not None:
+            self._loop.add_reader(self._listening, self._take)
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._server
+        made: asyncio.Protocol = server.config.http_protocol_class(  # type: ignore[call-arg]
+            config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+        )
+        return made
 
 
 def announce_close(server: uvicorn.Server) -> None:

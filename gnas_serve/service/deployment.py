@@ -14,11 +14,14 @@ from typing import Any
 from gnas_serve.artifact.file_lock import TurnLock
 from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.artifact.store import MANIFEST
-from gnas_serve.errors import ConfigError, IntegrityError, RequestError, StorageError
+from gnas_serve.errors import ConfigError, IntegrityError, StorageError
+from gnas_serve.service.errors import ArtifactNotFoundError, RefusedArtifactError
 
 STATE = ".deployment"
 _FORMAT_VERSION = 1
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+"""What the name of an artifact's folder looks like: no path, nothing hidden."""
+_NAME = re.compile(NAME)
 _MOST_BYTES = 1 << 16
 
 
@@ -80,11 +83,11 @@ class Deployment:
 
         Raises
         ------
-        RequestError
+        RefusedArtifactError
             If there is none.
         """
         if self.previous is None:
-            raise RequestError("there is no version to go back to", hint="switch to one", code="no_previous")
+            raise RefusedArtifactError("there is no version to go back to", hint="switch to one", code="no_previous")
         return replace(self, stable=self.previous, previous=self.stable, canary=None)
 
     def to_json(self) -> dict[str, Any]:
@@ -215,16 +218,14 @@ class DeploymentFile:
 
         Raises
         ------
-        RequestError
-            With code ``"no_artifact"``, if there is none of that name.
+        ArtifactNotFoundError
+            If there is none of that name.
         """
         path = self.folder / artifact
         if not is_name(artifact) or not (path / MANIFEST).is_file():
             known = sorted(one.parent.name for one in self.folder.glob(f"*/{MANIFEST}") if is_name(one.parent.name))
-            raise RequestError(
-                f"there is no artifact {artifact!r} among the versions",
-                hint=f"known: {', '.join(known[:20])}",
-                code="no_artifact",
+            raise ArtifactNotFoundError(
+                f"there is no artifact {artifact!r} among the versions", hint=f"known: {', '.join(known[:20])}"
             )
         return path
 

@@ -4,8 +4,10 @@
 
     GnasError
     ├── RequestError
+    │   ├── HeadTooLargeError        path and headers are too long
     │   ├── InvalidFieldError        a field of a request is not what it should be
     │   ├── RouteNotFoundError       no such call
+    │   ├── ArtifactNotFoundError    there is no version of that name
     │   ├── RefusedArtifactError     a version that was to be served cannot be
     │   ├── MethodNotAllowedError    the call exists, with another HTTP method
     │   ├── UnauthenticatedError     no valid key or token
@@ -62,6 +64,12 @@ class InvalidFieldError(RequestError):
         self.field = field
 
 
+class HeadTooLargeError(RequestError):
+    """Path and headers are too long; not for a body (:class:`gnas_serve.errors.RequestTooLargeError`)."""
+
+    code = "head_too_large"
+
+
 class RouteNotFoundError(RequestError):
     """No such call; not for an unknown item (:class:`gnas_serve.errors.ItemNotFoundError`)."""
 
@@ -80,8 +88,14 @@ class UnsupportedMediaError(RequestError):
     code = "unsupported_media_type"
 
 
+class ArtifactNotFoundError(RequestError):
+    """There is no version of that name; not for one that is there and cannot be served."""
+
+    code = "no_artifact"
+
+
 class RefusedArtifactError(RequestError):
-    """A version that was to be served cannot be: damaged, of a newer format, or without a usable answer."""
+    """A version that was to be served cannot be: damaged, of a newer format, unusable, or none to go back to."""
 
     code = "artifact_refused"
 
@@ -153,12 +167,14 @@ class Statuses:
 
 
 STATUSES: dict[type[GnasError], Statuses] = {
+    ArtifactNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     ConfigError: Statuses(HTTPStatus.BAD_REQUEST, StatusCode.FAILED_PRECONDITION),
     DataError: Statuses(HTTPStatus.UNPROCESSABLE_ENTITY, StatusCode.FAILED_PRECONDITION),
     DeadlineError: Statuses(HTTPStatus.GATEWAY_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ExportError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     FeatureOffError: Statuses(HTTPStatus.NOT_IMPLEMENTED, StatusCode.UNIMPLEMENTED),
     GnasError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
+    HeadTooLargeError: Statuses(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, StatusCode.RESOURCE_EXHAUSTED),
     IntegrityError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.DATA_LOSS),
     ItemNotFoundError: Statuses(HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     LatencyError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),

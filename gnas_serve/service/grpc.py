@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
     CODE_KEY,
     HIDDEN,
@@ -27,9 +29,10 @@ from gnas_serve.service.errors import (
     is_own_fault,
     statuses_of,
 )
-from gnas_serve.service.messages import explained, fields_of, items_of, users_of
+from gnas_serve.service.messages import explained, fields_of, fill, users_of
 from gnas_serve.service.ports import address
 from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.service.request_ids import HEADER, request_id_of
 from gnas_serve.service.schemas import (
     ExplainRequest,
     FeedbackRequest,
@@ -75,6 +78,8 @@ class GrpcDoor:
         self._in_flight = 0
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
+        self._port = settings.grpc_port
+        self._replacing: asyncio.Future[None] | None = None
 
     async def open(self) -> int:
         """Listen, and report health as serving.
@@ -91,6 +96,13 @@ class GrpcDoor:
         ConfigError
             If a certificate or key cannot be.
         """
+        server, self._port = self._bound()
+        await self._start(server)
+        for name in ("", SERVICE):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return self._port
+
+    def _bound(self) -> tuple[aio.Server, int]:
         server = aio.server(
             options=[
                 # Each worker has a socket of its own on the one port; the kernel spreads the connections.
@@ -109,7 +121,7 @@ class GrpcDoor:
         server.add_generic_rpc_handlers(
             (own, self._health.handler(), BoundedReflection(names, self._streams).handler())
         )
-        listen = address(self._settings.grpc_host, self._settings.grpc_port)
+        listen = address(self._settings.grpc_host, self._port)
         try:
             if (credentials := server_credentials(self._settings)) is None:
                 port = server.add_insecure_port(listen)
@@ -119,11 +131,27 @@ class GrpcDoor:
             raise StorageError(
                 f"the gRPC door cannot listen on {listen}", hint="choose another GNAS_GRPC_PORT", code="port_taken"
             ) from error
-        await server.start()
-        for name in ("", SERVICE):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        return server, port
+
+    async def _start(self, server: aio.Server) -> None:
         self._server = server
-        return port
+        before = asyncio.all_tasks()
+        await server.start()
+        for task in asyncio.all_tasks() - before:
+            task.add_done_callback(lambda done: self._attend(server, done))
+
+    def _attend(self, server: aio.Server, done: asyncio.Task[Any]) -> None:
+        # grpcio takes calls in a task of its own, and that ends for good at a call whose path is no UTF-8: anybody
+        # could close the door for all. Another server takes its place at once; what is in flight finishes in the old.
+        if server is self._server and not done.cancelled() and done.exception() is not None:
+            _log.error("the gRPC door ended, and is opened again", exc_info=done.exception())
+            # Bound before the old one is closed, which happens next: no caller finds nobody there.
+            self._replacing = asyncio.ensure_future(self._replace(server, self._bound()[0]))
+
+    async def _replace(self, ended: aio.Server, server: aio.Server) -> None:
+        await self._start(server)
+        with contextlib.suppress(UnicodeDecodeError):  # of the task that ended
+            await ended.stop(self._settings.timeout_s)
 
     async def drain(self) -> None:
         """Report health as not serving, for good; calls are still answered."""
@@ -134,11 +162,13 @@ class GrpcDoor:
     async def close(self) -> None:
         """Refuse new calls, let those in flight finish within what is left of the time to drain, stop."""
         await self.drain()
-        if self._server is not None:
+        server, self._server = self._server, None
+        if server is not None:
             spent_s = perf_counter() - (self._drain_began or 0.0)
             self._streams.end()
-            await self._server.stop(max(0.0, self._settings.drain_s - spent_s))
-            self._server = None
+            await server.stop(max(0.0, self._settings.drain_s - spent_s))
+        if self._replacing is not None:
+            self._replacing.cancel()
 
     def _handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
         return {
@@ -153,47 +183,47 @@ class GrpcDoor:
         }
 
     def _unary(
-        self, name: str, kind: type[Message], answer: Callable[[Any], Awaitable[Message]]
+        self, name: str, kind: type[Message], answer: Callable[[Any], Coroutine[Any, Any, Message]]
     ) -> grpc.RpcMethodHandler[bytes, Message]:
         async def behaviour(raw: bytes, context: Any) -> Message:
             started = perf_counter()
             code = grpc.StatusCode.CANCELLED
-            self._telemetry.began("grpc")
+            sent = _metadata(context)
+            request_id = request_id_of(sent.get(HEADER, b"")).decode()
+            given_back = (HEADER, request_id)
+            context.set_trailing_metadata((given_back,))
+            self._telemetry.began("grpc", sent.get("traceparent", b""), sent.get("tracestate", b""))
             self._in_flight += 1
             try:
-                self._admit(context)
+                self._admit(sent, context.peer())
                 await asyncio.sleep(0)  # as at the HTTP door: whoever waits is counted
                 response = await self._in_time(answer(decoded(kind, raw)))
                 code = grpc.StatusCode.OK
             except GnasError as error:
                 code = statuses_of(error).grpc
                 if is_own_fault(error):
-                    _log.error("gRPC %s failed", name, exc_info=error)
-                await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code),))
+                    _log.error("request %s failed: gRPC %s", request_id, name, exc_info=error)
+                await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code), given_back))
             except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
-                _log.exception("gRPC %s failed", name)
+                _log.exception("request %s failed: gRPC %s", request_id, name)
                 code = grpc.StatusCode.INTERNAL
-                await context.abort(code, HIDDEN, ((CODE_KEY, "internal"),))
+                await context.abort(code, HIDDEN, ((CODE_KEY, "internal"), given_back))
             finally:
                 self._in_flight -= 1
-                self._telemetry.ended("grpc", name, code.name, perf_counter() - started)
+                self._telemetry.ended("grpc", name, code.name, perf_counter() - started, request_id)
             return response
 
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, encoded)
 
-    def _admit(self, context: Any) -> None:
-        sent = {
-            name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
-        }
-        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(context.peer()))
+    def _admit(self, sent: dict[str, bytes], peer: str) -> None:
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(peer))
         if self._in_flight > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
 
-    async def _in_time(self, answer: Awaitable[Message]) -> Message:
+    async def _in_time(self, answer: Coroutine[Any, Any, Message]) -> Message:
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await answer
+            return await within(self._settings.timeout_s, answer)
         except TimeoutError as error:
             raise DeadlineError(
                 f"no answer within {self._settings.timeout_s:g} s", hint="ask for less at once"
@@ -201,25 +231,29 @@ class GrpcDoor:
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
         request = from_mapping(RecommendRequest, fields_of(message))
-        return pb.RecommendResponse(**items_of(self._calls.recommend(request), scores=request.return_scores))
+        response = pb.RecommendResponse()
+        fill(response, self._calls.recommend(request), scores=request.return_scores)
+        return response
 
     async def _recommend_batch(self, message: pb.RecommendBatchRequest) -> Message:
         request = from_mapping(RecommendBatchRequest, fields_of(message))
         answers = await self._calls.recommend_batch(request)
-        results = [
-            pb.Ranking(**items_of(answer, scores=query.return_scores))
-            for answer, query in zip(answers, request.queries, strict=True)
-        ]
         stable = self._calls.model
-        return pb.RecommendBatchResponse(results=results, model=pb.Model(name=stable.name, version=stable.version))
+        response = pb.RecommendBatchResponse(model=pb.Model(name=stable.name, version=stable.version))
+        for answer, query in zip(answers, request.queries, strict=True):
+            fill(response.results.add(), answer, scores=query.return_scores)
+        return response
 
     async def _rank(self, message: pb.RankRequest) -> Message:
         request = from_mapping(RankRequest, fields_of(message))
-        return pb.RecommendResponse(**items_of(self._calls.rank(request), scores=request.return_scores))
+        response = pb.RecommendResponse()
+        fill(response, self._calls.rank(request), scores=request.return_scores)
+        return response
 
     async def _similar_items(self, message: pb.SimilarItemsRequest) -> Message:
-        found = await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message)))
-        return pb.SimilarItemsResponse(**items_of(found))
+        response = pb.SimilarItemsResponse()
+        fill(response, await self._calls.similar_items(from_mapping(SimilarItemsRequest, fields_of(message))))
+        return response
 
     async def _similar_users(self, message: pb.SimilarUsersRequest) -> Message:
         found = await self._calls.similar_users(from_mapping(SimilarUsersRequest, fields_of(message)))
@@ -234,6 +268,12 @@ class GrpcDoor:
 
     async def _model(self, _message: pb.GetModelRequest) -> Message:
         return pb.GetModelResponse(**model_facts(self._calls.model))
+
+
+def _metadata(context: Any) -> dict[str, bytes]:
+    return {
+        name: value if isinstance(value, bytes) else value.encode() for name, value in context.invocation_metadata()
+    }
 
 
 def _host(peer: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 from bentoml.images import Image
 
-from gnas_serve.service.requirements import PACKAGES, pinned
+from gnas_serve.service.requirements import PACKAGES, optional, pinned
 
 
 def lean_image() -> Image:
@@ -20,4 +20,5 @@ def lean_image() -> Image:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     # distro="none": BentoML's own set-up of a Debian image installs compilers and doubles its size.
     image = Image(base_image=f"python:{python}-slim", distro="none", lock_python_packages=False)
-    return image.python_packages(*(f"{name}=={version}" for name, version in pinned(*PACKAGES).items()))
+    packages = {**pinned(*PACKAGES), **optional()}
+    return image.python_packages(*(f"{name}=={version}" for name, version in packages.items()))

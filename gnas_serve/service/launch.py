@@ -17,6 +17,7 @@ from types import TracebackType
 import gnas_serve
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError, GnasError
+from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
@@ -24,6 +25,7 @@ from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.tls import server_credentials
+from gnas_serve.service.tracing import check_exporter
 
 READY_LIMIT_S = 120.0
 _POLL_S = 0.1
@@ -158,6 +160,8 @@ class Server:
         settings = Settings.from_environment(environment)
         Admission.of(settings)
         server_credentials(settings)
+        AccessLog.of(settings)
+        check_exporter(settings)
         if settings.versions is not None:
             DeploymentFile(settings.versions).open(settings.artifact)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,7 @@ PACKAGES = (
     "uvloop",
 )
 SHIPPED = ("bentoml", *PACKAGES)  # with what it adds: all that a Bento requires
+OPTIONAL = ("opentelemetry-exporter-otlp-proto-http",)  # a Bento gets it where the extra [tracing] is installed
 # The GPU flavour is four times the size and runs the CPU provider at the same speed: images take the plain one
 # in the version of whichever is installed here.
 _SAME_VERSION = {"onnxruntime": "onnxruntime-gpu"}
@@ -39,6 +41,15 @@ def pinned(*names: str) -> dict[str, str]:
         If one is not installed.
     """
     return {name: _installed(name) for name in names}
+
+
+def optional() -> dict[str, str]:
+    """Give the version of each of :data:`OPTIONAL` that is installed here."""
+    found = {}
+    for name in OPTIONAL:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def other_versions(bill: Path) -> dict[str, tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+import re
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +29,7 @@ from gnas_serve.service.schemas import (
 _USERS = b"/v1/users/"
 _RECOMMENDATIONS = b"/recommendations"
 _WORDS = {"true": True, "false": False}
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Asked:
     query: bytes
 
 
-_Handler = Callable[[Calls, Asked], Awaitable[object]]
+_Handler = Callable[[Calls, Asked], Coroutine[Any, Any, object]]
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,6 @@ def rankings(request: RecommendBatchRequest, found: list[Signed[Answer]], model:
 
 def _of_address(asked: Asked) -> dict[str, object]:
     """Read a question from an address: the user from the path, the rest from the query, each value in its type."""
-    fields: dict[str, object] = {}
     try:
         user_id = unquote_to_bytes(asked.path[len(_USERS) : -len(_RECOMMENDATIONS)]).decode()
         pairs = parse_qsl(
@@ -159,11 +161,12 @@ def _of_address(asked: Asked) -> dict[str, object]:
         )
     except ValueError as error:  # what cannot be decoded is one, too
         raise RequestError("the address is not percent-encoded UTF-8", code="invalid_address") from error
+    fields: dict[str, object] = {"user_id": user_id}
     for name, text in pairs:
         if name in fields:
             raise RequestError(f"{name[:40]!r} is given twice", hint="give each once", code="invalid_address")
         fields[name] = _typed(name, text)
-    return fields | {"user_id": user_id}
+    return fields
 
 
 def _typed(name: str, text: str) -> object:
@@ -174,10 +177,8 @@ def _typed(name: str, text: str) -> object:
         return text
     if text in _WORDS:
         return _WORDS[text]
-    for kind in (int, float):
-        try:
-            # What Python reads beyond JSON, "1_0" or "\u0661", stays text, which the schema refuses.
-            return kind(text) if text.isascii() and "_" not in text else text
-        except ValueError:
-            continue
-    return text
+    try:
+        # What Python reads beyond JSON, "1_0", "+1", "01" or "\u0661", stays text, which the schema refuses.
+        return json.loads(text) if _NUMBER.fullmatch(text) else text
+    except ValueError:  # more digits than are read
+        return text

@@ -14,18 +14,21 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from gnas_serve.errors import RequestError
-from gnas_serve.feedback.event import MAX_EVENT_CHARACTERS, MAX_EVENT_ID_CHARACTERS, MAX_MODEL_CHARACTERS
-from gnas_serve.plain_text import plain_text
+from gnas_serve.feedback.event import (
+    MAX_EVENT_CHARACTERS,
+    MAX_EVENT_ID_CHARACTERS,
+    MAX_MODEL_CHARACTERS,
+    MAX_TIME_S,
+    MAX_VALUE,
+)
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
-from gnas_serve.service.deployment import Canary, Deployment
-from gnas_serve.service.errors import InvalidFieldError
+from gnas_serve.service.deployment import NAME, Canary, Deployment
+from gnas_serve.service.refusals import refusal
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
 MAX_EVENTS = 1000
 MAX_EXPRESSION = 2000
-_SHOWN_CHARACTERS = 40
-_MAX_REPORTED = 1000
 
 _IntegerId = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 _TextId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
@@ -42,7 +45,9 @@ Expression = Annotated[str | None, Field(min_length=1, max_length=MAX_EXPRESSION
 
 
 _EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_CHARACTERS)]
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Value = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE, allow_inf_nan=False)]
+_Time = Annotated[float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=False)]
+_Propensity = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
 class _Request(BaseModel):
@@ -154,9 +159,9 @@ class FeedbackEvent(_Request):
     event: Annotated[str, Field(min_length=1, max_length=MAX_EVENT_CHARACTERS)] | None = Field(
         None, description="view, purchase, ...; what the model predicts when absent."
     )
-    value: _Number | None = Field(None, description="A rating, an amount.")
-    timestamp: _Number | None = Field(None, description="Seconds since 1970 (UTC); now when absent.")
-    propensity: _Number | None = Field(None, description="With what probability the item was shown.")
+    value: _Value | None = Field(None, description="A rating, an amount.")
+    timestamp: _Time | None = Field(None, description="Seconds since 1970 (UTC); now when absent.")
+    propensity: _Propensity | None = Field(None, description="With what probability the item was shown.")
     model: Annotated[str, Field(min_length=1, max_length=MAX_MODEL_CHARACTERS)] | None = Field(
         None, description="Version of the model that the item came from; the one being served when absent."
     )
@@ -168,7 +173,7 @@ class FeedbackRequest(_Request):
     events: Annotated[tuple[FeedbackEvent, ...], Field(min_length=1, max_length=MAX_EVENTS), FailFast()]
 
 
-ArtifactName = Annotated[str, Field(min_length=1, max_length=128)]
+ArtifactName = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 class CanaryRequest(_Request):
@@ -200,7 +205,7 @@ class DeployRequest(_Request):
 
         Raises
         ------
-        RequestError
+        RefusedArtifactError
             If there is no version to go back to.
         """
         after = before
@@ -239,7 +244,7 @@ def from_json(model: type[_RequestModel], body: bytes) -> _RequestModel:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise _refusal(error) from error
+        raise refusal(error) from error
 
 
 def from_mapping(model: type[_RequestModel], fields: Mapping[str, Any]) -> _RequestModel:
@@ -253,48 +258,4 @@ def from_mapping(model: type[_RequestModel], fields: Mapping[str, Any]) -> _Requ
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise _refusal(error) from error
-
-
-# By pydantic's name of what is wrong: our stable code and what is said.
-_REFUSALS = {
-    "extra_forbidden": ("unknown_field", "there is no such field"),
-    "json_invalid": ("invalid_json", "the body is not JSON: {reason}"),
-    "missing": ("missing_field", "this field is needed"),
-    "too_long": ("list_too_long", "more than {limit} entries"),
-    "too_short": ("list_too_short", "at least one entry is needed"),
-}
-_UNION_MEMBERS = {"constrained-int", "constrained-str", "int", "str"}
-_ID_EXPECTED = f"expected a 64-bit integer or a text of 1 to {MAX_ID_CHARACTERS} characters"
-
-
-def _refusal(error: ValidationError) -> InvalidFieldError:
-    if error.error_count() > _MAX_REPORTED:
-        # Every report costs microseconds: a body of nothing but unknown fields is not looked at one by one.
-        return InvalidFieldError(f"{error.error_count()} fields are unknown or wrong", field="", code="invalid_field")
-    first = error.errors(include_url=False)[0]
-    parts = [str(part) for part in first["loc"]]
-    is_id = bool(parts) and parts[-1] in _UNION_MEMBERS
-    field = ".".join(_plain(part) for part in (parts[:-1] if is_id else parts))
-    found = "" if isinstance(first["input"], (dict, list, tuple)) else f", found {_described(first['input'])}"
-    message = first["msg"][:1].lower() + first["msg"][1:]
-    kind, name = first["type"], parts[-1] if parts else ""
-    if kind in _REFUSALS:
-        code, text = _REFUSALS[kind]
-        limit = first.get("ctx", {}).get("max_length")
-        return InvalidFieldError(text.format(limit=limit, reason=message), field=field, code=code)
-    if is_id:
-        # A union reports once per member: the caller knows of one field that takes an id.
-        return InvalidFieldError(_ID_EXPECTED + found, field=field, code="invalid_id")
-    return InvalidFieldError(message + found, field=field, code="invalid_k" if name == "k" else "invalid_field")
-
-
-def _described(value: object) -> str:
-    # repr() of an integer of some thousand digits raises.
-    return "a huge number" if isinstance(value, int) and value.bit_length() > 128 else _plain(repr(value))
-
-
-def _plain(text: str) -> str:
-    # What a caller sent reaches headers and logs: ASCII without control characters, and not much of it.
-    shown = plain_text(text[: _SHOWN_CHARACTERS + 1]).encode("ascii", "backslashreplace").decode()
-    return shown if len(shown) <= _SHOWN_CHARACTERS else shown[:_SHOWN_CHARACTERS] + "..."
+        raise refusal(error) from error

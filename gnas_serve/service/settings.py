@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gnas_serve.errors import ConfigError, unknown_name
+from gnas_serve.runtime.providers import CPU, PROVIDERS
+from gnas_serve.service.logs import LOG_FORMATS, TEXT
+from gnas_serve.service.setting_values import one_of, path, rate, seconds, switch, tracing, whole
 
 # The layout of a Bento's `src` folder and of a checkout alike: build/artifact beside the package.
 DEFAULT_ARTIFACT = Path(__file__).resolve().parents[2] / "build" / "artifact"
@@ -17,8 +20,6 @@ MAX_BODY_BYTES = 1 << 20
 SETTINGS_FILE = "GNAS_SETTINGS"
 _PREFIX = "GNAS_"
 _MOST_SETTINGS_BYTES = 1 << 16
-
-_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,17 @@ class Settings:
         and still take new calls; from there on the HTTP door counts in whole seconds, rounded up.
     access_log
         ``GNAS_ACCESS_LOG``: one log line per request; false when not set.
+    log_format
+        ``GNAS_LOG_FORMAT``: ``text``, BentoML's lines, or ``json``, an object per line on stderr; text when not set.
+    log_key
+        ``GNAS_LOG_KEY``: file with a secret, by which the access log in JSON names users, equally in all workers and
+        after a restart. When not set, each worker draws one at its start.
+    tracing
+        ``GNAS_TRACING``: OpenTelemetry spans by OTLP: ``off``; ``parent``, of requests whose ``traceparent`` says so;
+        ``on``, of those and all without one; or a share of the latter, ``0.01``. Off when not set.
+    provider
+        ``GNAS_PROVIDER``: what the ranker computes on, ``cpu`` or ``cuda``; cpu when not set. A server that is to use
+        CUDA and cannot does not start.
     feedback
         ``GNAS_FEEDBACK``: folder of the feedback log, one for all workers; without it no feedback is taken.
     max_body_bytes
@@ -85,6 +97,10 @@ class Settings:
     timeout_s: float = 10.0
     drain_s: float = 10.0
     access_log: bool = False
+    log_format: str = TEXT
+    log_key: Path | None = None
+    tracing: float | None = None
+    provider: str = CPU
     feedback: Path | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     api_keys: Path | None = None
@@ -147,6 +163,7 @@ class Settings:
         pairs = (
             ("admin_keys", self.admin_keys, "versions", self.versions),
             ("jwt_issuer", self.jwt_issuer, "jwt_key", self.jwt_key),
+            ("log_key", self.log_key, "access_log", self.access_log or None),
             ("jwt_audience", self.jwt_audience, "jwt_key", self.jwt_key),
             ("grpc_tls_cert", self.grpc_tls_cert, "grpc_tls_key", self.grpc_tls_key),
             ("grpc_tls_key", self.grpc_tls_key, "grpc_tls_cert", self.grpc_tls_cert),
@@ -192,69 +209,35 @@ def _of_file(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 def _read(where: str, raw: str, default: object, parse: Callable[[str], Any]) -> Any:
     try:
         return parse(raw)
-    except (ValueError, KeyError) as error:
-        wanted = str(error) if isinstance(error, ValueError) else "true or false"
-        raise ConfigError(f"{where}={raw!r}: expected {wanted}", hint=f"unset it for its default, {default}") from error
-
-
-def _switch(raw: str) -> bool:
-    return _SWITCHES[raw.lower()]
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        if not raw.isascii() or not raw.isdecimal() or not low <= int(raw) <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return int(raw)
-
-    return parse
-
-
-def _seconds(raw: str) -> float:
-    try:
-        value = float(raw)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 3600:
-        raise ValueError("seconds, more than 0 and at most 3600")
-    return value
-
-
-def _rate(raw: str) -> float:
-    try:
-        value = float(raw)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1e6:
-        raise ValueError("requests per second, 0 (no limit) to 1000000")
-    return value
-
-
-def _path(raw: str) -> Path:
-    return Path(raw).expanduser().absolute()
+    except ValueError as error:
+        raise ConfigError(f"{where}={raw!r}: expected {error}", hint=f"unset it for its default, {default}") from error
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "access_log": _switch,
-    "admin_keys": _path,
-    "api_keys": _path,
-    "artifact": _path,
-    "drain_s": _seconds,
-    "feedback": _path,
+    "access_log": switch,
+    "admin_keys": path,
+    "api_keys": path,
+    "artifact": path,
+    "drain_s": seconds,
+    "feedback": path,
     "grpc_host": str,
-    "grpc_port": _whole(1, 65_535),
-    "grpc_tls_cert": _path,
-    "grpc_tls_client_ca": _path,
-    "grpc_tls_key": _path,
+    "grpc_port": whole(1, 65_535),
+    "grpc_tls_cert": path,
+    "grpc_tls_client_ca": path,
+    "grpc_tls_key": path,
     "jwt_audience": str,
     "jwt_issuer": str,
-    "jwt_key": _path,
-    "max_body_bytes": _whole(1024, 64 << 20),
-    "max_in_flight": _whole(1, 100_000),
-    "rate_burst": _whole(1, 1_000_000),
-    "rate_per_s": _rate,
-    "timeout_s": _seconds,
-    "verify": _switch,
-    "versions": _path,
-    "workers": _whole(1, 256),
+    "jwt_key": path,
+    "log_format": one_of(LOG_FORMATS),
+    "log_key": path,
+    "max_body_bytes": whole(1024, 64 << 20),
+    "max_in_flight": whole(1, 100_000),
+    "provider": one_of(PROVIDERS),
+    "rate_burst": whole(1, 1_000_000),
+    "rate_per_s": rate,
+    "timeout_s": seconds,
+    "tracing": tracing,
+    "verify": switch,
+    "versions": path,
+    "workers": whole(1, 256),
 }

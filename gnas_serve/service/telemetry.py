@@ -1,24 +1,46 @@
-"""Metrics and the access log of both doors.
+"""What is told of the requests of both doors: metrics, and where they are asked for the access log and traces.
 
 All names begin with ``gnas_serve_``, units are base units, and no id is ever a label. Under BentoML every worker
 writes to the shared multiprocess folder, and any worker's ``/metrics`` shows the sum.
+
+What happens at every request is counted in plain numbers and handed on a few times a second: each touch of a metric
+takes a lock, a look at the process's id and a write into a mapped file, and a request had six.
 """
 
 from __future__ import annotations
 
-import logging
+import asyncio
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal
 
-from gnas_serve.runtime.query import ModelInfo
+from gnas_serve.runtime.query import Answer, ModelInfo, Query
+from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.service.answer_metrics import TIMED, AnswerMetrics
+from gnas_serve.service.trail import CURRENT, Trail
+from gnas_serve.vocabulary import Id
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry
+
+    from gnas_serve.artifact.score_facts import ScoreFacts
+    from gnas_serve.service.access_log import AccessLog
+    from gnas_serve.service.tracing import Tracing
 
 Door = Literal["http", "grpc"]
 SHARE_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+HANDED_ON_S = 0.5
+"""Between two times that a worker hands on what it has counted: as old may the other workers' numbers be at most."""
 
-_log = logging.getLogger(__name__)
+
+class _Times:
+    """How long the requests of one call took, since they were last handed on."""
+
+    __slots__ = ("counts", "total_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.total_s = 0.0
 
 
 class Telemetry:
@@ -28,21 +50,32 @@ class Telemetry:
     ----------
     registry
         Where the metrics are registered; the process's own, which BentoML exposes, when not given.
-    access_log
-        Whether each request is also a log line.
+    access_log, tracing
+        Where each request is told of besides, if anywhere.
     """
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, access_log: bool = False) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        access_log: AccessLog | None = None,
+        tracing: Tracing | None = None,
+    ) -> None:
         # Imported here: prometheus_client decides at its import whether it writes for one process or for many,
         # and a worker's environment says so only after this module was imported by its parent.
         from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
+        from gnas_serve.service.tallied_histogram import TalliedHistogram
+
         registry = REGISTRY if registry is None else registry
-        self._access_log = access_log
+        self._access_log, self._tracing = access_log, tracing
+        self._follows = access_log is not None or tracing is not None
+        self._answers = AnswerMetrics(registry)
+        self._until_timed = 1
         self._requests = Counter(
             "gnas_serve_requests", "Requests answered.", ["door", "method", "code"], registry=registry
         )
-        self._durations = Histogram(
+        self._durations = TalliedHistogram(
             "gnas_serve_request_duration_seconds",
             "From the first byte read to the answer handed over.",
             ["door", "method"],
@@ -93,17 +126,41 @@ class Telemetry:
             multiprocess_mode="livemax",
         )
         self._served: set[tuple[str, ...]] = set()
-        # `labels()` takes a lock and builds a key each time: the few children are kept.
-        self._request_children: dict[tuple[Door, str, str], Counter] = {}
-        self._duration_children: dict[tuple[Door, str], Histogram] = {}
-        self._source_children: dict[str, Counter] = {}
-        self._in_flight_children: dict[Door, Gauge] = {
-            "http": self._in_flight.labels("http"),
-            "grpc": self._in_flight.labels("grpc"),
-        }
+        self._requests_now: dict[Door, int] = {"http": 0, "grpc": 0}
+        self._ended: dict[tuple[Door, str, str], int] = {}
+        self._times: dict[tuple[Door, str], _Times] = {}
+        self._answered: dict[str, int] = {}
+        self._underfilled_answers = 0
+        for door in self._requests_now:
+            self._in_flight.labels(door)
 
-    def serving(self, *models: ModelInfo) -> None:
-        """Say what is being served, and that what was before is no more."""
+    def hand_on(self) -> None:
+        """Hand on to the metrics what was counted since the last time."""
+        for door, count in self._requests_now.items():
+            self._in_flight.labels(door).set(count)
+        for key, count in self._ended.items():
+            self._requests.labels(*key).inc(count)
+        for call, times in self._times.items():
+            self._durations.labels(*call).add(times.counts, times.total_s)
+        for source, count in self._answered.items():
+            self._sources.labels(source).inc(count)
+        self._underfilled.inc(self._underfilled_answers)
+        self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
+
+    def keep_handing_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Hand on again and again from now on."""
+        self.hand_on()
+        loop.call_later(HANDED_ON_S, self.keep_handing_on, loop)
+
+    def serving(self, *models: ModelInfo, scores: ScoreFacts | None = None) -> None:
+        """Say what is being served, the stable model first, and that what was before is no more.
+
+        Parameters
+        ----------
+        scores
+            What the manifest of the stable model says of its scores.
+        """
+        self._answers.follow(models[0].version, models[0].num_items, scores)
         labels: set[tuple[str, ...]] = {
             (one.name, one.version, one.profile, one.index, one.ranker, one.precision) for one in models
         }
@@ -130,9 +187,19 @@ class Telemetry:
         """Count a question that the shadow cannot answer: it has not what the question names."""
         self._shadow_unasked.labels("refused").inc()
 
-    def began(self, door: Door) -> None:
-        """Count a request in."""
-        self._in_flight_children[door].inc()
+    def began(self, door: Door, traceparent: bytes = b"", tracestate: bytes = b"") -> None:
+        """Count a request in.
+
+        Parameters
+        ----------
+        traceparent, tracestate
+            Its headers of these names, empty where they are absent.
+        """
+        self._requests_now[door] += 1
+        if self._follows:
+            tracing = self._tracing
+            sent = traceparent.decode("latin-1"), tracestate.decode("latin-1")
+            CURRENT.set(Trail(None if tracing is None else tracing.context(*sent)))
 
     def ended(self, door: Door, method: str, code: str, duration_s: float, request_id: str = "") -> None:
         """Count a request out.
@@ -146,24 +213,59 @@ class Telemetry:
         request_id
             For the log line.
         """
-        self._in_flight_children[door].dec()
+        self._requests_now[door] -= 1
         key = (door, method, code)
-        requests = self._request_children.get(key)
-        if requests is None:
-            requests = self._request_children[key] = self._requests.labels(*key)
-        requests.inc()
-        durations = self._duration_children.get((door, method))
-        if durations is None:
-            durations = self._duration_children[door, method] = self._durations.labels(door, method)
-        durations.observe(duration_s)
-        if self._access_log:
-            _log.info("%s %s %s %.2f ms %s", door, method, code, duration_s * 1e3, request_id or "-")
+        self._ended[key] = self._ended.get(key, 0) + 1
+        times = self._times.get((door, method))
+        if times is None:
+            times = self._times[door, method] = _Times()
+        times.counts[bisect_left(LATENCY_BUCKETS_S, duration_s)] += 1
+        times.total_s += duration_s
+        if self._follows and (trail := CURRENT.get()) is not None:
+            CURRENT.set(None)
+            told = door, method, code, duration_s, request_id
+            trace_id = None if self._tracing is None else self._tracing.tell(trail, *told)
+            if self._access_log is not None:
+                self._access_log.write(*told, user_id=trail.user_id, trace_id=trace_id)
 
-    def answered(self, source: str, *, underfilled: bool) -> None:
-        """Count how an asker was represented, and whether there was enough to answer."""
-        child = self._source_children.get(source)
-        if child is None:
-            child = self._source_children[source] = self._sources.labels(source)
-        child.inc()
-        if underfilled:
-            self._underfilled.inc()
+    def asked(self, user_id: Id | None, version: str) -> StageClock | None:
+        """Take note of a question before it is answered.
+
+        Parameters
+        ----------
+        user_id
+            Whom it is about.
+        version
+            Of the artifact that is asked.
+
+        Returns
+        -------
+        StageClock or None
+            For the question's stages, where they are to be timed.
+        """
+        if self._follows and (trail := CURRENT.get()) is not None:
+            trail.noted(user_id, version)
+            if (clock := trail.clock()) is not None:
+                return clock
+        self._until_timed -= 1
+        if self._until_timed:
+            return None
+        self._until_timed = TIMED
+        return StageClock()
+
+    def noted(self, user_id: Id | None, version: str) -> None:
+        """Take note of what passes no stages; parameters as of :meth:`asked`."""
+        if self._follows and (trail := CURRENT.get()) is not None:
+            trail.noted(user_id, version)
+
+    def answered(self, answer: Answer, clock: StageClock | None = None) -> None:
+        """Count how an asker was represented, whether there was enough to answer, and what was unknown."""
+        self._answered[answer.source] = self._answered.get(answer.source, 0) + 1
+        self._underfilled_answers += answer.underfilled
+        self._answers.answered(answer, clock)
+        if self._follows and (trail := CURRENT.get()) is not None:
+            trail.source = answer.source
+
+    def recommended(self, query: Query, answer: Answer) -> None:
+        """Look at an answer of the stable model, for coverage and drift."""
+        self._answers.recommended(query, answer)

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from gnas_serve.errors import GnasError
+from gnas_serve.runtime.providers import CPU
 from gnas_serve.service.deployment import Deployment, DeploymentFile
 from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
@@ -35,6 +36,8 @@ class Versions:
         What is to be served, for all workers.
     artifact
         Where to begin, if the file does not say.
+    provider
+        What rankers compute on.
 
     Attributes
     ----------
@@ -47,8 +50,9 @@ class Versions:
         If the file or one of its artifacts cannot be used.
     """
 
-    def __init__(self, file: DeploymentFile, artifact: Path) -> None:
+    def __init__(self, file: DeploymentFile, artifact: Path, provider: str = CPU) -> None:
         self._file = file
+        self._provider = provider
         self._deployment = file.open(artifact)
         self._loaded: dict[str, Recommender] = {}
         self._feedback: Feedback | None = None
@@ -184,7 +188,7 @@ class Versions:
         for name in sorted(deployment.artifacts):
             found = self._loaded.get(name)
             if found is None:
-                found = Recommender.load(self._file.path_of(name))
+                found = Recommender.load(self._file.path_of(name), provider=self._provider)
                 smoke_answers(found)
                 fresh.append(found)
             loaded[name] = found

@@ -12,8 +12,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml
 from served_process import BENTOML_CLIENT, Served
 from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.service.requirements import OPTIONAL, optional
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,12 +78,23 @@ def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
     assert files == code | shipped | {"bentofile.yaml"}
 
 
+def test_its_description_has_all_that_it_can_do(bento: Path) -> None:
+    # Whoever serves it decides what is on: a server's own page leaves out what is off.
+    document = yaml.safe_load((bento / "apis/openapi.yaml").read_text())
+    assert document["openapi"] == "3.1.0"
+    assert {"/v1/admin/deployment", "/v1/feedback", "/v1/recommend"} < set(document["paths"])
+    feedback = document["paths"]["/v1/feedback"]["post"]
+    assert "501" in feedback["responses"]
+    assert {} in feedback["security"]
+
+
 def test_the_image_is_lean_and_pinned(bento: Path) -> None:
     requirements = (bento / "env/python/requirements.txt").read_text().split()
     names = {line.partition("==")[0] for line in requirements}
     assert all("==" in line for line in requirements)
     assert names >= {"bentoml", "faiss-cpu", "grpcio", "numpy", "onnxruntime", "uvloop", "httptools"}
     assert not names & {"torch", "polars", "scipy", "onnx", "onnxruntime-gpu", "typer"}
+    assert names & set(OPTIONAL) == set(optional())  # the exporter of traces, where it is installed here
     dockerfile = (bento / "env/docker/Dockerfile").read_text()
     assert f"FROM python:{sys.version_info.major}.{sys.version_info.minor}-slim" in dockerfile
     assert "apt-get" not in dockerfile

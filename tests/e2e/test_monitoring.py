@@ -1,13 +1,17 @@
-"""Dashboard and alerts of `examples/monitoring`: of metrics that a real server has."""
+"""Dashboard and alerts of `examples/monitoring`: of metrics that a real server has. Its log and its traces."""
 
 from __future__ import annotations
 
 import json
 import re
+import threading
 import urllib.error
 from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import jsonschema
@@ -19,6 +23,7 @@ from promql_names import OF_OTHERS, OF_THE_TARGET, labels_on, selectors, unknown
 from served_process import Served
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.errors import GnasError
 from gnas_serve.service.client import recommend
 from gnas_serve.service.errors import STATUSES, OverloadedError, RateLimitedError
@@ -72,12 +77,52 @@ RULE_FILE = {
 }
 
 
+HAS_EXPORTER = find_spec("opentelemetry.exporter") is not None
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes what an OTLP exporter sends."""
+
+    bodies: ClassVar[list[bytes]] = []
+
+    def do_POST(self) -> None:  # http.server's
+        assert self.path == "/v1/traces"
+        self.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give the metrics of a server that has answered, erred and refused at both doors."""
-    artifact = write_tiny_artifact(tmp_path_factory.mktemp("watched") / "artifact")
-    limits = {"GNAS_RATE_PER_S": "0.001", "GNAS_RATE_BURST": str(BURST)}
-    served = Served(str(artifact), artifact.parent / "elsewhere", settings=limits)
+def collector() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Collector) as server:
+        taking = threading.Thread(target=server.serve_forever)
+        taking.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        taking.join()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a server told that has answered, erred and refused at both doors, and ended."""
+
+    page: str
+    log: str
+    spans: bytes
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory, collector: str) -> Watched:
+    facts = ScoreFacts(60, 2.0, 1.0, (1.0, 2.0), (0.2, 0.3, 0.5))
+    artifact = write_tiny_artifact(tmp_path_factory.mktemp("watched") / "artifact", scores=facts)
+    settings = {"GNAS_RATE_PER_S": "0.001", "GNAS_RATE_BURST": str(BURST)}
+    settings |= {"GNAS_ACCESS_LOG": "1", "GNAS_LOG_FORMAT": "json"}
+    if HAS_EXPORTER:
+        settings |= {"GNAS_TRACING": "on", "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+    served = Served(str(artifact), artifact.parent / "elsewhere", settings=settings)
     try:
         questions: list[dict[str, Any]] = [{"user_id": 1001}, {"user_id": 1001, "k": 1000}, {}, {"history": [2001]}]
         for question in questions:
@@ -90,9 +135,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             served.http("/v1/recommend", {})
         with pytest.raises(grpc.RpcError, match="RESOURCE_EXHAUSTED"):
             recommend(served.ready["grpc"], user_id=1001)
-        yield served.http("/metrics")
+        page = served.http("/metrics")
     finally:
         assert served.stop() == 0, served.log.read_text()
+    return Watched(page, served.log.read_text(), b"".join(Collector.bodies))
+
+
+@pytest.fixture(scope="module")
+def page(watched: Watched) -> str:
+    return watched.page
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +253,28 @@ def test_panels_fit_the_grid_and_do_not_overlap() -> None:
     assert len(set(identities)) == len(identities)
     variables = {f"${variable['name']}" for variable in DASHBOARD["templating"]["list"]}
     assert variables == {*VARIABLES, "$datasource"} - {"$__rate_interval"}
+
+
+def test_every_line_of_the_log_is_json_and_none_names_a_user_or_an_item(watched: Watched) -> None:
+    lines = [json.loads(line) for line in watched.log.splitlines()]
+    assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+    assert any(line["logger"].startswith("bentoml") for line in lines)
+    assert any(line["message"].startswith("serving tiny") for line in lines)
+    asked = [line for line in lines if line["logger"] == "gnas_serve.service.access_log"]
+    assert [line["code"] for line in asked] == ["200"] * 4 + ["400", "OK", "429", "RESOURCE_EXHAUSTED"]
+    assert len({line.get("user") for line in asked}) == 2  # one user and nobody
+    assert not re.search(r"\b(1001|2001)\b", " ".join(line["message"] for line in asked))
+    assert not {1001, 2001, "1001", "2001"} & {value for line in lines for value in line.values()}
+
+
+@pytest.mark.skipif(not HAS_EXPORTER, reason="needs the extra [tracing]")
+def test_traces_reach_a_collector(watched: Watched) -> None:
+    lines = [json.loads(line) for line in watched.log.splitlines()]
+    traced = {line["trace_id"] for line in lines if "trace_id" in line}
+    assert len(traced) == 8
+    assert all(bytes.fromhex(trace_id) in watched.spans for trace_id in traced)
+    assert all(word in watched.spans for word in (b"recommend", b"retrieve", b"gnas.artifact.version", b"gnas-serve"))
+    assert b"1001" not in watched.spans
 
 
 def test_the_variables_read_metrics_that_exist(known: dict[str, set[str]]) -> None:

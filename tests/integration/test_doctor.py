@@ -19,8 +19,8 @@ import pytest
 
 import gnas_serve
 from gnas_serve.cli.extras import EXTRAS
-from gnas_serve.cli.installation import TRIAL_MODEL
 from gnas_serve.cli.machine import check_memory, check_threads
+from gnas_serve.runtime.session import TRIAL_MODEL
 from gnas_serve.service.requirements import SHIPPED
 
 ROOT = Path(gnas_serve.__file__).parents[1]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from cli_call import call
 from cyclonedx_rules import check_bill
@@ -18,11 +19,15 @@ from gnas_export.accounts.insistence import insisted
 from gnas_export.accounts.inventory import lock_sha256, running_code_sha256
 from gnas_export.decisions import Decisions
 from gnas_export.profile import ExportProfile
+from gnas_search.division import divided_users
 from gnas_serve.artifact.checksums import CHECKSUMS, SIGNATURE
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.artifact.store import MANIFEST, canonical_json, is_report
 from gnas_serve.errors import ConfigError
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.requirements import SHIPPED, other_versions, pinned
 
 COREUTILS = shutil.which("sha256sum")
@@ -73,6 +78,14 @@ def test_its_metrics_have_intervals_and_stay_plain_beside(made):
     assert provenance.metrics["ndcg@20"].high == pytest.approx(shipped["ndcg@20_high"])
     assert {"item-knn", "svd", "popularity", "exact_retrieval"} == set(provenance.baselines)
     assert provenance.baselines["svd"]["ndcg@20"].low == quality["baseline_svd"]["ndcg@20_low"]
+
+
+def test_its_scores_are_those_that_it_answers_the_gate_users_with(made):
+    recommender, users = Recommender.load(made.path), divided_users(blended_checkpoint()).gate
+    answers = [recommender.recommend(Query(recommender.users.id(row))) for row in users.tolist()]
+    facts = made.manifest.scores
+    assert facts == ScoreFacts.of(np.array([answer.scores[0] for answer in answers if answer.source == "user"]))
+    assert facts.users == 150
 
 
 def test_each_step_says_what_went_in_and_came_out(made):
@@ -219,6 +232,7 @@ def test_inspect_shows_it(made, capsys):
     assert f"{ndcg.value:.4f} ({ndcg.low:.4f} .. {ndcg.high:.4f})" in said
     assert call("inspect", made.path, "--output", "json") == 0
     shown = json.loads(capsys.readouterr().out)
+    assert shown["scores"] == made.manifest.scores.to_json()
     assert shown["provenance"] == json.loads((made.path / MANIFEST).read_text())["provenance"]
     assert (shown["created"], shown["signed"], shown["format_version"]) == (None, False, 3)
 

@@ -171,6 +171,7 @@ def test_without_gate_users_the_label_gates_are_skipped(tmp_path):
     assert {gate["name"] for gate in skipped} == {"quality", "popularity", "baseline", "fold_in"}
     assert "0 gate users" in skipped[0]["remark"]
     assert made.manifest.metrics == {}
+    assert made.manifest.scores is None
     with pytest.raises(ExportError, match="no ranker can be trained"):
         run(planted_checkpoint(valid_per_user=0), tmp_path / "b", ranker="always")
     assert not (tmp_path / "b").exists()

@@ -127,6 +127,44 @@ class TestBadInput:
         assert problem["field"].isascii()
 
 
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("query", "code", "field"),
+        [
+            ("k=0", "invalid_k", "k"),
+            ("k=1.0", "invalid_k", "k"),
+            ("k=010", "invalid_k", "k"),
+            ("k=%2B5", "invalid_k", "k"),
+            ("k=+5", "invalid_k", "k"),
+            ("k=5%20", "invalid_k", "k"),
+            ("k=1_0", "invalid_k", "k"),
+            ("k=%D9%A5", "invalid_k", "k"),
+            ("k=NaN", "invalid_k", "k"),
+            ("k=" + "9" * 5000, "invalid_k", "k"),
+            ("diversity=.5", "invalid_field", "diversity"),
+            ("diversity=inf", "invalid_field", "diversity"),
+            ("diversity=1e999", "invalid_field", "diversity"),
+            ("exclude_seen=True", "invalid_field", "exclude_seen"),
+            ("exclude_seen=1", "invalid_field", "exclude_seen"),
+            ("history=2001,,2002", "invalid_id", "history.1"),
+            ("filter=", "invalid_field", "filter"),
+            ("page=2", "unknown_field", "page"),
+            ("k=1&k=2", "invalid_address", None),
+            ("user_id=1008", "invalid_address", None),
+            ("k", "invalid_address", None),
+            ("filter=%FF", "invalid_address", None),
+        ],
+    )
+    def test_a_value_that_json_would_not_have(self, world: World, query: str, code: str, field: str | None) -> None:
+        reply = world.ask("GET", f"/v1/users/1007/recommendations?{query}")
+        assert (reply.status_code, reply.json()["code"], reply.json().get("field")) == (400, code, field), reply.text
+
+    def test_numbers_as_json_has_them(self, world: World) -> None:
+        reply = world.ask("GET", "/v1/users/1007/recommendations?k=5&diversity=5e-1&exploration=0&seed=0&history=")
+        body = {"user_id": 1007, "k": 5, "diversity": 0.5}
+        assert reply.json() == world.post("/v1/recommend", body).json()
+
+
 class TestLimits:
     def test_an_announced_large_body_is_refused_before_it_is_read(self, world: World) -> None:
         receive = connection({"type": "http.request", "body": b"x" * 1000, "more_body": True})

@@ -11,14 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 from front_world import JSON, BrokenRecommender, World
-from prometheus_client import CollectorRegistry
 from tiny_artifact import write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.calls import Calls
-from gnas_serve.service.telemetry import Telemetry
-from gnas_serve.service.variants import Variants
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +182,10 @@ def test_metrics_count_requests_sources_and_time(artifact: Path) -> None:
 def test_the_access_log_is_one_line_per_request_and_off_by_default(
     artifact: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(artifact)
     caplog.set_level("INFO", logger="gnas_serve")
-    world.post("/v1/recommend", {})
+    World(artifact).post("/v1/recommend", {})
     assert caplog.text == ""
-    telemetry = Telemetry(CollectorRegistry(), access_log=True)
-    world.front.open(Calls(Variants.of(world.recommender), telemetry), telemetry)
+    world = World(artifact, access_log=True)
     world.ask("POST", "/v1/recommend", content=b"{}", headers={"x-request-id": "abc-1"})
     (record,) = caplog.records
     assert record.getMessage().startswith("http recommend 200 ")

@@ -43,6 +43,9 @@ class TestSettings:
                 "GNAS_TIMEOUT_S": "0.5",
                 "GNAS_DRAIN_S": "3",
                 "GNAS_ACCESS_LOG": "Yes",
+                "GNAS_LOG_FORMAT": "JSON",
+                "GNAS_LOG_KEY": "/etc/log-key",
+                "GNAS_TRACING": "0.25",
                 "GNAS_FEEDBACK": "/var/feedback",
                 "GNAS_VERSIONS": "/var/versions",
                 "GNAS_ADMIN_KEYS": "/etc/admins",
@@ -68,6 +71,9 @@ class TestSettings:
             timeout_s=0.5,
             drain_s=3.0,
             access_log=True,
+            log_format="json",
+            log_key=Path("/etc/log-key"),
+            tracing=0.25,
             feedback=Path("/var/feedback"),
             versions=Path("/var/versions"),
             admin_keys=Path("/etc/admins"),
@@ -112,7 +118,8 @@ class TestSettings:
             Settings.from_environment({"GNAS_ARTIFACT": str(artifact), "GNAS_SETTINGS": "/nowhere"})
 
     @pytest.mark.parametrize(
-        "name", ["ADMIN_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "GRPC_TLS_CERT", "GRPC_TLS_KEY", "GRPC_TLS_CLIENT_CA"]
+        "name",
+        ["ADMIN_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "LOG_KEY", "GRPC_TLS_CERT", "GRPC_TLS_KEY", "GRPC_TLS_CLIENT_CA"],
     )
     def test_what_does_nothing_alone_is_refused_alone(self, artifact: Path, name: str) -> None:
         with pytest.raises(ConfigError, match=f"GNAS_{name} is set"):

@@ -211,13 +211,37 @@ class TestRefused:
         within(folder, play)
 
     @pytest.mark.parametrize(
-        "name", ["nothing", "../versions/v1", "v1/", ".deployment", "/etc", "v1\u0000", "", "x" * 129]
+        "name", ["../versions/v1", "v1/", ".deployment", "/etc", "v1\u0000", "v1\n", "", "x" * 129]
     )
-    def test_what_is_no_artifact_of_the_folder(self, folder: Path, name: str) -> None:
+    def test_what_is_no_name_of_an_artifact(self, folder: Path, name: str) -> None:
         async def play(worker: Worker) -> None:
-            reply = await worker.deploy(stable=name)
-            assert reply.status_code == 400, reply.text
+            for change in ({"stable": name}, {"canary": {"artifact": name, "weight": 0.5}}, {"shadow": name}):
+                reply = await worker.deploy(**change)
+                assert (reply.status_code, reply.json()["code"]) == (400, "invalid_field")
             assert await worker.version() == "test-0"
+
+        within(folder, play)
+
+    def test_what_is_not_in_the_folder(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            for change in ({"stable": "v9"}, {"canary": {"artifact": "v9", "weight": 0.5}}, {"shadow": "v9"}):
+                reply = await worker.deploy(**change)
+                assert (reply.status_code, reply.json()["code"]) == (404, "no_artifact")
+            assert await worker.version() == "test-0"
+
+        within(folder, play)
+
+    def test_nothing_to_go_back_to(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            reply = await worker.deploy(rollback=True)
+            assert (reply.status_code, reply.json()["code"]) == (409, "no_previous")
+
+        within(folder, play)
+
+    def test_another_method_is_told_all_that_there_are(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            reply = await worker.ask("DELETE", "/v1/admin/deployment", key=ADMIN)
+            assert (reply.status_code, reply.headers["allow"]) == (405, "GET, POST")
 
         within(folder, play)
 
@@ -230,7 +254,6 @@ class TestRefused:
             {"canary": {"artifact": "v1", "weight": 1.0}},
             {"canary": {"artifact": "v1"}},
             {"unknown": 1},
-            {"rollback": True},  # there is nothing to go back to
         ],
     )
     def test_what_is_no_change(self, folder: Path, change: dict[str, Any]) -> None:

@@ -126,3 +126,14 @@ class TestExploration:
         ]
         one = np.ones(1, dtype=np.float32)
         assert rerank.order(np.array([7]), one, 5, exploration=0.3, diversity=0.3, rng=rng).tolist() == [0]
+
+    @pytest.mark.parametrize("exploration", [5e-324, 1e-300, 1e-40, 1e-20])
+    def test_next_to_none_of_it_takes_the_best(self, rerank, exploration):
+        # The temperature's inverse is beyond every number here.
+        rows, scores = _list(4)
+        scores = np.append(scores, scores.mean()).astype(np.float32)  # one standardises to next to nothing
+        rows = np.append(rows, 0)
+        for diversity in (0.0, 1e-9):
+            rng = np.random.default_rng(0)
+            found = rerank.order(rows, scores, 12, exploration=exploration, diversity=diversity, rng=rng)
+            assert found.tolist() == top_k(scores, 12).tolist()

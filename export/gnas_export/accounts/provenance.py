@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from gnas_export.accounts.inventory import installed_tools, lock_sha256, running_code_sha256
@@ -12,6 +13,7 @@ from gnas_export.accounts.step_changes import step_changes
 from gnas_export.draft import Draft
 from gnas_export.judging.quality import K
 from gnas_export.package import PackedRanker
+from gnas_export.steps.first_scores import first_scores
 from gnas_search.bootstrap import intervals
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.provenance import Measured, Provenance
@@ -22,8 +24,13 @@ _BASELINE = "baseline_"
 _RIVALS = ("exact_retrieval", "popularity")
 
 
-def described(draft: Draft, ranker: PackedRanker) -> Manifest:
-    """Give the manifest of what ships, with its provenance; it has no version yet.
+def described(draft: Draft, ranker: PackedRanker, folder: Path) -> Manifest:
+    """Give the manifest of what ships, with its provenance and its scores; it has no version yet.
+
+    Parameters
+    ----------
+    folder
+        All files but the manifest.
 
     Raises
     ------
@@ -31,7 +38,8 @@ def described(draft: Draft, ranker: PackedRanker) -> Manifest:
         If ``SOURCE_DATE_EPOCH`` is malformed.
     """
     manifest = draft.manifest(draft.final, ranker)
-    return replace(manifest, provenance=_provenance(draft, ranker), created=stated_time())
+    scores = first_scores(draft, folder, manifest)
+    return replace(manifest, provenance=_provenance(draft, ranker), scores=scores, created=stated_time())
 
 
 def _provenance(draft: Draft, ranker: PackedRanker) -> Provenance:

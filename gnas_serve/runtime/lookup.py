@@ -1,0 +1,53 @@
+"""From the ids of a question to rows, and what to say of ids that the model does not know."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.errors import ItemNotFoundError, UserNotFoundError
+from gnas_serve.vocabulary import Id, Vocabulary
+
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+def known_rows(items: Vocabulary, ids: tuple[Id, ...], *, strict: bool) -> tuple[npt.NDArray[np.int64], int]:
+    """Give the ascending rows of the items that the model knows, and how many ids it does not.
+
+    Raises
+    ------
+    ItemNotFoundError
+        If it does not know one of a strict question.
+    """
+    if not ids:
+        return NOTHING, 0
+    rows = items.rows(ids)
+    known = rows[rows >= 0]
+    unknown = len(ids) - len(known)
+    if strict and unknown:
+        raise unknown_item(ids[int(np.argmax(rows < 0))])
+    return np.unique(known), unknown
+
+
+def item_row(items: Vocabulary, item_id: Id) -> int:
+    """Give the row of one item.
+
+    Raises
+    ------
+    ItemNotFoundError
+        If the model does not know it.
+    """
+    row = items.row(item_id)
+    if row < 0:
+        raise unknown_item(item_id)
+    return row
+
+
+def unknown_item(item_id: Id) -> ItemNotFoundError:
+    """Say of an item that there is none."""
+    return ItemNotFoundError(f"item {item_id!r} is unknown to this model", hint="ask for an item of its catalogue")
+
+
+def unknown_user(user_id: Id) -> UserNotFoundError:
+    """Say of a user that there is none."""
+    return UserNotFoundError(f"user {user_id!r} is unknown to this model", hint="ask for a user it was trained with")

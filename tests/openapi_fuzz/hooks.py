@@ -1,0 +1,60 @@
+"""What schemathesis cannot know of the calls, and what it does not look at by itself; loaded by schemathesis alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from leaks import leak_of
+
+# Of the artifact that is asked: some of what is drawn is to be known to it.
+FILTERS = ("price < 50", 'category == "a" and not tags has "x"', 'price is null or category in ["a", "b"]')
+KNOWN: dict[str, Callable[[int], Any]] = {
+    "user_id": lambda drawn: 1000 + drawn % 60,
+    "item_id": lambda drawn: 2000 + drawn % 80,
+    "artifact": lambda drawn: ("one", "two")[drawn % 2],
+    "stable": lambda drawn: ("one", "two")[drawn % 2],
+    "shadow": lambda drawn: ("one", "two", None)[drawn % 3],
+}
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    """Make of a question that holds the schema one that the server can answer."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    drawn = len(repr(case.body)) + len(repr(case.query))
+    case.body = mended(case.body, drawn)
+    if case.query:
+        case.query = mended(case.query, drawn)
+        if case.query.get("explain") in {True, "true"} and "k" in case.query:
+            case.query["k"] = min(int(case.query["k"]), 100)
+
+
+def mended(value: Any, drawn: int, name: str = "") -> Any:
+    """Take values that the schema has no words for: filters are of a language, and 10.0 is no 10 to the server."""
+    if isinstance(value, dict):
+        return {key: mended(one, drawn, key) for key, one in value.items()}
+    if isinstance(value, list):
+        return [mended(one, drawn + place) for place, one in enumerate(value)]
+    if name == "filter" and isinstance(value, str):
+        return FILTERS[drawn % len(FILTERS)]
+    if name in KNOWN and value is not None and drawn % 2:
+        return KNOWN[name](drawn // 2)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@schemathesis.check
+def tells_nothing_internal(
+    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+) -> None:
+    """Hold every refusal against the list of what it must not tell, and every answer to have an id of its request."""
+    if response.status_code >= 400 and (leak := leak_of(response.text)):
+        raise AssertionError(f"the answer tells of {leak!r}")
+    if case.operation.path.startswith("/v1/") and "x-request-id" not in response.headers and response.status_code < 400:
+        raise AssertionError("an answer without the id of its request")
