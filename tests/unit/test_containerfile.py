@@ -10,6 +10,7 @@ from containerfile_reader import Stage, stages
 
 from gnas_serve.container.containerfile import BENTO, BILL, HOME, SCRATCH, Recipe, check_reference, containerfile
 from gnas_serve.errors import ConfigError
+from gnas_serve.runtime.providers import PROVIDERS
 
 BASE = "docker.io/library/python:3.11-slim"
 DIGEST = "sha256:" + "a" * 64
@@ -84,7 +85,8 @@ def test_the_gpu_flavour_finds_cudas_libraries() -> None:
     folder = image.pairs("ENV")["LD_LIBRARY_PATH"]
     assert f"ln -s {HOME}/venv/lib/python3*/site-packages/nvidia/*/lib/*.so* {folder}/" in packages.all("RUN")[0]
     assert (packages.name, [folder], folder) in image.copies()
-    assert "LD_LIBRARY_PATH" not in built(Recipe(BASE))[1].pairs("ENV")
+    assert image.pairs("ENV")["GNAS_PROVIDER"] in PROVIDERS
+    assert not {"LD_LIBRARY_PATH", "GNAS_PROVIDER"} & set(built(Recipe(BASE))[1].pairs("ENV"))
 
 
 @pytest.mark.parametrize(
