@@ -190,7 +190,7 @@ class GnasServe:
         # BentoML passes the limit on from flags alone, and a container is started without any.
         server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s - grace_s)
         bound_heads(server, SETTINGS.timeout_s)
-        acceptor = Acceptor(server)
+        acceptor = Acceptor(server, SETTINGS.workers)
 
         def end(number: int) -> None:
             acceptor.close()

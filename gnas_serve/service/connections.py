@@ -18,7 +18,7 @@ from gnas_serve.errors import RequestError
 from gnas_serve.service.errors import HeadTooLargeError, problem
 
 MAX_HEAD_BYTES = 1 << 16
-_TAKEN_AT_ONCE = 1024
+_TAKEN_ALONE, _TAKEN_AMONG_OTHERS = 1024, 16
 _STARTED_S = 0.01
 _PAUSE_S = 0.1
 
@@ -106,7 +106,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
 
 
 class Acceptor:
-    """Takes in all connections that wait, in every turn of the event loop.
+    """Takes in the connections that wait, in every turn of the event loop.
 
     uvloop takes in one a turn. While a turn answers a hundred requests, new callers would stand in the kernel's queue
     for seconds, where no limit sees them and nobody tells them to go.
@@ -115,10 +115,14 @@ class Acceptor:
     ----------
     server
         Of whose first socket.
+    workers
+        How many processes take in from that socket. Beside others, none is to take all that come at once: connections
+        live long, and the others would have nothing to do.
     """
 
-    def __init__(self, server: uvicorn.Server) -> None:
+    def __init__(self, server: uvicorn.Server, workers: int) -> None:
         self._server = server
+        self._most = _TAKEN_ALONE if workers == 1 else _TAKEN_AMONG_OTHERS
         self._loop = asyncio.get_running_loop()
         self._listening: socket.socket | None = None
         self._connecting: set[asyncio.Future[Any]] = set()
@@ -143,7 +147,7 @@ class Acceptor:
     def _take(self) -> None:
         if self._listening is None:
             return
-        for _ in range(_TAKEN_AT_ONCE):
+        for _ in range(self._most):
             try:
                 taken, _address = self._listening.accept()
             except BlockingIOError:
