@@ -50,6 +50,8 @@ from gnas_serve.service.tls import server_credentials
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
+_LEAST_PENDING = 512
+
 _log = logging.getLogger(__name__)
 
 
@@ -103,10 +105,16 @@ class GrpcDoor:
         return self._port
 
     def _bound(self) -> tuple[aio.Server, int]:
+        # Of callers who come faster than they are answered grpcio shows us one at a time: the others wait in its own
+        # queue. Beyond this many it ends a call itself, as cancelled; it offers no other code, and a refusal of ours
+        # costs so much of an answer that at twice the load nothing would be left for answers.
+        pending = max(2 * self._settings.max_in_flight, _LEAST_PENDING)
         server = aio.server(
             options=[
                 # Each worker has a socket of its own on the one port; the kernel spreads the connections.
                 ("grpc.so_reuseport", 1),
+                ("grpc.server.max_pending_requests", pending),
+                ("grpc.server.max_pending_requests_hard_limit", pending),
                 ("grpc.max_receive_message_length", self._settings.max_body_bytes),
                 # Connections live long in gRPC: without an age, a new worker would never get any.
                 ("grpc.max_connection_age_ms", 300_000),

@@ -46,7 +46,8 @@ from gnas_serve.service.errors import CODE_KEY
 K, CAPACITY_S, CALLERS, FACTOR, DRAIN_S = 10, 5.0, 32, 2.0, 10.0
 MOST_GROWTH = 0.03
 MOST_P99_US = 5e6  # half of what a request may take, the wait for one of the client's connections included
-ANSWERED, REFUSED = {"200", "OK"}, {"429", "RESOURCE_EXHAUSTED"}
+# CANCELLED is how grpcio itself ends what waits in its own queue beyond the limit: it offers no other code.
+ANSWERED, REFUSED = {"200", "OK"}, {"429", "RESOURCE_EXHAUSTED", "CANCELLED"}
 _LOGGED = re.compile(r"\b(http|grpc) recommend (\w+) [\d.]+ ms ")
 
 

@@ -217,13 +217,13 @@ class TestBadInput:
 
 def test_streams_leave_room_for_calls_and_do_not_hold_up_a_stop(artifact: Path) -> None:
     world = World(artifact, max_in_flight=2, drain_s=20.0)
+    hold = threading.Event()
     try:
         health = health_pb2_grpc.HealthStub(world.channel)
         half = MAX_STREAMS // 2
         watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(half)]
         assert all(next(watch).status == health_pb2.HealthCheckResponse.SERVING for watch in watches)
         reflection = reflection_pb2_grpc.ServerReflectionStub(world.channel)
-        hold = threading.Event()
 
         def questions() -> Iterator[reflection_pb2.ServerReflectionRequest]:
             yield reflection_pb2.ServerReflectionRequest(list_services="")
