@@ -51,6 +51,7 @@ _NUMBERS = {
 }
 _TEXTS = ("", "1007", "2003", "\x00", "a\n\x1b[31m", "\U0001f600", "x" * 257, "..", "%s%n{0}", "'; drop", "(" * 1500)
 _FILTERS = ("price < 50", "price <", "not " * 400 + "price < 1", '"' + "a" * 1900, "category in [" + '"a",' * 400 + "]")
+_NAMES = ["region", "age", "region", "age", "member", "", "\x00", "x" * 257]  # of features, see segment_tables
 _MOST_BYTES = 1 << 20
 
 
@@ -102,7 +103,9 @@ class Nonsense:
         for field in kind.fields:
             if self._rng.random() < 0.4:
                 continue
-            if field.is_repeated:
+            if field.message_type is not None and field.message_type.GetOptions().map_entry:
+                self._fill_map(getattr(found, field.name), field.message_type)
+            elif field.is_repeated:
                 count = self._rng.choice((0, 1, 3)) if self._rng.random() < 0.98 else self._rng.choice((1001, 10_001))
                 into = getattr(found, field.name)
                 one = None if count < 1000 else self._value(field)
@@ -112,6 +115,13 @@ class Nonsense:
             else:
                 setattr(found, field.name, self._value(field))
         return found
+
+    def _fill_map(self, found: Any, entry: Descriptor) -> None:
+        """Put messages under names, of which a few are features of the artifact's users."""
+        many = self._rng.random() < 0.02
+        names = [str(number) for number in range(101)] if many else self._rng.sample(_NAMES, self._rng.randrange(3))
+        for name in names:
+            found[name].CopyFrom(self._value(entry.fields_by_name["value"]))
 
     def _value(self, field: FieldDescriptor) -> Any:
         if field.message_type is not None:

@@ -13,10 +13,12 @@ from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.score_facts import ScoreFacts
+from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import history_vector
 from gnas_serve.runtime.embeddings import quantize_rows
+from gnas_serve.runtime.segments import SegmentTable
 from gnas_serve.vocabulary import Vocabulary
 
 SEEN_PER_USER = 6
@@ -40,6 +42,7 @@ def write_tiny_artifact(
     cross: tuple[str, ...] = ("score",),
     weights: tuple[float, ...] = (1.0,),
     attributes: Attributes | None = None,
+    segments: tuple[SegmentFacts, SegmentTable] | None = None,
     lists: int = 0,
     scores: ScoreFacts | None = None,
 ) -> Path:
@@ -57,6 +60,8 @@ def write_tiny_artifact(
         The ranker's score is this combination of these features of each candidate.
     attributes
         Of its items, see :mod:`attribute_tables`.
+    segments
+        Of its users, see :mod:`segment_tables`.
     lists
         Of an IVF index that probes all of them; a flat one where 0.
     scores
@@ -77,6 +82,9 @@ def write_tiny_artifact(
     if attributes is not None:
         arrays |= attributes.stored()
         manifest = replace(manifest, attributes=attributes.facts())
+    if segments is not None:
+        arrays |= segments[1].stored()
+        manifest = replace(manifest, segments=segments[0])
     index = None
     if lists:
         index = ivf_bytes(arrays[LAYOUT.item_vectors], lists)

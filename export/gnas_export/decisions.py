@@ -24,6 +24,7 @@ CHOICES = {
     "index": ("flat", "ivf", "ivf-pq", *(f"ivf-{dims}" for dims in PROJECTIONS)),
     "ranker": ("mlp", "retrieval"),
     "fold_in": ("map", "popularity"),
+    "segments": ("segments", "popularity"),
 }
 
 

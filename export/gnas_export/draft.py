@@ -27,6 +27,7 @@ from gnas_export.retrieval.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
+from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.runtime.recommender import Recommender
 
@@ -118,6 +119,10 @@ class Draft:
         How they are answered: ``"fold_in"`` or ``"popularity"``.
     newcomer_metrics
         On the jury, of what ships for users without a vector; None where there are too few labels.
+    segments
+        What the manifest says of users' features; None where the data has none.
+    segment_metrics
+        On the jury, of answers from features alone; None where popularity is all that ships for such users.
     """
 
     checkpoint: Checkpoint
@@ -152,6 +157,8 @@ class Draft:
     measured: dict[str, UserMetrics] = field(default_factory=dict)
     newcomers: str = "fold_in"
     newcomer_metrics: UserMetrics | None = None
+    segments: SegmentFacts | None = None
+    segment_metrics: UserMetrics | None = None
 
     @property
     def candidates(self) -> int:
@@ -236,6 +243,7 @@ class Draft:
             },
             gates=tuple(gate.to_json() for gate in self.binding_gates()),
             attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
+            segments=self.segments,
         )
 
     @contextmanager

@@ -35,6 +35,7 @@ HINTS = {
     "rank_overlap": f"{_FORM}`rank_overlap` under [gates]",
     "row_parity": _FILES,
     "scorer_parity": _FILES,
+    "segments": "export without `--decisions`: users' features are then passed over, which is better for newcomers",
     "table_recall": _EXACT,
     "vector_parity": _FILES,
 }

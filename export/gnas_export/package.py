@@ -59,6 +59,7 @@ def shipped_tables(checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRa
         ranker_items=ranker.items,
         item_content=ranker.content,
         attributes=checkpoint.item_attributes,
+        segments=shipped.segments,
     )
 
 
@@ -86,6 +87,7 @@ def arrays_of(tables: Tables) -> dict[str, npt.NDArray[np.generic]]:
         LAYOUT.ranker_users: tables.ranker_users,
         LAYOUT.item_content: tables.item_content,
         **({} if attributes is None else attributes.stored()),
+        **({} if tables.segments is None else tables.segments.stored()),
     }
     return {name: array for name, array in arrays.items() if array is not None}
 

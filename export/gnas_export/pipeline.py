@@ -28,7 +28,7 @@ from gnas_export.steps.idle import is_idle
 from gnas_export.steps.indexing import build_index
 from gnas_export.steps.judgement import choose_ranker, judge, less_compressed
 from gnas_export.steps.narrowing import narrow_ranker
-from gnas_export.steps.newcomers import choose_fold_in
+from gnas_export.steps.newcomers import choose_fold_in, choose_segments
 from gnas_export.steps.scoring import draw_plain_ranker, train_ranker
 from gnas_export.steps.users import choose_users, fit_fold_ins
 from gnas_export.work.workbook import Workbook
@@ -61,6 +61,7 @@ STEPS: tuple[Step, ...] = (
     choose_form,  # forms are timed only after they are known to be right
     choose_ranker,  # the learned ranker in its final form against plain retrieval
     choose_fold_in,  # newcomers are ranked as everybody is
+    choose_segments,  # what is left for those who bring no history either
     judge,  # the whole path, once everything in it is chosen
 )
 AGAIN, PACKAGE = "again", "package"

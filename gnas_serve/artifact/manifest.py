@@ -10,6 +10,7 @@ from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 from gnas_serve.artifact.provenance import Provenance
 from gnas_serve.artifact.score_facts import ScoreFacts
+from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import read_manifest, write_manifest
 from gnas_serve.errors import IntegrityError
 
@@ -71,6 +72,9 @@ class Manifest:
     scores
         How the first scores of gate users are distributed, for serving to be held against; None of artifacts of early
         versions, and where no users answered for it. Who does not look for it passes it over.
+    segments
+        What newcomers can say of themselves, and what is made of it; None of an artifact without, which says nothing
+        of them.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -94,6 +98,7 @@ class Manifest:
     provenance: Provenance | None = None
     attributes: tuple[AttributeFacts, ...] = ()
     scores: ScoreFacts | None = None
+    segments: SegmentFacts | None = None
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -105,9 +110,11 @@ class Manifest:
         """Give the JSON body of the manifest, without the file list and digest."""
         attributes = {"attributes": [fact.to_json() for fact in self.attributes]} if self.attributes else {}
         scores = {} if self.scores is None else {"scores": self.scores.to_json()}
+        segments = {} if self.segments is None else {"segments": self.segments.to_json()}
         return (
             attributes
             | scores
+            | segments
             | {
                 "name": self.name,
                 "version": self.version,
@@ -190,6 +197,7 @@ class Manifest:
                 provenance=None if raw["provenance"] is None else Provenance.from_json(raw["provenance"]),
                 attributes=attribute_facts(raw.get("attributes", [])),
                 scores=ScoreFacts.from_json(raw["scores"]) if "scores" in raw else None,
+                segments=SegmentFacts.from_json(raw["segments"]) if "segments" in raw else None,
                 created=raw["created"],
                 format_version=raw["format_version"],
             )

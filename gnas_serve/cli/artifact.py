@@ -36,6 +36,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "model": manifest.model,
         "data": manifest.data,
         "attributes": [fact.to_json() for fact in manifest.attributes],
+        "segments": None if manifest.segments is None else manifest.segments.to_json(),
         "scores": None if manifest.scores is None else manifest.scores.to_json(),
         "gates": gates,
         "format_version": manifest.format_version,
@@ -202,6 +203,7 @@ def _fact_table(manifest: Manifest) -> Table:
         else f"{index.kind} over {index.dims} columns, nprobe {index.nprobe}, {index.recall:.4f}",
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
         "attributes": _attributes(manifest),
+        "user features": _user_features(manifest),
         **{f"gate users' {name}": figure(value, intervals.get(name)) for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
@@ -214,6 +216,13 @@ def _attributes(manifest: Manifest) -> str:
     named = ", ".join(f"{fact.name} ({fact.kind})" for fact in facts[:_NAMED_ATTRIBUTES])
     more = len(facts) - _NAMED_ATTRIBUTES
     return f"{named} and {more} more" if more > 0 else named or "none"
+
+
+def _user_features(manifest: Manifest) -> str:
+    moving = () if manifest.segments is None else manifest.segments.moving
+    named = ", ".join(f"{feature.name} ({feature.num_segments} segments)" for feature in moving[:_NAMED_ATTRIBUTES])
+    more = len(moving) - _NAMED_ATTRIBUTES
+    return f"{named} and {more} more" if more > 0 else named or "none that move answers"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

@@ -36,6 +36,7 @@ STEP_PHRASES = {
     "choose_form": "timing the forms",
     "choose_ranker": "weighing the learned ranker against plain retrieval",
     "choose_fold_in": "judging the answers to newcomers",
+    "choose_segments": "judging the answers by users' features",
     "judge": "judging the whole path",
     "again": "the quality gate is breached: again with less compression",
     "package": "checking the finished artifact",

@@ -9,13 +9,19 @@ import typer
 from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
+from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gnas_serve.runtime.query import Answer
     from gnas_serve.runtime.recommender import Recommender
 
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")]
 HistoryOption = Annotated[
     list[str] | None, typer.Option(help="Id of an item that the user is known to have; may be given many times.")
+]
+FeatureOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="What is known of a newcomer, as age=34; may be given many times."),
 ]
 _SHOWN = 20
 
@@ -43,6 +49,7 @@ def recommend(
         bool, typer.Option(help="Say of each item which items of the past its score comes from.")
     ] = False,
     strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
+    feature: FeatureOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
@@ -63,6 +70,7 @@ def recommend(
         seed=seed,
         explain=explain,
         strict=strict,
+        user_features=_features(feature),
     )
     answer = recommender.recommend(query)
     items = answer.items()
@@ -70,7 +78,7 @@ def recommend(
     for column in ("rank", "item", "score", "source", *(["because of"] if explain else [])):
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
-        because = [", ".join(map(str, item["explanation"]["reason"]["items"])) or "popularity"] if explain else []
+        because = [", ".join(map(str, item["explanation"]["reason"]["items"])) or _crowd(answer)] if explain else []
         table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source, *because)
     if answer.underfilled:
         table.caption = f"{len(items)} of {k}: no other items may be answered"
@@ -82,6 +90,7 @@ def explain(
     item: Annotated[str, typer.Option(help="Whose score is to be explained.")],
     user: Annotated[str | None, typer.Option(help="Who asks; somebody unknown when not given.")] = None,
     history: HistoryOption = None,
+    feature: FeatureOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Say which items of a user's past the score of one item comes from.
@@ -93,7 +102,8 @@ def explain(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    found = recommender.explain(item, user, _known(recommender, history, "items of the history"))
+    past = _known(recommender, history, "items of the history")
+    found = recommender.explain(item, user, past, _features(feature))
     table = Table(
         title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
         title_justify="left",
@@ -110,6 +120,27 @@ def explain(
     for kind, value in found.remainder.items():
         table.add_row(kind, f"{value:.4f}")
     emit({**found.to_json(), "score_of": "retrieval", "model": recommender.info.signature()}, table, output)
+
+
+def _crowd(answer: Answer) -> str:
+    return answer.source if answer.source == "segment" else "popularity"
+
+
+def _features(given: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Divide NAME=VALUE; names may have no ``=``, values may.
+
+    Raises
+    ------
+    ConfigError
+        If a name or the sign is missing, or a name is given twice.
+    """
+    pairs = {}
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not name or not sign or name in pairs:
+            raise ConfigError(f"--feature {text!r} is no further NAME=VALUE", hint="give each name once, as age=34")
+        pairs[name] = value
+    return tuple(pairs.items())
 
 
 def _of_retrieval(recommender: Recommender) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.branches import POPULARITY, TWO_HOP, BranchFacts
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
@@ -146,12 +148,15 @@ class Popularity:
         Interactions of the target event per item.
     """
 
+    source: ClassVar[str] = "popularity"
+    """How such answers are said to be found."""
+
     def __init__(self, counts: npt.NDArray[np.int32]) -> None:
         self._scores = np.log1p(counts).astype(np.float32)
 
     @property
     def scores(self) -> npt.NDArray[np.float32]:
-        """The score of every item, log(1 + interactions): (I,)."""
+        """The score of every item: (I,)."""
         return self._scores
 
     def retrieve(
@@ -160,7 +165,7 @@ class Popularity:
         excluded: npt.NDArray[np.integer],
         allowed: npt.NDArray[np.int64] | None = None,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Give the most popular rows and log(1 + interactions), best first, ties by the lower row.
+        """Give the most popular rows and their scores, best first, ties by the lower row.
 
         Parameters
         ----------
@@ -178,6 +183,6 @@ class Popularity:
         rows = top_k(scores, count)
         return rows, scores[rows]
 
-    def score(self, row: int) -> float:
-        """Give log(1 + interactions) of one item."""
-        return float(self._scores[row])
+    def parts(self, row: int) -> dict[str, float]:
+        """Say what the score of one item adds up from: log(1 + interactions) alone."""
+        return {POPULARITY: float(self._scores[row])}

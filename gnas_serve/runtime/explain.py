@@ -25,6 +25,7 @@ _REASONS = {
     "user": "because of what you had:",
     "fold_in": "because of what you look at:",
     "popularity": "because many others have it",
+    "segment": "because many who are like you have it",
 }
 
 
@@ -41,7 +42,8 @@ class Explanation:
     contributions
         Items of the history with what each adds, the greatest first; those that add nothing are left out.
     remainder
-        By kind of branch, what is not due to any item: a popularity term; of a graph filter its constant, what the
+        By kind of branch, what is not due to any item: a popularity term; of ``"segment"`` beside it what each feature
+        of the asker adds, as ``"user_features.age"``; of a graph filter its constant, what the
         rounding of the shipped vectors changes, and what a fold-in map that had to be fitted leaves open; of a trained
         network or a compressed blend what its own vector of the asker has beyond that map.
     exact
@@ -80,7 +82,7 @@ class Explanation:
         if places:
             listed = " and ".join(filter(None, [", ".join(places[:-1]), places[-1]]))
             return f"{_REASONS[self.source]} {listed}", items
-        return _REASONS["popularity"], ()
+        return _REASONS["segment" if self.source == "segment" else "popularity"], ()
 
     def _parts(self, shown: int) -> dict[str, Any]:
         template, items = self.reason()
@@ -111,8 +113,6 @@ class Explainer:
         Of a model with a two-hop branch.
     item_ids
         Vocabulary.
-    popularity
-        Answers those of whom nothing is known.
     """
 
     def __init__(
@@ -124,21 +124,19 @@ class Explainer:
         neighbours: Neighbours | None,
         *,
         item_ids: Vocabulary,
-        popularity: Popularity,
     ) -> None:
         self._items = items
         self._counts = counts
         self._fold_in = fold_in
         self._neighbours = neighbours
         self._item_ids = item_ids
-        self._popularity = popularity
         self._is_exact = all(branch.kind in _CLOSED for branch in branches)
 
-    def explain(self, asker: Asker | None, row: int) -> Explanation:
-        """Say where the score of one item comes from, for an asker or for somebody of whom nothing is known."""
+    def explain(self, asker: Asker | None, crowd: Popularity, row: int) -> Explanation:
+        """Say where the score of one item comes from, for an asker or, where there is None, for one of a crowd."""
         if asker is None:
-            score = self._popularity.score(row)
-            return Explanation(self._item_ids.id(row), score, "popularity", (), {POPULARITY: score})
+            parts = crowd.parts(row)
+            return Explanation(self._item_ids.id(row), sum(parts.values()), crowd.source, (), parts)
         shares, remainder = self.divide(asker.vector, asker.history, row)
         order = [place for place in np.argsort(-np.abs(shares), kind="stable").tolist() if shares[place] != 0]
         ids = self._item_ids.ids(asker.history[order])

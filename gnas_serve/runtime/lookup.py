@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.errors import ItemNotFoundError, UserNotFoundError
+from gnas_serve.runtime.asker import Asker
+from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.vocabulary import Id, Vocabulary
 
 NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """One asker in rows: -1 for a user whom the model does not know."""
+
+    user_row: int
+    past: npt.NDArray[np.integer]  # as the model has seen it, and what came since
+    history: npt.NDArray[np.int64]
+    asker: Asker | None  # None where nothing is known: popularity is the answer
+    crowd: Popularity  # that of the segments that the asker is in, else that of everybody
+    unknown_items: int  # ids of the history that the model does not know
 
 
 def known_rows(items: Vocabulary, ids: tuple[Id, ...], *, strict: bool) -> tuple[npt.NDArray[np.int64], int]:

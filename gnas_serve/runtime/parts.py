@@ -9,7 +9,7 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.asker import Askers
-from gnas_serve.runtime.cold_start import FoldIn, Popularity
+from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.explain import Explainer
 from gnas_serve.runtime.filters import Filters
@@ -20,6 +20,7 @@ from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.rerank import Rerank
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.segments import Segments
 from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.similar import SimilarItems, SimilarUsers
 from gnas_serve.runtime.tables import Tables
@@ -37,7 +38,7 @@ class Parts:
     seen: SeenItems
     filters: Filters
     askers: Askers
-    popularity: Popularity
+    segments: Segments
     retriever: Retriever
     ranker: Ranker
     rerank: Rerank
@@ -74,7 +75,6 @@ class Parts:
     @classmethod
     def _fitted(cls, path: Path, manifest: Manifest, tables: Tables, provider: str) -> Parts:
         items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
-        popularity = Popularity(counts)
         fold_in = FoldIn(tables.fold_in, items, counts, branches)
         folds_in = manifest.newcomers == "fold_in"
         return cls(
@@ -85,13 +85,11 @@ class Parts:
             seen=tables.seen,
             filters=Filters(tables.attributes, len(items)),
             askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
-            popularity=popularity,
+            segments=Segments(manifest.segments, tables.segments, counts),
             retriever=Retriever(items, _index(path, manifest, tables), tables.neighbours, tables.projection),
             ranker=_ranker(path, manifest, tables, provider),
             rerank=Rerank(items, branches, tables.neighbours),
-            explainer=Explainer(
-                branches, items, counts, fold_in, tables.neighbours, item_ids=tables.items, popularity=popularity
-            ),
+            explainer=Explainer(branches, items, counts, fold_in, tables.neighbours, item_ids=tables.items),
             similar_items=SimilarItems(items, branches, tables.neighbours),
             similar_users=SimilarUsers(tables.user_vectors, branches, tables.seen),
         )

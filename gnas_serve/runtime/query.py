@@ -11,11 +11,13 @@ import numpy.typing as npt
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
 from gnas_serve.runtime.explain import Explanation
+from gnas_serve.runtime.segments import Features
 from gnas_serve.vocabulary import Id
 
 MAX_K = 1000
 MAX_LIST = 1000
 MAX_CANDIDATES = 10_000
+MAX_FEATURES = 100
 MAX_EXPLAINED = 100
 MAX_SEED = 2**63 - 1
 
@@ -50,6 +52,9 @@ class Query:
         Whether each item is answered with where its score comes from; of at most :data:`MAX_EXPLAINED` items.
     strict
         Whether an unknown id is an error.
+    user_features
+        What is known of the user, by name: of somebody without a vector and a history that folds in, the answer is
+        what is popular among users like that. Unknown values are passed over, an unknown name is an error.
     """
 
     user_id: Id | None = None
@@ -64,6 +69,7 @@ class Query:
     seed: int | None = None
     explain: bool = False
     strict: bool = False
+    user_features: Features = ()
 
     def check(self) -> None:
         """Check the limits.
@@ -78,6 +84,8 @@ class Query:
         _check_length("exclude_items", self.exclude_items, MAX_LIST)
         if self.candidates is not None:
             _check_length("candidates", self.candidates, MAX_CANDIDATES)
+        if len(self.user_features) > MAX_FEATURES:
+            raise RequestError(f"user_features: {len(self.user_features)} given", hint=f"give at most {MAX_FEATURES}")
         _check_share("diversity", self.diversity)
         _check_share("exploration", self.exploration)
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
@@ -98,7 +106,7 @@ class Answer:
     ----------
     source
         How the asker was represented: ``"user"`` (own vector), ``"fold_in"`` (from the given history),
-        ``"popularity"`` (nothing known), or ``"item"`` for similar items.
+        ``"segment"`` (from the given features), ``"popularity"`` (nothing known), or ``"item"`` for similar items.
     underfilled
         Whether these are fewer than were asked for: there are no more that may be answered.
     explanations
@@ -180,6 +188,7 @@ class ModelInfo:
     ranker: str
     precision: str
     attributes: tuple[str, ...]  # of the items, by which answers can be filtered
+    user_features: tuple[str, ...]  # of newcomers, which move their answers
 
     @classmethod
     def of(cls, manifest: Manifest, attributes: tuple[str, ...]) -> ModelInfo:
@@ -197,6 +206,9 @@ class ModelInfo:
             ranker=manifest.ranker.kind,
             precision=manifest.ranker.precision,
             attributes=attributes,
+            user_features=()
+            if manifest.segments is None
+            else tuple(feature.name for feature in manifest.segments.moving),
         )
 
     def signature(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,30 +14,20 @@ from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
-from gnas_serve.runtime.lookup import NOTHING, item_row, known_rows, unknown_user
+from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems, united
+from gnas_serve.runtime.segments import Features
 from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id
 
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Who:
-    """One asker in rows: -1 for a user whom the model does not know."""
-
-    user_row: int
-    past: npt.NDArray[np.integer]  # as the model has seen it, and what came since
-    history: _Rows
-    asker: Asker | None  # None where nothing is known: popularity is the answer
-    unknown_items: int  # ids of the history that the model does not know
 
 
 class Recommender:
@@ -65,7 +55,7 @@ class Recommender:
             askers=parts.askers,
             seen=parts.seen,
             neighbours=parts.neighbours,
-            popularity=parts.popularity,
+            popularity=parts.segments.everybody,
         )
         self.info = ModelInfo.of(manifest, parts.filters.names)
 
@@ -112,7 +102,7 @@ class Recommender:
         Raises
         ------
         RequestError
-            If a number or a list is outside its limits, or the filter is malformed.
+            If a number or a list is outside its limits, the filter is malformed, or a feature is unknown.
         UserNotFoundError, ItemNotFoundError
             If an id of a strict question is unknown.
         """
@@ -149,7 +139,7 @@ class Recommender:
         rows, unknown = known_rows(self.items, query.candidates or (), strict=query.strict)
         return self._answer(query, self._who(query), Pool(NOTHING, rows), unknown, clock)
 
-    def _who(self, query: Query) -> _Who:
+    def _who(self, query: Query) -> Who:
         parts = self._parts
         user_row = -1 if query.user_id is None else parts.users.row(query.user_id)
         if query.strict and user_row < 0 and query.user_id is not None:
@@ -160,9 +150,10 @@ class Recommender:
         if self._recent is not None and query.user_id is not None:
             recent = self._recent.of(query.user_id)
         asker = parts.askers.represent(user_row, past, history, recent)
-        return _Who(user_row, united(past, recent) if len(recent) else past, history, asker, unknown)
+        crowd = parts.segments.of(query.user_features) if query.user_features else parts.segments.everybody
+        return Who(user_row, united(past, recent) if len(recent) else past, history, asker, crowd, unknown)
 
-    def _answer(self, query: Query, who: _Who, pool: Pool, unknown: int, clock: StageClock | None) -> Answer:
+    def _answer(self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None) -> Answer:
         parts = self._parts
         if clock is not None:
             clock.end("represent")
@@ -173,7 +164,7 @@ class Recommender:
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
         wanted = max(query.k, self.candidates) if rearranged else query.k
         if who.asker is None:
-            rows, scores = parts.popularity.retrieve(wanted, pool.excluded, pool.allowed)
+            rows, scores = who.crowd.retrieve(wanted, pool.excluded, pool.allowed)
             if clock is not None:
                 clock.end("retrieve")
         else:
@@ -192,13 +183,13 @@ class Recommender:
                 clock.end("rerank")
         explained = None
         if query.explain:
-            explained = tuple(parts.explainer.explain(who.asker, row) for row in rows.tolist())
+            explained = tuple(parts.explainer.explain(who.asker, who.crowd, row) for row in rows.tolist())
             if clock is not None:
                 clock.end("explain")
         return Answer(
             self.items.ids(rows),
             scores.tolist(),
-            "popularity" if who.asker is None else who.asker.source,
+            who.crowd.source if who.asker is None else who.asker.source,
             underfilled=len(rows) < query.k,
             explanations=explained,
             rows=rows,
@@ -277,14 +268,16 @@ class Recommender:
         rows, scores = self._parts.similar_users.find(row, k)
         return SimilarUsersAnswer(self.users.ids(rows), scores.tolist(), self._parts.similar_users.source)
 
-    def explain(self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = ()) -> Explanation:
+    def explain(
+        self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = (), user_features: Features = ()
+    ) -> Explanation:
         """Say what of an asker's past the score of one item comes from.
 
         Parameters
         ----------
         item_id
             Any item of the catalogue, also one that the asker has.
-        user_id, history
+        user_id, history, user_features
             As of a :class:`Query`; the asker is represented as `recommend` does it.
 
         Returns
@@ -297,8 +290,9 @@ class Recommender:
         ItemNotFoundError
             If the model does not know the item.
         RequestError
-            If the history is too long.
+            If the history is too long, or a feature is unknown.
         """
-        query = Query(user_id, history=history)
+        query = Query(user_id, history=history, user_features=user_features)
         query.check()
-        return self._parts.explainer.explain(self._who(query).asker, item_row(self.items, item_id))
+        who = self._who(query)
+        return self._parts.explainer.explain(who.asker, who.crowd, item_row(self.items, item_id))

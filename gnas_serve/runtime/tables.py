@@ -17,6 +17,7 @@ from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.segments import SegmentTable
 from gnas_serve.vocabulary import Vocabulary
 
 _BLOCK_ROWS = 65_536
@@ -47,6 +48,8 @@ class Tables:
     item_content : (I, F) float16 or float32, or None
     attributes
         Of the items, where there are some.
+    segments
+        Of the users, where they move answers.
     """
 
     users: Vocabulary
@@ -62,6 +65,7 @@ class Tables:
     ranker_items: npt.NDArray[np.generic] | None
     item_content: npt.NDArray[np.floating] | None
     attributes: Attributes | None
+    segments: SegmentTable | None = None
 
     @classmethod
     def open(cls, path: Path, manifest: Manifest) -> Tables:
@@ -104,6 +108,7 @@ class Tables:
             ranker_items=optional(LAYOUT.ranker_items, (np.uint8, np.float16, np.float32), num_items),
             item_content=optional(LAYOUT.item_content, (np.float16, np.float32), num_items),
             attributes=Attributes.open(path, manifest.attributes, num_items),
+            segments=SegmentTable.open(path, manifest.segments),
         )
 
     def check_content(self) -> None:
@@ -128,6 +133,9 @@ class Tables:
             raise ValueError(f"{LAYOUT.item_counts}: a negative count")
         if self.attributes is not None:
             self.attributes.check_content()
+        if self.segments is not None:
+            _check_lists(LAYOUT.segment_items, self.segments.offsets, self.segments.items, len(self.items))
+            self.segments.check_counts()
         floats = {
             LAYOUT.user_vectors: self.user_vectors.values,
             LAYOUT.user_scales: self.user_vectors.scales,

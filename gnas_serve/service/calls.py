@@ -25,6 +25,7 @@ from gnas_serve.service.schemas import (
 )
 from gnas_serve.service.shadow import Shadow
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.user_features import pairs_of
 from gnas_serve.service.variants import Variants
 from gnas_serve.service.versions import Versions
 
@@ -160,7 +161,8 @@ class Calls:
         """
         variant = self._variants.choose(Query(request.user_id, history=request.history))
         self._telemetry.noted(request.user_id, variant.recommender.info.version)
-        found = variant.recommender.explain(request.item_id, request.user_id, request.history)
+        features = pairs_of(request.user_features)
+        found = variant.recommender.explain(request.item_id, request.user_id, request.history, features)
         return Signed(found, variant.signature)
 
     async def feedback(self, request: FeedbackRequest) -> Acknowledged:

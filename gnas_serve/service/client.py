@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
 
+from gnas_serve.runtime.segments import FeatureValue
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 
@@ -20,12 +22,28 @@ def from_id(message: pb.Id) -> int | str:
     return message.integer if message.WhichOneof("value") == "integer" else message.text
 
 
+def to_feature(value: FeatureValue) -> pb.FeatureValue:
+    """Write what is known of a user as a message."""
+    if value is None:
+        return pb.FeatureValue()
+    if isinstance(value, bool):
+        return pb.FeatureValue(truth=value)
+    return pb.FeatureValue(text=value) if isinstance(value, str) else pb.FeatureValue(number=value)
+
+
+def from_feature(message: pb.FeatureValue) -> FeatureValue:
+    """Read what is known of a user from a message; None where nothing is."""
+    name = message.WhichOneof("value")
+    return None if name is None else getattr(message, name)
+
+
 def recommend(
     target: str,
     *,
     user_id: int | str | None = None,
     k: int = 10,
     history: tuple[int | str, ...] = (),
+    user_features: Mapping[str, FeatureValue] | None = None,
     timeout_s: float = 10.0,
 ) -> dict[str, Any]:
     """Ask the gRPC door once.
@@ -48,6 +66,8 @@ def recommend(
     request = pb.RecommendRequest(k=k, history=[to_id(item_id) for item_id in history])
     if user_id is not None:
         request.user_id.CopyFrom(to_id(user_id))
+    for name, value in (user_features or {}).items():
+        request.user_features[name].CopyFrom(to_feature(value))
     with grpc.insecure_channel(target) as channel:
         stub = RecommenderStub(channel)  # type: ignore[no-untyped-call]  # generated
         response = stub.Recommend(request, timeout=timeout_s, wait_for_ready=True)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, SimilarUsersAnswer
 from gnas_serve.service.calls import Signed
-from gnas_serve.service.client import from_id, to_id
+from gnas_serve.service.client import from_feature, from_id, to_id
 from gnas_serve.service.proto import recommender_pb2 as pb
 
 
@@ -20,15 +20,26 @@ def fields_of(message: Message) -> dict[str, Any]:
 
     An id with neither value set reads as empty text, which the schema refuses with the field's name.
     """
-    fields: dict[str, Any] = dict.fromkeys(_lists(message.DESCRIPTOR), ())
+    lists = _lists(message.DESCRIPTOR)
+    fields: dict[str, Any] = dict.fromkeys(lists, ())
     for field, value in message.ListFields():
-        fields[field.name] = tuple(map(_value, value)) if field.is_repeated else _value(value)
+        if not field.is_repeated:
+            fields[field.name] = _value(value)
+        elif field.name in lists:
+            fields[field.name] = tuple(map(_value, value))
+        else:
+            fields[field.name] = {name: _value(one) for name, one in value.items()}
     return fields
 
 
 @cache
 def _lists(kind: Descriptor) -> tuple[str, ...]:
-    return tuple(field.name for field in kind.fields if field.is_repeated)
+    """Name the fields that are lists, and no maps: these are repeated as well."""
+    return tuple(field.name for field in kind.fields if field.is_repeated and not _is_map(field.message_type))
+
+
+def _is_map(kind: Descriptor | None) -> bool:
+    return kind is not None and kind.GetOptions().map_entry
 
 
 def _value(value: Any) -> Any:
@@ -36,6 +47,8 @@ def _value(value: Any) -> Any:
         return from_id(value)
     if isinstance(value, pb.Ids):
         return tuple(map(from_id, value.ids))
+    if isinstance(value, pb.FeatureValue):
+        return from_feature(value)
     return fields_of(value) if isinstance(value, Message) else value
 
 

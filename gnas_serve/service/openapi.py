@@ -197,7 +197,7 @@ def _security(route: Route, settings: Settings | None) -> list[dict[str, list[st
 
 
 def _of_address() -> list[dict[str, Any]]:
-    """Describe the parameters of a question in an address: those of its body, lists separated by commas."""
+    """Describe the parameters of a question in an address: those of its body; lists have commas, objects are JSON."""
     parameters = []
     for name, schema in RecommendRequest.model_json_schema()["properties"].items():
         if name == "user_id":
@@ -219,6 +219,8 @@ def _of_text(schema: dict[str, Any]) -> dict[str, Any]:
         most = options[0]["maxItems"]
         return {"style": "form", "explode": False, "schema": {"type": "array", "items": ids, "maxItems": most}}
     kept = {name: value for name, value in options[0].items() if name not in {"title", "description", "default"}}
+    if kept.get("type") == "object":
+        return {"content": {"application/json": {"schema": kept}}}
     return {"schema": kept}
 
 

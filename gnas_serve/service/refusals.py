@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from gnas_serve.plain_text import plain_text
 from gnas_serve.service.errors import InvalidFieldError
+from gnas_serve.service.user_features import USER_FEATURE
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 _SHOWN_CHARACTERS = 40
@@ -29,11 +30,12 @@ def refusal(error: ValidationError) -> InvalidFieldError:
         return InvalidFieldError(f"{error.error_count()} fields are unknown or wrong", field="", code="invalid_field")
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
-    is_id = bool(parts) and parts[-1] in _UNION_MEMBERS
+    is_feature = first["type"] == USER_FEATURE  # its name is the caller's, perhaps "int" or "k"
+    is_id = bool(parts) and parts[-1] in _UNION_MEMBERS and not is_feature
     field = ".".join(_plain(part) for part in (parts[:-1] if is_id else parts))
     found = "" if isinstance(first["input"], (dict, list, tuple)) else f", found {_described(first['input'])}"
     message = first["msg"][:1].lower() + first["msg"][1:]
-    kind, name = first["type"], parts[-1] if parts else ""
+    kind, name = first["type"], parts[-1] if parts and not is_feature else ""
     if kind in _REFUSALS:
         code, text = _REFUSALS[kind]
         limit = first.get("ctx", {}).get("max_length")

@@ -24,7 +24,9 @@ class Explanation(BaseModel):
 
     score: float = Field(description="Of retrieval; a learned ranker may order otherwise.")
     contributions: list[Contribution] = Field(description="The greatest first; beside an item of a list at most five.")
-    remainder: dict[str, float] = Field(description="By kind of branch, what is not due to any item.")
+    remainder: dict[str, float] = Field(
+        description='By kind of branch, what is not due to any item; of "segment" also what each feature adds.'
+    )
     exact: bool = Field(description="False where a linear map stands for a trained network.")
     reason: Reason
 
@@ -34,7 +36,7 @@ class Item(BaseModel):
 
     item_id: int | str
     score: float | None = Field(None, description="Absent where it was not wanted.")
-    source: str = Field(description='How it was found: "user", "fold_in", "popularity" or "item".')
+    source: str = Field(description='How it was found: "user", "fold_in", "segment", "popularity" or "item".')
     explanation: Explanation | None = Field(None, description="Where it was asked for.")
 
 
@@ -86,7 +88,7 @@ class ExplainResponse(Explanation):
     """Where one score comes from, and of which model."""
 
     item_id: int | str
-    source: str = Field(description='How the asker was represented: "user", "fold_in" or "popularity".')
+    source: str = Field(description='How the asker was represented: "user", "fold_in", "segment" or "popularity".')
     model: Model
 
 
@@ -130,6 +132,7 @@ class ModelResponse(BaseModel):
     ranker: str
     precision: str
     attributes: list[str] = Field(description="Of the items, by which answers can be filtered.")
+    user_features: list[str] = Field(description="Of newcomers, which move their answers.")
 
 
 class Problem(BaseModel):

@@ -169,12 +169,21 @@ def _of_address(asked: Asked) -> dict[str, object]:
     return fields
 
 
+def _object(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # which the schema refuses
+
+
 def _typed(name: str, text: str) -> object:
-    """Read a value as JSON would have it; lists are separated by commas."""
+    """Read a value as JSON would have it; lists are separated by commas, features are JSON."""
     if name in {"history", "exclude_items", "candidates"}:
         return tuple(text.split(",")) if text else ()
     if name == "filter":
         return text
+    if name == "user_features":
+        return _object(text)
     if text in _WORDS:
         return _WORDS[text]
     try:

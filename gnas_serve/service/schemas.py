@@ -24,6 +24,7 @@ from gnas_serve.feedback.event import (
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.deployment import NAME, Canary, Deployment
 from gnas_serve.service.refusals import refusal
+from gnas_serve.service.user_features import UserFeatures, pairs_of
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
@@ -80,6 +81,9 @@ class RecommendRequest(_Request):
     explain: bool = Field(False, description="Whether each item says what its score comes from; k at most 100 then.")
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
+    user_features: UserFeatures = Field(
+        None, description="What is known of a newcomer, by name: what moves the answer where no history does."
+    )
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
@@ -96,6 +100,7 @@ class RecommendRequest(_Request):
             seed=self.seed,
             explain=self.explain,
             strict=self.strict,
+            user_features=pairs_of(self.user_features),
         )
 
 
@@ -130,6 +135,7 @@ class RankRequest(_Request):
     explain: bool = Field(False, description="Whether each item says what its score comes from; at most 100 then.")
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
+    user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
@@ -139,6 +145,7 @@ class RankRequest(_Request):
             candidates=self.candidates,
             explain=self.explain,
             strict=self.strict,
+            user_features=pairs_of(self.user_features),
         )
 
 
@@ -148,6 +155,7 @@ class ExplainRequest(_Request):
     item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
     history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
+    user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
 
 
 class FeedbackEvent(_Request):

@@ -31,7 +31,8 @@ _TRAINED_VERSION = 2
 """Of what was trained: a version before reads it right. A fine-tuned model's rows are others than its data's."""
 _FITS = ("selection", "final")
 _TABLES = "tables"
-_ATTRIBUTES = "attributes"
+_ATTRIBUTES = {"item": "attributes", "user": "user_attributes"}
+"""Files of the attributes of each side."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Checkpoint:
         one. Its fits have learned from ``train`` and nothing of ``valid``, both of them.
     item_attributes
         What answers can be filtered by; None where the data has no attributes of items.
+    user_attributes
+        What newcomers can say of themselves; None where the data has no attributes that users share.
     digest
         Of the folder that it was read from; empty where there is none.
     """
@@ -89,6 +92,7 @@ class Checkpoint:
     metrics: dict[str, float] = field(default_factory=dict)
     finetuned_from: dict[str, Any] | None = None
     item_attributes: Attributes | None = None
+    user_attributes: Attributes | None = None
     digest: str = ""
 
     @classmethod
@@ -123,6 +127,7 @@ class Checkpoint:
             seed=seed,
             metrics=metrics or {},
             item_attributes=dataset.item_attributes,
+            user_attributes=dataset.user_attributes,
         )
 
     def seen(self) -> sp.csr_matrix:
@@ -147,8 +152,10 @@ class Checkpoint:
         for name, arrays in files.items():
             _check_finite(name, getattr(self, name), arrays)
         files[_TABLES] = self._tables()
-        if self.item_attributes is not None:
-            files[_ATTRIBUTES] = {name: np.asarray(array) for name, array in self.item_attributes.arrays().items()}
+        for side, file in _ATTRIBUTES.items():
+            attributes: Attributes | None = getattr(self, f"{side}_attributes")
+            if attributes is not None:
+                files[file] = {name: np.asarray(array) for name, array in attributes.arrays().items()}
         with atomic_folder(path) as folder:
             for name, arrays in files.items():
                 # Written by Python: safetensors' own writer hides a full disk in an error without a number.
@@ -174,8 +181,10 @@ class Checkpoint:
         # Absent of a trained one: its bytes are those that versions without fine-tuning wrote. So with attributes, and
         # an earlier version that passes them over makes of the checkpoint what is right without them.
         optional: dict[str, Any] = {} if self.finetuned_from is None else {"finetuned_from": self.finetuned_from}
-        if self.item_attributes is not None:
-            optional["item_attributes"] = [fact.to_json() for fact in self.item_attributes.facts()]
+        for name in (f"{side}_attributes" for side in _ATTRIBUTES):
+            attributes: Attributes | None = getattr(self, name)
+            if attributes is not None:
+                optional[name] = [fact.to_json() for fact in attributes.facts()]
         return optional | {
             "name": self.name,
             "spec": self.spec,
@@ -217,13 +226,14 @@ class Checkpoint:
             }
             epochs = {name: manifest["epochs"][name] for name in _FITS}
             names = {side: tuple(manifest[f"{side}_feature_names"]) for side in ("item", "user")}
-            attributes = attribute_facts(manifest.get("item_attributes", []))
+            attributes = {side: attribute_facts(manifest.get(f"{side}_attributes", [])) for side in _ATTRIBUTES}
         with _naming(path / _file(_TABLES)):
             tables = _read_tables(load_file(path / _file(_TABLES)), names)
         shape = (len(tables["users"]), len(tables["items"]))
-        if attributes:
-            with _naming(path / _file(_ATTRIBUTES)):
-                tables["item_attributes"] = _read_attributes(path / _file(_ATTRIBUTES), attributes, shape[1])
+        for (side, file), length in zip(_ATTRIBUTES.items(), reversed(shape), strict=True):
+            if attributes[side]:
+                with _naming(path / _file(file)):
+                    tables[f"{side}_attributes"] = _read_attributes(path / _file(file), attributes[side], length)
         fits: dict[str, Any] = {}
         for name in _FITS:
             with _naming(path / _file(name)):
@@ -270,8 +280,8 @@ def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, 
     return tables
 
 
-def _read_attributes(path: Path, facts: tuple[AttributeFacts, ...], num_items: int) -> Attributes:
-    attributes = Attributes.of(facts, load_file(path), num_items)
+def _read_attributes(path: Path, facts: tuple[AttributeFacts, ...], count: int) -> Attributes:
+    attributes = Attributes.of(facts, load_file(path), count)
     attributes.check_content()
     return attributes
 

@@ -19,10 +19,11 @@ from front_world import JSON
 from front_world import World as HttpWorld
 from google.protobuf.message import Message
 from grpc_world import World as GrpcWorld
+from segment_tables import FACTS, random_segments
 from tiny_artifact import write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.client import from_id, to_id
+from gnas_serve.service.client import from_id, recommend, to_feature, to_id
 from gnas_serve.service.errors import CODE_KEY
 from gnas_serve.service.proto import recommender_pb2 as pb
 
@@ -53,14 +54,16 @@ class Questions:
         if call == "RecommendBatch":
             return call, {"queries": [self.question() for _ in range(self._rng.integers(0, 4))]}
         if call == "Rank":
-            asked = self._some(self.question(), 0.7, ("user_id", "history", "explain", "return_scores", "strict"))
+            names = ("user_id", "history", "explain", "return_scores", "strict", "user_features")
+            asked = self._some(self.question(), 0.7, names)
             return call, asked | {"candidates": self._ids(self._rng.integers(0, 12))}
         if call == "SimilarUsers":
             return call, self._some({"user_id": self._user(), "k": self._k()}, 0.8)
         asked = {"item_id": self._item()}
         if call == "SimilarItems":
             return call, self._some(asked | {"k": self._k()}, 0.8)
-        return call, asked | self._some({"user_id": self._user(), "history": self._ids(4)}, 0.7)
+        said = {"user_id": self._user(), "history": self._ids(4), "user_features": self._features()}
+        return call, asked | self._some(said, 0.6)
 
     def question(self) -> dict[str, Any]:
         rng = self._rng
@@ -78,6 +81,7 @@ class Questions:
                 "explain": bool(rng.random() < 0.5),
                 "return_scores": bool(rng.random() < 0.5),
                 "strict": bool(rng.random() < 0.5),
+                "user_features": self._features(),
             },
             0.35,
         ) | {"seed": int(rng.integers(0, 2**62))}
@@ -88,6 +92,14 @@ class Questions:
             for name, value in fields.items()
             if (names is None or name in names) and self._rng.random() < share
         }
+
+    def _features(self) -> dict[str, Any]:
+        """Say something of the user, now and then under a name that there is not."""
+        values: list[Any] = ["north", "straße", "", "true", "41", 41, 3.5, True, None, "x" * 257]
+        names = ["region", "age", "nickname", "member", "shoe size"]
+        named = self._rng.choice(names, self._rng.integers(0, 4), replace=False, p=[0.3, 0.3, 0.2, 0.18, 0.02])
+        share = [*[0.99 / (len(values) - 1)] * (len(values) - 1), 0.01]
+        return {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
 
     def _k(self) -> int:
         return int(self._rng.choice([0, 1, 5, 10, 40, 75, 1000, 1001], p=[0.02, 0.1, 0.3, 0.3, 0.1, 0.1, 0.06, 0.02]))
@@ -119,6 +131,8 @@ def to_message(call: str, fields: dict[str, Any]) -> Message:
     for name, value in fields.items():
         if name in IDS:
             values[name] = to_id(value)
+        elif name == "user_features":
+            values[name] = {name: to_feature(one) for name, one in value.items()}
         elif name in LISTS:
             ids = [to_id(one) for one in value]
             values[name] = pb.Ids(ids=ids) if (call, name) == ("Recommend", "candidates") else ids
@@ -175,8 +189,11 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("both") / "artifact"
     is_text = request.param == "texts"
     attributes = attributes_of(random_table(random.Random(0), 80))
+    segments = (FACTS, random_segments(80))
     found = Both(
-        write_tiny_artifact(folder, text_ids=True, attributes=attributes) if is_text else write_blended_artifact(folder)
+        write_tiny_artifact(folder, text_ids=True, attributes=attributes, segments=segments)
+        if is_text
+        else write_blended_artifact(folder)
     )
     yield found, is_text
     found.grpc.close()
@@ -187,7 +204,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     questions = Questions(7, text=is_text)
 
     async def ask_all() -> dict[str, int]:
-        seen: dict[str, int] = {}
+        seen: dict[str, int] = {"by segment": 0}
         async with doors.http.client() as client:
             for _ in range(REQUESTS // 2):
                 call, fields = questions.draw()
@@ -195,12 +212,15 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
                 assert by_http == by_grpc, (call, fields)
                 outcome = by_http[0] if isinstance(by_http, tuple) else "ok"
                 seen[outcome] = seen.get(outcome, 0) + 1
+                seen["by segment"] += '"source": "segment"' in json.dumps(by_http)
         return seen
 
     outcomes = asyncio.run(ask_all())
     # The draw really asked for all of it: answers, and refusals of many kinds.
-    assert outcomes["ok"] > REQUESTS // 4
+    assert outcomes["ok"] > REQUESTS // 5
     assert {"user_not_found", "item_not_found", "invalid_k", "list_too_short", "missing_field"} <= set(outcomes)
+    assert {"unknown_feature", "invalid_field"} <= set(outcomes)
+    assert (outcomes["by segment"] > 20) == is_text
 
 
 def test_an_address_asks_what_a_body_asks(both: tuple[Both, bool]) -> None:
@@ -228,6 +248,19 @@ def test_an_address_asks_what_a_body_asks(both: tuple[Both, bool]) -> None:
         return answered
 
     assert asyncio.run(ask_all()) > 50
+
+
+def test_both_doors_say_which_features_there_are(both: tuple[Both, bool]) -> None:
+    doors, is_text = both
+    expected = ["region", "age", "member"] if is_text else []
+    by_http = doors.http.ask("GET", "/v1/model").json()
+    by_grpc = told(doors.grpc.stub.GetModel(pb.GetModelRequest()))
+    assert by_http["user_features"] == by_grpc["user_features"] == expected
+    if is_text:
+        said = {"age": 41, "region": "south"}
+        answer = recommend(doors.grpc.target, user_features=said)
+        assert answer["items"][0]["source"] == "segment"
+        assert answer == doors.http.post("/v1/recommend", {"user_features": said}).json()
 
 
 def _plain(value: Any) -> str:

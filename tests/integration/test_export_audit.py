@@ -13,8 +13,10 @@ from attribute_tables import attributes_of, random_table
 from export_runs import LIMITS, PROFILE, after, run
 from onnx import helper
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
+from segment_tables import telling_users
 
 from gnas_export import pipeline
+from gnas_export.decisions import Decision, Decisions
 from gnas_export.retrieval import fold_in
 from gnas_export.steps.audit import audit
 from gnas_search.data.interactions import FeatureTable
@@ -39,10 +41,10 @@ def blend():
 
 
 def with_every_table(num_users=200, num_items=800):
-    """A blend with ids of text, features and attributes: no file of an artifact is missing."""
+    """A blend with ids of text, features and attributes of both sides: no file of an artifact is missing."""
     rng = np.random.default_rng(0)
     return replace(
-        blended_checkpoint(num_users=num_users, num_items=num_items),
+        telling_users(blended_checkpoint(num_users=num_users, num_items=num_items)),
         users=Vocabulary.from_ids([f"user-{row:05d}" for row in range(num_users)]),
         item_features=FeatureTable(("a", "b"), rng.random((num_items, 2)).astype(np.float32)),
         user_features=FeatureTable(("c",), rng.random((num_users, 1)).astype(np.float32)),
@@ -63,7 +65,8 @@ def packed(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pipeline, "audit", kept)
-        run(with_every_table(), folder / "a", profile, ranker="always")
+        decisions = Decisions(profile, "always", {"segments": Decision("segments", "so that there are some")})
+        run(with_every_table(), folder / "a", profile, "always", decisions)
     return given[0]
 
 

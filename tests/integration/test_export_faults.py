@@ -14,6 +14,7 @@ import torch
 from cli_call import call
 from export_runs import without_vectors_for_taste
 from onnx import numpy_helper
+from segment_tables import telling_users
 
 from gnas_export import pipeline
 from gnas_export.ranker import numeric
@@ -52,7 +53,7 @@ baseline_loss = 1.0
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("trained") / "checkpoint"
-    without_vectors_for_taste(num_items=600).save(path)
+    telling_users(without_vectors_for_taste(num_items=600)).save(path)
     return path
 
 
@@ -141,6 +142,7 @@ def swapped(raw):
 def test_without_a_fault_it_ships(exported):
     code, said, report = exported(begin="package")
     assert code == 0, said
+    assert report["decisions"]["segments"]["choice"] == "segments"
     passed = {gate["name"] for gate in report["gates"] if gate["passed"]}
     assert {"vector_parity", "row_parity", "index_parity", "scorer_parity", "onnx_parity"} <= passed
     assert "C = 1, 7, 60" in next(gate["remark"] for gate in report["gates"] if gate["name"] == "scorer_parity")
@@ -199,6 +201,21 @@ def test_a_row_that_goes_to_the_place_of_another(exported, monkeypatch, tmp_path
     assert code == 5
     assert gate in breached(report)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("file", [name for name in vars(LAYOUT).values() if name.startswith("segments.")])
+def test_a_segment_that_is_not_what_its_users_have(exported, monkeypatch, file):
+    def one_more(raw):
+        table = np.load(io.BytesIO(raw))
+        table[1] += 1
+        changed = io.BytesIO()
+        np.save(changed, table)
+        return changed.getvalue()
+
+    damaging(monkeypatch, file, one_more)
+    code, _, report = exported(begin="package")
+    assert (code, breached(report)) == (5, ["row_parity"])
+    assert file in next(gate["remark"] for gate in report["gates"] if gate["name"] == "row_parity")
 
 
 def test_ids_in_another_order_are_told(exported, monkeypatch):

@@ -18,6 +18,7 @@ from attribute_tables import attributes_of, random_table
 from grpc_nonsense import DEADLINE_S, HONEST, Nonsense, put
 from grpc_world import World
 from leaks import leak_of
+from segment_tables import FACTS, random_segments
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.client import recommend, to_id
@@ -32,7 +33,9 @@ WATCH = "/grpc.health.v1.Health/Watch"
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     attributes = attributes_of(random_table(random.Random(0), 80) | {"price": [float(row) for row in range(80)]})
-    made = World(write_tiny_artifact(tmp_path_factory.mktemp("fuzz") / "artifact", attributes=attributes))
+    segments = (FACTS, random_segments(80))
+    folder = tmp_path_factory.mktemp("fuzz") / "artifact"
+    made = World(write_tiny_artifact(folder, attributes=attributes, segments=segments))
     yield made
     made.close()
 

@@ -9,6 +9,7 @@ import pytest
 from export_runs import LIMITS, PROFILE, run, without_vectors_for_taste
 from jsonschema import Draft202012Validator
 from planted_checkpoint import blended_checkpoint, planted_checkpoint, single_fit
+from segment_tables import telling_users
 
 from gnas_export.report.contents import SCHEMA
 from gnas_serve.cli.app import main
@@ -34,9 +35,9 @@ def read(path):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """The report of an artifact with a learned ranker, narrower ones tried."""
+    """The report of an artifact with a learned ranker, narrower ones tried, and with features of users."""
     out = tmp_path_factory.mktemp("learned") / "a"
-    return read(run(without_vectors_for_taste(), out, NARROWING).path / "report.json")
+    return read(run(telling_users(without_vectors_for_taste()), out, NARROWING).path / "report.json")
 
 
 def test_it_is_printed_by_a_command(validator, capsys):
@@ -58,6 +59,9 @@ def test_an_unknown_schema_is_refused(capsys):
 def test_a_learned_ranker(validator, learned):
     assert learned["schema"] == SCHEMA
     assert learned["decisions"]["ranker"]["choice"] == "mlp"
+    assert learned["decisions"]["segments"]["choice"] == "segments"
+    assert learned["facts"]["segments"]["features"] == {"camp": 8, "mood": 6, "member": 2, "rare": 0}
+    assert learned["metrics"]["segment_ndcg@20"] == learned["facts"]["quality"]["segments"]["ndcg@20"]
     assert faults(validator, learned) == []
 
 
@@ -121,9 +125,9 @@ def objects(value, path=()):
             yield from objects(child, (*path, place))
 
 
-# Their keys are names: of forms, paths, tried forms, files, tools, numbers of candidates.
+# Their keys are names: of forms, paths, tried forms, files, tools, features, numbers of candidates.
 OPEN = {"forms", "quality", "ranker_training", "int8_nodes", "recall", "ndcg_change_low", "files", "tools"}
-OPEN |= {"latency_us", "times_faster"}
+OPEN |= {"latency_us", "times_faster", "features"}
 # Not all of them are always there: the steps make them one by one.
 GROWING = {"facts", "decisions", "metrics"}
 
@@ -152,6 +156,7 @@ OPTIONAL = {
     (("facts", "index"), "latency_us"),
     (("facts", "index"), "size_bytes"),
     (("facts", "savings"), "retained"),
+    (("facts", "segments"), "against_popularity"),
     (("facts", "ranker_against_retrieval"), "shipped"),
 }
 

@@ -14,6 +14,7 @@ from leaks import leak_of
 
 # Of the artifact that is asked: some of what is drawn is to be known to it.
 FILTERS = ("price < 50", 'category == "a" and not tags has "x"', 'price is null or category in ["a", "b"]')
+FEATURES = ("region", "age", "member", "nickname")
 KNOWN: dict[str, Callable[[int], Any]] = {
     "user_id": lambda drawn: 1000 + drawn % 60,
     "item_id": lambda drawn: 2000 + drawn % 80,
@@ -37,7 +38,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 
 def mended(value: Any, drawn: int, name: str = "") -> Any:
-    """Take values that the schema has no words for: filters are of a language, and 10.0 is no 10 to the server."""
+    """Take values that the schema has no words for: a language, names of features, and 10.0 is no 10 to the server."""
+    if name == "user_features" and isinstance(value, dict):
+        return dict(zip(FEATURES, value.values(), strict=False))  # an unknown name is refused
     if isinstance(value, dict):
         return {key: mended(one, drawn, key) for key, one in value.items()}
     if isinstance(value, list):

@@ -101,7 +101,7 @@ def test_popularity_orders_by_count_then_row_without_what_is_excluded():
     rows, scores = popularity.retrieve(3, np.array([1]))
     assert rows.tolist() == [0, 2, 3]
     assert scores == pytest.approx(np.log1p([3, 3, 0]))
-    assert popularity.score(1) == pytest.approx(np.log(10))
+    assert popularity.parts(1) == {"popularity": pytest.approx(np.log(10))}
     rows, scores = popularity.retrieve(3, np.array([1]), np.array([1, 2, 3]))
     assert rows.tolist() == [2, 3]
     assert scores == pytest.approx(np.log1p([3, 0]))

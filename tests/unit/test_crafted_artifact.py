@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
 from onnx import TensorProto, helper
+from segment_tables import FACTS, random_segments
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -88,6 +89,42 @@ def test_no_file_in_the_place_of_one_that_it_has_not(folder, name, kind, verify)
         (folder / name).symlink_to(folder.parent)
     with pytest.raises(IntegrityError, match=f"{name} is not in the manifest"):
         Recommender.load(folder, verify=verify)
+
+
+@pytest.fixture
+def segmented(tmp_path):
+    return write_tiny_artifact(tmp_path / "artifact", num_items=_ITEMS, segments=(FACTS, random_segments(_ITEMS)))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (LAYOUT.segment_offsets, lambda array: array[:-1]),
+        (LAYOUT.segment_offsets, lambda array: array + 1),
+        (LAYOUT.segment_offsets, lambda array: np.concatenate([array[:1], array[-2:0:-1], array[-1:]])),
+        (LAYOUT.segment_items, lambda array: array[::-1].copy()),
+        (LAYOUT.segment_items, lambda array: array + _ITEMS),
+        (LAYOUT.segment_items, lambda array: array[:-1]),
+        (LAYOUT.segment_counts, lambda array: array - array.max()),
+        (LAYOUT.segment_counts, lambda array: array.astype(np.int64)),
+        (LAYOUT.segment_counts, lambda array: array[:-1]),
+        (LAYOUT.segment_totals, lambda array: array - 10),
+        (LAYOUT.segment_totals, lambda array: array[:-1]),
+    ],
+)
+def test_wrong_segments(segmented, name, change):
+    np.save(segmented / name, change(np.load(segmented / name)))
+    _seal(segmented)
+    _refused(segmented, "segments[.]")
+
+
+def test_segments_of_other_features_than_the_manifest_says(segmented):
+    _seal(segmented, segments=FACTS.to_json() | {"features": FACTS.to_json()["features"][1:]})
+    _refused(segmented, "segments")
+    _seal(segmented, segments=FACTS.to_json() | {"prior": -1})
+    _refused(segmented, "garbled")
+    _seal(segmented, segments=None)
+    _refused(segmented, "garbled")
 
 
 @pytest.fixture

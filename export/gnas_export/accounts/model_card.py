@@ -25,7 +25,7 @@ _LIVE = re.compile(r"[\\`*<>\[\]!&|~#$]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www
 
 _USE = """It ranks the items of the catalogue that it was trained on for the users of it: `gnas-serve serve` and
 `gnas-serve recommend` ask it. A user without a vector is answered from a history, if the question brings one, else by
-popularity.
+popularity, that among users of the same features where the question says some.
 
 - Items and interactions after training are unknown to it: train again as the catalogue changes.
 - Metrics are of held-out interactions of the past, on validation users. They say nothing of what recommending changes,
@@ -166,6 +166,7 @@ def _form(manifest: Manifest, size_bytes: int) -> str:
         ("index", index.kind if index.kind == "flat" else f"{index.kind} over {index.dims} columns"),
         ("ranker", f"{_ranker(manifest)}, {ranker.precision}, {ranker.candidates} candidates"),
         ("newcomers", "from their history" if manifest.newcomers == "fold_in" else "by popularity"),
+        ("newcomers without a history", _strangers(manifest)),
     ]
     if "neighbours" in manifest.model:
         links = manifest.model["neighbours"]
@@ -185,6 +186,13 @@ def _form(manifest: Manifest, size_bytes: int) -> str:
         for step in manifest.provenance.steps
     ]
     return f"{text}\n\nWhat the export changed:\n\n{_table(('step', 'before', 'after', 'measured'), changes)}"
+
+
+def _strangers(manifest: Manifest) -> str:
+    moving = () if manifest.segments is None else manifest.segments.moving
+    if not moving:
+        return "by popularity"
+    return f"by popularity among users of the same {', '.join(feature.name for feature in moving)}, as far as known"
 
 
 def _ranker(manifest: Manifest) -> str:

@@ -90,6 +90,8 @@ def _metrics(draft: Draft) -> dict[str, Measured]:
     users = {f"ndcg@{K}": shipped.ndcg, f"recall@{K}": shipped.recall}
     if draft.newcomer_metrics is not None:
         users[f"fold_in_ndcg@{K}"] = draft.newcomer_metrics.ndcg
+    if draft.segment_metrics is not None:
+        users[f"segment_ndcg@{K}"] = draft.segment_metrics.ndcg
     found = intervals(users, seed=draft.seed)
     return {name: Measured(value, found[name].low, found[name].high) for name, value in draft.metrics.items()}
 

@@ -15,6 +15,7 @@ from gnas_export.forecast.baseline_costs import BaselineCosts
 from gnas_export.forecast.meter import metered, seconds_of
 from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
+from gnas_export.forecast.segment_costs import SegmentCosts
 from gnas_export.judging.simple_models import CHOOSING_USERS
 from gnas_export.pipeline import PACKAGE
 from gnas_export.profile import ExportProfile
@@ -126,7 +127,10 @@ def forecast_export(
     said("judge")
     judges = 0 if retrieval.jury.too_small else len(retrieval.jury.users)
     baselines = BaselineCosts.of(checkpoint) if judges else BaselineCosts(0.0, 0)
+    segments = SegmentCosts.of(retrieval.draft, judges)
+    opening = 2 * retrieval.opening_s if segments.seconds else 0.0
     seconds = trained.seconds | _served_s(retrieval, trained, baselines, judges)
+    seconds["choose_segments"] = segments.seconds + opening
     before = max(reading.peak_bytes for reading in retrieval.readings.values())
     learning = max(before, held.peak_bytes + trained.held_bytes)
     resident = resident_bytes() + trained.held_bytes
@@ -137,7 +141,8 @@ def forecast_export(
             found.append(StepForecast(name, retrieval.seconds(name), retrieval.readings[name].peak_bytes))
         else:
             found.append(StepForecast(name, seconds.get(name, 0.0), max(learning, peaks.get(name, 0))))
-    return ExportForecast(tuple(found), _artifact_bytes(retrieval, trained), time.perf_counter() - start)
+    size_bytes = _artifact_bytes(retrieval, trained) + segments.size_bytes
+    return ExportForecast(tuple(found), size_bytes, time.perf_counter() - start)
 
 
 def _served_s(

@@ -15,6 +15,7 @@ from gnas_search.fit import Fit
 from gnas_serve.runtime.index import FlatIndex, Index
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import SeenItems
+from gnas_serve.runtime.segments import SegmentTable
 
 PROBE_USERS = 1000
 
@@ -67,6 +68,8 @@ class ShippedFit:
         The maps of all branches with vectors; empty until they are fitted.
     index
         None for flat search.
+    segments
+        What the users of each segment have; None where no feature of users moves answers.
     """
 
     exact: Fit
@@ -75,6 +78,7 @@ class ShippedFit:
     seen: SeenItems
     fold_in: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     index: ShippedIndex | None = None
+    segments: SegmentTable | None = None
 
     def proposer(self) -> Index:
         """Open the index as serving opens its file."""

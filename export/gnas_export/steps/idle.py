@@ -40,6 +40,10 @@ def _is_judged_by_nobody(draft: Draft) -> bool:
     return bool(draft.jury.too_small)
 
 
+def _has_no_features(draft: Draft) -> bool:
+    return draft.checkpoint.user_attributes is None
+
+
 def _has_nothing_to_narrow(draft: Draft) -> bool:
     given = draft.decisions.repeated.get("form")
     names = {one.name for one in wanted(draft.profile.ranker)} if given is None else {given.choice.partition("/")[0]}
@@ -67,5 +71,6 @@ _IDLE: dict[str, Callable[[Draft], bool]] = {
     "choose_form": _times_nothing,
     "choose_ranker": _compares_nothing,
     "choose_fold_in": _is_judged_by_nobody,
+    "choose_segments": _has_no_features,
     "judge": _is_judged_by_nobody,
 }

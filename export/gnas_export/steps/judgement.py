@@ -124,6 +124,8 @@ def judge(draft: Draft) -> None:
     draft.metrics = {f"ndcg@{K}": ndcg, f"recall@{K}": recall}
     if draft.newcomer_metrics is not None:
         draft.metrics[f"fold_in_ndcg@{K}"] = float(draft.newcomer_metrics.ndcg.mean())
+    if draft.segment_metrics is not None:
+        draft.metrics[f"segment_ndcg@{K}"] = float(draft.segment_metrics.ndcg.mean())
 
 
 def less_compressed(draft: Draft) -> Decisions | None:

@@ -1,13 +1,20 @@
-"""Step for newcomers, who have a history but no vector: answered from it where that beats popularity."""
+"""Steps for newcomers: from a history, or from what they say of themselves, where that beats popularity."""
 
 from __future__ import annotations
+
+from dataclasses import asdict, replace
 
 from gnas_export.draft import Draft
 from gnas_export.gates import skipped
 from gnas_export.judging.quality import K, not_below_popularity
+from gnas_export.judging.segments import answered_strangers, choosing_users, chosen_segments, named
+from gnas_export.retrieval.segments import fixed_features, segment_table
 from gnas_export.steps.judgement import POPULARITY, measured_popularity
+from gnas_search.bootstrap import paired_interval
+from gnas_serve.artifact.segment_facts import SegmentFacts
 
 GATE = "fold_in"
+SEGMENTS = "segments"
 
 
 def choose_fold_in(draft: Draft) -> None:
@@ -42,3 +49,60 @@ def choose_fold_in(draft: Draft) -> None:
         judged = not_below_popularity(jury, popularity, popularity, GATE)
     if not draft.is_popularity:
         draft.gates.append(judged)
+
+
+def choose_segments(draft: Draft) -> None:
+    """Answer those of whom nothing is known but features by what is popular among users like them, if that is better.
+
+    Given: both fits, ``fitting``, ``jury``.
+    Result: ``segments``, both fits with what they count, ``segment_metrics``, gate ``segments`` where they ship.
+    """
+    checkpoint, jury = draft.checkpoint, draft.jury
+    features = fixed_features(checkpoint)
+    if not any(feature.values for feature in features):
+        draft.decisions.drop(SEGMENTS)
+        draft.segments = SegmentFacts(features, 1.0, 1.0) if features else None
+        return
+    users = choosing_users(draft.fitting, len(checkpoint.items), draft.seed)
+    chosen = chosen_segments(features, checkpoint, draft.selection, users)
+    fact = {
+        "features": {feature.name: feature.num_segments for feature in features},
+        "prior": chosen.facts.prior,
+        "weight": chosen.facts.weight,
+        "choosing_users": chosen.users,
+        "tried": list(chosen.tried),
+    }
+    draft.facts[SEGMENTS] = fact
+    _take_segments(draft, chosen.facts)
+    given = draft.decisions.given(SEGMENTS)
+    if jury.too_small:
+        if given is None:
+            given = draft.decisions.take(SEGMENTS, POPULARITY, f"cannot be judged: {jury.too_small}")
+    else:
+        with draft.rehearse(draft.selection, draft.plain) as recommender:
+            seen = draft.selection.seen
+            found = jury.judge(answered_strangers(jury, recommender, seen, checkpoint.user_attributes))
+            plain = jury.judge(answered_strangers(jury, recommender, seen, None))
+        gain = paired_interval(found.ndcg, plain.ndcg, jury.seed)
+        fact["against_popularity"] = asdict(gain)
+        draft.measured[SEGMENTS] = draft.segment_metrics = found
+        if given is None:
+            figures = (
+                f"ndcg@{K} {float(found.ndcg.mean()):.4f} against {float(plain.ndcg.mean()):.4f} of popularity, "
+                f"{gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})"
+            )
+            reason = f"from features alone, {figures}, {len(jury.users)} gate users"
+            given = draft.decisions.take(SEGMENTS, SEGMENTS if gain.low > 0 else POPULARITY, reason)
+        if given.choice == SEGMENTS:
+            draft.gates.append(not_below_popularity(jury, found, plain, SEGMENTS))
+    if given.choice == POPULARITY:
+        _take_segments(draft, SegmentFacts(named(features), chosen.facts.prior, chosen.facts.weight))
+        draft.segment_metrics = None
+
+
+def _take_segments(draft: Draft, facts: SegmentFacts) -> None:
+    """Set what the manifest says of features, and what both fits count of them."""
+    checkpoint, draft.segments = draft.checkpoint, facts
+    for name, matrix in (("selection", checkpoint.train), ("final", checkpoint.seen())):
+        table = segment_table(facts, checkpoint.user_attributes, matrix)
+        setattr(draft, name, replace(getattr(draft, name), segments=table))

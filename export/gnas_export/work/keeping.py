@@ -33,6 +33,7 @@ Tree = Any  # what JSON holds
 
 _FITS = ("selection", "final")
 _GIVEN = ("checkpoint", "profile", "mode", "seed")
+_SHIPPED = ("tables", "fold_in", "index", "segments")
 _TAG = "$"
 LEAVES = ("array", "bytes", "lists", "tensor")
 """Tags of what is written once, and then said where."""
@@ -122,14 +123,14 @@ class Keeper:
         if isinstance(value, ShippedFit):
             if name not in _FITS or value.exact is not getattr(self._checkpoint, name):
                 raise TypeError(f"the draft's {name} is of no fit of the checkpoint")
-            return {part: self._tree(getattr(value, part)) for part in ("tables", "fold_in", "index")}
+            return {part: self._tree(getattr(value, part)) for part in _SHIPPED}
         if isinstance(value, Decisions):
             return {part: self._tree(found) for part, found in (("given", value.repeated), ("taken", value.taken))}
         return self._tree(value)
 
     def _field_of(self, name: str, tree: Tree, blank: Draft) -> Any:
         if name in _FITS:
-            parts = {part: self._value(tree[part]) for part in ("tables", "fold_in", "index")}
+            parts = {part: self._value(tree[part]) for part in _SHIPPED}
             matrix = self._checkpoint.seen() if name == "final" else self._checkpoint.train
             seen = seen_items(matrix)
             counts = item_counts(seen, len(self._checkpoint.items))

@@ -16,7 +16,9 @@ from gnas_export.retrieval.tables import Tables
 from gnas_search.bootstrap import Interval
 from gnas_search.evaluate import UserMetrics
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
+from gnas_serve.artifact.segment_facts import SegmentFacts, UserFeature
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
+from gnas_serve.runtime.segments import SegmentTable
 
 VALUES: dict[str, type] = {
     "Batch": Batch,
@@ -33,9 +35,12 @@ VALUES: dict[str, type] = {
     "RankerFacts": RankerFacts,
     "RankerForm": RankerForm,
     "Scaling": Scaling,
+    "SegmentFacts": SegmentFacts,
+    "SegmentTable": SegmentTable,
     "ShippedIndex": ShippedIndex,
     "Tables": Tables,
     "TrainedRanker": TrainedRanker,
+    "UserFeature": UserFeature,
     "UserMetrics": UserMetrics,
 }
 """Frozen dataclasses that are kept field by field."""

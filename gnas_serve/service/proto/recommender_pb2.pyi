@@ -14,7 +14,14 @@ class Id(_message.Message):
     def __init__(self, integer: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "history", "exclude_items", "exclude_seen", "candidates", "filter", "diversity", "exploration", "seed", "explain", "return_scores", "strict")
+    __slots__ = ("user_id", "k", "history", "exclude_items", "exclude_seen", "candidates", "filter", "diversity", "exploration", "seed", "explain", "return_scores", "strict", "user_features")
+    class UserFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FeatureValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -28,6 +35,7 @@ class RecommendRequest(_message.Message):
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     history: _containers.RepeatedCompositeFieldContainer[Id]
@@ -41,7 +49,18 @@ class RecommendRequest(_message.Message):
     explain: bool
     return_scores: bool
     strict: bool
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[str] = ..., diversity: _Optional[float] = ..., exploration: _Optional[float] = ..., seed: _Optional[int] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ...) -> None: ...
+    user_features: _containers.MessageMap[str, FeatureValue]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[str] = ..., diversity: _Optional[float] = ..., exploration: _Optional[float] = ..., seed: _Optional[int] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
+
+class FeatureValue(_message.Message):
+    __slots__ = ("text", "number", "truth")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    number: float
+    truth: bool
+    def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ..., truth: bool = ...) -> None: ...
 
 class Ids(_message.Message):
     __slots__ = ("ids",)
@@ -163,20 +182,29 @@ class SimilarItemsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., underfilled: bool = ...) -> None: ...
 
 class RankRequest(_message.Message):
-    __slots__ = ("user_id", "history", "candidates", "explain", "return_scores", "strict")
+    __slots__ = ("user_id", "history", "candidates", "explain", "return_scores", "strict", "user_features")
+    class UserFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FeatureValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
+    USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     history: _containers.RepeatedCompositeFieldContainer[Id]
     candidates: _containers.RepeatedCompositeFieldContainer[Id]
     explain: bool
     return_scores: bool
     strict: bool
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ...) -> None: ...
+    user_features: _containers.MessageMap[str, FeatureValue]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
 
 class SimilarUsersRequest(_message.Message):
     __slots__ = ("user_id", "k")
@@ -205,14 +233,23 @@ class SimilarUsersResponse(_message.Message):
     def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("item_id", "user_id", "history")
+    __slots__ = ("item_id", "user_id", "history", "user_features")
+    class UserFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FeatureValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     user_id: Id
     history: _containers.RepeatedCompositeFieldContainer[Id]
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ...) -> None: ...
+    user_features: _containers.MessageMap[str, FeatureValue]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("item_id", "source", "explanation", "model")
@@ -265,7 +302,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes")
+    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes", "user_features")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +322,7 @@ class GetModelResponse(_message.Message):
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     BRANCHES_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     profile: str
@@ -297,4 +335,5 @@ class GetModelResponse(_message.Message):
     precision: str
     branches: _containers.RepeatedScalarFieldContainer[str]
     attributes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ...) -> None: ...
+    user_features: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ..., user_features: _Optional[_Iterable[str]] = ...) -> None: ...

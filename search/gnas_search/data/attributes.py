@@ -1,4 +1,4 @@
-"""Attributes of items: from typed columns to codes and words, as they are stored and served, and back."""
+"""Attributes of items and users: from typed columns to codes and words, as they are stored and served, and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WORD_BYTES = 64 << 20
 _ROW, _WORD = "row", "word"
 
 
-def encode_attributes(frame: pl.DataFrame) -> tuple[Attributes | None, list[DataWarning]]:
+def encode_attributes(frame: pl.DataFrame, kind: str = "items") -> tuple[Attributes | None, list[DataWarning]]:
     """Encode typed columns.
 
     An empty text is unknown; the order of a list, and what it has twice, is not kept.
@@ -25,7 +25,9 @@ def encode_attributes(frame: pl.DataFrame) -> tuple[Attributes | None, list[Data
     Parameters
     ----------
     frame
-        Columns of Float64, String or List(String), a row per item; null is unknown.
+        Columns of Float64, String or List(String), a row per item or user; null is unknown.
+    kind
+        Of what, for the warning: ``"items"`` or ``"users"``.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def encode_attributes(frame: pl.DataFrame) -> tuple[Attributes | None, list[Data
     warnings = []
     if too_large:
         message = (
-            f"items: what nobody can filter by, as its distinct texts take more than {MAX_WORD_BYTES >> 20} MB: "
+            f"{kind}: no attribute is made of columns whose distinct texts take more than {MAX_WORD_BYTES >> 20} MB: "
             + ", ".join(too_large)
         )
         warnings.append(DataWarning("attributes_too_large", len(too_large), message))
@@ -53,20 +55,22 @@ def encode_attributes(frame: pl.DataFrame) -> tuple[Attributes | None, list[Data
 
 
 def updated_attributes(
-    old: Attributes | None, new: Attributes | None, rows: npt.NDArray[np.int64], num_items: int
+    old: Attributes | None, new: Attributes | None, rows: npt.NDArray[np.int64], count: int, kind: str = "items"
 ) -> tuple[Attributes | None, list[DataWarning]]:
     """Bring attributes up to date, column by column: of an item of the newer data they say what this says.
 
     Parameters
     ----------
     old
-        Of I items.
+        Of a model's items, or its users.
     new
-        Of the newer data's items.
+        Of the newer data's.
     rows : (m,) int64
-        Of the newer data's items among the I, -1 where they are not.
-    num_items
-        I.
+        Of the newer data's items among the model's, -1 where they are not.
+    count
+        How many the model has.
+    kind
+        As of :func:`encode_attributes`.
 
     Returns
     -------
@@ -79,7 +83,7 @@ def updated_attributes(
     if new is None:
         return old, []
     known = np.flatnonzero(rows >= 0)
-    places = np.full(num_items, -1, dtype=np.int64)
+    places = np.full(count, -1, dtype=np.int64)
     places[rows[known]] = known
     at, is_new = pl.Series(places), pl.Series(places >= 0)
     before = pl.DataFrame() if old is None else _frame(old)
@@ -88,7 +92,8 @@ def updated_attributes(
         is_same = series.name in before.columns and before[series.name].dtype == series.dtype
         columns.append(series.zip_with(is_new, before[series.name]) if is_same else series)
     newer = {series.name for series in columns}
-    return encode_attributes(pl.DataFrame([*columns, *(series for series in before if series.name not in newer)]))
+    older = (series for series in before if series.name not in newer)
+    return encode_attributes(pl.DataFrame([*columns, *older]), kind)
 
 
 def _encoded(series: pl.Series) -> Column | None:

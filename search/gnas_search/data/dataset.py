@@ -72,6 +72,8 @@ class Dataset:
         What users rated too low for a positive at the time of validation; None where nothing is rated too low.
     item_attributes
         What answers can be filtered by; None without an items file, or where it has no usable column.
+    user_attributes
+        What newcomers can say of themselves; None without a users file, or where it has no column that users share.
     """
 
     users: Vocabulary
@@ -89,6 +91,7 @@ class Dataset:
     warnings: tuple[DataWarning, ...] = ()
     valid_negatives: sp.csr_matrix | None = None
     item_attributes: Attributes | None = None
+    user_attributes: Attributes | None = None
 
 
 @dataclass(frozen=True)

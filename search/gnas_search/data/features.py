@@ -38,7 +38,7 @@ class SideTable:
         One text per id, ``""`` where it has none; None without such a column.
     attributes
         The columns as typed values, rows by row of the ids, null where nothing is known; the title as it is written.
-        None of users.
+        Of users those alone that many can share, see :func:`_shared`. None without any.
     content
         The ids as text and the columns as typed values, rows by ascending id: what the fingerprint is taken of.
     id_width
@@ -71,7 +71,7 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
     id_type
         As configured.
     of_items
-        Take ``title`` or ``name`` for display, and the columns as attributes.
+        Take ``title`` or ``name`` for display, and all columns as attributes.
 
     Raises
     ------
@@ -128,10 +128,10 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
         values[id_rows] = np.stack(columns, axis=1)
         features = FeatureTable(tuple(names), values)
     titles = None if title is None else _titles(frame[title][file_rows], id_rows, len(ids))
-    attributes = None
-    if of_items:
-        as_written = content if title is None else content.with_columns(_nonempty(frame[title].cast(pl.String)))
-        attributes = _scattered(as_written, file_rows, id_rows, len(ids))
+    as_written = content if title is None else content.with_columns(_nonempty(frame[title].cast(pl.String)))
+    if not of_items:
+        as_written = content.select(_shared(known))
+    attributes = _scattered(as_written, file_rows, id_rows, len(ids)) if as_written.width else None
     by_id = pl.DataFrame([frame[id_column].cast(pl.String), *content])[np.argsort(encoded.rows)]
     return SideTable(features, titles, attributes, by_id, encoded.width, tuple(warnings))
 
@@ -245,6 +245,22 @@ def _encode_words(series: pl.Series, words: pl.DataFrame) -> Columns | None:
     """Make indicators where the words are few and shared; ``words`` has the columns row and word."""
     most = min(MAX_CATEGORIES, (len(series) - series.null_count()) // _ROWS_PER_CATEGORY)
     return _indicators(series.name, words, len(series)) if words[_WORD].n_unique() <= most else None
+
+
+def _shared(known: pl.DataFrame) -> list[str]:
+    """Name the columns by which users can be told apart in groups: numbers, and texts that each have several users.
+
+    Names, addresses and the like say nothing of a group, and go no further than the file that they stand in.
+    """
+    return [
+        series.name
+        for series in known
+        if (series.dtype == pl.Float64 and not _is_identifier(series))
+        or (
+            series.dtype == pl.String
+            and _ROWS_PER_CATEGORY * series.drop_nulls().n_unique() <= len(series) - series.null_count()
+        )
+    ]
 
 
 def _is_identifier(series: pl.Series) -> bool:

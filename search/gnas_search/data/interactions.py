@@ -120,6 +120,8 @@ class Interactions:
         SHA-256 of the content (not of the file format).
     item_attributes : I rows, or None
         The columns of the items file as typed values, null where nothing is known.
+    user_attributes : U rows, or None
+        Those of the users file that many users can share.
     """
 
     users: Vocabulary
@@ -139,3 +141,4 @@ class Interactions:
     config: DatasetConfig
     warnings: tuple[DataWarning, ...] = field(default=())
     item_attributes: pl.DataFrame | None = None
+    user_attributes: pl.DataFrame | None = None

@@ -161,6 +161,7 @@ def read_interactions(path: Path, config: DatasetConfig, *, maker: str = "") -> 
         config=config,
         warnings=tuple(warnings),
         item_attributes=item_side.attributes if item_side else None,
+        user_attributes=user_side.attributes if user_side else None,
     )
 
 

@@ -18,6 +18,7 @@ from gnas_search.data.low_rated import low_rated, negatives_of
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
 from gnas_search.data.readers import read_interactions
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError
+from gnas_serve.runtime.attributes import Attributes
 
 _SHOWN_DIGITS = 12
 
@@ -129,10 +130,12 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
     item_features = subset_features(interactions.item_features, known.items)
     user_features = subset_features(interactions.user_features, known.users)
     features = {"item_features": item_features, "user_features": user_features}
-    attributes = None
-    if interactions.item_attributes is not None:
-        attributes, too_large = encode_attributes(interactions.item_attributes[known.items])
-        warnings += too_large
+    attributes: dict[str, Attributes | None] = {}
+    for side, kept in (("item", known.items), ("user", known.users)):
+        columns = getattr(interactions, f"{side}_attributes")
+        if columns is not None:
+            attributes[f"{side}_attributes"], too_large = encode_attributes(columns[kept], f"{side}s")
+            warnings += too_large
     dataset = Dataset(
         users=subset_ids(interactions.users, known.users),
         items=subset_ids(interactions.items, known.items),
@@ -158,7 +161,7 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         config=config,
         warnings=tuple(warnings),
         valid_negatives=None if low is None else negatives_of(low.part(VALID), known, known.users),
-        item_attributes=attributes,
+        **attributes,
     )
     return dataset, _test_part(interactions, test, known, None if low is None else low.part(TEST))
 

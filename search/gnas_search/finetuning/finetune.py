@@ -75,10 +75,9 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
     for side, rows, count in zip(("user", "item"), (alignment.users, alignment.items), alignment.shape, strict=True):
         old, new = (getattr(one, f"{side}_features") for one in (checkpoint, dataset))
         sides[f"{side}_features"] = _features(side, old, new, rows, count, remarks)
-    attributes, left_out = updated_attributes(
-        checkpoint.item_attributes, dataset.item_attributes, alignment.items, alignment.shape[1]
-    )
-    remarks += [warning.message for warning in left_out]
+        old, new = (getattr(one, f"{side}_attributes") for one in (checkpoint, dataset))
+        sides[f"{side}_attributes"], left_out = updated_attributes(old, new, rows, count, f"{side}s")
+        remarks += [warning.message for warning in left_out]
     # Recency stays: that of the data would tell which items have fresh interactions, which are the labels.
     made = replace(
         checkpoint,
@@ -89,7 +88,6 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
         fingerprint=dataset.fingerprint,
         policy=dataset.policy,
         digest="",
-        item_attributes=attributes,
         **sides,
     )
     spec, weighed = blend_of(checkpoint), None

@@ -9,7 +9,7 @@ from gnas_search.report.charts.plot import WIDTH, line, shown, svg, text
 from gnas_search.report.markup import Markup, element, joined
 from gnas_search.report.scale import Scale, duration, figure
 
-_ORDER = ("neighbours", "tables", "index", "form", "ranker", "fold_in")
+_ORDER = ("neighbours", "tables", "index", "form", "ranker", "fold_in", "segments")
 """Of the decisions, as they are taken: a file has them by name."""
 _ROW = 24.0
 _LEFT, _RIGHT = 200.0, 84.0

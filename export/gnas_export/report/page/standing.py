@@ -32,9 +32,12 @@ def tiles(report: dict[str, Any]) -> Markup:
         ("ndcg@20", "shipped", "ndcg@20"),
         ("recall@20", "shipped", "recall@20"),
         ("fold_in_ndcg@20", newcomers, "ndcg@20 of newcomers"),
+        ("segment_ndcg@20", "segments", "ndcg@20 by users' features"),
     ):
         if name in report["metrics"]:
-            spread = _interval(facts.get("quality", {}).get(path, {}), name.removeprefix("fold_in_"))
+            spread = _interval(
+                facts.get("quality", {}).get(path, {}), name.removeprefix("fold_in_").removeprefix("segment_")
+            )
             ends = "" if spread is None else f"{spread['low']:.4f} .. {spread['high']:.4f}"
             found.append((said, f"{report['metrics'][name]:.4f}", ends))
     if savings := facts.get("savings"):
