@@ -58,6 +58,8 @@ def sum_parts(parts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
     ``sum`` chooses its order by the shape and layout of the array; the score of a pair has to be one number.
     """
+    if parts.shape[1] == 1:
+        return parts[:, 0]
     total = parts[:, 0].copy()
     for place in range(1, parts.shape[1]):
         total += parts[:, place]
@@ -165,6 +167,11 @@ class EmbeddingTable:
         the product of a matrix rounds differently by a row's place in its block.
         """
         vectors = self._gathered(rows)
+        if len(self.columns) == 1:
+            products: npt.NDArray[np.float32] = np.vecdot(vectors, query)
+            if self.scales is not None:
+                products *= self.scales.take(rows)  # of one column: (n, 1)
+            return products[:, None]
         parts = np.empty((len(self.columns), len(rows)), dtype=np.float32)
         for place, span in enumerate(self.columns):
             np.vecdot(vectors[:, span], query[span], out=parts[place])

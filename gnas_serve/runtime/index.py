@@ -106,7 +106,7 @@ class IvfIndex:
             structure.implem = _ONE_QUESTION
         self._structure = structure
         self._pointer = faiss.swig_ptr
-        self._never = _Marks(structure.ntotal)
+        self._marks = _Marks(structure.ntotal)
         self._refine = refine
 
     @classmethod
@@ -148,7 +148,7 @@ class IvfIndex:
         left = num_items - len(excluded)
         if len(excluded) <= _OVER_FETCHED or left == 0:
             rows = self._search(query, min(count + len(excluded), num_items))
-            return rows[~self._never.are_among(rows, excluded)][:count] if len(excluded) else rows
+            return rows[self._marks.are_apart(rows, excluded)][:count] if len(excluded) else rows
         may = np.ones(num_items, dtype=np.bool_)
         may[excluded] = False
         bits = np.packbits(may, bitorder="little")
@@ -184,12 +184,12 @@ class _Marks(threading.local):
     """
 
     def __init__(self, num_rows: int) -> None:
-        self._marks = np.zeros(num_rows, dtype=np.bool_)
+        self._clear = np.ones(num_rows, dtype=np.bool_)
 
-    def are_among(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
-        """Tell which rows are among the others, (m,)."""
-        marks = self._marks
-        marks[others] = True
-        found: npt.NDArray[np.bool_] = marks.take(rows)
-        marks[others] = False
+    def are_apart(self, rows: npt.NDArray[np.int64], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """Tell which rows are not among the others, (m,)."""
+        clear = self._clear
+        clear[others] = False
+        found: npt.NDArray[np.bool_] = clear.take(rows)
+        clear[others] = True
         return found

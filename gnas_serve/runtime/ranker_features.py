@@ -17,7 +17,9 @@ CROSS_FEATURES = ("score", "score_z", "log_rank", "content")
 _BRANCH_FEATURE = re.compile(r"branch_z\.(0|[1-9][0-9]?)")
 HISTORY_FEATURES = ("history_log_length", "history_popularity")
 _LOG_RANKS = np.log1p(np.arange(1024)).astype(np.float32)
-_LEAST_DEVIATION = np.float32(1e-6)
+_LEAST_DEVIATION = 1e-6
+# Up to so many columns, standardising one after the other takes fewer calls than all together.
+_FEW_COLUMNS = 2
 
 
 def branch_features(num_parts: int) -> tuple[str, ...]:
@@ -84,36 +86,44 @@ def cross_features(
     -------
     (C, len(names)) float32
     """
-    sources, num_standardised, order = _layout(names)
-    # A row per feature, those to be standardised first: every step is one call over all of them, not one per feature.
-    rows = np.empty((len(sources), len(scores)), dtype=np.float32)
-    for row, source in zip(rows, sources, strict=True):
-        if isinstance(source, int):
-            row[:] = parts[:, source]
+    features = np.empty((len(scores), len(names)), dtype=np.float32)
+    standardised, sources = _layout(names)
+    for column, source in sources:
+        if source == "log_rank":
+            features[:, column] = _log_ranks(len(scores))
         elif source == "score":
-            row[:] = scores
-        elif source == "log_rank":
-            row[:] = _log_ranks(len(scores))
+            features[:, column] = scores
         elif content is None:
             raise ValueError("missing cross feature 'content'")
         else:
-            row[:] = content
-    _standardise(rows[:num_standardised])
-    return np.ascontiguousarray(rows.take(order, axis=0).T)
+            features[:, column] = content
+    if len(standardised) <= _FEW_COLUMNS:
+        for column, part in standardised:
+            features[:, column] = _standardised(scores if part is None else parts[:, part])
+    else:
+        # A row for each, so that every step is one call over all of them.
+        rows = np.stack([scores if part is None else parts[:, part] for _, part in standardised])
+        features[:, [column for column, _ in standardised]] = _all_standardised(rows).T
+    return features
 
 
 @cache
-def _layout(names: tuple[str, ...]) -> tuple[tuple[int | str, ...], int, npt.NDArray[np.intp]]:
-    """Say what each row is made of (a part by its place), how many are standardised, and where each feature stands."""
-    is_standardised, sources = [], list[int | str]()
-    for name in names:
-        is_branch = _BRANCH_FEATURE.fullmatch(name) is not None
-        if not is_branch and name not in CROSS_FEATURES:
+def _layout(
+    names: tuple[str, ...],
+) -> tuple[tuple[tuple[int, int | None], ...], tuple[tuple[int, str], ...]]:
+    """Say of each column what it is made of: those to be standardised (of a part; None for the sum), and the others."""
+    standardised: list[tuple[int, int | None]] = []
+    others: list[tuple[int, str]] = []
+    for column, name in enumerate(names):
+        if _BRANCH_FEATURE.fullmatch(name):
+            standardised.append((column, int(name.rpartition(".")[2])))
+        elif name == "score_z":
+            standardised.append((column, None))
+        elif name in CROSS_FEATURES:
+            others.append((column, name))
+        else:
             raise ValueError(f"unknown cross feature {name!r}")
-        is_standardised.append(is_branch or name == "score_z")
-        sources.append(int(name.rpartition(".")[2]) if is_branch else name.removesuffix("_z"))
-    placed = np.argsort(np.logical_not(is_standardised), kind="stable")
-    return tuple(sources[place] for place in placed), sum(is_standardised), np.argsort(placed)
+    return tuple(standardised), tuple(others)
 
 
 def _log_ranks(count: int) -> npt.NDArray[np.float32]:
@@ -121,12 +131,20 @@ def _log_ranks(count: int) -> npt.NDArray[np.float32]:
     return _LOG_RANKS[:count] if count <= len(_LOG_RANKS) else np.log1p(np.arange(count)).astype(np.float32)
 
 
-def _standardise(rows: npt.NDArray[np.float32]) -> None:
-    """Bring each row to mean 0 and deviation 1, in place; one of equal numbers to zeros."""
+def _standardised(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Bring numbers to mean 0 and deviation 1, equal ones to zeros: (C,)."""
+    centred: npt.NDArray[np.float32] = values - np.float32(float(np.add.reduce(values)) / len(values))
+    deviation = math.sqrt(float(np.vecdot(centred, centred)) / len(values))
+    centred /= np.float32(max(deviation, _LEAST_DEVIATION))
+    return centred
+
+
+def _all_standardised(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Do so with each row: (n, C)."""
     count = np.float32(rows.shape[1])
     rows -= (np.add.reduce(rows, axis=1) / count)[:, None]
-    deviations = np.sqrt(np.vecdot(rows, rows) / count)
-    rows /= np.maximum(deviations, _LEAST_DEVIATION)[:, None]
+    rows /= np.maximum(np.sqrt(np.vecdot(rows, rows) / count), np.float32(_LEAST_DEVIATION))[:, None]
+    return rows
 
 
 def history_features(popularity: npt.NDArray[np.float32], usual_count: float) -> npt.NDArray[np.float32]:

@@ -100,7 +100,8 @@ class Retriever:
             parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)
         scores = sum_parts(parts)
         order = top_k(scores, count)
-        return Candidates(rows.take(order), scores.take(order), parts.take(order, axis=0))
+        best = scores.take(order)
+        return Candidates(rows.take(order), best, best[:, None] if parts.shape[1] == 1 else parts.take(order, axis=0))
 
     def _proposed(
         self,
