@@ -76,8 +76,8 @@ class EagerRecommender:
         for node in self._nodes:
             given = [values[name] for name in node.input]
             if node.op_type == "Gemm":
-                # Of the exported forms: the second turned, and the third added.
-                values[node.output[0]] = given[0] @ given[1].T + given[2]
+                is_turned = any(one.name == "transB" and one.i for one in node.attribute)
+                values[node.output[0]] = torch.addmm(given[2], given[0], given[1].T if is_turned else given[1])
             elif node.op_type == "Reshape":
                 values[node.output[0]] = given[0].reshape(given[1].tolist())
             else:
