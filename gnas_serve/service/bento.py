@@ -27,6 +27,7 @@ from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import Acceptor, announce_close, bound_heads
 from gnas_serve.service.deployment import DeploymentFile
+from gnas_serve.service.express import Express
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
 from gnas_serve.service.hot_path import HotPath
@@ -189,7 +190,7 @@ class GnasServe:
         grace_s = min(_GRACE_S, SETTINGS.drain_s / 4)
         # BentoML passes the limit on from flags alone, and a container is started without any.
         server.config.timeout_graceful_shutdown = math.ceil(SETTINGS.drain_s - grace_s)
-        bound_heads(server, SETTINGS.timeout_s)
+        bound_heads(server, SETTINGS.timeout_s, Express(self.bento_service.front))
         acceptor = Acceptor(server, SETTINGS.workers)
 
         def end(number: int) -> None:

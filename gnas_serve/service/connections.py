@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gnas_serve.errors import RequestError
 from gnas_serve.service.errors import HeadTooLargeError, problem
+from gnas_serve.service.express import Express
 
 MAX_HEAD_BYTES = 1 << 16
 _TAKEN_ALONE, _TAKEN_AMONG_OTHERS = 1024, 16
@@ -23,7 +24,7 @@ _STARTED_S = 0.01
 _PAUSE_S = 0.1
 
 
-def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
+def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> None:
     """Close every connection to come that is silent, or within a request's head, for too long or too many bytes.
 
     uvicorn itself bounds only the silence between two requests. Without a bound, callers who never finish a head
@@ -36,11 +37,14 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
         Not listening yet.
     limit_s
         Seconds from the connection's or a request's first byte to the end of the head.
+    express
+        Answers what it takes, before uvicorn sees it.
     """
 
     class BoundedHttp(HttpToolsProtocol):
         head_limit: asyncio.TimerHandle | None = None
         is_within_head = True
+        pieces: list[bytes] | None = None  # of the body of a request that is to be answered on the spot
         unread = 0  # bytes since the last piece of a body, or since the request before
         is_long = False
 
@@ -61,6 +65,11 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
             # Most heads come whole: of those that do not, the timer is set once it is known.
             elif self.is_within_head and self.head_limit is None:
                 self.expect_head()
+            elif self.pieces is not None and not self.transport.is_closing():  # more is to come: the long way
+                pieces, self.pieces = self.pieces, None
+                super().on_headers_complete()
+                for piece in pieces:
+                    super().on_body(piece)
 
         def on_message_begin(self) -> None:
             self.is_within_head = True
@@ -74,11 +83,24 @@ def bound_heads(server: uvicorn.Server, limit_s: float) -> None:
                 self.is_long = True
                 raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
             self.unread = 0
-            super().on_headers_complete()
+            if express.takes(self):
+                self.pieces = []
+            else:
+                super().on_headers_complete()
 
         def on_body(self, body: bytes) -> None:
             self.unread = 0
-            super().on_body(body)
+            if self.pieces is None:
+                super().on_body(body)
+            else:
+                self.pieces.append(body)
+
+        def on_message_complete(self) -> None:
+            if self.pieces is None:
+                super().on_message_complete()
+            else:
+                pieces, self.pieces = self.pieces, None
+                express.answer(self, b"".join(pieces))
 
         def head_bytes(self) -> int:
             return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

@@ -9,16 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
 
 from pydantic_core import to_json
 
 from gnas_serve.errors import GnasError, RequestTooLargeError
 from gnas_serve.service.admission import Admission
+from gnas_serve.service.bodies import (
+    ClientGoneError,
+    Headers,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    read_body,
+    send_reply,
+    too_large,
+)
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
@@ -39,17 +49,11 @@ from gnas_serve.service.routes import ROUTES, Asked, Route, find_routes
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _PREFIX = "/v1/"
 # curl says "form" of whatever -d sends unless told otherwise; the body has to be JSON all the same.
 _JSON_TYPE = re.compile(rb"application/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)\s*(?:;.*)?", re.IGNORECASE)
-_DISCARD_BYTES = 32 << 20
-_DISCARD_S = 5.0
 _CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answer
 
 _log = logging.getLogger(__name__)
@@ -57,10 +61,6 @@ _log = logging.getLogger(__name__)
 
 _PATHS = sorted({route.path for route in ROUTES if not route.is_admin})
 _UNKNOWN = "unknown"  # one label for whatever path was tried
-
-
-class _ClientGoneError(Exception):
-    """The caller closed the connection before the answer."""
 
 
 @dataclass(slots=True)  # not frozen: that would make it three times as slow, once for each request
@@ -112,6 +112,7 @@ class HotPath:
         self._calls: Calls | None = None
         self._telemetry: Telemetry | None = None
         self._in_flight = 0
+        self._in_this_turn = 0  # answered at once
 
     def open(self, calls: Calls, telemetry: Telemetry) -> None:
         """Begin to answer; until then every call is refused as not ready."""
@@ -125,6 +126,56 @@ class HotPath:
                 self._telemetry.hand_on()  # it may be the metrics that are asked for
             await self._app(scope, receive, send)
             return
+
+        def reply(status: HTTPStatus, body: bytes, headers: Headers) -> Awaitable[None]:
+            return send_reply(send, receive, status, body, headers)
+
+        await self._serve(scope, receive, reply)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are answered."""
+        return self._calls is not None
+
+    def answer_at_once(self, scope: Scope, body: bytes, write: Callable[[HTTPStatus, bytes, Headers], None]) -> None:
+        """Answer a request of an immediate route, whose body is there, before this returns.
+
+        Parameters
+        ----------
+        write
+            Is given the answer, whose length is not yet among its headers.
+        """
+        if self._in_this_turn == 0:
+            # Requests that are there at the same time are read in one turn of the loop: who comes last waits for all.
+            asyncio.get_running_loop().call_soon(self._end_turn)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body}
+
+        async def reply(status: HTTPStatus, body: bytes, headers: Headers) -> None:
+            write(status, body, headers)
+
+        work = self._serve(scope, receive, reply, is_whole=True)
+        try:
+            work.send(None)
+        except StopIteration:
+            return
+        finally:
+            self._in_this_turn += 1
+        work.close()
+        raise RuntimeError(f"the answer to {scope['path']} waits for something")
+
+    def _end_turn(self) -> None:
+        self._in_this_turn = 0
+
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        reply: Callable[[HTTPStatus, bytes, Headers], Awaitable[None]],
+        *,
+        is_whole: bool = False,
+    ) -> None:
         headers = _Headers.of(scope)
         routes = find_routes(scope["path"], scope.get("raw_path") or b"")
         route = None
@@ -138,10 +189,10 @@ class HotPath:
             self._telemetry.began("http", headers.traceparent, headers.tracestate)
         self._in_flight += 1
         try:
-            status, body, extra = await self._answer(scope, route, headers, receive)
+            status, body, extra = await self._answer(scope, route, headers, receive, is_whole=is_whole)
             code = str(status.value)
-            await _reply(send, receive, status, body, [(b"x-request-id", headers.request_id), *extra])
-        except _ClientGoneError:
+            await reply(status, body, [(b"x-request-id", headers.request_id), *extra])
+        except ClientGoneError:
             pass
         finally:
             self._in_flight -= 1
@@ -149,16 +200,16 @@ class HotPath:
                 self._telemetry.ended("http", name, code, perf_counter() - started, headers.request_id.decode())
 
     async def _answer(
-        self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive
-    ) -> tuple[HTTPStatus, bytes, list[tuple[bytes, bytes]]]:
+        self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive, *, is_whole: bool
+    ) -> tuple[HTTPStatus, bytes, Headers]:
         try:
-            content = await self._content(scope, route, headers, receive)
+            content = await self._content(scope, route, headers, receive, is_whole=is_whole)
         except GnasError as error:
             status, body = problem(error)
             if is_own_fault(error):
                 _log.error("request %s failed", headers.request_id.decode(), exc_info=error)
             return status, body, [(b"content-type", b"application/problem+json"), *_consequences(error, route)]
-        except _ClientGoneError:
+        except ClientGoneError:
             raise
         except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
             _log.exception("request %s failed", headers.request_id.decode())
@@ -167,7 +218,9 @@ class HotPath:
         status = HTTPStatus.OK if route is None else route.status
         return status, content, [(b"content-type", b"application/json")]
 
-    async def _content(self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive) -> bytes:
+    async def _content(
+        self, scope: Scope, route: Route | None, headers: _Headers, receive: Receive, *, is_whole: bool
+    ) -> bytes:
         peer = str((scope.get("client") or ("",))[0])
         is_admin = route is not None and route.is_admin
         self._admission.admit(headers.authorization, headers.api_key, peer, is_admin=is_admin)
@@ -177,19 +230,20 @@ class HotPath:
             raise MethodNotAllowedError("wrong HTTP method", hint=f"use {_methods(route)}")
         most = self._settings.max_body_bytes
         if headers.content_length > most:
-            raise _too_large(most)
+            raise too_large(most)
         if self._calls is None:
             raise NotReadyError("the model is not loaded yet", hint="try again in a second")
-        if self._in_flight > self._settings.max_in_flight:
+        if self._in_flight + self._in_this_turn > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
-        # An answer takes no turn of the event loop: of a thousand requests that are there each would find itself alone,
-        # and the last would wait for all. Who waits for a turn is counted by those who come.
-        await asyncio.sleep(0)
+        if not is_whole:
+            # An answer takes no turn of the event loop: of a thousand requests that are there each would find itself
+            # alone, and the last would wait for all. Who waits for a turn is counted by those who come.
+            await asyncio.sleep(0)
         if route.method == "POST":
             _check_media(headers)
         limit_s, began = self._settings.timeout_s, perf_counter()
         try:
-            body = await within(limit_s, _read_body(receive, most))
+            body = await within(limit_s, read_body(receive, most))
         except TimeoutError as error:
             raise SlowRequestError(f"the body did not arrive within {limit_s:g} s") from error
         asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
@@ -208,32 +262,7 @@ def _check_media(headers: _Headers) -> None:
         raise UnsupportedMediaError("compressed bodies are not read", hint="send the JSON as it is")
 
 
-async def _read_body(receive: Receive, most: int) -> bytes:
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > most:
-            raise _too_large(most)
-        return body
-    parts, length = [], 0
-    while True:
-        if message["type"] == "http.disconnect":
-            raise _ClientGoneError
-        part = message.get("body", b"")
-        length += len(part)
-        if length > most:
-            raise _too_large(most)
-        parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
-
-
-def _too_large(most: int) -> RequestTooLargeError:
-    return RequestTooLargeError(f"the body is over {most} bytes", hint="ask in several requests", code="body_too_large")
-
-
-def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, bytes]]:
+def _consequences(error: GnasError, route: Route | None) -> Headers:
     """Say which headers an error brings along."""
     if isinstance(error, MethodNotAllowedError) and route is not None:
         return [(b"allow", _methods(route).encode())]
@@ -250,27 +279,3 @@ def _consequences(error: GnasError, route: Route | None) -> list[tuple[bytes, by
 
 def _methods(route: Route) -> str:
     return ", ".join(one.method for one in ROUTES if one.path == route.path)
-
-
-async def _reply(
-    send: Send, receive: Receive, status: HTTPStatus, body: bytes, headers: list[tuple[bytes, bytes]]
-) -> None:
-    headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status.value, "headers": headers})
-    if status is not HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        await send({"type": "http.response.body", "body": body})
-        return
-    # The answer is out, the connection is to be closed. But closing with unread bytes resets it, and a caller still
-    # busy sending would never see why: so what comes is thrown away for a while, without being kept.
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    discarded = 0
-    try:
-        async with asyncio.timeout(_DISCARD_S):
-            while discarded < _DISCARD_BYTES:
-                message = await receive()
-                discarded += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    break
-    except TimeoutError:
-        pass
-    await send({"type": "http.response.body", "body": b""})

@@ -46,7 +46,13 @@ _Handler = Callable[[Calls, Asked], Coroutine[Any, Any, object]]
 
 @dataclass(frozen=True)
 class Route:
-    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it, and how."""
+    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it, and how.
+
+    Attributes
+    ----------
+    is_immediate
+        Whether it only computes, a fraction of a millisecond: its handler never waits.
+    """
 
     path: str
     method: str
@@ -54,6 +60,7 @@ class Route:
     handler: _Handler
     status: HTTPStatus = HTTPStatus.OK
     is_admin: bool = False
+    is_immediate: bool = False
 
 
 async def _recommend(calls: Calls, asked: Asked) -> object:
@@ -109,11 +116,11 @@ async def _model(calls: Calls, _asked: Asked) -> object:
 ROUTES = (
     Route("/v1/admin/deployment", "GET", "deployment", _deployment, is_admin=True),
     Route("/v1/admin/deployment", "POST", "deploy", _deploy, is_admin=True),
-    Route("/v1/explain", "POST", "explain", _explain),
+    Route("/v1/explain", "POST", "explain", _explain, is_immediate=True),
     Route("/v1/feedback", "POST", "feedback", _feedback, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _model),
-    Route("/v1/rank", "POST", "rank", _rank),
-    Route("/v1/recommend", "POST", "recommend", _recommend),
+    Route("/v1/rank", "POST", "rank", _rank, is_immediate=True),
+    Route("/v1/recommend", "POST", "recommend", _recommend, is_immediate=True),
     Route("/v1/recommend/batch", "POST", "recommend_batch", _recommend_batch),
     Route("/v1/similar-items", "POST", "similar_items", _similar_items),
     Route("/v1/similar-users", "POST", "similar_users", _similar_users),
