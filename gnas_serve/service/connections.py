@@ -73,6 +73,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def on_message_begin(self) -> None:
             self.is_within_head = True
+            self.stop_expecting()  # the time of a request begins with its first byte
             super().on_message_begin()
 
         def on_headers_complete(self) -> None:

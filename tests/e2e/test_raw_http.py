@@ -221,7 +221,7 @@ def test_slow_bodies_hold_nobody_up(served: Served) -> None:
         started = time.monotonic()
         replies = [replies_of(rest_of(raw)) for raw in slow]
         assert {reply[0][0] for reply in replies} == {408}
-        assert time.monotonic() - started < TIMEOUT_S  # and all connections are closed
+        assert time.monotonic() - started < TIMEOUT_S + 1  # and all connections are closed
 
 
 def test_noise(served: Served) -> None:
