@@ -165,6 +165,7 @@ def is_clean(refusal: str) -> bool:
     return refusal in {
         "429 overloaded, application/problem+json, retry-after 1",
         "RESOURCE_EXHAUSTED overloaded",
+        "CANCELLED None",  # by grpcio itself
     }
 
 
