@@ -1,5 +1,6 @@
 """Every kind of index keeps the same promises; a new kind is tested by a three-line subclass."""
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -64,6 +65,17 @@ class IndexContract:
         found = self.build(vectors).propose(query, 30, excluded)
         assert 30 <= len(found) <= 30 * self.refine
         assert len(np.intersect1d(found, excluded)) == 0
+
+    def test_threads_do_not_disturb_each_other(self):
+        """Each question excludes the best of the other's answer."""
+        vectors, queries = clustered(2000), clustered(8, seed=4)
+        index = self.build(vectors)
+        excluded = [np.sort(np.argsort(-(vectors @ query))[:30]).astype(np.int64) for query in np.roll(queries, 1, 0)]
+        asked = list(zip(queries, excluded, strict=True)) * 40
+        alone = [np.sort(index.propose(query, 40, never)) for query, never in asked]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda one: np.sort(index.propose(one[0], 40, one[1])), asked))
+        assert all(np.array_equal(found, other) for found, other in zip(alone, together, strict=True))
 
     def test_much_that_is_excluded_costs_no_recall(self):
         vectors, queries = clustered(6000), clustered(30, seed=3)
