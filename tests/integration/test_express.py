@@ -36,7 +36,7 @@ class Door:
 
         front.answer_at_once = counted  # type: ignore[method-assign]
         config = uvicorn.Config(
-            front, port=0, log_level="warning", loop="uvloop", http="httptools", lifespan="off", access_log=False
+            front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off", access_log=False
         )
         config.load()
         self.server = uvicorn.Server(config)

@@ -66,7 +66,7 @@ def test_a_trial_gets_a_third_of_the_budget_at_most(tmp_path: Path) -> None:
 
 
 def test_time_is_left_for_the_blend_at_the_end() -> None:
-    now = time.monotonic()
+    now = float(round(time.monotonic()))  # whole seconds are added exactly
     limits = Limits(None, now + 100.0, 30.0, 120.0)
     assert limits.reserving(5.0) == Limits(None, now + 95.0, 30.0, 120.0)
     deadline = limits.reserving(1000.0).deadline
