@@ -35,9 +35,8 @@ class Door:
             at_once(*arguments)
 
         front.answer_at_once = counted  # type: ignore[method-assign]
-        config = uvicorn.Config(
-            front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off", access_log=False
-        )
+        # Loggers are left as they are: other tests look at uvicorn's.
+        config = uvicorn.Config(front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off")
         config.load()
         self.server = uvicorn.Server(config)
         bound_heads(self.server, 5.0, Express(front))
