@@ -107,9 +107,11 @@ class AnswerMetrics:
         """Look at an answer of the stable model."""
         if self._coverage is None or answer.rows is None:
             return
-        if (count := self._coverage.add(answer.rows)) >= self._refresh_coverage:
+        count = self._coverage.add(answer.rows)
+        self._refresh_coverage -= 1
+        if self._refresh_coverage <= 0:
             # At first after 1, 2, 4, ... answers, so that something is seen soon.
-            self._refresh_coverage = count + min(count, max(_REFRESHED, self._coverage.num_items >> 10))
+            self._refresh_coverage = min(count, max(_REFRESHED, self._coverage.num_items >> 10))
             self._covered.set(self._coverage.ratio())
         if self._drift is not None and self._drifted is not None and is_comparable(query, answer):
             self._drift.add(answer.scores[0])

@@ -50,6 +50,9 @@ def end(process: subprocess.Popen[str], number: signal.Signals, patience_s: floa
         process.send_signal(number)
     try:
         process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     except BaseException:
         process.kill()
         process.wait()

@@ -12,7 +12,7 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gnas_serve.errors import RequestError
 from gnas_serve.service.errors import HeadTooLargeError, problem
@@ -36,13 +36,16 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
     server
         Not listening yet.
     limit_s
-        Seconds from the connection's or a request's first byte to the end of the head.
+        Seconds from the connection's or a request's first byte to the end of the head, and for a caller who does not
+        read what waits to be sent.
     express
         Answers what it takes, before uvicorn sees it.
     """
 
     class BoundedHttp(HttpToolsProtocol):
         head_limit: asyncio.TimerHandle | None = None
+        read_limit: asyncio.TimerHandle | None = None
+        answered: RequestResponseCycle | None = None  # the request whose turn it is
         is_within_head = True
         pieces: list[bytes] | None = None  # of the body of a request that is to be answered on the spot
         unread = 0  # bytes since the last piece of a body, or since the request before
@@ -54,6 +57,11 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.stop_expecting()
+            self.stop_waiting()
+            # uvicorn tells the request that came last: those before it would write to nobody, with a traceback each.
+            if self.answered is not None:
+                self.answered.disconnected = True
+            self.pipeline.clear()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
@@ -63,13 +71,22 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.is_long = True
                 self.send_400_response("")
             # Most heads come whole: of those that do not, the timer is set once it is known.
-            elif self.is_within_head and self.head_limit is None:
+            elif self.head_limit is None and (self.is_within_head or self.is_unattended()):
                 self.expect_head()
             elif self.pieces is not None and not self.transport.is_closing():  # more is to come: the long way
                 pieces, self.pieces = self.pieces, None
                 super().on_headers_complete()
                 for piece in pieces:
                     super().on_body(piece)
+
+        def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+            self.answered = cycle
+            super()._start_asgi_task(cycle, app)
+
+        def is_unattended(self) -> bool:
+            # Empty lines begin no request, and end uvicorn's limit on the silence between two.
+            is_idle = self.pieces is None and (self.cycle is None or self.cycle.response_complete)
+            return is_idle and self.timeout_keep_alive_task is None and not self.transport.is_closing()
 
         def on_message_begin(self) -> None:
             self.is_within_head = True
@@ -105,6 +122,21 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def head_bytes(self) -> int:
             return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            # What is written waits for a caller who does not read, and no other limit looks at it.
+            if self.read_limit is None:
+                self.read_limit = self.loop.call_later(limit_s, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self.stop_waiting()
+            super().resume_writing()
+
+        def stop_waiting(self) -> None:
+            if self.read_limit is not None:
+                self.read_limit.cancel()
+                self.read_limit = None
 
         def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's, of plain text
             error = HeadTooLargeError(f"path and headers are over {MAX_HEAD_BYTES} bytes", hint="ask in the body")

@@ -51,6 +51,7 @@ from gnas_serve.service.tls import server_credentials
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 
 _LEAST_PENDING = 512
+_AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -131,10 +132,8 @@ class GrpcDoor:
         )
         listen = address(self._settings.grpc_host, self._port)
         try:
-            if (credentials := server_credentials(self._settings)) is None:
-                port = server.add_insecure_port(listen)
-            else:
-                port = server.add_secure_port(listen, credentials)
+            credentials = server_credentials(self._settings)
+            port = server.add_secure_port(listen, credentials) if credentials else server.add_insecure_port(listen)
         except RuntimeError as error:
             raise StorageError(
                 f"the gRPC door cannot listen on {listen}", hint="choose another GNAS_GRPC_PORT", code="port_taken"
@@ -153,10 +152,20 @@ class GrpcDoor:
         # could close the door for all. Another server takes its place at once; what is in flight finishes in the old.
         if server is self._server and not done.cancelled() and done.exception() is not None:
             _log.error("the gRPC door ended, and is opened again", exc_info=done.exception())
-            # Bound before the old one is closed, which happens next: no caller finds nobody there.
-            self._replacing = asyncio.ensure_future(self._replace(server, self._bound()[0]))
+            self._replacing = asyncio.ensure_future(self._replace(server, self._bound_again()))
 
-    async def _replace(self, ended: aio.Server, server: aio.Server) -> None:
+    def _bound_again(self) -> aio.Server | None:
+        # Before the old one is closed, which happens next: no caller finds nobody there.
+        try:
+            return self._bound()[0]
+        except GnasError as error:
+            _log.error("the gRPC door cannot be opened again yet", exc_info=error)
+            return None
+
+    async def _replace(self, ended: aio.Server, server: aio.Server | None) -> None:
+        while server is None:
+            await asyncio.sleep(_AGAIN_S)
+            server = self._bound_again()
         await self._start(server)
         with contextlib.suppress(UnicodeDecodeError):  # of the task that ended
             await ended.stop(self._settings.timeout_s)
@@ -233,9 +242,8 @@ class GrpcDoor:
         try:
             return await within(self._settings.timeout_s, answer)
         except TimeoutError as error:
-            raise DeadlineError(
-                f"no answer within {self._settings.timeout_s:g} s", hint="ask for less at once"
-            ) from error
+            limit = f"{self._settings.timeout_s:g} s"
+            raise DeadlineError(f"no answer within {limit}", hint="ask for less at once") from error
 
     async def _recommend(self, message: pb.RecommendRequest) -> Message:
         request = from_mapping(RecommendRequest, fields_of(message))

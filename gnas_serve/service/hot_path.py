@@ -189,13 +189,15 @@ class HotPath:
             self._telemetry.began("http", headers.traceparent, headers.tracestate)
         self._in_flight += 1
         try:
-            status, body, extra = await self._answer(scope, route, headers, receive, is_whole=is_whole)
+            try:
+                status, body, extra = await self._answer(scope, route, headers, receive, is_whole=is_whole)
+            finally:
+                self._in_flight -= 1  # whoever is slow to read an answer keeps nobody else from being answered
             code = str(status.value)
             await reply(status, body, [(b"x-request-id", headers.request_id), *extra])
         except ClientGoneError:
             pass
         finally:
-            self._in_flight -= 1
             if self._telemetry:
                 self._telemetry.ended("http", name, code, perf_counter() - started, headers.request_id.decode())
 

@@ -23,6 +23,7 @@ from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
 from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.ports import address, check_host, check_port_free
+from gnas_serve.service.provider_check import check_provider
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.tls import server_credentials
 from gnas_serve.service.tracing import check_exporter
@@ -153,6 +154,8 @@ class Server:
         ------
         ConfigError, StorageError
             As :meth:`Doors.check`, and if a ``GNAS_...`` variable is wrong.
+        MissingExtraError
+            If what a variable asks for is not here.
         """
         self.doors.check()
         environment = self._environment()
@@ -162,6 +165,7 @@ class Server:
         server_credentials(settings)
         AccessLog.of(settings)
         check_exporter(settings)
+        check_provider(settings.provider)
         if settings.versions is not None:
             DeploymentFile(settings.versions).open(settings.artifact)
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 from gnas_serve.errors import MissingExtraError
 from gnas_serve.runtime.providers import CPU
@@ -35,10 +37,14 @@ def check_provider(provider: str) -> None:
         return
     hint = "needs onnxruntime-gpu, its CUDA and cuDNN, and a device; `gnas-serve doctor` says what there is"
     command = [sys.executable, "-c", _TRIAL, provider]
+    # In a Bento this package is in a folder, and not installed.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TRIAL_S, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TRIAL_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise MissingExtraError(f"{provider} does not answer within {_TRIAL_S:g} s", hint=hint) from error
+        raise MissingExtraError(
+            f"{provider} does not answer within {_TRIAL_S:g} s", hint=hint, code="provider"
+        ) from error
     if done.returncode:
         said = done.stderr.strip().rpartition("\n")[2] or f"a session on {provider} ended with {done.returncode}"
         reason = _REASON.search(done.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from gnas_serve.service.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
+
+_log = logging.getLogger(__name__)
 
 MOST_WAITING = 64
 """Questions that may wait for the shadow; of more, some are not asked. It never holds up an answer."""
@@ -50,6 +53,10 @@ class Shadow:
                     other = await asyncio.to_thread(recommender.recommend, query)
                 except GnasError:  # a filter by attributes that it has not, a strict id that it does not know
                     self._telemetry.shadow_refused()
+                    return
+                except Exception:  # noqa: BLE001  # nobody waits for it: what is not told here asyncio words itself
+                    _log.exception("the shadow failed")
+                    self._telemetry.shadow_failed()
                     return
                 took_s = perf_counter() - started
             both = len(set(answer.item_ids) & set(other.item_ids))

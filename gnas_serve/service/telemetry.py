@@ -107,7 +107,7 @@ class Telemetry:
         )
         self._shadow_unasked = Counter(
             "gnas_serve_shadow_unanswered",
-            "Questions that the shadow was not asked, or refused.",
+            "Questions that the shadow was not asked, refused, or failed at.",
             ["reason"],
             registry=registry,
         )
@@ -136,21 +136,22 @@ class Telemetry:
 
     def hand_on(self) -> None:
         """Hand on to the metrics what was counted since the last time."""
+        ended, times_of, answered, underfilled = self._ended, self._times, self._answered, self._underfilled_answers
+        self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
         for door, count in self._requests_now.items():
             self._in_flight.labels(door).set(count)
-        for key, count in self._ended.items():
+        for key, count in ended.items():
             self._requests.labels(*key).inc(count)
-        for call, times in self._times.items():
+        for call, times in times_of.items():
             self._durations.labels(*call).add(times.counts, times.total_s)
-        for source, count in self._answered.items():
+        for source, count in answered.items():
             self._sources.labels(source).inc(count)
-        self._underfilled.inc(self._underfilled_answers)
-        self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
+        self._underfilled.inc(underfilled)
 
     def keep_handing_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Hand on again and again from now on."""
-        self.hand_on()
         loop.call_later(HANDED_ON_S, self.keep_handing_on, loop)
+        self.hand_on()
 
     def serving(self, *models: ModelInfo, scores: ScoreFacts | None = None) -> None:
         """Say what is being served, the stable model first, and that what was before is no more.
@@ -182,6 +183,10 @@ class Telemetry:
     def shadow_skipped(self) -> None:
         """Count a question that the shadow was not asked: too many wait."""
         self._shadow_unasked.labels("busy").inc()
+
+    def shadow_failed(self) -> None:
+        """Count a question that the shadow failed at."""
+        self._shadow_unasked.labels("failed").inc()
 
     def shadow_refused(self) -> None:
         """Count a question that the shadow cannot answer: it has not what the question names."""

@@ -55,6 +55,7 @@ class Versions:
         self._provider = provider
         self._deployment = file.open(artifact)
         self._loaded: dict[str, Recommender] = {}
+        self._changing = asyncio.Lock()  # else one change is loaded twice: by its call, and as one to be followed
         self._feedback: Feedback | None = None
         self._changed: Callable[[Variants], None] = lambda _variants: None
         self.variants = self._take(self._deployment, self._load(self._deployment))
@@ -104,12 +105,13 @@ class Versions:
         def check(deployment: Deployment) -> None:
             loaded.update(self._load(deployment))
 
-        try:
-            after = await asyncio.to_thread(self._file.change, change, check)
-        except GnasError as error:
-            raise _refused(error) from error
-        if after.revision != self._deployment.revision:
-            self._serve(after, loaded)
+        async with self._changing:
+            try:
+                after = await asyncio.to_thread(self._file.change, change, check)
+            except GnasError as error:
+                raise _refused(error) from error
+            if after.revision != self._deployment.revision:
+                self._serve(after, loaded)
         refusal = await self._wait_for_all(after.revision)
         if refusal is not None:
             back = replace(before, revision=after.revision)
@@ -131,12 +133,15 @@ class Versions:
             if not self._file.has_changed():
                 continue
             try:
-                deployment = await asyncio.to_thread(self._file.read)
-                if deployment.revision != self._deployment.revision:
-                    self._serve(deployment, await asyncio.to_thread(self._load, deployment))
-            except GnasError as error:
+                async with self._changing:
+                    deployment = await asyncio.to_thread(self._file.read)
+                    if deployment.revision != self._deployment.revision:
+                        self._serve(deployment, await asyncio.to_thread(self._load, deployment))
+            except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, the next one is followed again
                 _log.error("a new deployment is not followed", exc_info=error)
-                self._file.report(self._deployment.revision, refusal=str(error))
+                said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
+                with contextlib.suppress(OSError, GnasError):
+                    self._file.report(self._deployment.revision, refusal=said)
 
     async def _wait_for_all(self, revision: int) -> str | None:
         """Wait until every worker serves a revision; give the reason of one that cannot."""

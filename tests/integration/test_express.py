@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ ASKED = json.dumps({"user_id": 1007, "k": 5}).encode()
 class Door:
     """A front behind a real uvicorn, on an event loop in a thread of its own; counts what is answered on the spot."""
 
-    def __init__(self, artifact: Path, **settings: Any) -> None:
+    def __init__(self, artifact: Path, limit_s: float = 5.0, **settings: Any) -> None:
         self.world = World(artifact, **settings)
         self.on_the_spot = 0
         front, at_once = self.world.front, self.world.front.answer_at_once
@@ -39,7 +40,7 @@ class Door:
         config = uvicorn.Config(front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off")
         config.load()
         self.server = uvicorn.Server(config)
-        bound_heads(self.server, 5.0, Express(front))
+        bound_heads(self.server, limit_s, Express(front))
         self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
         deadline = time.monotonic() + 20
@@ -203,3 +204,46 @@ def test_a_door_that_is_not_open_yet_says_so(door: Door) -> None:
     (answer,) = door.send(request())
     assert answer[0] == 503
     assert door.on_the_spot == 0
+
+
+@pytest.mark.parametrize("further", [[], [LONG_WAY]], ids=["on the spot", "the long way"])
+def test_callers_who_do_not_read_keep_nobody_out_and_are_let_go(artifact: Path, further: list[bytes]) -> None:
+    door = Door(artifact, limit_s=3.0, max_in_flight=2)
+    asked = request(json.dumps({"user_id": 1007, "k": 60, "explain": True}).encode(), *further)
+    try:
+        with ExitStack() as stack:
+            deaf = []
+            for _ in range(6):
+                raw = stack.enter_context(socket.socket())
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                raw.settimeout(0.5)
+                raw.connect(("127.0.0.1", door.port))
+                with suppress(OSError):  # what does not go out waits, and what was closed is
+                    raw.sendall(asked * 400)
+                deaf.append(raw)
+            deadline = time.monotonic() + 2  # they are let go later
+            while door.send(request())[0][0] != 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            deadline = time.monotonic() + 10
+            while door.server.server_state.connections and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not door.server.server_state.connections
+    finally:
+        door.close()
+    assert door.world.metric("gnas_serve_in_flight_requests", door="http") == 0
+
+
+@pytest.mark.parametrize("further", [[], [LONG_WAY]], ids=["on the spot", "the long way"])
+def test_empty_lines_keep_no_connection(artifact: Path, further: list[bytes]) -> None:
+    door = Door(artifact, limit_s=1.0)
+    try:
+        with socket.create_connection(("127.0.0.1", door.port), timeout=4) as raw:
+            raw.sendall(request(ASKED, *further))
+            assert raw.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            raw.sendall(b"\r\n")
+            started = time.monotonic()
+            assert raw.recv(1 << 16) == b""
+            assert 0.5 < time.monotonic() - started < 3
+    finally:
+        door.close()

@@ -1,5 +1,6 @@
 """A session computes on what was asked for, or is not made: ONNX Runtime itself falls back without an error."""
 
+import os
 import subprocess
 import sys
 
@@ -71,6 +72,28 @@ def test_cuda_gives_the_same_lists(artifact):
         ours, theirs = on_cpu.recommend(query), on_cuda.recommend(query)
         assert ours.item_ids == theirs.item_ids
         assert theirs.scores == pytest.approx(ours.scores, rel=1e-4, abs=1e-5)
+
+
+@needs_none
+def test_a_bento_whose_package_is_in_a_folder_finds_out_as_well(tmp_path, monkeypatch):
+    """As in an image: a Python without this package, in some other folder."""
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(bare))
+    with pytest.raises(MissingExtraError) as caught:
+        check_provider(CUDA)
+    assert "gnas_serve" not in caught.value.message
+
+
+@needs_none
+def test_serve_says_so_before_anything_is_started(artifact):
+    environment = {**os.environ, "GNAS_PROVIDER": "cuda"}
+    command = [sys.executable, "-m", "gnas_serve.cli", "serve", str(artifact)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 9, done.stderr
+    assert "is to compute on cuda" in done.stderr
 
 
 def test_the_setting_is_checked(artifact):

@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.service import coverage
+from gnas_serve.service.answer_metrics import AnswerMetrics
 from gnas_serve.service.coverage import Coverage
 from gnas_serve.service.drift import LEAST, Drift, is_comparable
 
@@ -30,6 +32,21 @@ class TestCoverage:
             found.add(rows)
             if count % 3 == 0:
                 assert found.ratio() == len(set().union(*latest)) / 50
+
+
+class TestCoverageGauge:
+    def test_it_goes_on_where_the_numbers_of_answers_begin_anew(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(coverage, "_FAR", 12_000)
+        registry = CollectorRegistry()
+        metrics = AnswerMetrics(registry)
+        metrics.follow("v1", 400, None)
+        shown: list[float] = []
+        for count in range(40_000):
+            row = count % 4 if count < 20_000 else count % 400
+            metrics.recommended(Query(1), Answer([row], [1.0], "user", rows=np.array([row])))
+            if count in {19_999, 39_999}:
+                shown.append(registry.get_sample_value("gnas_serve_catalogue_coverage_ratio") or 0.0)
+        assert shown == [0.01, 1.0]
 
 
 class TestDrift:

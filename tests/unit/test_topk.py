@@ -27,6 +27,17 @@ def test_a_longer_list_starts_with_the_shorter(scores, k):
     assert top_k(scores, k + 5)[:k].tolist() == top_k(scores, k).tolist()
 
 
+@pytest.mark.parametrize("count", [64, 65, 300, 4096, 4097, 5000])
+@pytest.mark.parametrize("kept", [1.0, 0.4, 0.03])
+def test_of_many_with_equal_and_opposite_ones_too(count, kept):
+    rng = np.random.default_rng(count)
+    scores = rng.choice(np.array([-np.inf, -2.5, -1e-40, -0.0, 0.0, 1e-40, 1.0, 7.0], np.float32), count)
+    scores[::3] = rng.standard_normal(len(scores[::3]))
+    k = max(1, int(kept * count))
+    expected = [p for p in sorted(range(count), key=lambda p: (-scores[p], p)) if scores[p] > -np.inf][:k]
+    assert top_k(scores, k).tolist() == expected
+
+
 def test_many_equal_scores_go_to_the_lower_positions():
     assert top_k(np.zeros(100_000, np.float32), 3).tolist() == [0, 1, 2]
 
