@@ -98,7 +98,12 @@ def run_job(
             stderr=subprocess.STDOUT,
             text=True,
         )
-        (beside or {}).get(step["name"], lambda _process: None)(process)
+        try:
+            (beside or {}).get(step["name"], lambda _process: None)(process)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
         outcome.said[step["name"]], _ = process.communicate(timeout=400)
         outcome.codes[step["name"]] = process.returncode
     return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -231,9 +232,12 @@ def interrupt_once(process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
-            if "export" in child.cmdline() and any("gnas-serve" in word for word in child.cmdline()):
-                child.send_signal(signal.SIGTERM)
-                return
+            # The script starts and ends others all the time: one may be gone before it is asked what it was.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                words = child.cmdline()
+                if "export" in words and any("gnas-serve" in word for word in words):
+                    child.send_signal(signal.SIGTERM)
+                    return
         time.sleep(0.02)
 
 
