@@ -20,7 +20,8 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gnas-serve needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+# The kernels are compiled where they are installed; where there is no compiler, numpy does their work.
+$(VENV)/.all: pyproject.toml constraints.txt hatch_build.py $(wildcard gnas_serve/kernels/src/*) | $(BIN)/python
 	@echo "installing gnas-serve[all] into $(VENV) ..."
 	@$(PIP) $(TORCH_OPTION) torch
 	@$(PIP) --editable '.[all]'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from onnx import TensorProto, helper
 
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
+from gnas_serve.artifact.manifest import IVF_FLAT, IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import history_vector
 from gnas_serve.runtime.embeddings import quantize_rows
+from gnas_serve.runtime.inverted_lists import InvertedLists
 from gnas_serve.runtime.segments import SegmentTable
 from gnas_serve.vocabulary import Vocabulary
 
@@ -44,6 +46,7 @@ def write_tiny_artifact(
     attributes: Attributes | None = None,
     segments: tuple[SegmentFacts, SegmentTable] | None = None,
     lists: int = 0,
+    scanned: bool = False,
     scores: ScoreFacts | None = None,
 ) -> Path:
     """Write an artifact of one branch in the `exact` form: float32 vectors, flat index, the retrieval score kept.
@@ -64,6 +67,8 @@ def write_tiny_artifact(
         Of its users, see :mod:`segment_tables`.
     lists
         Of an IVF index that probes all of them; a flat one where 0.
+    scanned
+        Vectors are of int8, and lists are of the vectors themselves.
     scores
         What its manifest says of them.
 
@@ -85,11 +90,15 @@ def write_tiny_artifact(
     if segments is not None:
         arrays |= segments[1].stored()
         manifest = replace(manifest, segments=segments[0])
-    index = None
+    files = {}
     if lists:
-        index = ivf_bytes(arrays[LAYOUT.item_vectors], lists)
-        manifest = replace(manifest, index=IndexFacts("ivf", dim, nprobe=lists))
-    return _write(folder, manifest, arrays, weights, text_ids=text_ids, index=index)
+        vectors = arrays[LAYOUT.item_vectors]
+        files = {LAYOUT.lists: list_bytes(vectors, lists)} if scanned else {LAYOUT.index: ivf_bytes(vectors, lists)}
+        manifest = replace(manifest, index=IndexFacts(IVF_FLAT if scanned else "ivf", dim, nprobe=lists))
+    if scanned:
+        for name, scales in ((LAYOUT.user_vectors, LAYOUT.user_scales), (LAYOUT.item_vectors, LAYOUT.item_scales)):
+            arrays[name], arrays[scales] = quantize_rows(arrays[name])
+    return _write(folder, manifest, arrays, weights, text_ids=text_ids, files=files)
 
 
 def write_blended_artifact(
@@ -162,13 +171,20 @@ def write_blended_artifact(
     if any(branch.kind == TWO_HOP for branch in branches):
         arrays |= _neighbours(rng, num_items)
     manifest = replace(_manifest(seed, arrays, branches, cross), newcomers=newcomers)
-    index = None
+    files = {}
     if projected:
         projection = rng.standard_normal((sum(branch.width for branch in wide), 2)).astype(np.float32)
         arrays[LAYOUT.projection] = projection
         manifest = replace(manifest, index=IndexFacts("ivf", 2, nprobe=3))
-        index = ivf_bytes(np.concatenate(items, axis=1) @ projection, lists=3)
-    return _write(folder, manifest, arrays, weights, index=index)
+        files = {LAYOUT.index: ivf_bytes(np.concatenate(items, axis=1) @ projection, lists=3)}
+    return _write(folder, manifest, arrays, weights, files=files)
+
+
+def list_bytes(vectors: np.ndarray, lists: int) -> bytes:
+    """Divide vectors into lists around some of them, as bytes of the file."""
+    centroids = vectors[:lists]
+    nearest = np.square(vectors[:, None] - centroids).sum(axis=2).argmin(axis=1)
+    return bytes(InvertedLists(nearest.astype(np.uint16), *quantize_rows(centroids)).to_bytes())
 
 
 def ivf_bytes(vectors: np.ndarray, lists: int) -> bytes:
@@ -227,7 +243,7 @@ def _write(
     weights: tuple[float, ...],
     *,
     text_ids: bool = False,
-    index: bytes | None = None,
+    files: Mapping[str, bytes] = {},
 ) -> Path:
     users = _vocabulary("user", 1000, manifest.num_users, text_ids=text_ids)
     items = _vocabulary("item", 2000, manifest.num_items, text_ids=text_ids)
@@ -237,8 +253,8 @@ def _write(
     with atomic_folder(folder) as temporary:
         for name, array in arrays.items():
             np.save(temporary / name, array, allow_pickle=False)
-        if index is not None:
-            (temporary / LAYOUT.index).write_bytes(index)
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
         (temporary / LAYOUT.ranker).write_bytes(_linear_ranker(weights))
         (temporary / LAYOUT.decisions).write_bytes(canonical_json({}))
         manifest.write(temporary)

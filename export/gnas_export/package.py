@@ -97,7 +97,7 @@ def write_files(folder: Path, checkpoint: Checkpoint, shipped: ShippedFit, ranke
     for name, array in arrays_of(shipped_tables(checkpoint, shipped, ranker)).items():
         write_array(folder / name, array)
     if shipped.index is not None:
-        (folder / LAYOUT.index).write_bytes(shipped.index.raw.tobytes())
+        (folder / shipped.index.file).write_bytes(shipped.index.raw.tobytes())
     (folder / LAYOUT.ranker).write_bytes(ranker.graph)
 
 

@@ -14,7 +14,7 @@ from gnas_serve.artifact.store import canonical_json
 from gnas_serve.errors import ConfigError, unknown_name
 
 TABLES = ("fp32", "int8")
-INDEXES = ("auto", "flat", "ivf", "ivf-pq")
+INDEXES = ("auto", "flat", "ivf-flat", "ivf", "ivf-pq")
 RANKER_USES = ("auto", "never")
 RANKER_MODES = ("always", "auto", "never")
 MAX_CANDIDATES = 1000
@@ -35,8 +35,9 @@ class ExportProfile:
     tables
         ``"int8"`` rows with their scale (wider where the gate asks for it) or ``"fp32"``.
     index
-        ``"flat"``; ``"ivf"``; ``"ivf-pq"``: IVF of product codes, a third of the bytes; or ``"auto"``: where there are
-        too many numbers to be scanned as quickly, the quicker of the two that are exact enough.
+        ``"flat"``; ``"ivf-flat"``: inverted lists of the int8 vectors that ship; ``"ivf"``: of codes of 8 bits;
+        ``"ivf-pq"``: of product codes, a third of the bytes; or ``"auto"``: where there are too many numbers to be
+        scanned as quickly, the quickest that is exact enough.
     projection
         Widths to try for an index over vectors of more than 128 columns; none for flat search of whatever width. With
         ``"flat"``, the narrowest that is exact enough is taken, for its size.

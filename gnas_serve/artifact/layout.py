@@ -34,6 +34,7 @@ class Layout:
     neighbour_values: str = "neighbours.values.npy"
     projection: str = "projection.npy"
     index: str = "index.faiss"
+    lists: str = "index.lists"
     ranker: str = "ranker.onnx"
     ranker_users: str = "ranker.users.npy"
     ranker_items: str = "ranker.items.npy"

@@ -17,7 +17,8 @@ from gnas_serve.errors import IntegrityError
 KIND = "artifact"
 FORMAT_VERSION = 3
 FLAT = "flat"
-INDEX_KINDS = (FLAT, "ivf", "ivf-pq")
+IVF_FLAT = "ivf-flat"
+INDEX_KINDS = (FLAT, IVF_FLAT, "ivf", "ivf-pq")
 RANKER_KINDS = ("retrieval", "mlp")
 PRECISIONS = ("fp32", "fp16", "int8")
 NEWCOMERS = ("fold_in", "popularity")

@@ -29,7 +29,7 @@ OTHER = "other"
 _PARTS = {
     "vectors": (LAYOUT.user_vectors, LAYOUT.user_scales, LAYOUT.item_vectors, LAYOUT.item_scales),
     "links": (LAYOUT.neighbour_offsets, LAYOUT.neighbour_items, LAYOUT.neighbour_values),
-    "index": (LAYOUT.index, LAYOUT.projection),
+    "index": (LAYOUT.index, LAYOUT.lists, LAYOUT.projection),
     "scorer": (LAYOUT.ranker, LAYOUT.ranker_users, LAYOUT.ranker_items, LAYOUT.item_content),
     "histories": (LAYOUT.seen_offsets, LAYOUT.seen_items),
 }

@@ -20,7 +20,7 @@ def doctor(
     grpc_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port that the gRPC door is to have.")] = 3001,
     output: OutputOption = Output.text,
 ) -> None:
-    """Look at what is here to serve with: packages, ONNX Runtime, cores, memory, ports, and what builds images.
+    """Look at what is here to serve with: packages, ONNX Runtime, kernels, cores, memory, ports, what builds images.
 
     Nothing is changed, and nothing is asked of the network. Where something is missing to serve, this ends with exit 9.
     """
@@ -30,6 +30,7 @@ def doctor(
         machine.check_python(),
         installation.check_packages(),
         installation.check_onnx_runtime(),
+        installation.check_kernels(),
         installation.check_extras(),
         machine.check_threads(),
         machine.check_memory(),

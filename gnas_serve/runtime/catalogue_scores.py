@@ -68,7 +68,7 @@ class CatalogueScores:
             asker = self._askers.represent(row, pasts[-1], nobody)
             if asker is not None:
                 known[place], vectors[place] = True, asker.vector
-        scores: _Floats = vectors @ self._transposed
+        scores: _Floats = self._items.as_scored(vectors) @ self._transposed
         if self._neighbours is not None:
             for place in np.flatnonzero(known).tolist():
                 links = self._neighbours.links(pasts[place])

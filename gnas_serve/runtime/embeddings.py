@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve import kernels
 from gnas_serve.artifact.arrays import read_array
+from gnas_serve.runtime.whole_numbers import quantise_query, whole_products
 
 _INT8_MAX = 127.0
 # Of a smaller peak the scale would be a denormal number, which has few digits or one: steps as coarse as the peak.
@@ -78,7 +81,7 @@ class EmbeddingTable:
         The columns of each of the B branches, following each other; one branch of all columns when not given.
     """
 
-    __slots__ = ("columns", "scales", "values")
+    __slots__ = ("_lists", "columns", "scales", "values")
 
     def __init__(
         self,
@@ -95,6 +98,7 @@ class EmbeddingTable:
             raise ValueError(f"{len(values)} vectors of {len(self.columns)} branches but scales of {scales.shape}")
         self.values = values
         self.scales = scales
+        self._lists: Any = None
 
     @classmethod
     def open(
@@ -136,6 +140,9 @@ class EmbeddingTable:
 
     def row(self, row: int) -> npt.NDArray[np.float32]:
         """Read one vector, (d,)."""
+        if self.scales is not None and len(self.columns) == 1:
+            whole: npt.NDArray[np.float32] = np.multiply(self.values[row], self.scales[row, 0], dtype=np.float32)
+            return whole
         vector: npt.NDArray[np.float32] = self.values[row].astype(np.float32)
         if self.scales is not None:
             for scale, span in zip(self.scales[row].tolist(), self.columns, strict=True):
@@ -163,21 +170,49 @@ class EmbeddingTable:
     def score_parts(self, query: npt.NDArray[np.float32], rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Take the inner products of one query with some rows branch by branch, (m, B).
 
-        The score of a pair is one number, whatever path proposed it: every row is a dot product by itself, where
-        the product of a matrix rounds differently by a row's place in its block.
+        The score of a pair is one number, whatever path proposed it. Of int8 rows it is computed in whole numbers; of
+        others every row is a dot product by itself, where the product of a matrix rounds differently by a row's place
+        in its block.
         """
-        vectors = self._gathered(rows)
-        if len(self.columns) == 1:
-            products: npt.NDArray[np.float32] = np.vecdot(vectors, query)
-            if self.scales is not None:
-                products *= self.scales.take(rows)  # of one column: (n, 1)
-            return products[:, None]
-        parts = np.empty((len(self.columns), len(rows)), dtype=np.float32)
-        for place, span in enumerate(self.columns):
-            np.vecdot(vectors[:, span], query[span], out=parts[place])
-        if self.scales is not None:
-            parts *= self.scales.take(rows, axis=0).T
-        return parts.T
+        if self.scales is None:
+            vectors = self._gathered(rows)
+            parts = np.empty((len(self.columns), len(rows)), dtype=np.float32)
+            for place, span in enumerate(self.columns):
+                np.vecdot(vectors[:, span], query[span], out=parts[place])
+            return parts.T
+        if (lists := self.kernel_lists()) is not None and kernels.native is not None:
+            parts = np.empty((len(rows), len(self.columns)), dtype=np.float32)
+            kernels.native.score_rows(
+                lists, np.ascontiguousarray(query, np.float32), np.ascontiguousarray(rows, np.int64), parts
+            )
+            return parts
+        return whole_parts(self.values.take(rows, axis=0), self.scales.take(rows, axis=0), self.columns, query)
+
+    def as_scored(self, queries: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Round queries, (b, D), as scores of this table are computed with them: those of int8 rows to 22 bits."""
+        if self.scales is None:
+            return queries
+        rounded = np.empty_like(queries)
+        for place, query in enumerate(queries):
+            whole, scales = quantise_query(query, self.columns)
+            for scale, span in zip(scales.tolist(), self.columns, strict=True):
+                rounded[place, span] = whole[span] * np.float32(scale)
+        return rounded
+
+    def kernel_lists(self) -> Any:
+        """Give the table as the compiled kernels read it; None where there are none, or it is not of int8."""
+        if kernels.native is None or self.scales is None:
+            return None
+        if self._lists is None:
+            self._lists = kernels.native.open_lists(*self.for_kernels())
+        return self._lists
+
+    def for_kernels(self) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+        """Give values, scales, and where each branch begins and the last ends, (B + 1,), as the kernels take them."""
+        if self.scales is None:
+            raise ValueError("the kernels read vectors of int8")
+        bounds = np.array([span.start for span in self.columns] + [self.dim], dtype=np.int32)
+        return np.ascontiguousarray(self.values), np.ascontiguousarray(self.scales), bounds
 
     def _gathered(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
         """Copy some rows as float32, unscaled."""
@@ -187,6 +222,34 @@ class EmbeddingTable:
     def _scale(self, vectors: npt.NDArray[np.float32], scales: npt.NDArray[np.float32]) -> None:
         for place, span in enumerate(self.columns):
             vectors[:, span] *= scales[:, place, None]
+
+
+def whole_parts(
+    values: npt.NDArray[np.generic],
+    scales: npt.NDArray[np.float32],
+    columns: Columns,
+    query: npt.NDArray[np.float32],
+) -> npt.NDArray[np.float32]:
+    """Take the inner products of one query with int8 rows branch by branch: what the kernels compute, in numpy.
+
+    Parameters
+    ----------
+    values : (m, d) int8
+    scales : (m, B) float32
+    query : (d,) float32
+
+    Returns
+    -------
+    (m, B) float32
+        Each is the whole number, times the scale of the row, times that of the query.
+    """
+    whole, query_scales = quantise_query(query, columns)
+    parts = np.empty((len(columns), len(values)), dtype=np.float32)
+    for place, span in enumerate(columns):
+        parts[place] = whole_products(values[:, span], whole[span])
+    parts *= scales.T
+    parts *= query_scales[:, None]
+    return parts.T
 
 
 def _widened(halves: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

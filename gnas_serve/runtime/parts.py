@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.manifest import FLAT, Manifest
+from gnas_serve.artifact.manifest import FLAT, IVF_FLAT, Manifest
 from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.asker import Askers
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.explain import Explainer
 from gnas_serve.runtime.filters import Filters
-from gnas_serve.runtime.index import FlatIndex, Index, IvfIndex
+from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.opened_index import open_index
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.rerank import Rerank
@@ -96,12 +97,11 @@ class Parts:
 
 
 def _index(path: Path, manifest: Manifest, tables: Tables) -> Index:
-    items = tables.item_vectors
-    if (facts := manifest.index).kind != FLAT:
-        return IvfIndex.load(path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims))
-    if tables.projection is not None:
-        raise ValueError("a flat index is over the vectors as they are, without a projection")
-    return FlatIndex(items.dense())
+    if manifest.index.kind in (FLAT, IVF_FLAT) and tables.projection is not None:
+        raise ValueError(
+            f"an index of kind {manifest.index.kind} is over the vectors as they are, without a projection"
+        )
+    return open_index(path, manifest.index, tables.item_vectors)
 
 
 def _ranker(path: Path, manifest: Manifest, tables: Tables, provider: str) -> Ranker:

@@ -13,13 +13,16 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve import kernels
+
 CROSS_FEATURES = ("score", "score_z", "log_rank", "content")
 _BRANCH_FEATURE = re.compile(r"branch_z\.(0|[1-9][0-9]?)")
 HISTORY_FEATURES = ("history_log_length", "history_popularity")
 _LOG_RANKS = np.log1p(np.arange(1024)).astype(np.float32)
 _LEAST_DEVIATION = 1e-6
-# Up to so many columns, standardising one after the other takes fewer calls than all together.
-_FEW_COLUMNS = 2
+CONTENT = "content"
+# Of columns that are no branch's, in `kernels/src/features.h` as well.
+_KINDS = {"score": -1, "score_z": -2, "log_rank": -3, CONTENT: -4}
 
 
 def branch_features(num_parts: int) -> tuple[str, ...]:
@@ -87,43 +90,42 @@ def cross_features(
     (C, len(names)) float32
     """
     features = np.empty((len(scores), len(names)), dtype=np.float32)
-    standardised, sources = _layout(names)
-    for column, source in sources:
-        if source == "log_rank":
+    if CONTENT in names and content is None:
+        raise ValueError("missing cross feature 'content'")
+    if kernels.native is not None and len(scores):
+        kernels.native.cross_features(
+            _kinds(names),
+            np.ascontiguousarray(scores, np.float32),
+            np.ascontiguousarray(parts, np.float32),
+            _log_ranks(len(scores)),
+            None if content is None else np.ascontiguousarray(content, np.float32),
+            features,
+        )
+        return features
+    for column, kind in enumerate(_kinds(names).tolist()):
+        if kind >= 0:
+            features[:, column] = _standardised(parts[:, kind])
+        elif kind == _KINDS["score_z"]:
+            features[:, column] = _standardised(scores)
+        elif kind == _KINDS["log_rank"]:
             features[:, column] = _log_ranks(len(scores))
-        elif source == "score":
-            features[:, column] = scores
-        elif content is None:
-            raise ValueError("missing cross feature 'content'")
         else:
-            features[:, column] = content
-    if len(standardised) <= _FEW_COLUMNS:
-        for column, part in standardised:
-            features[:, column] = _standardised(scores if part is None else parts[:, part])
-    else:
-        # A row for each, so that every step is one call over all of them.
-        rows = np.stack([scores if part is None else parts[:, part] for _, part in standardised])
-        features[:, [column for column, _ in standardised]] = _all_standardised(rows).T
+            features[:, column] = scores if kind == _KINDS["score"] else content
     return features
 
 
 @cache
-def _layout(
-    names: tuple[str, ...],
-) -> tuple[tuple[tuple[int, int | None], ...], tuple[tuple[int, str], ...]]:
-    """Say of each column what it is made of: those to be standardised (of a part; None for the sum), and the others."""
-    standardised: list[tuple[int, int | None]] = []
-    others: list[tuple[int, str]] = []
-    for column, name in enumerate(names):
+def _kinds(names: tuple[str, ...]) -> npt.NDArray[np.int32]:
+    """Say of each column what it is made of, as the kernels take it: the branch to be standardised, or a kind."""
+    kinds = []
+    for name in names:
         if _BRANCH_FEATURE.fullmatch(name):
-            standardised.append((column, int(name.rpartition(".")[2])))
-        elif name == "score_z":
-            standardised.append((column, None))
-        elif name in CROSS_FEATURES:
-            others.append((column, name))
+            kinds.append(int(name.rpartition(".")[2]))
+        elif name in _KINDS:
+            kinds.append(_KINDS[name])
         else:
             raise ValueError(f"unknown cross feature {name!r}")
-    return tuple(standardised), tuple(others)
+    return np.array(kinds, dtype=np.int32)
 
 
 def _log_ranks(count: int) -> npt.NDArray[np.float32]:
@@ -132,19 +134,21 @@ def _log_ranks(count: int) -> npt.NDArray[np.float32]:
 
 
 def _standardised(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Bring numbers to mean 0 and deviation 1, equal ones to zeros: (C,)."""
-    centred: npt.NDArray[np.float32] = values - np.float32(float(np.add.reduce(values)) / len(values))
-    deviation = math.sqrt(float(np.vecdot(centred, centred)) / len(values))
+    """Bring numbers to mean 0 and deviation 1, equal ones to zeros: (C,).
+
+    Sums are of float64, from the first to the last: one number in the kernels and here.
+    """
+    if len(values) == 0:
+        return values
+    centred: npt.NDArray[np.float32] = values - np.float32(_sum(values) / len(values))
+    deviation = math.sqrt(_sum(np.square(centred, dtype=np.float64)) / len(values))
     centred /= np.float32(max(deviation, _LEAST_DEVIATION))
     return centred
 
 
-def _all_standardised(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Do so with each row: (n, C)."""
-    count = np.float32(rows.shape[1])
-    rows -= (np.add.reduce(rows, axis=1) / count)[:, None]
-    rows /= np.maximum(np.sqrt(np.vecdot(rows, rows) / count), np.float32(_LEAST_DEVIATION))[:, None]
-    return rows
+def _sum(values: npt.NDArray[np.floating]) -> float:
+    """Add up from the first to the last, which `sum` does not."""
+    return float(np.add.accumulate(values, dtype=np.float64)[-1])
 
 
 def history_features(popularity: npt.NDArray[np.float32], usual_count: float) -> npt.NDArray[np.float32]:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.runtime.embeddings import EmbeddingTable, sum_parts
-from gnas_serve.runtime.index import FlatIndex, Index
+from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.neighbours import Links, Neighbours
+from gnas_serve.runtime.opened_index import flat_index
+from gnas_serve.runtime.scan import ListScan, TableScan
 from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.topk import top_k
 
@@ -41,8 +43,9 @@ class Retriever:
     items
         The shipped item vectors, of width D.
     index
-        Proposes rows; its own scores may be approximate and are not used. Where it runs dry, exact search takes over,
-        on a float32 copy of the vectors that is made at the first such question (4 bytes times items times width).
+        Proposes rows; its own scores are not used unless it scans the shipped vectors themselves. Where it runs dry,
+        exact search takes over; of vectors that are no int8, on a float32 copy that is made at the first such question
+        (4 bytes times items times width).
     neighbours
         Of a model with a two-hop branch.
     projection : (D, r) float32, optional
@@ -57,10 +60,13 @@ class Retriever:
         projection: npt.NDArray[np.float32] | None = None,
     ) -> None:
         self._items = items
+        self._num_items = len(items)
         self._index = index
+        # What scores the shipped vectors itself, and all that there is to score: its answer needs no second look.
+        self._scan = index if neighbours is None and isinstance(index, ListScan | TableScan) else None
         self._neighbours = neighbours
         self._projection = projection
-        self._exact: FlatIndex | None = index if isinstance(index, FlatIndex) and projection is None else None
+        self._exact: Index | None = index if index.exhaustive and projection is None else None
 
     def retrieve(
         self,
@@ -89,6 +95,10 @@ class Retriever:
         Candidates
             Fewer than ``count`` only where no more items are left.
         """
+        if allowed is None and self._scan is not None:
+            rows, parts = self._scan.search(query, count, excluded)
+            if len(rows) == min(count, self._num_items - len(excluded)) or self._scan.exhaustive:
+                return Candidates(rows, sum_parts(parts), parts)
         links = None if self._neighbours is None else self._neighbours.links(history)
         if allowed is None:
             # In the order of memory, and of the rule for ties.
@@ -114,10 +124,10 @@ class Retriever:
         rows = self._index.propose(aimed, count, excluded, links)
         if links is not None and not self._index.exhaustive:
             rows = _united(rows, links.best(count, excluded))
-        if len(rows) < min(count, len(self._items) - len(excluded)):
+        if len(rows) < min(count, self._num_items - len(excluded)):
             # The probed lists ran dry (a long history, a large count): exact search keeps the promise.
             if self._exact is None:
-                self._exact = FlatIndex(self._items.dense())
+                self._exact = flat_index(self._items)
             return self._exact.propose(query, count, excluded, links)
         return rows
 

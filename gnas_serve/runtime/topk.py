@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve import kernels
+
 _POSITION = np.int64(0xFFFFFFFF)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 # Up to so many times k, sorting all is quicker than finding first what there is to sort.
@@ -34,6 +36,10 @@ def top_k(scores: npt.NDArray[np.floating], k: int) -> npt.NDArray[np.int64]:
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     n = len(scores)
+    if kernels.native is not None and scores.dtype == np.float32:
+        positions = np.empty(min(k, n), dtype=np.int64)
+        found = kernels.native.best(np.ascontiguousarray(scores), k, positions)
+        return positions if found == len(positions) else positions[:found]
     if n <= _SORTED_WHOLE * k:
         order = _best_first(scores)[:k]
         # What is never selected stands at the end.

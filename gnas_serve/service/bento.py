@@ -20,6 +20,7 @@ import uvicorn
 from _bentoml_sdk.service import Service
 from bentoml.exceptions import BentoMLConfigException
 
+from gnas_serve import kernels
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
 from gnas_serve.service.access_log import AccessLog
@@ -161,7 +162,13 @@ class GnasServe:
         gc.freeze()
         self._ready = True
         model = self._calls.model
-        _log.info("serving %s %s, gRPC on port %d", model.name, model.version, SETTINGS.grpc_port)
+        _log.info(
+            "serving %s %s, computed by %s, gRPC on port %d",
+            model.name,
+            model.version,
+            kernels.described(),
+            SETTINGS.grpc_port,
+        )
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def close_doors(self) -> None:

@@ -1,7 +1,7 @@
 """Every kind of index keeps the same promises; a new kind is tested by a three-line subclass."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from gnas_export.retrieval.index import (
     REFINES,
     RecallLimits,
     build_ivf,
+    build_lists,
     build_pq,
     index_bytes,
     num_lists,
@@ -24,10 +25,13 @@ from gnas_export.retrieval.index import (
 from gnas_export.retrieval.projection import best_projection, padding
 from gnas_export.retrieval.shipped import seen_items
 from gnas_export.retrieval.tables import compress, exact_lists, links
+from gnas_serve import kernels
 from gnas_serve.artifact.manifest import INDEX_KINDS
-from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.embeddings import EmbeddingTable, quantize_rows
 from gnas_serve.runtime.index import FlatIndex
+from gnas_serve.runtime.opened_index import flat_index
 from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.scan import ListScan
 from gnas_serve.runtime.topk import top_k
 
 DIM = 12
@@ -153,7 +157,40 @@ class TestIvfPq(IndexContract):
         return open_ivf(index_bytes(build_pq(vectors, seed=0)), nprobe=max(1, lists // 2), refine=self.refine)
 
 
-KINDS = {"flat": TestFlat, "ivf": TestIvf, "ivf-pq": TestIvfPq}
+def int8_table(vectors):
+    return EmbeddingTable(*quantize_rows(vectors))
+
+
+class TestTableScan(IndexContract):
+    least_recall = 0.95  # against vectors that are not rounded
+
+    def build(self, vectors):
+        return flat_index(int8_table(vectors))
+
+
+class TestTableScanInNumpy(TestTableScan):
+    @pytest.fixture(autouse=True)
+    def _numpy(self):
+        with kernels.using("numpy"):
+            yield
+
+
+class TestIvfFlat(IndexContract):
+    least_recall = 0.95
+
+    def build(self, vectors):
+        table, lists = int8_table(vectors), num_lists(len(vectors))
+        return ListScan(table, build_lists(table, seed=0), nprobe=max(1, lists // 2))
+
+
+class TestIvfFlatInNumpy(TestIvfFlat):
+    @pytest.fixture(autouse=True)
+    def _numpy(self):
+        with kernels.using("numpy"):
+            yield
+
+
+KINDS = {"flat": TestFlat, "ivf-flat": TestIvfFlat, "ivf": TestIvf, "ivf-pq": TestIvfPq}
 
 
 def test_every_kind_of_the_manifest_has_a_contract():
@@ -263,7 +300,9 @@ class Tuning:
         exact = [top_k(row, count) for row in scores]
         nothing = [NOTHING] * 50
         limits = RecallLimits(candidates, top)
-        return tune(self.raw, self.users, others or nothing, exact, nothing, num_items=4000, limits=limits)
+        return tune(
+            partial(open_ivf, self.raw), self.users, others or nothing, exact, nothing, num_items=4000, limits=limits
+        )
 
 
 @pytest.fixture(scope="module")

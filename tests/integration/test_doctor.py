@@ -18,6 +18,7 @@ import onnxruntime
 import pytest
 
 import gnas_serve
+from gnas_serve import kernels
 from gnas_serve.cli.extras import EXTRAS
 from gnas_serve.cli.machine import check_memory, check_threads
 from gnas_serve.runtime.session import TRIAL_MODEL
@@ -75,6 +76,10 @@ def test_what_is_here_to_serve_with(whole: dict[str, Any]) -> None:
     runtime = whole["onnxruntime"]["facts"]
     assert (runtime["active"], onnxruntime.__version__) == (["CPUExecutionProvider"], *runtime["installed"].values())
     assert runtime["available"] == onnxruntime.get_available_providers()
+    assert whole["kernels"]["facts"] == {
+        "computed_by": kernels.described(),
+        "compiled": kernels.native is not None,
+    }
     assert set(whole["extras"]["facts"]) == set(EXTRAS)
     assert whole["extras"]["facts"]["export"] == {"installed": True, "absent": []}
     assert whole["image builders"]["facts"] == {name: shutil.which(name) for name in ("buildah", "docker", "podman")}
@@ -93,7 +98,7 @@ def test_people_read_a_table() -> None:
     )
     assert done.returncode == 0, done.stderr
     states = [line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert len(states) == 10
+    assert len(states) == 11
     assert set(states) <= {"ok", "warning"}
 
 

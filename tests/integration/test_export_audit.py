@@ -22,12 +22,14 @@ from gnas_export.steps.audit import audit
 from gnas_search.data.interactions import FeatureTable
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ExportError, ParityError
+from gnas_serve.runtime.inverted_lists import InvertedLists
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.vocabulary import Vocabulary
 
 # What tells of the model, and is no part of it.
 _TELLING = ("model_card", "sbom", "decisions", "report", "report_page")
-_FILES = [getattr(LAYOUT, field.name) for field in fields(LAYOUT) if field.name not in _TELLING]
+_OTHERS = {"lists"}  # of another kind of index than this artifact's
+_FILES = [getattr(LAYOUT, field.name) for field in fields(LAYOUT) if field.name not in {*_TELLING, *_OTHERS}]
 
 
 @pytest.fixture(scope="module")
@@ -248,4 +250,18 @@ def test_lists_of_the_index_that_nobody_was_asked_to_visit(tmp_path, monkeypatch
     profile = replace(PROFILE, index="ivf", candidates=20, gates=gates)
 
     written(monkeypatch, lambda folder: garble(folder / LAYOUT.index))
+    refused(planted_checkpoint(num_users=200, num_items=800), tmp_path / "a", "index_parity", profile)
+
+
+def test_lists_of_vectors_that_are_others_than_were_tuned(tmp_path, monkeypatch):
+    gates = replace(LIMITS, index_recall=0.01, top_recall=0.01, quality_loss=1.0, baseline_loss=1.0)
+    profile = replace(PROFILE, index="ivf-flat", candidates=20, gates=gates)
+
+    def exchange(folder):
+        lists = InvertedLists.load(folder / LAYOUT.lists)
+        assigned = lists.assigned.copy()
+        assigned[[0, 1]] = (assigned[[0, 1]] + 1) % len(lists.centroids)
+        (folder / LAYOUT.lists).write_bytes(replace(lists, assigned=assigned).to_bytes().tobytes())
+
+    written(monkeypatch, exchange)
     refused(planted_checkpoint(num_users=200, num_items=800), tmp_path / "a", "index_parity", profile)

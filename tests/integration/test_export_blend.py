@@ -104,11 +104,12 @@ def test_equal_decisions_give_equal_bytes(projected, tmp_path):
     assert files(unprompted.path) == files(projected.path)
 
 
-@pytest.mark.parametrize(("ivf_us", "own", "given"), [(10.0, "ivf", "flat"), (90.0, "flat", "ivf")])
+@pytest.mark.parametrize(("ivf_us", "own", "given"), [(10.0, "ivf", "flat"), (90.0, "flat", "ivf-flat")])
 def test_an_index_that_this_machine_would_not_take_is_repeated(monkeypatch, ivf_us, own, given):
     monkeypatch.setattr("gnas_export.steps.indexing.FLAT_UP_TO", 0)
     monkeypatch.setattr("gnas_export.steps.indexing.PQ_AT_LEAST", 10_000)
-    monkeypatch.setattr("gnas_export.steps.indexing._latencies", lambda *_: {"flat": 100.0, "ivf": ivf_us})
+    us = {"flat": 100.0, "ivf-flat": 95.0, "ivf": ivf_us}
+    monkeypatch.setattr("gnas_export.steps.indexing._latencies", lambda *_: us)
     checkpoint, profile = planted_checkpoint(num_users=200, num_items=800), replace(PROFILE, gates=LENIENT)
 
     def chosen(decisions):
@@ -331,4 +332,4 @@ def test_a_learned_ranker_over_a_projection_ships_what_it_was_trained_on(tmp_pat
 def test_product_codes_of_wide_vectors_are_not_made_and_that_is_said(tmp_path):
     made = run(wide_blend(), tmp_path / "a", replace(PROJECTED, index="ivf-pq"), ranker="never")
     assert made.manifest.index.kind == "flat"
-    assert "product codes are made of up to 128 columns" in made.report["decisions"]["index"]["reason"]
+    assert "ivf-pq is made of up to 128 columns" in made.report["decisions"]["index"]["reason"]

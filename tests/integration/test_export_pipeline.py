@@ -221,7 +221,7 @@ def test_an_index_that_misses_gives_way_to_flat(tmp_path):
     assert not (made.path / LAYOUT.index).exists()
 
 
-@pytest.mark.parametrize(("kind", "refines"), [("ivf", (1,)), ("ivf-pq", REFINES)])
+@pytest.mark.parametrize(("kind", "refines"), [("ivf-flat", (1,)), ("ivf", (1,)), ("ivf-pq", REFINES)])
 def test_an_index_that_the_profile_insists_on(tmp_path, kind, refines):
     profile = replace(PROFILE, index=kind, gates=replace(LIMITS, index_recall=0.95, top_recall=0.95, quality_loss=0.1))
     made = run(planted_checkpoint(num_items=2000), tmp_path / "a", profile, ranker="never")
@@ -243,8 +243,15 @@ def test_product_codes_are_tried_beside_bytes(tmp_path):
     profile = replace(PROFILE, gates=replace(LIMITS, index_recall=0.9, top_recall=0.9, quality_loss=0.1))
     with_codes = run(planted_checkpoint(num_items=12_000), tmp_path / "a", profile, ranker="never")
     sizes = with_codes.report["facts"]["index"]["size_bytes"]
-    assert set(sizes) == {"ivf", "ivf-pq"}
-    assert sizes["ivf-pq"] < sizes["ivf"]
+    assert set(sizes) == {"ivf-flat", "ivf", "ivf-pq"}
+    assert sizes["ivf-flat"] < sizes["ivf-pq"] < sizes["ivf"]  # the first holds no vectors
+
+
+def test_lists_of_vectors_that_are_no_int8_are_not_made_and_that_is_said(tmp_path):
+    wide = replace(PROFILE, index="ivf-flat", tables="fp32")
+    made = run(planted_checkpoint(num_items=2000), tmp_path / "a", wide, ranker="never")
+    assert made.manifest.index.kind == "flat"
+    assert "vectors of int8 are scanned in lists, and these are fp32" in made.report["decisions"]["index"]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,20 @@ USERS = 60
 class Shop:
     """An artifact with attributes, and all that it takes to answer by brute force."""
 
-    def __init__(self, folder: Path, num_items: int, lists: int = 0) -> None:
+    def __init__(self, folder: Path, num_items: int, lists: int = 0, *, scanned: bool = False) -> None:
         self.rng = random.Random(num_items)
         self.table = random_table(self.rng, num_items)
-        write_tiny_artifact(folder, num_items=num_items, attributes=attributes_of(self.table), lists=lists)
+        write_tiny_artifact(
+            folder, num_items=num_items, attributes=attributes_of(self.table), lists=lists, scanned=scanned
+        )
         self.folder = folder
         self.recommender = Recommender.load(folder)
         self.items = [dict(zip(self.table, values, strict=True)) for values in zip(*self.table.values(), strict=True)]
-        self.scores = np.load(folder / LAYOUT.user_vectors) @ np.load(folder / LAYOUT.item_vectors).T  # (U, I)
+        if scanned:
+            users, items = self.recommender._parts.askers._users, self.recommender.item_vectors
+            self.scores = np.stack([items.score(users.row(row), np.arange(num_items)) for row in range(USERS)])
+        else:
+            self.scores = np.load(folder / LAYOUT.user_vectors) @ np.load(folder / LAYOUT.item_vectors).T  # (U, I)
         self.popularity = np.log1p(np.load(folder / LAYOUT.item_counts))
         self.num_items = num_items
 
@@ -65,9 +71,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("small") / "artifact", 80)
 
 
-@pytest.fixture(scope="module", params=[0, 12], ids=["flat", "ivf"])
+@pytest.fixture(
+    scope="module",
+    params=[(0, False), (12, False), (0, True), (12, True)],
+    ids=["flat", "ivf", "flat-int8", "ivf-flat"],
+)
 def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return Shop(tmp_path_factory.mktemp("large") / "artifact", MAX_CANDIDATES + 6000, request.param)
+    lists, scanned = request.param
+    folder = tmp_path_factory.mktemp("large") / "artifact"
+    return Shop(folder, MAX_CANDIDATES + 6000, lists, scanned=scanned)
 
 
 def _hold(shop: Shop, turns: int) -> tuple[int, int]:

@@ -103,6 +103,8 @@ def test_the_parts_of_a_score_are_the_inner_products_of_the_branches_and_add_up_
         parts, vectors = table.score_parts(query, rows), table.rows(rows).astype(np.float64)
         for place, span in enumerate(COLUMNS):
             np.testing.assert_allclose(parts[:, place], vectors[:, span] @ query[span], rtol=1e-5, atol=1e-5)
+            scored = table.as_scored(query[None])[0, span]
+            np.testing.assert_allclose(parts[:, place], vectors[:, span] @ scored, rtol=1e-6, atol=2e-6)
         np.testing.assert_array_equal(table.score(query, rows), (parts[:, 0] + parts[:, 1]) + parts[:, 2])
         np.testing.assert_array_equal(table.rows(rows), table.dense()[rows])
 

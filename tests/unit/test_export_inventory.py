@@ -41,7 +41,15 @@ def test_a_checkout_and_a_wheel_of_equal_code_have_one_hash(wheel):
     assert code_sha256(*wheel) == running_code_sha256()
 
 
-@pytest.mark.parametrize("name", ["gnas_serve/errors.py", "gnas_export/profiles/fast.toml", "gnas_search/train.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gnas_serve/errors.py",
+        "gnas_export/profiles/fast.toml",
+        "gnas_search/train.py",
+        "gnas_serve/kernels/src/search.c",
+    ],
+)
 @pytest.mark.parametrize("change", ["edited", "renamed", "removed"])
 def test_every_change_is_another_hash(wheel, tmp_path, name, change):
     path = tmp_path / name

@@ -38,7 +38,8 @@ class World:
 
     def parts(self):
         dense = self.table.dense().astype(np.float64)
-        columns = [dense[:, span] @ self.query[span] for span in COLUMNS]
+        query = self.table.as_scored(self.query[None])[0]
+        columns = [dense[:, span] @ query[span] for span in COLUMNS]
         linked = np.asarray(self.links[self.history].sum(axis=0)).ravel() / len(self.history) ** POWER
         return np.stack([*columns, linked], axis=1)
 

@@ -27,7 +27,7 @@ TOOLS = (
     "scipy",
     "torch",
 )
-_SUFFIXES = (".py", ".toml")
+_SUFFIXES = (".py", ".toml", ".c", ".h")
 # In a wheel they lie inside of their package, in a checkout beside it: equal code has one hash in both.
 _DATA = {"gnas_export": "profiles", "gnas_search": "spaces"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_export.retrieval.tables import Lists, mean_recall
-from gnas_serve.runtime.index import IvfIndex
+from gnas_serve.runtime.embeddings import EmbeddingTable, quantize_rows
+from gnas_serve.runtime.index import Index, IvfIndex
+from gnas_serve.runtime.inverted_lists import InvertedLists
 
 # Below this many items, or numbers in all, exact search costs no more than the structure around an approximate one.
 FLAT_UP_TO = 10_000
@@ -119,6 +121,23 @@ def build_pq(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFPQ
     return index
 
 
+def build_lists(items: EmbeddingTable, *, seed: int) -> InvertedLists:
+    """Divide int8 vectors into the same lists, to be scanned as they are: no codes beside them, and exact scores.
+
+    Parameters
+    ----------
+    items
+        (I, D) int8 vectors.
+    seed
+        Of the k-means.
+    """
+    vectors = items.dense()
+    with _one_thread():
+        centroids = _centroids(vectors, seed)
+        _, assigned = _holding(faiss.IndexFlatL2(items.dim), centroids).search(vectors, 1)
+    return InvertedLists(assigned[:, 0].astype(np.uint16), *quantize_rows(centroids, items.columns))
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     threads = faiss.omp_get_max_threads()
@@ -199,7 +218,7 @@ def open_ivf(raw: npt.NDArray[np.uint8], nprobe: int, refine: int = 1) -> IvfInd
 
 
 def tune(
-    raw: npt.NDArray[np.uint8],
+    opened: Callable[[int], Index],
     queries: npt.NDArray[np.float32],
     others: Lists,
     exact: Lists,
@@ -207,7 +226,6 @@ def tune(
     *,
     num_items: int,
     limits: RecallLimits,
-    refine: int = 1,
 ) -> TunedProbe:
     """Find the smallest nprobe that is exact enough, by the index's own proposals.
 
@@ -216,8 +234,8 @@ def tune(
 
     Parameters
     ----------
-    raw
-        From :func:`index_bytes`.
+    opened
+        Opens the index with a value of nprobe.
     queries : (n, r) float32
         Of real users, in the space of the index.
     others
@@ -230,15 +248,13 @@ def tune(
         In the index.
     limits
         Least recalls.
-    refine
-        How many times the wanted number is proposed.
     """
     count = max((len(best) for best in exact), default=1)
     heads = [best[:TOP] for best in exact]
     lists = num_lists(num_items)
 
     def measured(nprobe: int) -> dict[str, float]:
-        index = open_ivf(raw, nprobe, refine)
+        index = opened(nprobe)
         proposed = [index.propose(query, count, rows) for query, rows in zip(queries, excluded, strict=True)]
         dry = [len(rows) < min(count, num_items - len(never)) for rows, never in zip(proposed, excluded, strict=True)]
         found = [np.union1d(rows, more) for rows, more in zip(proposed, others, strict=True)]

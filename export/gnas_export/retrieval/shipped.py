@@ -12,8 +12,14 @@ from gnas_export.retrieval.index import open_ivf
 from gnas_export.retrieval.tables import Tables
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.fit import Fit
-from gnas_serve.runtime.index import FlatIndex, Index
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.artifact.manifest import IVF_FLAT
+from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.index import Index
+from gnas_serve.runtime.inverted_lists import InvertedLists
+from gnas_serve.runtime.opened_index import flat_index
 from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.scan import ListScan
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.runtime.segments import SegmentTable
 
@@ -26,6 +32,8 @@ class ShippedIndex:
 
     Attributes
     ----------
+    kind
+        Of :data:`gnas_serve.artifact.manifest.INDEX_KINDS`.
     raw
         Its bytes.
     nprobe
@@ -38,6 +46,7 @@ class ShippedIndex:
         How many times the wanted number of candidates it proposes.
     """
 
+    kind: str
     raw: npt.NDArray[np.uint8]
     nprobe: int
     dims: int
@@ -45,9 +54,20 @@ class ShippedIndex:
     refine: int = 1
 
     @property
+    def file(self) -> str:
+        """What its file is called."""
+        return LAYOUT.lists if self.kind == IVF_FLAT else LAYOUT.index
+
+    @property
     def size_bytes(self) -> int:
         """What it takes, with its projection."""
         return int(self.raw.nbytes) + (0 if self.projection is None else int(self.projection.nbytes))
+
+    def open(self, items: EmbeddingTable) -> Index:
+        """Open it over the shipped vectors, as serving opens its file."""
+        if self.kind == IVF_FLAT:
+            return ListScan(items, InvertedLists.from_bytes(self.raw), self.nprobe)
+        return open_ivf(self.raw, self.nprobe, self.refine)
 
 
 @dataclass(frozen=True)
@@ -82,9 +102,7 @@ class ShippedFit:
 
     def proposer(self) -> Index:
         """Open the index as serving opens its file."""
-        if self.index is None:
-            return FlatIndex(self.tables.items.dense())
-        return open_ivf(self.index.raw, self.index.nprobe, self.index.refine)
+        return flat_index(self.tables.items) if self.index is None else self.index.open(self.tables.items)
 
     def retriever(self) -> Retriever:
         """Build the retriever that serving builds from the files."""

@@ -26,7 +26,7 @@ from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import ParityError
 from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.embeddings import EmbeddingTable
-from gnas_serve.runtime.index import IvfIndex
+from gnas_serve.runtime.opened_index import open_index
 from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.tables import Tables
 
@@ -75,7 +75,7 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
     tables = Tables.open(folder, manifest)
     gates = [_vector_parity(draft, tables), _row_parity(draft, tables), _newcomer_parity(draft, tables, manifest)]
     if manifest.index.kind != FLAT:
-        gates.append(_index_parity(draft, folder, manifest))
+        gates.append(_index_parity(draft, folder, manifest, tables))
     gates.append(_scorer_parity(draft, folder, tables) if draft.learned else _order_parity(draft, folder))
     return gates
 
@@ -147,13 +147,12 @@ def _bits(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
 
 
-def _index_parity(draft: Draft, folder: Path, manifest: Manifest) -> Gate:
+def _index_parity(draft: Draft, folder: Path, manifest: Manifest, tables: Tables) -> Gate:
     """Ask the index file for the candidates of real users, which the tuned index must propose as well."""
-    facts, index = manifest.index, draft.final.index
+    index = draft.final.index
     if index is None:
         raise ValueError("the manifest speaks of an index that the draft does not have")
-    shape = (manifest.num_items, facts.dims)
-    found = IvfIndex.load(folder / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=shape)
+    found = open_index(folder, manifest.index, tables.item_vectors)
     tuned = draft.final.proposer()
     shares = []
     for query in _queries(draft):
@@ -162,7 +161,7 @@ def _index_parity(draft: Draft, folder: Path, manifest: Manifest) -> Gate:
         shares.append(len(np.intersect1d(proposed, wanted)) / max(1, len(wanted)))
     share = float(np.mean(shares)) if shares else 1.0
     remark = f"mean share of the tuned index's proposals that its file makes, {len(shares)} users"
-    if not np.array_equal(np.fromfile(folder / LAYOUT.index, dtype=np.uint8), index.raw):
+    if not np.array_equal(np.fromfile(folder / index.file, dtype=np.uint8), index.raw):
         # These users may be proposed what they should, and others not.
         return Gate("index_parity", 0.0, 1.0, False, ParityError, f"{remark}; 0 for its bytes are others")
     return Gate("index_parity", share, 1.0, share >= 1.0, ParityError, remark)

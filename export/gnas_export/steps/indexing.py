@@ -1,7 +1,8 @@
-"""Step that chooses the index: flat search, IVF in bytes or product codes, or over a projection of wide vectors."""
+"""Step that chooses the index: flat search, lists of the vectors as they ship or of codes, or over a projection."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,18 +22,21 @@ from gnas_export.retrieval.index import (
     RecallLimits,
     TunedProbe,
     build_ivf,
+    build_lists,
     build_pq,
     index_bytes,
     tune,
 )
 from gnas_export.retrieval.projection import SAMPLE_USERS, Projection, best_projection, padding
 from gnas_export.retrieval.shipped import ShippedFit, ShippedIndex
-from gnas_export.retrieval.tables import exact_lists, two_hop_lists
+from gnas_export.retrieval.tables import WIDTHS, exact_lists, two_hop_lists
 from gnas_export.timing import median_us
-from gnas_serve.artifact.manifest import FLAT, IndexFacts
+from gnas_serve.artifact.manifest import FLAT, IVF_FLAT, IndexFacts
+from gnas_serve.runtime.index import Index
 
 _TIMED_USERS = 200
 IVF, PQ = "ivf", "ivf-pq"
+INT8 = WIDTHS[0]
 # An index holds the items a second time and misses some: a tie rule's 20 % is not worth that.
 _WORTH = 1.5
 QUICK_ENOUGH = f"exact enough, and at least {_WORTH:g} times as quick as flat search"
@@ -78,7 +82,7 @@ def build_index(draft: Draft) -> None:
             tuned, limit, top_recall = rival.tuned, rival.limits.candidates, rival.tuned.top_recall
             draft.index = replace(
                 draft.index,
-                kind=PQ if rival.name == PQ else IVF,
+                kind=rival.index.kind,
                 dims=rival.index.dims,
                 nprobe=tuned.nprobe,
                 recall=tuned.recall,
@@ -111,27 +115,29 @@ def _why_flat(draft: Draft) -> str:
     num_items, dim = len(draft.checkpoint.items), draft.final.tables.items.dim
     if not _wanted(draft):
         return "the profile says so"
-    if draft.profile.index == PQ and dim > MAX_INDEXED:
-        return f"product codes are made of up to {MAX_INDEXED} columns, and the vectors have {dim}"
+    if draft.profile.index in {PQ, IVF_FLAT} and dim > MAX_INDEXED:
+        return f"{draft.profile.index} is made of up to {MAX_INDEXED} columns, and the vectors have {dim}"
+    if draft.profile.index == IVF_FLAT and draft.width != INT8:
+        return f"vectors of int8 are scanned in lists, and these are {draft.width}"
     if draft.profile.index == "auto" and num_items <= FLAT_UP_TO and num_items * dim <= FLAT_UP_TO_VALUES:
         return f"{num_items:,} items of width {dim}: so few are searched exactly as quickly"
     if draft.profile.index == PQ and num_items < PQ_AT_LEAST:
         return f"{num_items:,} items are too few for product codes, which take {PQ_AT_LEAST}"
-    if len(draft.probes) == 0:
-        return "no user has a vector to tune nprobe on"
-    return ""
+    return "" if len(draft.probes) else "no user has a vector to tune nprobe on"
 
 
 def _wanted(draft: Draft) -> dict[str, int]:
     """Name the approximate indexes to try, with the width of their projection: 0 for none."""
     dim = draft.final.tables.items.dim
     if dim <= MAX_INDEXED:
-        if draft.profile.index in {IVF, PQ}:
-            return {draft.profile.index: 0}
         if draft.profile.index == FLAT:
             return {}
-        # Product codes are quicker where exact scores bring back what they lose: that depends on the vectors.
-        return {IVF: 0, PQ: 0} if len(draft.checkpoint.items) >= PQ_AT_LEAST else {IVF: 0}
+        if draft.profile.index != "auto":
+            return {draft.profile.index: 0}
+        # Lists of int8 vectors are scanned as they are. Product codes take fewer bytes to scan, which pays where exact
+        # scores bring back what they lose, and there are many items: that depends on the vectors.
+        names = [IVF, *([PQ] if len(draft.checkpoint.items) >= PQ_AT_LEAST else [])]
+        return dict.fromkeys([IVF_FLAT, *names] if draft.width == INT8 else names, 0)
     return {f"ivf-{dims}": dims for dims in draft.profile.projection}
 
 
@@ -155,14 +161,13 @@ def _rivals(draft: Draft) -> list[_Rival]:
         limits = RecallLimits(gates.index_recall if alone else gates.blend_recall, gates.top_recall)
         for refine in REFINES if name == PQ else (1,):
             tuned = tune(
-                index.raw,
+                _opener(replace(index, refine=refine), fit),
                 queries,
                 linked,
                 exact,
                 excluded,
                 num_items=len(fit.tables.items),
                 limits=limits,
-                refine=refine,
             )
             if tuned.nprobe:
                 break
@@ -176,13 +181,20 @@ def _rivals(draft: Draft) -> list[_Rival]:
 
 def _shipped(draft: Draft, fit: ShippedFit, name: str, dims: int) -> ShippedIndex:
     """Build an index over the shipped vectors of a fit; its nprobe and refine are not known yet."""
+    if name == IVF_FLAT:
+        lists = build_lists(fit.tables.items, seed=draft.seed)
+        return ShippedIndex(IVF_FLAT, lists.to_bytes(), 0, fit.tables.items.dim, None)
     items = fit.tables.items.dense()
     projection = _projection(draft, fit, items, dims)
     if projection is not None:
         items = items @ projection.items
     raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
     queries = None if projection is None else projection.queries
-    return ShippedIndex(raw, 0, items.shape[1], queries)
+    return ShippedIndex(PQ if name == PQ else IVF, raw, 0, items.shape[1], queries)
+
+
+def _opener(index: ShippedIndex, fit: ShippedFit) -> Callable[[int], Index]:
+    return lambda nprobe: replace(index, nprobe=nprobe).open(fit.tables.items)
 
 
 def _projection(draft: Draft, fit: ShippedFit, items: npt.NDArray[np.float32], dims: int) -> Projection | None:
@@ -213,7 +225,7 @@ def _chosen(draft: Draft, fit: list[_Rival]) -> tuple[str, str]:
     sizes = {rival.name: int(rival.index.raw.nbytes) for rival in fit}
     draft.facts["index"] = {"latency_us": latency, "size_bytes": sizes}
     forms = [Form(name, size, latency[name]) for name, size in sizes.items()]
-    if profile.index in {IVF, PQ}:
+    if profile.index != "auto":
         return quickest(forms).name, "the profile says so"
     return worth_it(forms, latency[FLAT])
 

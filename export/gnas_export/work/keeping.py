@@ -33,6 +33,7 @@ Tree = Any  # what JSON holds
 
 _FITS = ("selection", "final")
 _GIVEN = ("checkpoint", "profile", "mode", "seed")
+_TABLE = ("columns", "scales", "values")  # of an EmbeddingTable, which also has what the kernels made of it
 _SHIPPED = ("tables", "fold_in", "index", "segments")
 _TAG = "$"
 LEAVES = ("array", "bytes", "lists", "tensor")
@@ -178,7 +179,7 @@ class Keeper:
             parts = {name: self._tree(getattr(value, name)) for name in ("data", "indices", "indptr")}
             return {_TAG: "csr", "shape": list(value.shape), **parts}
         if isinstance(value, EmbeddingTable):
-            return {_TAG: "table", **{name: self._tree(getattr(value, name)) for name in EmbeddingTable.__slots__}}
+            return {_TAG: "table", **{name: self._tree(getattr(value, name)) for name in _TABLE}}
         if isinstance(value, Neighbours):
             return {_TAG: "neighbours", **{name: self._tree(getattr(value, name)) for name in Neighbours.__slots__}}
         if is_dataclass(value) and VALUES.get(type(value).__name__) is type(value):

@@ -1,0 +1,78 @@
+#include "search.h"
+
+#include <stddef.h>
+
+/* Offer the rows of blocks [start, stop). */
+static void scan(const Lists *lists, const Scratch *scratch, const Level *level, const Blocks *blocks, int64_t start,
+                 int64_t stop, const uint8_t *marks, Kept *kept)
+{
+    float totals[BLOCK];
+    const int64_t size = lists->shape.groups * BLOCK * GROUP, branches = lists->shape.branches;
+    for (int64_t block = start; block < stop; block++) {
+        const int32_t *rows = blocks->rows + block * BLOCK;
+        const float best = level->score_block(&lists->shape, &scratch->query, blocks->values + block * size,
+                                              blocks->scales + block * branches * BLOCK, scratch->parts, totals);
+        if (!(best >= kept->floor))
+            continue;
+        for (int i = 0; i < BLOCK; i++)
+            if (totals[i] >= kept->floor && rows[i] >= 0 && (marks == NULL || !marks[rows[i]]))
+                offer(kept, key_of(totals[i], rows[i]));
+    }
+}
+
+/* Score the rows for which the query was rounded, a block at a time. */
+static void score_rounded(const Lists *lists, Scratch *scratch, const Level *level, const int64_t *rows, int64_t n,
+                          float *parts)
+{
+    float totals[BLOCK];
+    const int64_t branches = lists->shape.branches;
+    for (int64_t first = 0; first < n; first += BLOCK) {
+        const int length = (int)(n - first < BLOCK ? n - first : BLOCK);
+        for (int i = 0; i < length; i++)
+            pack_row(&lists->vectors, &lists->shape, rows[first + i], i, scratch->values, scratch->scales);
+        level->score_block(&lists->shape, &scratch->query, scratch->values, scratch->scales, scratch->parts, totals);
+        for (int i = 0; i < length; i++)
+            for (int64_t b = 0; b < branches; b++)
+                parts[(first + i) * branches + b] = scratch->parts[b * BLOCK + i];
+    }
+}
+
+int64_t search(const Lists *lists, Scratch *scratch, const Level *level, const float *query, int64_t count,
+               int64_t nprobe, const int64_t *excluded, int64_t num_excluded, int64_t *rows, float *parts)
+{
+    Kept kept, probed;
+    const Blocks *items = &lists->items;
+    quantise(&lists->vectors, &lists->shape, query, &scratch->query);
+    for (int64_t i = 0; i < num_excluded; i++)
+        scratch->marks[excluded[i]] = 1;
+    keep_none(&kept, scratch->keys, count);
+    if (items->num_lists == 1) {
+        scan(lists, scratch, level, items, 0, items->starts[1], scratch->marks, &kept);
+    } else {
+        keep_none(&probed, scratch->probed, nprobe);
+        scan(lists, scratch, level, &lists->centroids, 0, lists->centroids.starts[1], NULL, &probed);
+        order_kept(&probed);
+        for (int64_t i = 0; i < probed.length; i++) {
+            const int64_t list = row_of(probed.keys[i]);
+            scan(lists, scratch, level, items, items->starts[list], items->starts[list + 1], scratch->marks, &kept);
+        }
+    }
+    for (int64_t i = 0; i < num_excluded; i++)
+        scratch->marks[excluded[i]] = 0;
+    order_kept(&kept);
+    for (int64_t i = 0; i < kept.length; i++)
+        rows[i] = row_of(kept.keys[i]);
+    if (lists->shape.branches > 1)
+        score_rounded(lists, scratch, level, rows, kept.length, parts);
+    else
+        for (int64_t i = 0; i < kept.length; i++)
+            parts[i] = score_of(kept.keys[i]);
+    return kept.length;
+}
+
+void score_rows(const Lists *lists, Scratch *scratch, const Level *level, const float *query, const int64_t *rows,
+                int64_t n, float *parts)
+{
+    quantise(&lists->vectors, &lists->shape, query, &scratch->query);
+    score_rounded(lists, scratch, level, rows, n, parts);
+}

@@ -1,0 +1,95 @@
+"""Inverted lists: which item is in which list, and where the lists are; the file of an index that holds no vectors."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.artifact.arrays import UNREADABLE
+from gnas_serve.errors import IntegrityError
+
+_TYPES = (np.uint16, np.int8, np.float32)
+
+
+@dataclass(frozen=True)
+class InvertedLists:
+    """A division of items into lists.
+
+    Attributes
+    ----------
+    assigned : (I,) uint16
+        The list of each item.
+    centroids : (L, D) int8
+    scales : (L, B) float32
+        Within a branch, centroid times scale is where a list is.
+    """
+
+    assigned: npt.NDArray[np.uint16]
+    centroids: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if len(self.centroids) != len(self.scales) or (self.assigned >= len(self.centroids)).any():
+            raise ValueError("an item is in a list that is not there, or a list is nowhere")
+        if not np.isfinite(self.scales).all():
+            raise ValueError("a list is nowhere: its scale is no finite number")
+
+    def in_order(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Lay the lists out one after the other.
+
+        Returns
+        -------
+        rows : (I,) int32
+            The items, list by list, ascending in each.
+        starts : (L + 1,) int64
+            Where each list begins, and the end.
+        """
+        rows = self.assigned.argsort(kind="stable").astype(np.int32)
+        lengths = np.bincount(self.assigned, minlength=len(self.centroids))
+        return rows, np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+
+    def to_bytes(self) -> npt.NDArray[np.uint8]:
+        """Give the content of a file: the three arrays in npy's format, one after the other."""
+        stream = io.BytesIO()
+        for array in (self.assigned, self.centroids, self.scales):
+            np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+        return np.frombuffer(stream.getvalue(), dtype=np.uint8)
+
+    @classmethod
+    def from_bytes(cls, raw: npt.NDArray[np.uint8]) -> InvertedLists:
+        """Read the content of a file.
+
+        Raises
+        ------
+        ValueError
+            If it is not that.
+        """
+        stream = io.BytesIO(raw.tobytes())
+        try:
+            arrays = [np.lib.format.read_array(stream, allow_pickle=False) for _ in _TYPES]
+        except UNREADABLE as error:
+            raise ValueError(f"not three arrays: {error}") from error
+        shapes = [array.ndim for array in arrays]
+        if stream.read(1) or [array.dtype.type for array in arrays] != list(_TYPES) or shapes != [1, 2, 2]:
+            raise ValueError("not the arrays of inverted lists")
+        return cls(*(np.ascontiguousarray(array) for array in arrays))
+
+    @classmethod
+    def load(cls, path: Path) -> InvertedLists:
+        """Read a file.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing or damaged.
+        """
+        try:
+            return cls.from_bytes(np.fromfile(path, dtype=np.uint8))
+        except (OSError, ValueError) as error:
+            raise IntegrityError(
+                f"{path} holds no inverted lists: {error}", hint="make or copy the artifact again"
+            ) from error
