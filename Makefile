@@ -45,7 +45,9 @@ check: $(VENV)/.dev  ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Many tests start commands, each of which would compile what it loads where Python is told to write nothing down.
 test: $(VENV)/.dev  ## the tests, benchmarks left out
+	@$(BIN)/python -m compileall -q gnas_serve search export
 	$(BIN)/pytest --ignore=tests/bench --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev  ## put the code into its one form

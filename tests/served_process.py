@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,11 +10,13 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
+from processes import kill, still_alive
 
 # In a process of its own: importing bentoml warns, and warnings are errors in tests.
 BENTOML_CLIENT = """
@@ -26,10 +29,24 @@ print(json.dumps([one, many, like], default=lambda model: model.model_dump()))
 """
 
 
+# Below those that a system hands to whoever connects, which would be taken by the time that a server binds one; and of
+# them, each process of the suite has a thousand for itself. Two suites beside each other begin at different places.
+_SHARE = 1000
+_FIRST_PORT = 20_000 + _SHARE * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12)
+_PORTS = itertools.islice(itertools.cycle(range(_FIRST_PORT, _FIRST_PORT + _SHARE)), os.getpid() % _SHARE, None)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Give a port that nobody listens on, another one each time."""
+    for port in itertools.islice(_PORTS, _SHARE):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no port from {_FIRST_PORT} on is free")
+
+
+# Of servers that nobody calls any more when they are stopped: at once, and not after the second that callers are given.
+AT_ONCE = {"GNAS_DRAIN_S": "0.1"}
 
 
 class Served:
@@ -66,9 +83,9 @@ class Served:
         whole = [psutil.Process(self.process.pid)]
         whole += whole[0].children(recursive=True)
         for process in whole:
-            process.kill()
-        psutil.wait_procs(whole, 30)
+            kill(process)
         self.process.wait(30)
+        assert still_alive(whole, 30) == []
         assert self.process.stdout is not None
         self.process.stdout.close()
 

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import scipy.sparse as sp
+from processes import still_alive
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.closed_form import FilterSpec, PopularitySpec, Spectra, TwoHopSpec
@@ -335,18 +337,8 @@ class TestSeveralProcesses:
             env={**os.environ, "PYTHONPATH": paths},
         )
         assert done.returncode == 9
-        until = time.monotonic() + 10
-        while _lives(int(done.stdout)) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not _lives(int(done.stdout))
-
-
-def _lives(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        with suppress(psutil.NoSuchProcess):  # ended already
+            assert still_alive([psutil.Process(int(done.stdout))], 10) == []
 
 
 def test_there_is_at_least_one_slot() -> None:

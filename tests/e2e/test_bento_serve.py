@@ -16,6 +16,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from processes import words_of
 from served_process import BENTOML_CLIENT, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
@@ -233,5 +234,5 @@ def test_sigterm_drains_both_doors(served: Served) -> None:
 def _worker(served: Served) -> psutil.Process:
     """Find the process that answers: the one below BentoML's supervisor."""
     children = psutil.Process(served.process.pid).children(recursive=True)
-    (found,) = [child for child in children if "_bentoml_impl.worker.service" in " ".join(child.cmdline())]
+    (found,) = [child for child in children if "_bentoml_impl.worker.service" in " ".join(words_of(child))]
     return found

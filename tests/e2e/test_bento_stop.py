@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import kill, still_alive
 from served_process import Served
 from tiny_artifact import write_tiny_artifact
 
@@ -89,8 +90,8 @@ def test_a_killed_command_leaves_no_server_behind(tmp_path: Path) -> None:
     served.process.wait(10)
     assert served.process.stdout is not None
     served.process.stdout.close()
-    _, alive = psutil.wait_procs(children, timeout=20)
+    alive = still_alive(children, 20)
     for child in alive:
-        child.kill()
+        kill(child)
     assert not alive, served.log.read_text()
     assert "drained" in served.log.read_text()

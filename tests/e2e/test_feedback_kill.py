@@ -10,7 +10,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-from served_process import Served
+from served_process import AT_ONCE, Served
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.auth import digest_of, new_key
@@ -74,7 +74,7 @@ def test_killed_while_feedback_comes_in(tmp_path: Path) -> None:
     write_tiny_artifact(artifact)
     keys = tmp_path / "keys"
     keys.write_text(f"test {digest_of(key)}\n")
-    settings = {"GNAS_FEEDBACK": str(log), "GNAS_API_KEYS": str(keys)}
+    settings = {**AT_ONCE, "GNAS_FEEDBACK": str(log), "GNAS_API_KEYS": str(keys)}
     acknowledged: set[str] = set()
     for turn in range(KILLS):
         served = Served(str(artifact), tmp_path / f"turn-{turn}", "--workers", "2", settings=settings)

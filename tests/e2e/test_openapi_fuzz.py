@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attribute_tables import attributes_of
 from segment_tables import FACTS, random_segments
-from served_process import Served
+from served_process import AT_ONCE, Served
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.auth import digest_of, new_key
@@ -40,6 +40,7 @@ def test_the_server_does_what_its_page_says(tmp_path: Path) -> None:
     for name, key in keys.items():
         (tmp_path / name).write_text(f"{name} {digest_of(key)}\n")
     settings = {
+        **AT_ONCE,
         "GNAS_API_KEYS": str(tmp_path / "caller"),
         "GNAS_ADMIN_KEYS": str(tmp_path / "admin"),
         "GNAS_VERSIONS": str(tmp_path / "versions"),

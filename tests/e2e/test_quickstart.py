@@ -9,23 +9,13 @@ import sys
 import time
 
 import pytest
+from served_process import free_port
 
-SMALL = ("--users", "400", "--items", "300", "--trials", "1")
-
-
-def _free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+SMALL = ("--users", "150", "--items", "120", "--trials", "1")
 
 
 def _command(*arguments):
-    http, grpc = _free_ports(2)
-    ports = ["--http-port", str(http), "--grpc-port", str(grpc)]
+    ports = ["--http-port", str(free_port()), "--grpc-port", str(free_port())]
     return [
         *(sys.executable, "-m", "gnas_serve.cli", "quickstart", "--out", "here", "--output", "json"),
         *ports,
@@ -79,7 +69,7 @@ def test_a_second_run_keeps_what_is_finished(first, folder):
 def test_other_options_are_refused_by_name(first, folder):
     done = _quickstart(folder, *SMALL, "--seed", "1", "--users", "500")
     assert done.returncode == 2
-    assert "here was made with --users 400 (now 500), --seed 0 (now 1)" in done.stderr
+    assert "here was made with --users 150 (now 500), --seed 0 (now 1)" in done.stderr
     assert "remove here" in done.stderr
 
 

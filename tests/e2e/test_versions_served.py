@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from served_process import Served, free_port
+from served_process import AT_ONCE, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -84,7 +84,7 @@ def test_switch_canary_and_rollback_under_load(tmp_path: Path) -> None:
     broken = versions / "v2" / LAYOUT.item_vectors
     broken.write_bytes(broken.read_bytes()[:-1] + b"\x01")
     (tmp_path / "admins").write_text(f"ops {digest_of(key)}\n")
-    settings = {"GNAS_VERSIONS": str(versions), "GNAS_ADMIN_KEYS": str(tmp_path / "admins")}
+    settings = {**AT_ONCE, "GNAS_VERSIONS": str(versions), "GNAS_ADMIN_KEYS": str(tmp_path / "admins")}
     served = Served(str(versions / "v0"), tmp_path / "run", "--workers", "2", settings=settings)
     try:
         with Load(served.http_port) as load:

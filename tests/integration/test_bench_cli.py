@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 from cli_call import call
-from served_process import Served, free_port
+from processes import still_alive
+from served_process import AT_ONCE, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
 SHORT = ("--duration", "700ms", "--warm-up", "200ms")
@@ -29,14 +30,14 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(artifact: Path) -> Iterator[Served]:
-    running = Served(str(artifact), artifact.parent / "elsewhere")
+    running = Served(str(artifact), artifact.parent / "elsewhere", settings=AT_ONCE)
     yield running
     running.stop()
 
 
 def bench(*arguments: object, **variables: str) -> tuple[int, dict[str, Any], str]:
     """Run the command, and give its code, its result and what it said."""
-    environment = {**os.environ, **variables}
+    environment = {**os.environ, **AT_ONCE, **variables}
     command = [sys.executable, "-m", "gnas_serve.cli", "bench", *map(str, arguments), "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
     assert "Traceback" not in done.stderr, done.stderr
@@ -61,8 +62,8 @@ def test_the_server_of_an_artifact(artifact: Path, protocol: str) -> None:
     assert len(report["objectives"]) == 6
 
 
-def test_a_missed_objective_is_exit_7_with_the_report(artifact: Path) -> None:
-    code, report, said = bench(artifact, "--protocol", "http", *SHORT, "--slo", "p50=1us,qps=1")
+def test_a_missed_objective_is_exit_7_with_the_report(served: Served, artifact: Path) -> None:
+    code, report, said = bench(served.ready["http"], "--artifact", artifact, *SHORT, "--slo", "p50=1us,qps=1")
     assert code == 7
     assert [one["kept"] for one in report["objectives"]] == [False, True]
     assert "1 of 2 objectives missed: p50 is" in said
@@ -143,30 +144,41 @@ def test_a_stop_in_the_middle_stops_the_server_too(
         process.send_signal(number)
         assert process.wait(30) == expected, log.read_text()
     assert "Traceback" not in log.read_text()
-    assert not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    assert still_alive(started, 0) == []
 
 
-@pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_a_server_that_wants_to_know_who_asks(
-    artifact: Path, tmp_path: Path, protocol: str, capsys: pytest.CaptureFixture[str]
+    artifact: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call("api-key", "bench", "--output", "json") == 0
     drawn = json.loads(capsys.readouterr().out)
     keys, own = tmp_path / "keys", tmp_path / "own"
     keys.write_text(drawn["line"] + "\n")
     own.write_text(drawn["key"] + "\n")
-    asked = (artifact, "--protocol", protocol, *SHORT)
-    code, report, said = bench(*asked, GNAS_API_KEYS=str(keys))
-    assert (code, report) == (2, {}), said
-    assert {"http": "status 401", "grpc": "status UNAUTHENTICATED"}[protocol] in said
-    code, report, said = bench(*asked, "--api-key-file", own, GNAS_API_KEYS=str(keys))
-    assert code == 0, said
-    assert report["errors"] == 0
-    assert drawn["key"] not in said
-    own.write_text("a key\r\nx-header: 1")
-    code, _, said = bench(*asked, "--api-key-file", own)
-    assert code == 2
-    assert "no key or token in it" in said
+    asked = ("--artifact", artifact, *SHORT)
+    running = Served(str(artifact), tmp_path / "run", settings={**AT_ONCE, "GNAS_API_KEYS": str(keys)})
+    try:
+        for url, refusal in (
+            (running.ready["http"], "status 401"),
+            (f"grpc://{running.ready['grpc']}", "status UNAUTHENTICATED"),
+        ):
+            code, report, said = bench(url, *asked)
+            assert (code, report) == (2, {}), said
+            assert refusal in said
+            code, report, said = bench(url, *asked, "--api-key-file", own)
+            assert (code, report["errors"]) == (0, 0), said
+            assert drawn["key"] not in said
+        code, report, said = bench(
+            artifact, "--protocol", "grpc", *SHORT, "--api-key-file", own, GNAS_API_KEYS=str(keys)
+        )
+        assert (code, report["errors"]) == (0, 0), said
+        assert drawn["key"] not in said
+        own.write_text("a key\r\nx-header: 1")
+        code, _, said = bench(running.ready["http"], *asked, "--api-key-file", own)
+        assert code == 2
+        assert "no key or token in it" in said
+    finally:
+        running.stop()
 
 
 def test_another_artifact_than_the_one_served(served: Served, tmp_path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from forked_cli import Ended, ForkedCli
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -26,12 +27,26 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_artifact(folder / "artifact", text_ids=True)
 
 
-def gnas_serve(folder: Path, *arguments: str | bytes) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gnas_serve.cli", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def cli() -> Iterator[ForkedCli]:
+    with ForkedCli("bentoml.bentos", "gnas_serve.runtime.recommender", "polars") as running:
+        yield running
 
 
-def test_ids_paths_and_tags(artifact: Path) -> None:
+Call = Callable[..., Ended]
+
+
+@pytest.fixture
+def gnas_serve(cli: ForkedCli) -> Call:
+    """Give a function that runs a command in a folder; its words may be bytes, as a shell hands them on."""
+
+    def call(folder: Path, *arguments: str | bytes) -> Ended:
+        return cli.run([os.fsdecode(word) for word in arguments], folder, {**os.environ})
+
+    return call
+
+
+def test_ids_paths_and_tags(gnas_serve: Call, artifact: Path) -> None:
     for arguments, status, shown in (
         (["recommend", str(artifact), "--user", ODD], 0, ODD),
         (["recommend", str(artifact), "--user", b"\xff"], 0, "for \\udcff"),
@@ -60,7 +75,7 @@ STEERING = "\x1b]0;X\x07\x1b[2J\x9b1m\x7f\u202e\u2066"
 SPELLED = r"\x1b]0;X\x07\x1b[2J\x9b1m\x7f\u202e\u2066"
 
 
-def test_what_would_steer_a_terminal_is_spelled_out(tmp_path: Path) -> None:
+def test_what_would_steer_a_terminal_is_spelled_out(gnas_serve: Call, tmp_path: Path) -> None:
     folder = write_tiny_artifact(tmp_path / "artifact", text_ids=True)
     body = json.loads((folder / MANIFEST).read_text())
     items = Vocabulary.from_ids([f"{STEERING}{row:04d}" for row in range(body["num_items"])])
@@ -89,7 +104,7 @@ def test_what_would_steer_a_terminal_is_spelled_out(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["items"][0]["item_id"].startswith(STEERING)
 
 
-def test_columns_events_and_folders_of_data(tmp_path: Path) -> None:
+def test_columns_events_and_folders_of_data(gnas_serve: Call, tmp_path: Path) -> None:
     data = tmp_path / "[/data] :dog:"
     data.mkdir(parents=True)
     rows = [(user, item, "[/e]") for user in range(30) for item in range(user % 7, 20, 1 + user % 3)]

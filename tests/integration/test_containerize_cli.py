@@ -49,7 +49,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 @pytest.fixture(scope="module")
 def cli() -> Iterator[ForkedCli]:
-    with ForkedCli() as running:
+    with ForkedCli("bentoml.bentos", "gnas_serve.container.image") as running:
         yield running
 
 

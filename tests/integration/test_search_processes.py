@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import still_alive, words_of
 from search_world import SPACE, Gnas, trials
 
 from gnas_search.study import Study
@@ -50,12 +51,11 @@ def test_a_second_driver_is_refused_and_a_killed_one_leaves_nothing_undone(
     os.kill(driver.pid, signal.SIGSTOP)
     before = done(study)
     children = psutil.Process(driver.pid).children(recursive=True)
-    assert sum("spawn_main" in " ".join(child.cmdline()) for child in children) == 2  # a third looks after semaphores
+    assert sum("spawn_main" in " ".join(words_of(child)) for child in children) == 2  # a third looks after semaphores
     os.kill(driver.pid, signal.SIGKILL)
     assert driver.wait() == -signal.SIGKILL
     assert len(before) < TRIALS
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert alive == []
+    assert still_alive(children, 20) == []
 
     code, output, said = gnas(*told)
     assert (code, len(trials(output))) == (0, TRIALS), said
@@ -63,7 +63,7 @@ def test_a_second_driver_is_refused_and_a_killed_one_leaves_nothing_undone(
 
 
 def wait_for(what: Callable[[], bool]) -> None:
-    latest = time.monotonic() + 60
+    latest = time.monotonic() + 300  # on a busy machine three processes are long in loading what they need
     while not what():
         assert time.monotonic() < latest
         time.sleep(0.02)

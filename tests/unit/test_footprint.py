@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
+import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked_cli import ForkedCli
 from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
@@ -32,6 +36,12 @@ FILTER = FilterSpec(rank=64)
 @pytest.fixture(scope="module")
 def graph() -> InteractionGraph:
     return random_graph(4000, 3000)
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[ForkedCli]:
+    with ForkedCli("torch._dynamo", main="measured_fit:main") as running:  # it comes with the first optimiser
+        yield running
 
 
 def test_memory_grows_with_what_is_held(graph: InteractionGraph) -> None:
@@ -151,37 +161,6 @@ def test_what_cannot_fit_is_refused_with_what_to_lower(graph: InteractionGraph) 
     assert "rank (now 64)" in caught.value.hint
 
 
-_MEASURED = """
-import sys
-import numpy as np, scipy.sparse as sp
-from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
-from gnas_search.data.dataset import InteractionGraph
-from gnas_search.graph_spec import GraphSpec
-from gnas_search.layer_spec import LayerSpec
-from gnas_search.footprint import _RUNTIME_BYTES, needed_bytes
-from gnas_search.memory import peak_bytes, resident_bytes
-from gnas_search.trainer import Trainer
-spec = eval(sys.argv[1])
-users, items, per_user = map(int, sys.argv[2:])
-def graph(users, items, per_user):
-    rows = np.repeat(np.arange(users), per_user)
-    drawn = np.random.default_rng(0).integers(0, items, len(rows))
-    matrix = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, drawn)), shape=(users, items))
-    return InteractionGraph(matrix, matrix)
-def fit(graph):
-    if isinstance(spec, ArchitectureSpec):
-        Trainer(spec, graph, seed=0, device="cpu").advance(1)
-    else:
-        fit_closed_form(spec, graph, seed=0)
-fit(graph(700, 700, 300))  # compiles, also for many threads
-large = graph(users, items, per_user)
-before = resident_bytes()
-fit(large)
-print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
-"""
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of a process is read as Linux tells it")
 @pytest.mark.parametrize(
     ("spec", "shape"),
@@ -208,11 +187,13 @@ print((peak_bytes() - before) / (needed_bytes(spec, large) - _RUNTIME_BYTES))
         "links",
     ],
 )
-def test_a_fit_takes_about_what_was_counted(spec: BranchSpec, shape: tuple[int, int, int]) -> None:
+def test_a_fit_takes_about_what_was_counted(
+    forked: ForkedCli, spec: BranchSpec, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
     """In a process of its own, whose peak is the fit's.
 
     Reuse of freed arrays varies from run to run, by a tenth: what is counted for the runtime, left out here, covers it.
     """
-    command = [sys.executable, "-c", _MEASURED, repr(spec), *map(str, shape)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = forked.run([json.dumps(spec.to_json()), *map(str, shape)], tmp_path, {**os.environ})
+    assert done.returncode == 0, done.stderr
     assert 0.25 < float(done.stdout) <= 1.1

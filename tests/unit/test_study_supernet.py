@@ -354,11 +354,12 @@ def test_the_phase_is_part_of_the_hold(tmp_path: Path, monkeypatch: pytest.Monke
     def signalled(survey: Survey) -> Answer:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(5.0)
+        went_on.append(survey)
         return given(survey)
 
+    went_on: list[Survey] = []
     answering(monkeypatch, signalled)
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "study", trials=2, space=SPACE, strategy="one-shot")
-    assert time.monotonic() - began < 5.0
+    assert went_on == []
     assert Study.load(tmp_path / "study").shortlists == {}

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cmaes import CatCMAwM
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 
 from gnas_search.space.points import Genes, Point, from_unit, is_ordered, random_point, to_unit, values_of
 from gnas_search.strategies.learning import Learning
 from gnas_search.strategies.proposer import ValuedPoint, tried
+
+# By need: it loads `scipy.stats`, which every process of a search, a training or an export would wait for.
+if TYPE_CHECKING:
+    from cmaes import CatCMAwM
 
 
 def cma_es(finished: Sequence[FrozenTrial], genes: Genes, seed: int) -> Point:
@@ -68,6 +71,8 @@ class _Axes:
         return cls(free, continuous, stepped, [name for name in free if name not in {*continuous, *stepped}])
 
     def optimizer(self) -> CatCMAwM:
+        from cmaes import CatCMAwM
+
         return CatCMAwM(
             x_space=[[0.0, 1.0]] * len(self.continuous) or None,
             z_space=[[to_unit(self.free[name], value) for value in values_of(self.free[name])] for name in self.stepped]
@@ -77,6 +82,8 @@ class _Axes:
 
     def solution(self, point: Point) -> CatCMAwM.Solution:
         """Say a point in the library's terms, as if it had been drawn right there."""
+        from cmaes import CatCMAwM
+
         x = np.array([to_unit(self.free[name], point[name]) for name in self.continuous])
         z = np.array([to_unit(self.free[name], point[name]) for name in self.stepped])
         c = None
