@@ -16,6 +16,8 @@ from export_runs import run as export
 from search_world import Gnas, calling, run
 
 from gnas_export.limits import GateLimits
+from gnas_export.steps import newcomers
+from gnas_search.bootstrap import Interval
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.encoding_facts import WordsEncoding
 from gnas_serve.artifact.manifest import Manifest
@@ -24,6 +26,7 @@ from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
 USERS, ITEMS = 240, 60
+LOOSE = replace(PROFILE, gates=GateLimits(quality_loss=1.0, form_loss=1.0, baseline_loss=1.0))
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Links answer a newcomer exactly as they answer a user of the same history: what differs is the ranker's input.
     (folder / "knn.json").write_text(json.dumps({"kind": "two-hop", "neighbours": 20}))
     assert run("train", folder / "data", "--spec", folder / "knn.json", "--out", folder / "checkpoint") == 0
-    profile = replace(PROFILE, gates=GateLimits(quality_loss=1.0, form_loss=1.0, baseline_loss=1.0))
-    export(Checkpoint.load(folder / "checkpoint"), folder / "artifact", profile, "always")
+    made = export(Checkpoint.load(folder / "checkpoint"), folder / "artifact", LOOSE, "always")
+    (folder / "described.json").write_text(json.dumps(made.report["facts"]["described_newcomers"]))
     return folder
 
 
@@ -82,6 +85,19 @@ def test_the_same_history_and_features_have_the_same_answer(world: Path, recomme
     assert all(told)
     assert not any(untold)
     assert recommender.info.user_features == ("region", "age")
+
+
+def test_where_the_ranker_orders_worse_it_is_not_told(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = json.loads((world / "described.json").read_text())
+    assert found["told"] is True
+    assert found["against_untold"]["low"] < found["against_untold"]["value"] <= found["against_untold"]["high"]
+    monkeypatch.setattr(newcomers, "paired_interval", lambda *_: Interval(-0.02, -0.03, -0.01))
+    made = export(Checkpoint.load(world / "checkpoint"), tmp_path / "artifact", LOOSE, "always")
+    assert made.manifest.ranker.kind == "mlp"
+    assert made.report["facts"]["described_newcomers"]["told"] is False
+    assert made.manifest.user_encoding == Manifest.read(made.path).user_encoding == ()
 
 
 def test_what_a_known_user_says_does_not_count(recommender: Recommender) -> None:
