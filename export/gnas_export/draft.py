@@ -244,6 +244,7 @@ class Draft:
             gates=tuple(gate.to_json() for gate in self.binding_gates()),
             attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
             segments=self.segments,
+            user_encoding=() if ranker.users is None else self.plan.encodings,
         )
 
     @contextmanager

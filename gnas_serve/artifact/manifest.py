@@ -8,6 +8,7 @@ from typing import Any
 
 from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.encoding_facts import FeatureEncoding, feature_encodings
 from gnas_serve.artifact.provenance import Provenance
 from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.artifact.segment_facts import SegmentFacts
@@ -76,6 +77,9 @@ class Manifest:
     segments
         What newcomers can say of themselves, and what is made of it; None of an artifact without, which says nothing
         of them.
+    user_encoding
+        How what newcomers say becomes what the ranker reads of users; none of artifacts of early versions, and where
+        it reads nothing of them. Who does not look for it passes it over.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -100,6 +104,7 @@ class Manifest:
     attributes: tuple[AttributeFacts, ...] = ()
     scores: ScoreFacts | None = None
     segments: SegmentFacts | None = None
+    user_encoding: tuple[FeatureEncoding, ...] = ()
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -112,10 +117,12 @@ class Manifest:
         attributes = {"attributes": [fact.to_json() for fact in self.attributes]} if self.attributes else {}
         scores = {} if self.scores is None else {"scores": self.scores.to_json()}
         segments = {} if self.segments is None else {"segments": self.segments.to_json()}
+        encoding = {"user_encoding": [one.to_json() for one in self.user_encoding]} if self.user_encoding else {}
         return (
             attributes
             | scores
             | segments
+            | encoding
             | {
                 "name": self.name,
                 "version": self.version,
@@ -199,6 +206,7 @@ class Manifest:
                 attributes=attribute_facts(raw.get("attributes", [])),
                 scores=ScoreFacts.from_json(raw["scores"]) if "scores" in raw else None,
                 segments=SegmentFacts.from_json(raw["segments"]) if "segments" in raw else None,
+                user_encoding=feature_encodings(raw.get("user_encoding", [])),
                 created=raw["created"],
                 format_version=raw["format_version"],
             )

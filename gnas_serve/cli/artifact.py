@@ -37,6 +37,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "data": manifest.data,
         "attributes": [fact.to_json() for fact in manifest.attributes],
         "segments": None if manifest.segments is None else manifest.segments.to_json(),
+        "user_encoding": [encoding.to_json() for encoding in manifest.user_encoding],
         "scores": None if manifest.scores is None else manifest.scores.to_json(),
         "gates": gates,
         "format_version": manifest.format_version,
@@ -219,8 +220,13 @@ def _attributes(manifest: Manifest) -> str:
 
 
 def _user_features(manifest: Manifest) -> str:
-    moving = () if manifest.segments is None else manifest.segments.moving
-    named = ", ".join(f"{feature.name} ({feature.num_segments} segments)" for feature in moving[:_NAMED_ATTRIBUTES])
+    features = () if manifest.segments is None else manifest.segments.features
+    read = {encoding.name for encoding in manifest.user_encoding}
+    moving = [feature for feature in features if feature.values or feature.name in read]
+    named = ", ".join(
+        f"{feature.name} ({feature.num_segments} segments{', ranker' if feature.name in read else ''})"
+        for feature in moving[:_NAMED_ATTRIBUTES]
+    )
     more = len(moving) - _NAMED_ATTRIBUTES
     return f"{named} and {more} more" if more > 0 else named or "none that move answers"
 

@@ -10,8 +10,8 @@ import typer
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 
-# SIGHUP: the server is in a session of its own, and must not outlive the terminal that started it.
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
+_HANGUP = getattr(signal, "SIGHUP", None)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, *([] if _HANGUP is None else [_HANGUP]))
 
 
 def build(
@@ -44,23 +44,29 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share both ports.")] = 1,
     output: OutputOption = Output.text,
 ) -> None:
-    """Serve an artifact or a Bento over HTTP and gRPC, until Ctrl-C or SIGTERM; both drain.
+    """Serve an artifact or a Bento over HTTP and gRPC, until Ctrl-C or SIGTERM; both drain. SIGHUP: read it again.
 
     What is on stdout says that both doors are ready and where they are; the server's log is on stderr.
     """
     from types import FrameType
 
+    from gnas_serve.cli.terminal import Terminal
     from gnas_serve.service.launch import Doors, Server, find_target
 
     doors = Doors(host, http_port, grpc_port, workers)
     doors.check()
     found = find_target(target)
     server = Server(found, doors)
+    terminal = Terminal()
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        server.stop()
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        # The server is in a session of its own, and must not outlive the terminal that started it.
+        if number == _HANGUP and not terminal.is_gone():
+            server.renew()
+        else:
+            server.stop()
 
-    previous = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
+    previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
     try:
         with server:
             if server.wait_until_ready():

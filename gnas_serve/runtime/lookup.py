@@ -24,6 +24,7 @@ class Who:
     history: npt.NDArray[np.int64]
     asker: Asker | None  # None where nothing is known: popularity is the answer
     crowd: Popularity  # that of the segments that the asker is in, else that of everybody
+    described: npt.NDArray[np.float32] | None  # what a ranker reads of a newcomer's features; None where of none
     unknown_items: int  # ids of the history that the model does not know
 
 

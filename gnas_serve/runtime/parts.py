@@ -25,6 +25,7 @@ from gnas_serve.runtime.segments import Segments
 from gnas_serve.runtime.session import open_session
 from gnas_serve.runtime.similar import SimilarItems, SimilarUsers
 from gnas_serve.runtime.tables import Tables
+from gnas_serve.runtime.user_encoding import UserEncoder
 from gnas_serve.vocabulary import Vocabulary
 
 
@@ -40,6 +41,7 @@ class Parts:
     filters: Filters
     askers: Askers
     segments: Segments
+    encoder: UserEncoder
     retriever: Retriever
     ranker: Ranker
     rerank: Rerank
@@ -77,7 +79,7 @@ class Parts:
     def _fitted(cls, path: Path, manifest: Manifest, tables: Tables, provider: str) -> Parts:
         items, counts, branches = tables.item_vectors, tables.counts, manifest.branches
         fold_in = FoldIn(tables.fold_in, items, counts, branches)
-        folds_in = manifest.newcomers == "fold_in"
+        folds_in, described = manifest.newcomers == "fold_in", tables.ranker_users
         return cls(
             users=tables.users,
             items=tables.items,
@@ -87,6 +89,7 @@ class Parts:
             filters=Filters(tables.attributes, len(items)),
             askers=Askers(branches, tables.user_vectors, fold_in, tables.neighbours, folds_in=folds_in),
             segments=Segments(manifest.segments, tables.segments, counts),
+            encoder=UserEncoder(manifest.user_encoding, 0 if described is None else described.shape[1]),
             retriever=Retriever(items, _index(path, manifest, tables), tables.neighbours, tables.projection),
             ranker=_ranker(path, manifest, tables, provider),
             rerank=Rerank(items, branches, tables.neighbours),

@@ -54,7 +54,8 @@ class Query:
         Whether an unknown id is an error.
     user_features
         What is known of the user, by name: of somebody without a vector and a history that folds in, the answer is
-        what is popular among users like that. Unknown values are passed over, an unknown name is an error.
+        what is popular among users like that; of one with a history, a ranker reads them. Unknown values are passed
+        over, an unknown name is an error.
     """
 
     user_id: Id | None = None
@@ -206,14 +207,20 @@ class ModelInfo:
             ranker=manifest.ranker.kind,
             precision=manifest.ranker.precision,
             attributes=attributes,
-            user_features=()
-            if manifest.segments is None
-            else tuple(feature.name for feature in manifest.segments.moving),
+            user_features=_moving(manifest),
         )
 
     def signature(self) -> dict[str, str]:
         """Name the model as every answer does: ``{"name", "version"}``."""
         return {"name": self.name, "version": self.version}
+
+
+def _moving(manifest: Manifest) -> tuple[str, ...]:
+    """Name the features by which somebody without a history is answered, or the ranker orders for one with."""
+    if manifest.segments is None:
+        return ()
+    read = {encoding.name for encoding in manifest.user_encoding}
+    return tuple(feature.name for feature in manifest.segments.features if feature.values or feature.name in read)
 
 
 def check_k(k: int) -> None:

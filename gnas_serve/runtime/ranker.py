@@ -74,16 +74,19 @@ class Ranker:
         user_row: int,
         history: npt.NDArray[np.integer],
         candidates: Candidates,
+        described: npt.NDArray[np.float32] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Score the candidates of one user.
 
         Parameters
         ----------
         user_row
-            -1 for a user without attributes.
+            -1 for somebody who is not in the table of users.
         history : (h,) item rows
         candidates
             C of them.
+        described : (F,) float32, optional
+            What would be in that table of somebody who is not.
 
         Returns
         -------
@@ -94,7 +97,7 @@ class Ranker:
         cross = cross_features(self._cross, candidates.scores, candidates.parts, similarity)
         feed: dict[str, npt.NDArray[np.generic]] = {"cross": cross}
         if self._takes_user:
-            feed["user"] = self.user_input(user_row, history)[None, :]
+            feed["user"] = self.user_input(user_row, history, described)[None, :]
         if self._item_table is not None:
             feed["item"] = self._item_table.take(rows, axis=0)
         result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
@@ -119,10 +122,18 @@ class Ranker:
             if found.shape != (2,) or found.dtype != np.float32 or not np.isfinite(found).all():
                 raise ValueError(f"the ranker gives {found.dtype} {found.shape} for two candidates")
 
-    def user_input(self, user_row: int, history: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    def user_input(
+        self,
+        user_row: int,
+        history: npt.NDArray[np.integer],
+        described: npt.NDArray[np.float32] | None = None,
+    ) -> npt.NDArray[np.float32]:
         """Assemble the user's part of the input: history features, then attributes (zeros where unknown), (D,)."""
-        described = history_features(self._popularity[history], self._usual_count)
+        past = history_features(self._popularity[history], self._usual_count)
         if self._user_table is None:
-            return described
-        attributes = self._user_table[user_row] if user_row >= 0 else np.zeros(self._user_table.shape[1], np.float32)
-        return np.concatenate([described, attributes])
+            return past
+        if user_row >= 0:
+            described = self._user_table[user_row]
+        elif described is None:
+            described = np.zeros(self._user_table.shape[1], np.float32)
+        return np.concatenate([past, described])

@@ -28,6 +28,7 @@ from gnas_serve.vocabulary import Id
 
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
+_Ranking = tuple[_Rows, _Floats]
 
 
 class Recommender:
@@ -151,7 +152,9 @@ class Recommender:
             recent = self._recent.of(query.user_id)
         asker = parts.askers.represent(user_row, past, history, recent)
         crowd = parts.segments.of(query.user_features) if query.user_features else parts.segments.everybody
-        return Who(user_row, united(past, recent) if len(recent) else past, history, asker, crowd, unknown)
+        described = parts.encoder.row(query.user_features if user_row < 0 else ())
+        later = united(past, recent) if len(recent) else past
+        return Who(user_row, later, history, asker, crowd, described, unknown)
 
     def _answer(self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None) -> Answer:
         parts = self._parts
@@ -168,7 +171,7 @@ class Recommender:
             if clock is not None:
                 clock.end("retrieve")
         else:
-            rows, scores = self._ranked(who.asker, who.user_row, pool, wanted, clock)
+            rows, scores = self._ranked(who, who.asker, pool, wanted, clock)
         if rearranged and len(rows):
             order = parts.rerank.order(
                 rows,
@@ -197,9 +200,7 @@ class Recommender:
             unknown_items=who.unknown_items + unknown,
         )
 
-    def _ranked(
-        self, asker: Asker, user_row: int, pool: Pool, count: int, clock: StageClock | None
-    ) -> tuple[_Rows, _Floats]:
+    def _ranked(self, who: Who, asker: Asker, pool: Pool, count: int, clock: StageClock | None) -> _Ranking:
         """Retrieve, rank, and keep the best: (<= count,) rows and scores."""
         parts = self._parts
         found = parts.retriever.retrieve(asker.vector, asker.history, self.candidates, pool.excluded, pool.allowed)
@@ -207,7 +208,7 @@ class Recommender:
             clock.end("retrieve")
         if len(found.rows) == 0:
             return found.rows, found.scores
-        ranked = parts.ranker.score(user_row, asker.history, found)
+        ranked = parts.ranker.score(who.user_row, asker.history, found, who.described)
         best = top_k(ranked, count)
         rows, ranked = found.rows.take(best), ranked.take(best)
         if clock is not None:
@@ -216,7 +217,7 @@ class Recommender:
             return self._continued(asker, pool, rows, ranked, count)
         return rows, ranked
 
-    def _continued(self, asker: Asker, pool: Pool, rows: _Rows, ranked: _Floats, k: int) -> tuple[_Rows, _Floats]:
+    def _continued(self, asker: Asker, pool: Pool, rows: _Rows, ranked: _Floats, k: int) -> _Ranking:
         """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
 
         The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For

@@ -211,7 +211,7 @@ class _Finder:
     def find(self, value: FeatureValue) -> _Share | None:
         if not self._shares:
             return None
-        known = _as_text(value) if self._feature.kind == TEXT else _as_number(value)
+        known = as_text(value) if self._feature.kind == TEXT else as_number(value)
         if known is None:
             return None
         if self._feature.kind == BINS:
@@ -237,16 +237,17 @@ def _name(pair: tuple[str, FeatureValue]) -> str:
     return pair[0]
 
 
-def _as_text(value: FeatureValue) -> str | None:
+def as_text(value: FeatureValue) -> str | None:
+    """Read a text, also from a number as the data is read; None where nothing is known."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    number = _as_number(value)
+    number = as_number(value)
     return None if number is None else str(int(number)) if number.is_integer() else repr(number)
 
 
-def _as_number(value: FeatureValue) -> float | None:
+def as_number(value: FeatureValue) -> float | None:
     """Read a number, also from its text and from yes and no, as the data is read; None where it is none."""
     if value is None:
         return None

@@ -31,9 +31,11 @@ from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.express import Express
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
+from gnas_serve.service.hangup import Hangups, pass_on
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
 from gnas_serve.service.logs import set_up
+from gnas_serve.service.one_artifact import OneArtifact
 from gnas_serve.service.openapi import describe
 from gnas_serve.service.ports import check_port_free
 from gnas_serve.service.provider_check import check_provider
@@ -58,7 +60,6 @@ from gnas_serve.service.settings import Settings
 from gnas_serve.service.telemetry import Telemetry
 from gnas_serve.service.tls import server_credentials
 from gnas_serve.service.tracing import Tracing, check_exporter
-from gnas_serve.service.variants import Variants
 from gnas_serve.service.versions import Versions
 
 _GRACE_S = 1.0
@@ -117,20 +118,20 @@ class GnasServe:
 
     def __init__(self) -> None:
         # The runtime is imported and the models loaded in workers alone.
-        from gnas_serve.runtime.recommender import Recommender
-
         self._tracing = Tracing.of(SETTINGS)
         self._telemetry = Telemetry(access_log=ACCESS_LOG, tracing=self._tracing)
-        self._versions = None
+        versions: Versions | None = None
+        self._served: OneArtifact | Versions
         if SETTINGS.versions is None:
-            loaded = [Recommender.load(SETTINGS.artifact, verify=SETTINGS.verify, provider=SETTINGS.provider)]
-            variants = Variants.of(loaded[0])
+            self._served = OneArtifact(SETTINGS.artifact, verify=SETTINGS.verify, provider=SETTINGS.provider)
         else:
-            self._versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact, SETTINGS.provider)
-            loaded, variants = self._versions.recommenders, self._versions.variants
+            versions = Versions(DeploymentFile(SETTINGS.versions), SETTINGS.artifact, SETTINGS.provider)
+            self._served = versions
+        loaded = self._served.recommenders
         self._feedback = None if SETTINGS.feedback is None else Feedback(SETTINGS.feedback, loaded)
-        self._calls = Calls(variants, self._telemetry, self._feedback, self._versions)
-        self._calls.serve(variants)
+        self._calls = Calls(self._served.variants, self._telemetry, self._feedback, versions)
+        self._calls.serve(self._served.variants)
+        self._hangups = Hangups(self._served.renew)
         self._grpc = GrpcDoor(self._calls, self._telemetry, SETTINGS, ADMISSION)
         self._ready = False
 
@@ -143,6 +144,7 @@ class GnasServe:
             check_port_free(SETTINGS.grpc_host, SETTINGS.grpc_port, door="gRPC", option="GNAS_GRPC_PORT")
         except GnasError as error:
             raise BentoMLConfigException(str(error)) from error
+        pass_on()
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def open_doors(self) -> None:
@@ -150,8 +152,7 @@ class GnasServe:
         logging.getLogger("gnas_serve").setLevel(logging.INFO)
         if self._feedback is not None:
             self._feedback.open()
-        if self._versions is not None:
-            self._versions.open(self._calls.serve, self._feedback)
+        self._served.open(self._calls.serve, self._feedback)
         await self._grpc.open()
         self.bento_service.front.open(self._calls, self._telemetry)
         loop = asyncio.get_running_loop()
@@ -160,6 +161,7 @@ class GnasServe:
         # What is loaded by now stays: the collector need not look through it again, in the middle of some request.
         gc.collect()
         gc.freeze()
+        self._hangups.open()
         self._ready = True
         model = self._calls.model
         _log.info(
@@ -175,8 +177,8 @@ class GnasServe:
         """Let the gRPC calls in flight finish; the HTTP ones have by now."""
         self._ready = False
         await self._grpc.close()
-        if self._versions is not None:
-            await self._versions.close()
+        await self._hangups.close()
+        await self._served.close()
         if self._feedback is not None:
             await self._feedback.close()
         if self._tracing is not None:

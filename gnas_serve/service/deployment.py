@@ -152,12 +152,7 @@ class DeploymentFile:
             with self._locked():
                 if self._path.exists():
                     return self.read()
-                if artifact.parent.resolve() != self.folder.resolve() or not is_name(artifact.name):
-                    raise ConfigError(
-                        f"{artifact} is not in the folder of versions, {self.folder}",
-                        hint="put the artifact there, or start without GNAS_VERSIONS",
-                    )
-                first = Deployment(artifact.name)
+                first = Deployment(self.name_of(artifact))
                 self._write(first)
                 return first
         except OSError as error:
@@ -212,6 +207,22 @@ class DeploymentFile:
                 return after
         except OSError as error:
             raise StorageError(f"{self._state}: {error}", hint="give a folder that can be written") from error
+
+    def name_of(self, artifact: Path) -> str:
+        """Give the name of an artifact's folder, where a link leads to, among the versions.
+
+        Raises
+        ------
+        ConfigError
+            If it is not in the folder.
+        """
+        found = artifact.resolve()
+        if found.parent != self.folder.resolve() or not is_name(found.name):
+            raise ConfigError(
+                f"{artifact} is not in the folder of versions, {self.folder}",
+                hint="put the artifact there, or start without GNAS_VERSIONS",
+            )
+        return found.name
 
     def path_of(self, artifact: str) -> Path:
         """Give the folder of an artifact.

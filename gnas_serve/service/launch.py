@@ -22,6 +22,7 @@ from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
 from gnas_serve.service.deployment import DeploymentFile
+from gnas_serve.service.hangup import held
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.provider_check import check_provider
 from gnas_serve.service.settings import Settings
@@ -171,15 +172,16 @@ class Server:
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
-        self._process = subprocess.Popen(
-            tied(command),
-            env=environment,
-            # Not the caller's folder: a module of that name there would stand before the real one.
-            cwd=self._target.folder,
-            stdout=sys.stderr,
-            # A group of its own: Ctrl-C reaches it once, through us, and not every worker at the same time.
-            start_new_session=True,
-        )
+        with held():  # from its birth on: told to read again while it starts, it would end
+            self._process = subprocess.Popen(
+                tied(command),
+                env=environment,
+                # Not the caller's folder: a module of that name there would stand before the real one.
+                cwd=self._target.folder,
+                stdout=sys.stderr,
+                # A group of its own: Ctrl-C reaches it once, through us, and not every worker at the same time.
+                start_new_session=True,
+            )
 
     def wait_until_ready(self, limit_s: float = READY_LIMIT_S) -> bool:
         """Wait until both doors answer.
@@ -221,6 +223,11 @@ class Server:
         self._is_stopping = True
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
+
+    def renew(self) -> None:
+        """Have the workers read again what they serve; does not wait."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGHUP)
 
     def wait(self) -> None:
         """Wait for the end of the server.

@@ -32,7 +32,8 @@ class Settings:
     Attributes
     ----------
     artifact
-        ``GNAS_ARTIFACT``: folder of the artifact; ``build/artifact`` beside the package when not set.
+        ``GNAS_ARTIFACT``: folder of the artifact, or a link to it, looked at again at each SIGHUP; ``build/artifact``
+        beside the package when not set.
     verify
         ``GNAS_VERIFY``: hash every file of the artifact at start; true when not set.
     grpc_host, grpc_port

@@ -11,11 +11,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from gnas_serve.errors import GnasError
+from gnas_serve.errors import ConfigError, GnasError, IntegrityError
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.service.deployment import Deployment, DeploymentFile
 from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.one_artifact import load_another
 from gnas_serve.service.variants import Variants
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Versions:
     file
         What is to be served, for all workers.
     artifact
-        Where to begin, if the file does not say.
+        Where to begin, if the file does not say; a link to one is looked up again by :meth:`renew`.
     provider
         What rankers compute on.
 
@@ -52,6 +53,7 @@ class Versions:
 
     def __init__(self, file: DeploymentFile, artifact: Path, provider: str = CPU) -> None:
         self._file = file
+        self._artifact = artifact
         self._provider = provider
         self._deployment = file.open(artifact)
         self._loaded: dict[str, Recommender] = {}
@@ -108,16 +110,41 @@ class Versions:
         async with self._changing:
             try:
                 after = await asyncio.to_thread(self._file.change, change, check)
+                if loaded:
+                    self._serve(after, loaded)
+                else:  # it is so already, by another worker perhaps
+                    await self._take_over(after)
             except GnasError as error:
                 raise _refused(error) from error
-            if after.revision != self._deployment.revision:
-                self._serve(after, loaded)
         refusal = await self._wait_for_all(after.revision)
         if refusal is not None:
             back = replace(before, revision=after.revision)
             await asyncio.to_thread(self._file.change, lambda _now: back, lambda _deployment: None)
             raise RefusedArtifactError(f"another worker cannot serve it: {refusal}", hint="all go on as before")
         return after
+
+    async def renew(self) -> None:
+        """Serve what the link to the artifact names now, and what the folders of all that is served hold now.
+
+        A link is a wish, which all workers follow or none. A folder that is another one by now each worker looks at
+        for itself: what was there before is gone, and nobody could go back to it.
+
+        Raises
+        ------
+        RefusedArtifactError, NotReadyError, RequestError
+            As :meth:`change`.
+        ConfigError, IntegrityError, FormatVersionError
+            If what a folder holds now cannot be used: what was loaded from it goes on.
+        """
+        if self._artifact.is_symlink():
+            name = self._file.name_of(self._artifact)
+            await self.change(lambda before: before.switched(name))
+        async with self._changing:
+            loaded = await asyncio.to_thread(self._load, self._deployment, again=True)
+            if loaded != self._loaded:
+                self._serve(self._deployment, loaded)
+                return
+        _log.info("the folders of what is served hold what they held")
 
     async def close(self) -> None:
         """Follow no more."""
@@ -134,14 +161,21 @@ class Versions:
                 continue
             try:
                 async with self._changing:
-                    deployment = await asyncio.to_thread(self._file.read)
-                    if deployment.revision != self._deployment.revision:
-                        self._serve(deployment, await asyncio.to_thread(self._load, deployment))
+                    await self._take_over(await asyncio.to_thread(self._file.read))
             except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, the next one is followed again
                 _log.error("a new deployment is not followed", exc_info=error)
-                said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
-                with contextlib.suppress(OSError, GnasError):
-                    self._file.report(self._deployment.revision, refusal=said)
+
+    async def _take_over(self, deployment: Deployment) -> None:
+        """Serve what the file says, or say in the folder why that cannot be."""
+        if deployment.revision == self._deployment.revision:
+            return
+        try:
+            self._serve(deployment, await asyncio.to_thread(self._load, deployment))
+        except Exception as error:
+            said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
+            with contextlib.suppress(OSError, GnasError):
+                self._file.report(self._deployment.revision, refusal=said)
+            raise
 
     async def _wait_for_all(self, revision: int) -> str | None:
         """Wait until every worker serves a revision; give the reason of one that cannot."""
@@ -162,7 +196,7 @@ class Versions:
 
     def _serve(self, deployment: Deployment, loaded: dict[str, Recommender]) -> None:
         """Serve from the next request on; runs in the event loop."""
-        gone = [one for name, one in self._loaded.items() if name not in loaded]
+        gone = [one for name, one in self._loaded.items() if loaded.get(name) is not one]
         self.variants = self._take(deployment, loaded)
         self._file.report(deployment.revision)
         if self._feedback is not None:
@@ -183,30 +217,30 @@ class Versions:
             shadow=None if deployment.shadow is None else loaded[deployment.shadow],
         )
 
-    def _load(self, deployment: Deployment) -> dict[str, Recommender]:
-        """Load what is not loaded yet, each verified and asked; nothing changes where one fails."""
-        from gnas_serve.runtime.recommender import Recommender
-        from gnas_serve.runtime.smoke import smoke_answers
+    def _load(self, deployment: Deployment, *, again: bool = False) -> dict[str, Recommender]:
+        """Load what is not loaded yet, each verified and asked; nothing changes where one fails.
 
+        Parameters
+        ----------
+        again
+            Load also what is loaded from a folder that holds another artifact by now.
+        """
         loaded = {}
-        fresh = []
         for name in sorted(deployment.artifacts):
-            found = self._loaded.get(name)
-            if found is None:
-                found = Recommender.load(self._file.path_of(name), provider=self._provider)
-                smoke_answers(found)
-                fresh.append(found)
-            loaded[name] = found
+            present = self._loaded.get(name)
+            if present is None or again:
+                loaded[name] = load_another(self._file.path_of(name), present, self._provider)
+            else:
+                loaded[name] = present
         if self._feedback is not None:
-            for recommender in fresh:
-                self._feedback.attach(recommender)
+            for name, recommender in loaded.items():
+                if recommender is not self._loaded.get(name):
+                    self._feedback.attach(recommender)
         return loaded
 
 
 def _refused(error: GnasError) -> GnasError:
     """Tell an artifact that cannot be served, which is the caller's, from what else can go wrong."""
-    from gnas_serve.errors import ConfigError, IntegrityError
-
     if isinstance(error, ConfigError | IntegrityError):
         return RefusedArtifactError(error.message, hint=error.hint)
     return error

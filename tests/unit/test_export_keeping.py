@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from attribute_tables import attributes_of
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
 from gnas_export.profile import ExportProfile
+from gnas_export.ranker.candidates import plan_features
 from gnas_export.work.array_file import ArrayFile, read_record
 from gnas_export.work.keeping import UNREADABLE, Keeper
 from gnas_export.work.key import work_key
+from gnas_serve.artifact.encoding_facts import WordsEncoding
 
 PROFILE = ExportProfile("test")
 
@@ -36,6 +39,19 @@ def test_facts_come_back_as_they_were(checkpoint):
     found = Keeper(checkpoint).decode(tree, draft_of(checkpoint), list).facts
     assert repr(found) == repr(facts)
     assert [type(one) for one in found["numbers"]] == [type(one) for one in facts["numbers"]]
+
+
+def test_a_plan_of_features_comes_back(checkpoint, tmp_path):
+    told = replace(checkpoint, user_attributes=attributes_of({"age": checkpoint.user_features.values[:, 0].tolist()}))
+    draft = draft_of(told)
+    draft.plan = plan_features(told)
+    (encoding,) = draft.plan.encodings
+    draft.plan = replace(draft.plan, encodings=(encoding, WordsEncoding("region", None, ("a",), (1,))))
+    file = ArrayFile("a.npys")
+    tree = Keeper(told).encode(draft, file.put)
+    file.write(tmp_path / file.name)
+    found = Keeper(told).decode(tree, draft_of(told), lambda at: read_record(tmp_path / file.name, at)).plan
+    assert found.encodings == draft.plan.encodings
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, np.array([object()]), ValueError, lambda: None])

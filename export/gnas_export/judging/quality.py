@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +11,12 @@ import scipy.sparse as sp
 from gnas_export.gates import Gate, at_least, compared, skipped
 from gnas_export.limits import GateLimits
 from gnas_export.retrieval.index import TOP
+from gnas_export.retrieval.segments import said_by
 from gnas_export.retrieval.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
 from gnas_search.evaluate import UserMetrics, rank_metrics
+from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.seen import SeenItems
@@ -59,16 +61,23 @@ class Jury:
             lists.append(recommender.items.rows(answer.item_ids))
         return lists
 
-    def folded_in(self, recommender: Recommender, seen: SeenItems) -> Lists:
+    def folded_in(self, recommender: Recommender, seen: SeenItems, attributes: Attributes | None = None) -> Lists:
         """Ask as a client would for newcomers who bring the gate users' histories and have no vector.
 
         A question takes :data:`MAX_LIST` items of a history; of a longer one, as many more are named as unwanted.
+
+        Parameters
+        ----------
+        attributes
+            Of the users, who say them; None for those who say nothing.
         """
         rng = np.random.default_rng(self.seed)
         lists = []
         for user_row in self.users.tolist():
             past = tuple(recommender.items.ids(rng.permutation(seen.of(user_row))))
             query = Query(k=K, history=past[:MAX_LIST], exclude_items=past[MAX_LIST : 2 * MAX_LIST])
+            if attributes is not None:
+                query = replace(query, user_features=said_by(attributes, user_row))
             lists.append(recommender.items.rows(recommender.recommend(query).item_ids))
         return lists
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from gnas_export.ranker.user_encoding import user_encodings
 from gnas_export.retrieval.shipped import ShippedFit, known_users
 from gnas_search.checkpoint import Checkpoint
+from gnas_serve.artifact.encoding_facts import FeatureEncoding
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.ranker_features import (
     branch_features,
@@ -32,6 +34,8 @@ class FeaturePlan:
         Names of the cross features.
     users : (U, F) float32, or None
         Attributes of the users.
+    encodings
+        How they came about, as far as newcomers can say of themselves what they are made of.
     content : (I, F) float16, or None
         Unit-length attributes of the items.
     items : (I, F) float32, or None
@@ -40,6 +44,7 @@ class FeaturePlan:
 
     cross: tuple[str, ...]
     users: Floats | None
+    encodings: tuple[FeatureEncoding, ...]
     content: npt.NDArray[np.float16] | None
     items: Floats | None
 
@@ -67,10 +72,11 @@ def plan_features(checkpoint: Checkpoint) -> FeaturePlan:
         content = np.divide(values, lengths, out=np.zeros_like(values), where=lengths > 0).astype(np.float16)
         cross += ("content",)
         item_parts.append(values)
-    users = None if checkpoint.user_features is None else checkpoint.user_features.values
-    if users is not None and users.shape[1] == 0:
-        users = None
-    return FeaturePlan(cross, users, content, np.concatenate(item_parts, axis=1) if item_parts else None)
+    told, users = checkpoint.user_features, None
+    if told is not None and told.values.shape[1]:
+        users = told.values
+    encodings = () if users is None else user_encodings(told, checkpoint.user_attributes)
+    return FeaturePlan(cross, users, encodings, content, np.concatenate(item_parts, axis=1) if item_parts else None)
 
 
 @dataclass(frozen=True)

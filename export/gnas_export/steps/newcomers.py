@@ -54,9 +54,17 @@ def choose_fold_in(draft: Draft) -> None:
 def choose_segments(draft: Draft) -> None:
     """Answer those of whom nothing is known but features by what is popular among users like them, if that is better.
 
-    Given: both fits, ``fitting``, ``jury``.
-    Result: ``segments``, both fits with what they count, ``segment_metrics``, gate ``segments`` where they ship.
+    Those with a history are told to the ranker as users of the same features are, unless it orders worse then.
+
+    Given: both fits, ``fitting``, ``jury``, ``plan``, ``newcomer_metrics``.
+    Result: ``segments``, both fits with what they count, ``segment_metrics``, gate ``segments`` where they ship; and
+    ``plan``, without encodings where the ranker is told nothing.
     """
+    _take_or_leave_segments(draft)
+    _tell_ranker(draft)
+
+
+def _take_or_leave_segments(draft: Draft) -> None:
     checkpoint, jury = draft.checkpoint, draft.jury
     features = fixed_features(checkpoint)
     if not any(feature.values for feature in features):
@@ -98,6 +106,19 @@ def choose_segments(draft: Draft) -> None:
     if given.choice == POPULARITY:
         _take_segments(draft, SegmentFacts(named(features), chosen.facts.prior, chosen.facts.weight))
         draft.segment_metrics = None
+
+
+def _tell_ranker(draft: Draft) -> None:
+    """Judge what a ranker makes of newcomers' features: by users who bring their history, with and without them."""
+    jury, judged = draft.jury, draft.newcomer_metrics
+    if not draft.learned or judged is None or draft.newcomers == POPULARITY or not draft.plan.encodings:
+        return
+    with draft.rehearse(draft.selection, draft.shipping(draft.selection)) as recommender:
+        told = jury.judge(jury.folded_in(recommender, draft.selection.seen, draft.checkpoint.user_attributes))
+    gain = paired_interval(told.ndcg, judged.ndcg, jury.seed)
+    draft.facts["described_newcomers"] = {"told": gain.high >= 0, "against_untold": asdict(gain)}
+    if gain.high < 0:
+        draft.plan = replace(draft.plan, encodings=())
 
 
 def _take_segments(draft: Draft, facts: SegmentFacts) -> None:

@@ -15,6 +15,7 @@ from gnas_export.retrieval.shipped import ShippedIndex
 from gnas_export.retrieval.tables import Tables
 from gnas_search.bootstrap import Interval
 from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.encoding_facts import NumberEncoding, WordsEncoding
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
 from gnas_serve.artifact.segment_facts import SegmentFacts, UserFeature
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
@@ -31,6 +32,7 @@ VALUES: dict[str, type] = {
     "ItemPart": ItemPart,
     "Jury": Jury,
     "Lessons": Lessons,
+    "NumberEncoding": NumberEncoding,
     "PackedRanker": PackedRanker,
     "RankerFacts": RankerFacts,
     "RankerForm": RankerForm,
@@ -42,6 +44,7 @@ VALUES: dict[str, type] = {
     "TrainedRanker": TrainedRanker,
     "UserFeature": UserFeature,
     "UserMetrics": UserMetrics,
+    "WordsEncoding": WordsEncoding,
 }
 """Frozen dataclasses that are kept field by field."""
 FAILURES: dict[str, type[GnasError]] = {

@@ -17,7 +17,8 @@ from gnas_serve.vocabulary import Vocabulary
 
 MAX_CATEGORIES = 64
 TITLE_COLUMNS = ("title", "name")
-_DELIMITERS = ("|", ";", ",", " ")
+DELIMITERS = ("|", ";", ",", " ")
+"""Tried in this order on texts that are too many to be categories as a whole."""
 _ROWS_PER_CATEGORY = 2  # a category must be shared: fewer rows than this per value and it is free text
 _MICROSECONDS = 1e6
 
@@ -235,7 +236,7 @@ def _encode(series: pl.Series) -> Columns | None:
 
 def _encode_text(series: pl.Series) -> Columns | None:
     encoded = _encode_words(series, _by_row(series).drop_nulls(_WORD))
-    for delimiter in _DELIMITERS:
+    for delimiter in DELIMITERS:
         if encoded is None and series.str.contains(delimiter, literal=True).any():
             encoded = _encode_words(series, _exploded(series.str.split(delimiter)))
     return encoded
