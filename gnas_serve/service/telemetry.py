@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Door = Literal["http", "grpc"]
 SHARE_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# From the first byte, as proxies have it: what a caller waited for a busy worker to read is time that it waited. grpcio
+# does not show us a call before its message is whole.
+_DURATION = "From a request's first byte read, at the gRPC door from its whole message, to its answer handed over."
 HANDED_ON_S = 0.5
 """Between two times that a worker hands on what it has counted: as old may the other workers' numbers be at most."""
 
@@ -77,7 +80,7 @@ class Telemetry:
         )
         self._durations = TalliedHistogram(
             "gnas_serve_request_duration_seconds",
-            "From the first byte read to the answer handed over.",
+            _DURATION,
             ["door", "method"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
@@ -214,7 +217,7 @@ class Telemetry:
         door, method, code
             Labels: the call's name, and its status in the words of its protocol.
         duration_s
-            How long it took.
+            How long it took, as the metric's description has it.
         request_id
             For the log line.
         """
