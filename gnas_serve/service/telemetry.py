@@ -94,7 +94,10 @@ class Telemetry:
             registry=registry,
         )
         self._variants = Counter(
-            "gnas_serve_variant_answers", "Answers by variant, while a canary runs.", ["variant"], registry=registry
+            "gnas_serve_variant_answers",
+            "Answers by variant, while a canary runs, of all calls that are divided among the users.",
+            ["variant"],
+            registry=registry,
         )
         self._overlaps = Histogram(
             "gnas_serve_shadow_overlap_ratio",
@@ -133,6 +136,7 @@ class Telemetry:
         self._ended: dict[tuple[Door, str, str], int] = {}
         self._times: dict[tuple[Door, str], _Times] = {}
         self._answered: dict[str, int] = {}
+        self._varied: dict[str, int] = {}
         self._underfilled_answers = 0
         for door in self._requests_now:
             self._in_flight.labels(door)
@@ -140,6 +144,7 @@ class Telemetry:
     def hand_on(self) -> None:
         """Hand on to the metrics what was counted since the last time."""
         ended, times_of, answered, underfilled = self._ended, self._times, self._answered, self._underfilled_answers
+        varied, self._varied = self._varied, {}
         self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
         for door, count in self._requests_now.items():
             self._in_flight.labels(door).set(count)
@@ -149,6 +154,8 @@ class Telemetry:
             self._durations.labels(*call).add(times.counts, times.total_s)
         for source, count in answered.items():
             self._sources.labels(source).inc(count)
+        for variant, count in varied.items():
+            self._variants.labels(variant).inc(count)
         self._underfilled.inc(underfilled)
 
     def keep_handing_on(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -176,7 +183,7 @@ class Telemetry:
 
     def varied(self, variant: str) -> None:
         """Count an answer of a variant."""
-        self._variants.labels(variant).inc()
+        self._varied[variant] = self._varied.get(variant, 0) + 1
 
     def shadowed(self, overlap: float, duration_s: float) -> None:
         """Tell of an answer of the shadow."""
