@@ -14,6 +14,7 @@
     ├── IntegrityError               8   500  a checkpoint or artifact is truncated or altered
     │   └── FormatVersionError       8   500  it was written by a newer gnas-serve
     ├── MissingExtraError            9   500  an optional dependency group is not installed
+    ├── ProviderError                9   503  what the ranker computes on fails at it
     ├── OfflineError                 9   500  something wanted the network where none may be used
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
@@ -129,6 +130,16 @@ class MissingExtraError(GnasError):
     """An optional dependency group is not installed."""
 
     code = "missing_extra"
+    exit_code = 9
+
+
+class ProviderError(GnasError):
+    """What the ranker computes on fails at it, a device without memory left; not for one that is not there.
+
+    That one is a :class:`MissingExtraError`.
+    """
+
+    code = "provider_failed"
     exit_code = 9
 
 

@@ -54,7 +54,7 @@ class Worker:
         )
         settings = replace(settings, **changes)
         self.registry = CollectorRegistry()
-        telemetry = Telemetry(self.registry)
+        self.telemetry = telemetry = Telemetry(self.registry)
         self.versions = Versions(DeploymentFile(folder), settings.artifact)
         self.feedback = Feedback(settings.feedback, self.versions.recommenders) if settings.feedback else None
         self.calls = Calls(self.versions.variants, telemetry, self.feedback, self.versions)

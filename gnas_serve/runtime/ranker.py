@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve.errors import ProviderError
+from gnas_serve.runtime.providers import CPU, PROVIDERS
 from gnas_serve.runtime.ranker_features import (
     check_cross,
     content_similarity,
@@ -15,7 +17,9 @@ from gnas_serve.runtime.ranker_features import (
     relative_popularity,
 )
 from gnas_serve.runtime.retriever import Candidates
-from gnas_serve.runtime.session import SESSION_ERRORS
+from gnas_serve.runtime.session import RUN_FAULTS, SESSION_ERRORS
+
+_REFUSALS: tuple[type[Exception], ...] = (ProviderError, *SESSION_ERRORS)
 
 
 class Ranker:
@@ -91,6 +95,11 @@ class Ranker:
         Returns
         -------
         (C,) float32
+
+        Raises
+        ------
+        ProviderError
+            If what it computes on fails.
         """
         rows = candidates.rows
         similarity = None if self._content is None else content_similarity(self._content, history, rows)
@@ -100,7 +109,11 @@ class Ranker:
             feed["user"] = self.user_input(user_row, history, described)[None, :]
         if self._item_table is not None:
             feed["item"] = self._item_table.take(rows, axis=0)
-        result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
+        try:
+            result: npt.NDArray[np.float32] = self._session.run(["score"], feed)[0]
+        except RUN_FAULTS as error:
+            where = self._session.get_providers()[0]
+            raise ProviderError(f"{where} failed to rank: {error}", hint="is there memory left?") from error
         return result
 
     def try_out(self, num_users: int) -> None:
@@ -110,6 +123,8 @@ class Ranker:
         ------
         ValueError
             If ONNX Runtime refuses the inputs, or the output is not one finite score per candidate.
+        ProviderError
+            If a device fails.
         """
         rows = np.array([0, len(self._popularity) - 1])
         scores = np.array([1.0, 0.5], dtype=np.float32)
@@ -117,8 +132,10 @@ class Ranker:
         for user_row in {-1, num_users - 1}:
             try:
                 found = self.score(user_row, rows[:1], Candidates(rows, scores, parts))
-            except SESSION_ERRORS as error:
-                raise ValueError(f"the ranker does not take its inputs: {error}") from error
+            except _REFUSALS as error:
+                if isinstance(error, ProviderError) and self._session.get_providers()[0] != PROVIDERS[CPU]:
+                    raise  # a device is to blame before the model is
+                raise ValueError(f"the ranker does not take its inputs: {error.__cause__ or error}") from error
             if found.shape != (2,) or found.dtype != np.float32 or not np.isfinite(found).all():
                 raise ValueError(f"the ranker gives {found.dtype} {found.shape} for two candidates")
 

@@ -27,6 +27,14 @@ SESSION_ERRORS: tuple[type[Exception], ...] = tuple(
     )
 )
 
+# What fails at a request though the model and its inputs are sound: a device that is gone or has no memory left. Which
+# of these names there are depends on the version.
+RUN_FAULTS: tuple[type[Exception], ...] = tuple(
+    getattr(_state, name)
+    for name in ("DeviceReset", "EPFail", "EngineError", "Fail", "RuntimeException")
+    if hasattr(_state, name)
+)
+
 # y = -x, one float: an ONNX model, opset 13, IR version 8. The package `onnx` is not there where there is only serving.
 TRIAL_MODEL = (
     b"\x08\x08:2\n\x0b\n\x01x\x12\x01y\x22\x03Neg\x12\x01gZ\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"

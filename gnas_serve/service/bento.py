@@ -23,10 +23,11 @@ from bentoml.exceptions import BentoMLConfigException
 from gnas_serve import kernels
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.service.acceptor import Acceptor
 from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
-from gnas_serve.service.connections import Acceptor, announce_close, bound_heads
+from gnas_serve.service.connections import announce_close, bound_heads
 from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.express import Express
 from gnas_serve.service.feedback import Feedback

@@ -26,7 +26,7 @@ from gnas_serve.service.schemas import (
 from gnas_serve.service.shadow import Shadow
 from gnas_serve.service.telemetry import Telemetry
 from gnas_serve.service.user_features import pairs_of
-from gnas_serve.service.variants import Variants
+from gnas_serve.service.variants import Variant, Variants
 from gnas_serve.service.versions import Versions
 
 _Result = TypeVar("_Result")
@@ -96,12 +96,10 @@ class Calls:
         answer = variant.recommender.recommend(query, clock)
         if variant is variants.stable:
             self._telemetry.recommended(query, answer)
-        if variants.canary is not None:
-            self._telemetry.varied(variant.signature["variant"])
         if variants.shadow is not None:
             self._shadow.offer(variants.shadow, query, answer)
         self._telemetry.answered(answer, clock)
-        return Signed(answer, variant.signature)
+        return self._divided(answer, variant)
 
     async def recommend_batch(self, request: RecommendBatchRequest) -> list[Signed[Answer]]:
         """Answer many questions; between two of them, other requests have their turn."""
@@ -118,7 +116,7 @@ class Calls:
         clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
         answer = variant.recommender.rank(query, clock)
         self._telemetry.answered(answer, clock)
-        return Signed(answer, variant.signature)
+        return self._divided(answer, variant)
 
     async def similar_items(self, request: SimilarItemsRequest) -> Signed[Answer]:
         """Answer with the neighbours of an item, by the stable model.
@@ -149,7 +147,7 @@ class Calls:
         self._telemetry.noted(request.user_id, recommender.info.version)
         length = recommender.info.num_users * recommender.info.embedding_dim
         answer = await _scan(length, lambda: recommender.similar_users(request.user_id, request.k))
-        return Signed(answer, variant.signature)
+        return self._divided(answer, variant)
 
     def explain(self, request: ExplainRequest) -> Signed[Explanation]:
         """Say what of a user's past the score of one item comes from.
@@ -163,7 +161,7 @@ class Calls:
         self._telemetry.noted(request.user_id, variant.recommender.info.version)
         features = pairs_of(request.user_features)
         found = variant.recommender.explain(request.item_id, request.user_id, request.history, features)
-        return Signed(found, variant.signature)
+        return self._divided(found, variant)
 
     async def feedback(self, request: FeedbackRequest) -> Acknowledged:
         """Keep what users did.
@@ -202,6 +200,12 @@ class Calls:
             As :meth:`gnas_serve.service.versions.Versions.change`.
         """
         return await self._of_versions().change(request.change)
+
+    def _divided(self, answer: _Result, variant: Variant) -> Signed[_Result]:
+        """Sign an answer of a call that is divided among the users, and count it for its variant."""
+        if (name := variant.signature.get("variant")) is not None:  # while a canary runs
+            self._telemetry.varied(name)
+        return Signed(answer, variant.signature)
 
     def _of_versions(self) -> Versions:
         if self._versions is None:

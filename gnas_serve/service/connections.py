@@ -1,27 +1,25 @@
-"""The connections of the HTTP door.
+"""The connections of the HTTP door, once they are taken in: what each may, and which way its requests go.
 
-All that come are taken in at once, none is kept without a request, none fills the memory with a head that goes on,
-what is no HTTP is told so in a problem document, and all are told when the door is to close.
+None is kept without a request, none fills the memory with a head that goes on, what is no HTTP is told so in a problem
+document, and all are told when the door is to close.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
+from time import perf_counter
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gnas_serve.errors import RequestError
-from gnas_serve.service.errors import HeadTooLargeError, problem
+from gnas_serve.service.errors import HeadTooLargeError
 from gnas_serve.service.express import Express
+from gnas_serve.service.problems import problem
+from gnas_serve.service.request_head import BEGAN
 
 MAX_HEAD_BYTES = 1 << 16
-_TAKEN_ALONE, _TAKEN_AMONG_OTHERS = 1024, 16
-_STARTED_S = 0.01
-_PAUSE_S = 0.1
 
 
 def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> None:
@@ -48,6 +46,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
         answered: RequestResponseCycle | None = None  # the request whose turn it is
         is_within_head = True
         pieces: list[bytes] | None = None  # of the body of a request that is to be answered on the spot
+        was_on_the_spot = False  # one of the requests in the piece that is being read
+        read_at = 0.0
         unread = 0  # bytes since the last piece of a body, or since the request before
         is_long = False
 
@@ -66,6 +66,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def data_received(self, data: bytes) -> None:
             self.unread += len(data)
+            self.was_on_the_spot = False
+            self.read_at = perf_counter()
             super().data_received(data)
             if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.is_long = True
@@ -92,6 +94,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             self.is_within_head = True
             self.stop_expecting()  # the time of a request begins with its first byte
             super().on_message_begin()
+            self.scope["state"][BEGAN] = self.read_at  # with those before it in the same piece it waits
 
         def on_headers_complete(self) -> None:
             self.is_within_head = False
@@ -101,7 +104,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.is_long = True
                 raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
             self.unread = 0
-            if express.takes(self):
+            # What else a caller sends at once waits for its turns, and other callers have theirs.
+            if not self.was_on_the_spot and express.takes(self):
                 self.pieces = []
             else:
                 super().on_headers_complete()
@@ -118,6 +122,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 super().on_message_complete()
             else:
                 pieces, self.pieces = self.pieces, None
+                self.was_on_the_spot = True
                 express.answer(self, b"".join(pieces))
 
         def head_bytes(self) -> int:
@@ -158,82 +163,6 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
     if server.config.http_protocol_class is HttpToolsProtocol:
         server.config.http_protocol_class = BoundedHttp
-
-
-class Acceptor:
-    """Takes in the connections that wait, in every turn of the event loop.
-
-    uvloop takes in one a turn. While a turn answers a hundred requests, new callers would stand in the kernel's queue
-    for seconds, where no limit sees them and nobody tells them to go.
-
-    Parameters
-    ----------
-    server
-        Of whose first socket.
-    workers
-        How many processes take in from that socket. Beside others, none is to take all that come at once: connections
-        live long, and the others would have nothing to do.
-    """
-
-    def __init__(self, server: uvicorn.Server, workers: int) -> None:
-        self._server = server
-        self._most = _TAKEN_ALONE if workers == 1 else _TAKEN_AMONG_OTHERS
-        self._loop = asyncio.get_running_loop()
-        self._listening: socket.socket | None = None
-        self._connecting: set[asyncio.Future[Any]] = set()
-        self._opening = asyncio.ensure_future(self._open())
-
-    async def _open(self) -> None:
-        while not self._server.started:
-            await asyncio.sleep(_STARTED_S)
-        (first, *_) = self._server.servers[0].sockets
-        self._listening = socket.fromfd(first.fileno(), first.family, first.type)
-        self._listening.setblocking(False)
-        self._loop.add_reader(self._listening, self._take)
-
-    def close(self) -> None:
-        """Take in no more; to be called before the server closes its socket, which lives as long as this one's does."""
-        self._opening.cancel()
-        if self._listening is not None:
-            self._loop.remove_reader(self._listening)
-            self._listening.close()
-            self._listening = None
-
-    def _take(self) -> None:
-        if self._listening is None:
-            return
-        for _ in range(self._most):
-            try:
-                taken, _address = self._listening.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in {errno.EMFILE, errno.ENFILE}:  # until some have left
-                    self._loop.remove_reader(self._listening)
-                    self._loop.call_later(_PAUSE_S, self._resume)
-                return
-            taken.setblocking(False)
-            connecting = asyncio.ensure_future(
-                self._loop.connect_accepted_socket(self._protocol, taken, ssl=self._server.config.ssl)
-            )
-            self._connecting.add(connecting)
-            connecting.add_done_callback(self._connected)
-
-    def _connected(self, connecting: asyncio.Future[Any]) -> None:
-        self._connecting.discard(connecting)
-        if not connecting.cancelled():
-            connecting.exception()  # of a caller who has left already: nobody is there to be told
-
-    def _resume(self) -> None:
-        if self._listening is not None:
-            self._loop.add_reader(self._listening, self._take)
-
-    def _protocol(self) -> asyncio.Protocol:
-        server = self._server
-        made: asyncio.Protocol = server.config.http_protocol_class(  # type: ignore[call-arg]
-            config=server.config, server_state=server.server_state, app_state=server.lifespan.state
-        )
-        return made
 
 
 def announce_close(server: uvicorn.Server) -> None:

@@ -22,7 +22,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -38,6 +37,7 @@ from gnas_serve.errors import (
     LatencyError,
     MissingExtraError,
     NoViableTrialError,
+    ProviderError,
     QualityGateError,
     RequestError,
     RequestTooLargeError,
@@ -183,6 +183,7 @@ STATUSES: dict[type[GnasError], Statuses] = {
     NoViableTrialError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     NotReadyError: Statuses(HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
     OverloadedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
+    ProviderError: Statuses(HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
     QualityGateError: Statuses(HTTPStatus.INTERNAL_SERVER_ERROR, StatusCode.INTERNAL),
     RateLimitedError: Statuses(HTTPStatus.TOO_MANY_REQUESTS, StatusCode.RESOURCE_EXHAUSTED),
     RefusedArtifactError: Statuses(HTTPStatus.CONFLICT, StatusCode.FAILED_PRECONDITION),
@@ -205,34 +206,9 @@ def statuses_of(error: GnasError) -> Statuses:
 
 def is_own_fault(error: GnasError) -> bool:
     """Tell whether an error is the server's own: for its log, and not for callers, since it may name paths."""
-    return statuses_of(error).http is HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, ProviderError) or statuses_of(error).http is HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def detail_of(error: GnasError) -> str:
     """Say as much of an error as callers may know."""
     return HIDDEN if is_own_fault(error) else str(error)
-
-
-def problem(error: GnasError) -> tuple[HTTPStatus, bytes]:
-    """Describe an error as a problem document.
-
-    Returns
-    -------
-    HTTPStatus, bytes
-        The status, and the ``application/problem+json`` body.
-
-    References
-    ----------
-    RFC 9457, Problem Details for HTTP APIs.
-    """
-    status = statuses_of(error).http
-    document = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail_of(error),
-        "code": error.code,
-    }
-    if isinstance(error, InvalidFieldError) and error.field:
-        document["field"] = error.field
-    return status, json.dumps(document).encode()

@@ -1,9 +1,9 @@
 """The express lane of the HTTP door: what is there as a whole, and answered without waiting, is answered on the spot.
 
 uvicorn makes a task, an event and some messages of each request, and the loop takes turns with them: for calls that
-only compute, that costs more than reading the request and writing the answer. Here the same coroutine answers (that of
-:class:`gnas_serve.service.hot_path.HotPath`), run at once from the parser's callback. Whatever is out of the ordinary
-goes the long way.
+only compute, that costs more than reading the request and writing the answer. Here the front
+(:class:`gnas_serve.service.hot_path.HotPath`) answers at once, from the parser's callback. Whatever is out of the
+ordinary goes the long way, and so does all that may wait.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gnas_serve.service.bodies import Scope
 from gnas_serve.service.hot_path import HotPath
-from gnas_serve.service.routes import ROUTES
+from gnas_serve.service.routes import ON_THE_SPOT, Asked
 
-_URLS = {route.path.encode(): route.path for route in ROUTES if route.is_immediate and route.method == "POST"}
 _MOST_DIGITS = 5  # of the length of a body: longer ones come in several pieces
 # What lets uvicorn see the request in another way than it came.
 _ELSEWHERE = (b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto")
@@ -39,7 +38,7 @@ class Express:
 
     def takes(self, connection: HttpToolsProtocol) -> bool:
         """Tell, once its head is read, whether a request may be answered on the spot when its body is there."""
-        if connection.url not in _URLS:
+        if connection.url not in ON_THE_SPOT:
             return False
         parser, cycle = connection.parser, connection.cycle
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
@@ -56,10 +55,9 @@ class Express:
 
     def answer(self, connection: HttpToolsProtocol, body: bytes) -> None:
         """Answer a request, and write the answer."""
-        path = _URLS[connection.url]
+        route = ON_THE_SPOT[connection.url]
         scope: Scope = connection.scope  # type: ignore[assignment]  # uvicorn's, as ASGI has it
-        scope["method"], scope["path"] = "POST", path
-        scope["raw_path"], scope["query_string"] = connection.url, b""
+        scope["method"] = "POST"
 
         def write(status: HTTPStatus, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
             everything = [*connection.server_state.default_headers, *headers]
@@ -70,7 +68,7 @@ class Express:
                 connection.transport.close()
 
         try:
-            self._front.answer_at_once(scope, body, write)
+            self._front.answer_at_once(scope, route, Asked(body, connection.url, b""), write)
         except Exception:  # noqa: BLE001  # the parser, which called, would take it for a fault of the caller's
             _log.exception("a request was not answered")
             connection.transport.close()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
-from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -41,7 +42,7 @@ class Asked:
     query: bytes
 
 
-_Handler = Callable[[Calls, Asked], Coroutine[Any, Any, object]]
+_Handler = Callable[[Calls, Asked], dict[str, Any]] | Callable[[Calls, Asked], Coroutine[Any, Any, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,15 @@ class Route:
 
     Attributes
     ----------
+    handler
+        A plain function where the call only computes, a fraction of a millisecond; an ``async`` one where it may wait.
     is_immediate
-        Whether it only computes, a fraction of a millisecond: its handler never waits.
+        Whether it is plain, and so cannot wait.
+
+    Raises
+    ------
+    TypeError
+        If the handler is neither: of an object that is called it cannot be told.
     """
 
     path: str
@@ -60,67 +68,72 @@ class Route:
     handler: _Handler
     status: HTTPStatus = HTTPStatus.OK
     is_admin: bool = False
-    is_immediate: bool = False
+    is_immediate: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not inspect.isfunction(self.handler) or inspect.isgeneratorfunction(self.handler):
+            raise TypeError(f"the handler of {self.path} is neither a function nor an async function")
+        object.__setattr__(self, "is_immediate", not inspect.iscoroutinefunction(self.handler))
 
 
-async def _recommend(calls: Calls, asked: Asked) -> object:
+def _recommend(calls: Calls, asked: Asked) -> dict[str, Any]:
     request = from_json(RecommendRequest, asked.body)
     return ranking(calls.recommend(request), scores=request.return_scores)
 
 
-async def _recommend_user(calls: Calls, asked: Asked) -> object:
+def _recommend_user(calls: Calls, asked: Asked) -> dict[str, Any]:
     request = from_mapping(RecommendRequest, _of_address(asked))
     return ranking(calls.recommend(request), scores=request.return_scores)
 
 
-async def _recommend_batch(calls: Calls, asked: Asked) -> object:
+async def _recommend_batch(calls: Calls, asked: Asked) -> dict[str, Any]:
     request = from_json(RecommendBatchRequest, asked.body)
     return rankings(request, await calls.recommend_batch(request), calls.model.signature())
 
 
-async def _rank(calls: Calls, asked: Asked) -> object:
+def _rank(calls: Calls, asked: Asked) -> dict[str, Any]:
     request = from_json(RankRequest, asked.body)
     return ranking(calls.rank(request), scores=request.return_scores)
 
 
-async def _similar_items(calls: Calls, asked: Asked) -> object:
+async def _similar_items(calls: Calls, asked: Asked) -> dict[str, Any]:
     return ranking(await calls.similar_items(from_json(SimilarItemsRequest, asked.body)))
 
 
-async def _similar_users(calls: Calls, asked: Asked) -> object:
+async def _similar_users(calls: Calls, asked: Asked) -> dict[str, Any]:
     found = await calls.similar_users(from_json(SimilarUsersRequest, asked.body))
     return {"users": found.answer.users(), "model": found.model}
 
 
-async def _explain(calls: Calls, asked: Asked) -> object:
+def _explain(calls: Calls, asked: Asked) -> dict[str, Any]:
     found = calls.explain(from_json(ExplainRequest, asked.body))
     return {**found.answer.to_json(), "model": found.model}
 
 
-async def _deployment(calls: Calls, _asked: Asked) -> object:
+def _deployment(calls: Calls, _asked: Asked) -> dict[str, Any]:
     return asdict(calls.deployment())
 
 
-async def _deploy(calls: Calls, asked: Asked) -> object:
+async def _deploy(calls: Calls, asked: Asked) -> dict[str, Any]:
     return asdict(await calls.deploy(from_json(DeployRequest, asked.body)))
 
 
-async def _feedback(calls: Calls, asked: Asked) -> object:
+async def _feedback(calls: Calls, asked: Asked) -> dict[str, Any]:
     return asdict(await calls.feedback(from_json(FeedbackRequest, asked.body)))
 
 
-async def _model(calls: Calls, _asked: Asked) -> object:
+def _model(calls: Calls, _asked: Asked) -> dict[str, Any]:
     return model_facts(calls.model)
 
 
 ROUTES = (
     Route("/v1/admin/deployment", "GET", "deployment", _deployment, is_admin=True),
     Route("/v1/admin/deployment", "POST", "deploy", _deploy, is_admin=True),
-    Route("/v1/explain", "POST", "explain", _explain, is_immediate=True),
+    Route("/v1/explain", "POST", "explain", _explain),
     Route("/v1/feedback", "POST", "feedback", _feedback, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _model),
-    Route("/v1/rank", "POST", "rank", _rank, is_immediate=True),
-    Route("/v1/recommend", "POST", "recommend", _recommend, is_immediate=True),
+    Route("/v1/rank", "POST", "rank", _rank),
+    Route("/v1/recommend", "POST", "recommend", _recommend),
     Route("/v1/recommend/batch", "POST", "recommend_batch", _recommend_batch),
     Route("/v1/similar-items", "POST", "similar_items", _similar_items),
     Route("/v1/similar-users", "POST", "similar_users", _similar_users),
@@ -130,6 +143,14 @@ _OF_USERS = ROUTES[-1]
 _FIXED: dict[str, tuple[Route, ...]] = {}
 for _route in ROUTES[:-1]:
     _FIXED[_route.path] = (*_FIXED.get(_route.path, ()), _route)
+
+
+def answered_on_the_spot(routes: Iterable[Route]) -> dict[bytes, Route]:
+    """Find the calls that the express lane may answer, by their paths: bodies that are only computed with."""
+    return {one.path.encode(): one for one in routes if one.is_immediate and one.method == "POST" and not one.is_admin}
+
+
+ON_THE_SPOT = answered_on_the_spot(ROUTES)
 
 
 def find_routes(path: str, raw_path: bytes) -> tuple[Route, ...]:

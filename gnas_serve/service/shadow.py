@@ -7,7 +7,7 @@ import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from gnas_serve.errors import GnasError
+from gnas_serve.errors import RequestError
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.service.telemetry import Telemetry
 
@@ -51,7 +51,7 @@ class Shadow:
                 started = perf_counter()
                 try:
                     other = await asyncio.to_thread(recommender.recommend, query)
-                except GnasError:  # a filter by attributes that it has not, a strict id that it does not know
+                except RequestError:  # a filter by attributes that it has not, a strict id that it does not know
                     self._telemetry.shadow_refused()
                     return
                 except Exception:  # noqa: BLE001  # nobody waits for it: what is not told here asyncio words itself

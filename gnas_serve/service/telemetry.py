@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 Door = Literal["http", "grpc"]
 SHARE_BUCKETS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0)
 LATENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# From the first byte, as proxies have it: what a caller waited for a busy worker to read is time that it waited. grpcio
+# does not show us a call before its message is whole.
+_DURATION = "From a request's first byte read, at the gRPC door from its whole message, to its answer handed over."
 HANDED_ON_S = 0.5
 """Between two times that a worker hands on what it has counted: as old may the other workers' numbers be at most."""
 
@@ -77,7 +80,7 @@ class Telemetry:
         )
         self._durations = TalliedHistogram(
             "gnas_serve_request_duration_seconds",
-            "From the first byte read to the answer handed over.",
+            _DURATION,
             ["door", "method"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
@@ -91,7 +94,10 @@ class Telemetry:
             registry=registry,
         )
         self._variants = Counter(
-            "gnas_serve_variant_answers", "Answers by variant, while a canary runs.", ["variant"], registry=registry
+            "gnas_serve_variant_answers",
+            "Answers by variant, while a canary runs, of all calls that are divided among the users.",
+            ["variant"],
+            registry=registry,
         )
         self._overlaps = Histogram(
             "gnas_serve_shadow_overlap_ratio",
@@ -130,6 +136,7 @@ class Telemetry:
         self._ended: dict[tuple[Door, str, str], int] = {}
         self._times: dict[tuple[Door, str], _Times] = {}
         self._answered: dict[str, int] = {}
+        self._varied: dict[str, int] = {}
         self._underfilled_answers = 0
         for door in self._requests_now:
             self._in_flight.labels(door)
@@ -137,6 +144,7 @@ class Telemetry:
     def hand_on(self) -> None:
         """Hand on to the metrics what was counted since the last time."""
         ended, times_of, answered, underfilled = self._ended, self._times, self._answered, self._underfilled_answers
+        varied, self._varied = self._varied, {}
         self._ended, self._times, self._answered, self._underfilled_answers = {}, {}, {}, 0
         for door, count in self._requests_now.items():
             self._in_flight.labels(door).set(count)
@@ -146,6 +154,8 @@ class Telemetry:
             self._durations.labels(*call).add(times.counts, times.total_s)
         for source, count in answered.items():
             self._sources.labels(source).inc(count)
+        for variant, count in varied.items():
+            self._variants.labels(variant).inc(count)
         self._underfilled.inc(underfilled)
 
     def keep_handing_on(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -173,7 +183,7 @@ class Telemetry:
 
     def varied(self, variant: str) -> None:
         """Count an answer of a variant."""
-        self._variants.labels(variant).inc()
+        self._varied[variant] = self._varied.get(variant, 0) + 1
 
     def shadowed(self, overlap: float, duration_s: float) -> None:
         """Tell of an answer of the shadow."""
@@ -214,7 +224,7 @@ class Telemetry:
         door, method, code
             Labels: the call's name, and its status in the words of its protocol.
         duration_s
-            How long it took.
+            How long it took, as the metric's description has it.
         request_id
             For the log line.
         """

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from gnas_serve.errors import ConfigError, GnasError, IntegrityError
+from gnas_serve.errors import ConfigError, GnasError, IntegrityError, MissingExtraError, ProviderError
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.service.deployment import Deployment, DeploymentFile
 from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
@@ -240,7 +240,7 @@ class Versions:
 
 
 def _refused(error: GnasError) -> GnasError:
-    """Tell an artifact that cannot be served, which is the caller's, from what else can go wrong."""
-    if isinstance(error, ConfigError | IntegrityError):
+    """Tell an artifact that cannot be served, here and now, from what else can go wrong."""
+    if isinstance(error, ConfigError | IntegrityError | MissingExtraError | ProviderError):
         return RefusedArtifactError(error.message, hint=error.hint)
     return error

@@ -3,77 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from front_world import World
+from http_door_world import ASKED, LONG_WAY, Door, read_answer, request
 from tiny_artifact import write_tiny_artifact
 
-from gnas_serve.service.connections import announce_close, bound_heads
-from gnas_serve.service.express import Express
-
-ASKED = json.dumps({"user_id": 1007, "k": 5}).encode()
-
-
-class Door:
-    """A front behind a real uvicorn, on an event loop in a thread of its own; counts what is answered on the spot."""
-
-    def __init__(self, artifact: Path, limit_s: float = 5.0, **settings: Any) -> None:
-        self.world = World(artifact, **settings)
-        self.on_the_spot = 0
-        front, at_once = self.world.front, self.world.front.answer_at_once
-
-        def counted(*arguments: Any) -> None:
-            self.on_the_spot += 1
-            at_once(*arguments)
-
-        front.answer_at_once = counted  # type: ignore[method-assign]
-        # Loggers are left as they are: other tests look at uvicorn's.
-        config = uvicorn.Config(front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off")
-        config.load()
-        self.server = uvicorn.Server(config)
-        bound_heads(self.server, limit_s, Express(front))
-        self._thread = threading.Thread(target=self.server.run)
-        self._thread.start()
-        deadline = time.monotonic() + 20
-        while not self.server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
-        self.port = self.server.servers[0].sockets[0].getsockname()[1]
-
-    def close(self) -> None:
-        self.server.should_exit = True
-        self._thread.join()
-
-    def send(self, *pieces: bytes, pause_s: float = 0.0, answers: int = 1) -> list[tuple[int, dict[str, str], Any]]:
-        """Send bytes over one connection, and read some answers."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
-            for piece in pieces:
-                connection.sendall(piece)
-                time.sleep(pause_s)
-            file = connection.makefile("rb")
-            return [_answer(file) for _ in range(answers)]
-
-
-def _answer(file: Any) -> tuple[int, dict[str, str], Any]:
-    status = int(file.readline().split()[1])
-    headers = {}
-    while line := file.readline().strip():
-        name, _, value = line.decode().partition(": ")
-        headers[name] = value
-    return status, headers, json.loads(file.read(int(headers["content-length"])))
-
-
-def request(body: bytes = ASKED, *further: bytes, path: bytes = b"/v1/recommend", method: bytes = b"POST") -> bytes:
-    lines = [b"%s %s HTTP/1.1" % (method, path), b"host: x", b"content-length: %d" % len(body), *further]
-    return b"\r\n".join([*lines, b"", body])
+from gnas_serve.service import express, routes
+from gnas_serve.service.auth import digest_of, new_key
+from gnas_serve.service.calls import Calls
+from gnas_serve.service.connections import announce_close
+from gnas_serve.service.routes import ROUTES, Asked, Route, answered_on_the_spot
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +36,8 @@ def door(artifact: Path) -> Iterator[Door]:
     door.close()
 
 
+LONG_ANSWER = json.dumps({"user_id": 1007, "k": 60, "explain": True}).encode()
 CHUNKED = b"POST /v1/recommend HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
-LONG_WAY = b"x-forwarded-for: 127.0.0.1"  # a caller's word on where it comes from is uvicorn's to judge
 
 
 @pytest.mark.parametrize(
@@ -163,19 +111,57 @@ def test_while_it_drains_every_answer_ends_its_connection(door: Door) -> None:
 def test_what_is_there_at_once_beyond_the_limit_is_refused(artifact: Path) -> None:
     door = Door(artifact, max_in_flight=4)
     try:
-        answers = door.send(request() * 20, answers=20)
-        statuses = [answer[0] for answer in answers]
-        assert statuses[:4] == [200] * 4
-        assert statuses.count(429) >= 12
+        answers = door.send_together(*[request()] * 20)
+        statuses = sorted(answer[0] for answer in answers)
+        assert statuses == [200] * 4 + [429] * 16
         assert all(answer[1]["retry-after"] == "1" for answer in answers if answer[0] == 429)
+        assert door.on_the_spot == 20
         # In the next turn of the loop there is room again.
         assert [answer[0] for answer in door.send(request(), request(), pause_s=0.02, answers=2)] == [200, 200]
     finally:
         door.close()
     assert door.world.metric("gnas_serve_in_flight_requests", door="http") == 0
-    assert door.world.metric("gnas_serve_requests_total", door="http", method="recommend", code="200") == (
-        statuses.count(200) + 2
-    )
+    assert door.world.metric("gnas_serve_requests_total", door="http", method="recommend", code="200") == 6
+
+
+def test_a_caller_who_sends_many_at_once_waits_for_its_turns(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them is in flight at a time, so that none is too many, and others are answered in between."""
+    door = Door(artifact, max_in_flight=2)
+    asked: list[int | str | None] = []
+    recommend = door.world.calls.recommend
+
+    def noted(question: Any) -> Any:
+        asked.append(question.user_id)
+        return recommend(question)
+
+    monkeypatch.setattr(door.world.calls, "recommend", noted)
+    try:
+        assert [answer[0] for answer in door.send(request() * 40, answers=40)] == [200] * 40
+        assert door.on_the_spot == 1
+        asked.clear()
+        many, other = door.send_together(request() * 40, request(b'{"user_id": 1008}'))
+        assert (many[0], other[0]) == (200, 200)
+        assert asked.index(1008) <= 2
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize(("settings", "status"), [({}, 401), ({"rate_per_s": 0.01, "rate_burst": 1}, 429)])
+def test_who_is_refused_takes_nobodys_place(
+    artifact: Path, tmp_path: Path, settings: dict[str, float], status: int
+) -> None:
+    shop, noisy = new_key(), new_key()
+    keys = tmp_path / "keys"
+    keys.write_text(f"shop {digest_of(shop)}\n" + (f"noisy {digest_of(noisy)}\n" if settings else ""))
+    door = Door(artifact, max_in_flight=4, api_keys=keys, **settings)
+    of_noisy = request(ASKED, b"x-api-key: " + noisy.encode())
+    try:
+        door.send(of_noisy)  # which is the one that it may
+        answers = door.send_together(*[of_noisy] * 20, request(ASKED, b"x-api-key: " + shop.encode()))
+        assert [answer[0] for answer in answers] == [status] * 20 + [200]
+        assert door.on_the_spot == 22
+    finally:
+        door.close()
 
 
 def test_a_bug_answers_as_one_and_the_connection_goes_on(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,15 +174,57 @@ def test_a_bug_answers_as_one_and_the_connection_goes_on(door: Door, monkeypatch
     assert "secret" not in str(answers)
 
 
-def test_a_handler_that_waits_after_all_is_a_bug_and_hangs_nobody(door: Door, caplog: pytest.LogCaptureFixture) -> None:
-    async def waits(*_: Any, **__: Any) -> None:
-        await asyncio.sleep(30)
+class TestWhatWaits:
+    @pytest.mark.parametrize(("wait_s", "status"), [(0.0, 200), (0.05, 200), (30.0, 504)])
+    def test_it_goes_the_long_way(
+        self, artifact: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float, status: int
+    ) -> None:
+        async def waits(_calls: Calls, _asked: Asked) -> dict[str, Any]:
+            await asyncio.sleep(wait_s)
+            return {"waited_s": wait_s}
 
-    door.world.front._content = waits  # type: ignore[assignment, method-assign]
+        route = Route("/v1/recommend", "POST", "recommend", waits)
+        monkeypatch.setitem(routes._FIXED, route.path, (route,))
+        monkeypatch.setattr(express, "ON_THE_SPOT", answered_on_the_spot([route]))
+        door = Door(artifact, timeout_s=0.5)
+        try:
+            (answer,) = door.send(request())
+        finally:
+            door.close()
+        assert (answer[0], door.on_the_spot) == (status, 0)
+        if status == 200:
+            assert answer[2] == {"waited_s": wait_s}
+
+    def test_only_plain_functions_are_immediate(self) -> None:
+        assert set(routes.ON_THE_SPOT) == {b"/v1/explain", b"/v1/rank", b"/v1/recommend"}
+        assert all(route.is_immediate != inspect.iscoroutinefunction(route.handler) for route in ROUTES)
+
+    def test_of_what_else_can_be_called_it_cannot_be_told(self) -> None:
+        class Waits:
+            async def __call__(self, _calls: Calls, _asked: Asked) -> dict[str, Any]:
+                return {}
+
+        def pieces(_calls: Calls, _asked: Asked) -> Iterator[int]:
+            yield 1
+
+        for handler in (Waits(), partial(Waits().__call__), pieces):
+            with pytest.raises(TypeError, match="the handler of /v1/x is neither"):
+                Route("/v1/x", "POST", "x", handler)  # type: ignore[arg-type]
+
+
+def test_a_bug_of_the_door_itself_ends_the_connection_and_no_other(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(door.world.telemetry, "began", broken)
     with socket.create_connection(("127.0.0.1", door.port), timeout=10) as connection:
         connection.sendall(request())
         assert connection.recv(100) == b""
-    assert "waits for something" in caplog.text
+    assert "a request was not answered" in caplog.text
+    monkeypatch.undo()
+    assert door.send(request())[0][0] == 200
 
 
 def test_a_door_that_is_not_open_yet_says_so(door: Door) -> None:
@@ -206,10 +234,44 @@ def test_a_door_that_is_not_open_yet_says_so(door: Door) -> None:
     assert door.on_the_spot == 0
 
 
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_while_answers_wait_for_their_reader_no_others_are_made(artifact: Path, is_paused: bool) -> None:
+    """Else a caller who sends and never reads fills the memory, one answer after the other."""
+    door = Door(artifact, max_in_flight=1000)
+    door.hold_little()
+    size = len(json.dumps(door.send(request(LONG_ANSWER))[0][2]))
+    assert size > 30_000  # so that a few of them are more than a connection holds
+    door.on_the_spot = 0
+    try:
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.settimeout(10)
+            raw.connect(("127.0.0.1", door.port))
+            file, connection = raw.makefile("rb"), door.connection_of(raw)
+            for _ in range(20):
+                read_at = connection.read_at
+                raw.sendall(request(LONG_ANSWER))
+                while connection.read_at == read_at and not connection.flow.read_paused:
+                    time.sleep(0.001)
+                if not is_paused:
+                    assert read_answer(file)[0] == 200
+            if is_paused:
+                assert 2 <= door.on_the_spot <= 6
+                assert connection.transport.get_write_buffer_size() < 6 * size
+                assert [read_answer(file)[0] for _ in range(20)] == [200] * 20
+                raw.sendall(request())
+                assert read_answer(file)[0] == 200
+            else:
+                assert door.on_the_spot == 20
+    finally:
+        door.close()
+
+
 @pytest.mark.parametrize("further", [[], [LONG_WAY]], ids=["on the spot", "the long way"])
 def test_callers_who_do_not_read_keep_nobody_out_and_are_let_go(artifact: Path, further: list[bytes]) -> None:
     door = Door(artifact, limit_s=3.0, max_in_flight=2)
-    asked = request(json.dumps({"user_id": 1007, "k": 60, "explain": True}).encode(), *further)
+    asked = request(LONG_ANSWER, *further)
+    door.hold_little()
     try:
         with ExitStack() as stack:
             deaf = []
@@ -219,7 +281,7 @@ def test_callers_who_do_not_read_keep_nobody_out_and_are_let_go(artifact: Path, 
                 raw.settimeout(0.5)
                 raw.connect(("127.0.0.1", door.port))
                 with suppress(OSError):  # what does not go out waits, and what was closed is
-                    raw.sendall(asked * 400)
+                    raw.sendall(asked * 50)
                 deaf.append(raw)
             deadline = time.monotonic() + 2  # they are let go later
             while door.send(request())[0][0] != 200:

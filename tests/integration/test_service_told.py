@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ from gnas_serve.service.trail import Trail
 from gnas_serve.service.variants import Variants
 
 KEY = b"a key of some bytes"
+# "Error" for spans of servers, by the semantic conventions of OpenTelemetry for gRPC.
+GRPC_ERRORS = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -236,6 +239,19 @@ class TestTracing:
         assert wrong.status.status_code is StatusCode.UNSET
         (failed,) = asked(artifact, 1.0, {}, recommender=BrokenRecommender(artifact))
         assert failed.status.status_code is StatusCode.ERROR
+
+    @pytest.mark.parametrize("code", [*grpc.StatusCode, *HTTPStatus], ids=str)
+    def test_which_codes_are_errors_of_the_server(self, code: grpc.StatusCode | HTTPStatus) -> None:
+        if isinstance(code, grpc.StatusCode):
+            said, is_fault = code.name, code.name in GRPC_ERRORS
+        else:
+            said, is_fault = str(code.value), code.value >= 500
+        spans = InMemorySpanExporter()
+        tracing = Tracing(1.0, spans)
+        tracing.tell(Trail(tracing.context("", "")), "any", "model", said, 0.001, "r-1")
+        tracing.close()
+        (span,) = spans.get_finished_spans()
+        assert span.status.status_code is (StatusCode.ERROR if is_fault else StatusCode.UNSET)
 
     def test_grpc_and_the_access_log_know_the_trace(self, artifact: Path, lines: Any) -> None:
         spans = InMemorySpanExporter()

@@ -82,6 +82,7 @@ def test_a_canary_by_user(folder: Path) -> None:
         reply = await worker.ask("POST", "/v1/recommend", {"user_id": 1000})
         model = reply.json()["model"]
         assert model["propensity"] == pytest.approx(0.9 if model["variant"] == "canary" else 0.1)
+        worker.telemetry.hand_on()
         counted = sum(
             worker.registry.get_sample_value("gnas_serve_variant_answers_total", {"variant": variant}) or 0
             for variant in ("stable", "canary")

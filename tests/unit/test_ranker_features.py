@@ -25,6 +25,14 @@ def test_each_cross_feature_is_what_it_says():
     assert columns["content"] == pytest.approx(content)
 
 
+@pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 3000])
+def test_ranks_of_lists_of_any_length(count):
+    scores = np.linspace(1.0, 0.0, count, dtype=np.float32)
+    found = cross_features(("log_rank",), scores, scores[:, None], None)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found[:, 0], np.log1p(np.arange(count)).astype(np.float32))
+
+
 def test_equal_scores_standardise_to_zero_and_one_candidate_is_no_problem():
     equal = np.full(4, 2.0, np.float32)
     assert cross_features(("score_z", "branch_z.0"), equal, equal[:, None], None).tolist() == [[0.0, 0.0]] * 4
