@@ -20,7 +20,7 @@ from served_process import BENTOML_CLIENT, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.client import recommend
-from gnas_serve.service.grpc import SERVICE
+from gnas_serve.service.grpc_calls import SERVICE
 
 
 @pytest.fixture(scope="module")
