@@ -16,6 +16,7 @@ from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.grpc_calls import SERVICE, GrpcCalls
+from gnas_serve.service.grpc_threads import stepping_back
 from gnas_serve.service.ports import address
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.streams import MAX_STREAMS, BoundedHealth, BoundedReflection, Streams
@@ -79,21 +80,21 @@ class GrpcDoor:
         # queue. Beyond this many it ends a call itself, as cancelled; it offers no other code, and a refusal of ours
         # costs so much of an answer that at twice the load nothing would be left for answers.
         pending = max(2 * self._settings.max_in_flight, _LEAST_PENDING)
-        server = aio.server(
-            options=[
-                # Each worker has a socket of its own on the one port; the kernel spreads the connections.
-                ("grpc.so_reuseport", 1),
-                ("grpc.server.max_pending_requests", pending),
-                ("grpc.server.max_pending_requests_hard_limit", pending),
-                ("grpc.max_receive_message_length", self._settings.max_body_bytes),
-                # Connections live long in gRPC: without an age, a new worker would never get any.
-                ("grpc.max_connection_age_ms", 300_000),
-                ("grpc.max_connection_age_grace_ms", 10_000),
-            ],
-            # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it,
-            # and streams of health and reflection, which last long.
-            maximum_concurrent_rpcs=2 * self._settings.max_in_flight + MAX_STREAMS,
-        )
+        options = [
+            # Each worker has a socket of its own on the one port; the kernel spreads the connections.
+            ("grpc.so_reuseport", 1),
+            ("grpc.server.max_pending_requests", pending),
+            ("grpc.server.max_pending_requests_hard_limit", pending),
+            ("grpc.max_receive_message_length", self._settings.max_body_bytes),
+            # Connections live long in gRPC: without an age, a new worker would never get any.
+            ("grpc.max_connection_age_ms", 300_000),
+            ("grpc.max_connection_age_grace_ms", 10_000),
+        ]
+        # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it, and
+        # streams of health and reflection, which last long.
+        most = 2 * self._settings.max_in_flight + MAX_STREAMS
+        with stepping_back():
+            server = aio.server(options=options, maximum_concurrent_rpcs=most)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         server.add_generic_rpc_handlers(
             (self._calls.handler(), self._health.handler(), BoundedReflection(names, self._streams).handler())
