@@ -109,7 +109,7 @@ class GrpcCalls:
             self._telemetry.began("grpc", sent.get("traceparent", b""), sent.get("tracestate", b""))
             self._in_flight += 1
             try:
-                self._admit(sent, context.peer())
+                self._admit(sent, context)
                 await asyncio.sleep(0)  # as at the HTTP door: whoever waits is counted
                 found = answer(raw)
                 response = found if isinstance(found, bytes) else await self._in_time(found)
@@ -131,8 +131,9 @@ class GrpcCalls:
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
         return grpc.unary_unary_rpc_method_handler(behaviour, None, None)
 
-    def _admit(self, sent: dict[str, bytes], peer: str) -> None:
-        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), _host(peer))
+    def _admit(self, sent: dict[str, bytes], context: Any) -> None:
+        host = _host(context.peer()) if self._admission.counts else ""
+        self._admission.admit(sent.get("authorization", b""), sent.get("x-api-key", b""), host)
         if self._in_flight > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
 
