@@ -42,6 +42,11 @@ class Admission:
         admins = None if settings.admin_keys is None else ApiKeys.read(settings.admin_keys)
         return cls(Authenticator(keys, tokens), Rates(settings.rate_per_s, settings.rate_burst), admins)
 
+    @property
+    def counts(self) -> bool:
+        """Whether requests are counted: else :meth:`admit` does not look at where they come from."""
+        return self._rates.are_limited
+
     def admit(self, authorization: bytes, api_key: bytes, peer: str, *, is_admin: bool = False) -> None:
         """Let a request in.
 

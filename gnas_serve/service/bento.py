@@ -32,6 +32,7 @@ from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.express import Express
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.grpc import GrpcDoor
+from gnas_serve.service.grpc_threads import EXPERIMENTS, ONE_THREAD
 from gnas_serve.service.hangup import Hangups, pass_on
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.image import lean_image
@@ -105,7 +106,9 @@ class FrontedService(Service[Any]):  # type: ignore[misc]  # BentoML is untyped 
     # One thread per worker for all native code: throughput comes from workers, and threads only add wake-ups.
     # The image says that nothing is reported to ONNX Runtime's makers, too; outside of one, gnas_serve.runtime sets it.
     envs=[
-        {"name": name, "value": "1"} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY")
+        *({"name": f"{name}_NUM_THREADS", "value": "1"} for name in ("OMP", "OPENBLAS")),
+        {"name": "ORT_DISABLE_TELEMETRY", "value": "1"},
+        {"name": EXPERIMENTS, "value": ONE_THREAD},
     ],
     workers=SETTINGS.workers,
     traffic={"timeout": max(SETTINGS.timeout_s, 1.0)},

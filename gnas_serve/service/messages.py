@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from gnas_serve.runtime.explain import Explanation
-from gnas_serve.runtime.query import Answer, SimilarUsersAnswer
+from gnas_serve.runtime.query import SimilarUsersAnswer
 from gnas_serve.service.calls import Signed
 from gnas_serve.service.client import from_feature, from_id, to_id
 from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.vocabulary import Id
 
 
 def fields_of(message: Message) -> dict[str, Any]:
@@ -20,67 +23,88 @@ def fields_of(message: Message) -> dict[str, Any]:
 
     An id with neither value set reads as empty text, which the schema refuses with the field's name.
     """
-    lists = _lists(message.DESCRIPTOR)
-    fields: dict[str, Any] = dict.fromkeys(lists, ())
+    layout = _layout(message.DESCRIPTOR)
+    fields = layout.empty_lists.copy()
     for field, value in message.ListFields():
-        if not field.is_repeated:
-            fields[field.name] = _value(value)
-        elif field.name in lists:
-            fields[field.name] = tuple(map(_value, value))
-        else:
-            fields[field.name] = {name: _value(one) for name, one in value.items()}
+        name, read = layout.readers[field]
+        fields[name] = value if read is None else read(value)
     return fields
 
 
+_Read = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """What is known of a kind of message before any is read.
+
+    Attributes
+    ----------
+    empty_lists
+        The fields that are lists, and no maps: these are repeated as well.
+    readers
+        Name of each field, and what reads its value; None where it is taken as it is.
+    """
+
+    empty_lists: dict[str, Any]
+    readers: dict[Any, tuple[str, _Read | None]]
+
+
 @cache
-def _lists(kind: Descriptor) -> tuple[str, ...]:
-    """Name the fields that are lists, and no maps: these are repeated as well."""
-    return tuple(field.name for field in kind.fields if field.is_repeated and not _is_map(field.message_type))
+def _layout(kind: Descriptor) -> _Layout:
+    fields = kind.fields
+    lists = [field.name for field in fields if field.is_repeated and not _is_map(field.message_type)]
+    return _Layout(dict.fromkeys(lists, ()), {field: (field.name, _reader(field)) for field in fields})
 
 
-def _is_map(kind: Descriptor | None) -> bool:
+def _reader(field: Any) -> _Read | None:
+    kind: Descriptor | None = field.message_type
+    if kind is None:
+        return tuple if field.is_repeated else None
+    if _is_map(kind):
+        read = _reader(kind.fields_by_name["value"])
+        return dict if read is None else partial(_mapped, read)
+    read = _READERS.get(kind.full_name, fields_of)
+    return partial(_listed, read) if field.is_repeated else read
+
+
+def _is_map(kind: Any) -> bool:
     return kind is not None and kind.GetOptions().map_entry
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, pb.Id):
-        return from_id(value)
-    if isinstance(value, pb.Ids):
-        return tuple(map(from_id, value.ids))
-    if isinstance(value, pb.FeatureValue):
-        return from_feature(value)
-    return fields_of(value) if isinstance(value, Message) else value
+def _mapped(read: _Read, values: Any) -> dict[str, Any]:
+    return {name: read(value) for name, value in values.items()}
 
 
-def fill(message: Any, found: Signed[Answer], *, scores: bool = True) -> None:
-    """Lay out one list of items in a message: the fields that all messages with one share.
-
-    Items are made in their place: made outside and given to the message, each would be copied, at twice the time.
-    """
-    answer = found.answer
-    add, source = message.items.add, answer.source
-    for item_id, score in zip(answer.item_ids, answer.scores, strict=True):
-        item = add()
-        if isinstance(item_id, int):
-            item.item_id.integer = item_id
-        else:
-            item.item_id.text = item_id
-        if scores:
-            item.score = score
-        item.source = source
-    if answer.explanations is not None:
-        for item, explanation in zip(message.items, answer.explanations, strict=True):
-            item.explanation.CopyFrom(_explanation(explanation.beside_item()))
-    message.underfilled = answer.underfilled
-    message.model.CopyFrom(pb.Model(**found.model))
+def _listed(read: _Read, values: Any) -> tuple[Any, ...]:
+    return tuple(map(read, values))
 
 
-def users_of(answer: SimilarUsersAnswer) -> list[pb.User]:
+def _ids(message: pb.Ids) -> tuple[Id, ...]:
+    return _listed(from_id, message.ids)
+
+
+_READERS: dict[str, _Read] = {
+    pb.FeatureValue.DESCRIPTOR.full_name: from_feature,
+    pb.Id.DESCRIPTOR.full_name: from_id,
+    pb.Ids.DESCRIPTOR.full_name: _ids,
+}
+"""Of messages that stand for values; all others are read field by field."""
+
+
+def to_model(signature: dict[str, Any]) -> pb.Model:
+    """Lay out who answered."""
+    return pb.Model(**signature)
+
+
+def similar_users(found: Signed[SimilarUsersAnswer]) -> pb.SimilarUsersResponse:
     """Lay out similar users."""
-    return [
+    answer = found.answer
+    users = [
         pb.User(user_id=to_id(user_id), score=score, source=answer.source)
         for user_id, score in zip(answer.user_ids, answer.scores, strict=True)
     ]
+    return pb.SimilarUsersResponse(users=users, model=to_model(found.model))
 
 
 def explained(found: Signed[Explanation]) -> pb.ExplainResponse:
@@ -89,12 +113,13 @@ def explained(found: Signed[Explanation]) -> pb.ExplainResponse:
     return pb.ExplainResponse(
         item_id=to_id(explanation.item_id),
         source=explanation.source,
-        explanation=_explanation(explanation.to_json()),
-        model=pb.Model(**found.model),
+        explanation=explanation_of(explanation.to_json()),
+        model=to_model(found.model),
     )
 
 
-def _explanation(content: dict[str, Any]) -> pb.Explanation:
+def explanation_of(content: dict[str, Any]) -> pb.Explanation:
+    """Lay out where a score comes from, given as the HTTP door shows it."""
     reason = content["reason"]
     return pb.Explanation(
         score=content["score"],

@@ -35,6 +35,11 @@ class Rates:
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller -> tokens left, when
 
+    @property
+    def are_limited(self) -> bool:
+        """Whether there is a limit: else it does not matter who calls."""
+        return self._per_s > 0
+
     def take(self, caller: str) -> None:
         """Count a request of a caller.
 
@@ -43,7 +48,7 @@ class Rates:
         RateLimitedError
             If it is one too many; says after how many seconds the next may come.
         """
-        if self._per_s <= 0:
+        if not self.are_limited:
             return
         now = self._clock()
         left, since = self._buckets.pop(caller, (self._burst, now))

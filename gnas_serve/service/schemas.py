@@ -87,21 +87,14 @@ class RecommendRequest(_Request):
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
-        return Query(
-            user_id=self.user_id,
-            k=self.k,
-            history=self.history,
-            exclude_items=self.exclude_items,
-            exclude_seen=self.exclude_seen,
-            candidates=self.candidates,
-            filter=self.filter,
-            diversity=self.diversity,
-            exploration=self.exploration,
-            seed=self.seed,
-            explain=self.explain,
-            strict=self.strict,
-            user_features=pairs_of(self.user_features),
-        )
+        # Its fields are those of this one, and checked; a frozen dataclass sets each by a call, which takes longer than
+        # to check them.
+        query = Query.__new__(Query)
+        fields = vars(query)
+        fields.update(vars(self))
+        del fields["return_scores"]
+        fields["user_features"] = pairs_of(self.user_features)
+        return query
 
 
 class RecommendBatchRequest(_Request):
@@ -236,10 +229,11 @@ class DeployRequest(_Request):
         return Canary(self.canary.artifact, self.canary.weight, salt)
 
 
-_RequestModel = TypeVar("_RequestModel", bound=_Request)
+RequestModel = TypeVar("RequestModel", bound=_Request)
+"""One of the requests above."""
 
 
-def from_json(model: type[_RequestModel], body: bytes) -> _RequestModel:
+def from_json(model: type[RequestModel], body: bytes) -> RequestModel:
     """Read a request from a JSON body.
 
     Raises
@@ -255,7 +249,7 @@ def from_json(model: type[_RequestModel], body: bytes) -> _RequestModel:
         raise refusal(error) from error
 
 
-def from_mapping(model: type[_RequestModel], fields: Mapping[str, Any]) -> _RequestModel:
+def from_mapping(model: type[RequestModel], fields: Mapping[str, Any]) -> RequestModel:
     """Read a request from values that were decoded already, under the same rules.
 
     Raises
@@ -264,6 +258,7 @@ def from_mapping(model: type[_RequestModel], fields: Mapping[str, Any]) -> _Requ
         Naming the field and what it should be.
     """
     try:
-        return model.model_validate(fields)
+        validated: RequestModel = model.__pydantic_validator__.validate_python(fields)
     except ValidationError as error:
         raise refusal(error) from error
+    return validated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -21,7 +22,9 @@ from served_process import BENTOML_CLIENT, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.client import recommend
-from gnas_serve.service.grpc import SERVICE
+from gnas_serve.service.grpc_calls import SERVICE
+from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,30 @@ def test_reflection(served: Served) -> None:
         request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE)
         (reply,) = stub.ServerReflectionInfo(iter([request]))
     assert b"RecommendBatch" in b"".join(reply.file_descriptor_response.file_descriptor_proto)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at threads as Linux tells of them")
+def test_grpcio_works_in_one_thread_that_steps_back(served: Served) -> None:
+    worker = next(
+        process
+        for process in psutil.Process(served.process.pid).children(recursive=True)
+        if any(one.laddr and one.laddr.port == served.grpc_port for one in process.net_connections())
+    )
+    tasks = [path for path in Path(f"/proc/{worker.pid}/task").iterdir() if path.name != str(worker.pid)]
+
+    def waits_of_the_pool() -> int:
+        said = [(path / "status").read_text() for path in tasks if (path / "comm").read_text() == "event_engine\n"]
+        return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in said)
+
+    with served.channel() as channel:
+        stub = RecommenderStub(channel)
+        stub.Recommend(pb.RecommendRequest())  # to open a connection takes timers, which are the pool's
+        before = waits_of_the_pool()
+        for _ in range(100):
+            stub.Recommend(pb.RecommendRequest())
+        assert waits_of_the_pool() - before < 100  # three for each call, where the pool reads
+    nice = os.getpriority(os.PRIO_PROCESS, worker.pid)
+    assert max(os.getpriority(os.PRIO_PROCESS, int(path.name)) for path in tasks) == min(nice + 10, 19)
 
 
 def test_metrics_of_both_doors_are_in_bentomls(served: Served) -> None:

@@ -26,7 +26,7 @@ from gnas_serve.errors import ConfigError
 from gnas_serve.service.auth import ApiKeys, Authenticator, Tokens, digest_of, new_key
 from gnas_serve.service.client import to_id
 from gnas_serve.service.errors import UnauthenticatedError
-from gnas_serve.service.grpc import _host
+from gnas_serve.service.grpc_calls import _host
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import Settings

@@ -21,7 +21,7 @@ from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.service.client import recommend, to_id
 from gnas_serve.service.errors import CODE_KEY, statuses_of
-from gnas_serve.service.grpc import SERVICE
+from gnas_serve.service.grpc_calls import SERVICE
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 from gnas_serve.service.settings import MAX_BODY_BYTES
