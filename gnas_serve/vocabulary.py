@@ -32,7 +32,7 @@ class Vocabulary:
         Where each text id starts in ``values``; absent for integer ids.
     """
 
-    __slots__ = ("_blob", "offsets", "values")
+    __slots__ = ("_blob", "_first", "offsets", "values")
 
     def __init__(self, values: npt.NDArray[np.generic], offsets: npt.NDArray[np.int64] | None = None) -> None:
         if offsets is None and values.dtype != np.int64:
@@ -41,6 +41,7 @@ class Vocabulary:
             raise ValueError(f"text ids must be a uint8 blob, not {values.dtype}")
         self.values = values
         self.offsets = offsets
+        self._first = int(values[0]) if offsets is None and len(values) else 0
         self._blob = np.ascontiguousarray(values).data.cast("B") if offsets is not None else None
 
     @classmethod
@@ -113,8 +114,12 @@ class Vocabulary:
             key = int(key)
         if isinstance(key, bool) or not -(2**63) <= key < 2**63:
             return -1
-        position = int(self.values.searchsorted(key))
-        return position if position < len(self.values) and self.values[position] == key else -1
+        values = self.values
+        # Ids are often numbered through: then the first tells where each is.
+        position = key - self._first
+        if not (0 <= position < len(values) and values[position] == key):
+            position = int(values.searchsorted(key))
+        return position if position < len(values) and values[position] == key else -1
 
     def rows(self, keys: Iterable[Id]) -> npt.NDArray[np.int64]:
         """Find many rows, -1 where unknown."""

@@ -9,6 +9,7 @@ some calls with the flat index) and how many times quicker than the flat one tha
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -17,19 +18,22 @@ from typing import Any
 import faiss
 import numpy as np
 
-from gnas_export.retrieval.index import REFINES, build_ivf, build_pq, index_bytes, open_ivf
+from gnas_export.retrieval.index import REFINES, build_ivf, build_lists, build_pq, index_bytes, open_ivf
 from gnas_export.retrieval.projection import padding
 from gnas_export.retrieval.shipped import known_users, seen_items
 from gnas_export.retrieval.tables import compress
 from gnas_export.timing import median_us
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.fit import Branch, Fit
+from gnas_serve import kernels
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.runtime.embeddings import EmbeddingTable
+from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.scan import ListScan
 
 USERS, SEED = 500, 0
-PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96)
+PROBES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 NOTHING = np.empty(0, dtype=np.int64)
 
 
@@ -86,12 +90,20 @@ def main() -> None:
     exact = flat.search(users, count)[1]
     print(f"{len(vectors):,} items of {vectors.shape[1]} columns, {len(users)} users, C={count}")
     queries = users if projection is None else users @ projection.queries
-    for kind, build, refines in (("ivf", build_ivf, (1,)), ("ivf-pq", build_pq, REFINES)):
-        raw = index_bytes(build(indexed, seed=SEED))
-        print(f"{kind}: {raw.nbytes:,} bytes")
+    lists = build_lists(table, seed=SEED)
+    codes = {"ivf": index_bytes(build_ivf(indexed, seed=SEED)), "ivf-pq": index_bytes(build_pq(indexed, seed=SEED))}
+    kinds: dict[str, tuple[int, tuple[int, ...], Callable[[int, int], Index]]] = {
+        "ivf-flat": (lists.to_bytes().nbytes, (1,), lambda nprobe, _refine: ListScan(table, lists, nprobe)),
+        "ivf": (codes["ivf"].nbytes, (1,), partial(open_ivf, codes["ivf"])),
+        "ivf-pq": (codes["ivf-pq"].nbytes, REFINES, partial(open_ivf, codes["ivf-pq"])),
+    }
+    print(f"kernels: {kernels.described()}")
+    for kind, (size, refines, opened) in kinds.items():
+        print(f"{kind}: {size:,} bytes")
         for refine, nprobe in product(refines, PROBES):
-            index = open_ivf(raw, nprobe, refine)
-            retriever = Retriever(table, index, None, None if projection is None else projection.queries)
+            index = opened(nprobe, refine)
+            aimed = projection is not None and kind != "ivf-flat"
+            retriever = Retriever(table, index, None, projection.queries if aimed else None)
 
             def ask(turn: int, retriever: Retriever = retriever) -> Any:
                 return retriever.retrieve(users[turn % USERS], NOTHING, count, NOTHING)
@@ -102,7 +114,7 @@ def main() -> None:
             times = median_us(
                 {
                     "flat": lambda turn: flat.search(users[turn % len(users)][None], count),
-                    "propose": partial(_propose, index, queries, count),
+                    "propose": partial(_propose, index, queries if aimed else users, count),
                     "retrieve": ask,
                 },
                 rounds=200,

@@ -18,6 +18,7 @@ from gnas_export.retrieval.index import (
     build_pq,
     index_bytes,
     num_lists,
+    num_scanned_lists,
     open_ivf,
     probes,
     tune,
@@ -179,7 +180,7 @@ class TestIvfFlat(IndexContract):
     least_recall = 0.95
 
     def build(self, vectors):
-        table, lists = int8_table(vectors), num_lists(len(vectors))
+        table, lists = int8_table(vectors), num_scanned_lists(len(vectors))
         return ListScan(table, build_lists(table, seed=0), nprobe=max(1, lists // 2))
 
 
@@ -301,7 +302,14 @@ class Tuning:
         nothing = [NOTHING] * 50
         limits = RecallLimits(candidates, top)
         return tune(
-            partial(open_ivf, self.raw), self.users, others or nothing, exact, nothing, num_items=4000, limits=limits
+            partial(open_ivf, self.raw),
+            self.users,
+            others or nothing,
+            exact,
+            nothing,
+            num_items=4000,
+            lists=num_lists(4000),
+            limits=limits,
         )
 
 

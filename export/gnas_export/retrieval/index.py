@@ -29,6 +29,8 @@ PQ_AT_LEAST = 256
 # How many times the wanted number product codes propose: more is tried where the first is too few.
 REFINES = (2, 4)
 _POINTS_PER_LIST = 200
+_POINTS_PER_SCANNED_LIST = 64
+_MOST_SCANNED_LISTS = 2048
 _ITERATIONS = 12
 _PQ_POINTS = 65_536
 _ADDED_AT_ONCE = 65_536
@@ -38,6 +40,15 @@ _PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 1
 def num_lists(num_items: int) -> int:
     """Choose how many lists: about the square root of the number of items."""
     return max(1, round(math.sqrt(num_items)))
+
+
+def num_scanned_lists(num_items: int) -> int:
+    """Choose how many lists vectors are divided into that are scanned as they are: more and shorter ones.
+
+    What is scanned is the whole cost there, and a centroid costs no more than a vector: on Gowalla (40,981 items, 64
+    and 128 columns) four times as many lists reach the same recall with 7 to 27 % less to scan, centroids included.
+    """
+    return max(1, min(round(4 * math.sqrt(num_items)), _MOST_SCANNED_LISTS))
 
 
 def probes(lists: int) -> tuple[int, ...]:
@@ -71,7 +82,7 @@ def build_ivf(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFS
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     n, dim = vectors.shape
     with _one_thread():
-        centroids = _centroids(vectors, seed)
+        centroids = _centroids(vectors, seed, num_lists(n), _POINTS_PER_LIST)
         quantizer = _holding(faiss.IndexFlatIP(dim), centroids)
         index = faiss.IndexIVFScalarQuantizer(
             quantizer, dim, len(centroids), faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT, False
@@ -107,7 +118,7 @@ def build_pq(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFPQ
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     n, dim = vectors.shape
     with _one_thread():
-        centroids = _centroids(vectors, seed)
+        centroids = _centroids(vectors, seed, num_lists(n), _POINTS_PER_LIST)
         nearest = _holding(faiss.IndexFlatL2(dim), centroids)
         index = faiss.IndexIVFPQFastScan(nearest, dim, len(centroids), dim // 2, 4, faiss.METRIC_INNER_PRODUCT)
         index.by_residual = True
@@ -122,7 +133,7 @@ def build_pq(vectors: npt.NDArray[np.float32], *, seed: int) -> faiss.IndexIVFPQ
 
 
 def build_lists(items: EmbeddingTable, *, seed: int) -> InvertedLists:
-    """Divide int8 vectors into the same lists, to be scanned as they are: no codes beside them, and exact scores.
+    """Divide int8 vectors into lists, to be scanned as they are: no codes beside them, and exact scores.
 
     Parameters
     ----------
@@ -133,7 +144,7 @@ def build_lists(items: EmbeddingTable, *, seed: int) -> InvertedLists:
     """
     vectors = items.dense()
     with _one_thread():
-        centroids = _centroids(vectors, seed)
+        centroids = _centroids(vectors, seed, num_scanned_lists(len(vectors)), _POINTS_PER_SCANNED_LIST)
         _, assigned = _holding(faiss.IndexFlatL2(items.dim), centroids).search(vectors, 1)
     return InvertedLists(assigned[:, 0].astype(np.uint16), *quantize_rows(centroids, items.columns))
 
@@ -148,10 +159,11 @@ def _one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(threads)
 
 
-def _centroids(vectors: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
+def _centroids(
+    vectors: npt.NDArray[np.float32], seed: int, lists: int, points_per_list: int
+) -> npt.NDArray[np.float32]:
     n, dim = vectors.shape
-    lists = num_lists(n)
-    sample = _sample(vectors, lists * _POINTS_PER_LIST, seed)
+    sample = _sample(vectors, lists * points_per_list, seed)
     kmeans = faiss.Kmeans(
         dim, lists, niter=_ITERATIONS, seed=seed + 1, min_points_per_centroid=1, max_points_per_centroid=n
     )
@@ -225,6 +237,7 @@ def tune(
     excluded: Lists,
     *,
     num_items: int,
+    lists: int,
     limits: RecallLimits,
 ) -> TunedProbe:
     """Find the smallest nprobe that is exact enough, by the index's own proposals.
@@ -244,14 +257,13 @@ def tune(
         The exact lists by the summed scores of all branches, best first, their length the number of candidates.
     excluded
         Ascending rows never to propose.
-    num_items
+    num_items, lists
         In the index.
     limits
         Least recalls.
     """
     count = max((len(best) for best in exact), default=1)
     heads = [best[:TOP] for best in exact]
-    lists = num_lists(num_items)
 
     def measured(nprobe: int) -> dict[str, float]:
         index = opened(nprobe)

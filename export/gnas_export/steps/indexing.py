@@ -25,6 +25,8 @@ from gnas_export.retrieval.index import (
     build_lists,
     build_pq,
     index_bytes,
+    num_lists,
+    num_scanned_lists,
     tune,
 )
 from gnas_export.retrieval.projection import SAMPLE_USERS, Projection, best_projection, padding
@@ -154,6 +156,7 @@ def _rivals(draft: Draft) -> list[_Rival]:
 
     def tried(name: str, dims: int) -> _Rival:
         index, gates = _shipped(draft, fit, name, dims), draft.profile.gates
+        num_items = len(fit.tables.items)
         queries = fit.tables.users.rows(probes)
         if index.projection is not None:
             queries = queries @ index.projection
@@ -166,7 +169,8 @@ def _rivals(draft: Draft) -> list[_Rival]:
                 linked,
                 exact,
                 excluded,
-                num_items=len(fit.tables.items),
+                num_items=num_items,
+                lists=num_scanned_lists(num_items) if name == IVF_FLAT else num_lists(num_items),
                 limits=limits,
             )
             if tuned.nprobe:

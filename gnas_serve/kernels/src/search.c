@@ -2,6 +2,9 @@
 
 #include <stddef.h>
 
+#define LINE 64
+#define FETCHED 2048
+
 /* Offer the rows of blocks [start, stop). */
 static void scan(const Lists *lists, const Scratch *scratch, const Level *level, const Blocks *blocks, int64_t start,
                  int64_t stop, const uint8_t *marks, Kept *kept)
@@ -18,6 +21,15 @@ static void scan(const Lists *lists, const Scratch *scratch, const Level *level,
             if (totals[i] >= kept->floor && rows[i] >= 0 && (marks == NULL || !marks[rows[i]]))
                 offer(kept, key_of(totals[i], rows[i]));
     }
+}
+
+/* Bring a block near while another list is scanned: the processor cannot guess where the next one begins. */
+static void fetch(const Lists *lists, int64_t block)
+{
+    const int64_t size = lists->shape.groups * BLOCK * GROUP;
+    const int8_t *values = lists->items.values + block * size;
+    for (int64_t i = 0; i < size && i < FETCHED; i += LINE)
+        __builtin_prefetch(values + i);
 }
 
 /* Score the rows for which the query was rounded, a block at a time. */
@@ -54,6 +66,8 @@ int64_t search(const Lists *lists, Scratch *scratch, const Level *level, const f
         order_kept(&probed);
         for (int64_t i = 0; i < probed.length; i++) {
             const int64_t list = row_of(probed.keys[i]);
+            if (i + 1 < probed.length)
+                fetch(lists, items->starts[row_of(probed.keys[i + 1])]);
             scan(lists, scratch, level, items, items->starts[list], items->starts[list + 1], scratch->marks, &kept);
         }
     }
