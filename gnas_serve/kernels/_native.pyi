@@ -4,6 +4,7 @@ import numpy.typing as npt
 ABI: int
 
 class _Lists: ...
+class _Links: ...
 
 def open_lists(
     values: npt.NDArray[np.int8],
@@ -30,6 +31,24 @@ def score_rows(
     query: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
     parts: npt.NDArray[np.float32],
+    /,
+) -> None: ...
+def open_links(
+    offsets: npt.NDArray[np.int64], items: npt.NDArray[np.int32], values: npt.NDArray[np.floating], /
+) -> _Links: ...
+def follow(
+    links: _Links,
+    history: npt.NDArray[np.int64],
+    factor: float,
+    rows: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    /,
+) -> int: ...
+def scores_at(
+    rows: npt.NDArray[np.int64],
+    scores: npt.NDArray[np.float32],
+    wanted: npt.NDArray[np.int64],
+    found: npt.NDArray[np.float32],
     /,
 ) -> None: ...
 def best(scores: npt.NDArray[np.float32], count: int, positions: npt.NDArray[np.int64], /) -> int: ...

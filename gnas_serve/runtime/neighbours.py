@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gnas_serve import kernels
 from gnas_serve.runtime.topk import top_k
 
 Rows = npt.NDArray[np.integer]
@@ -33,6 +35,10 @@ class Links:
         """Give the scores of some rows, 0 where no link leads."""
         if len(self.rows) == 0:
             return np.zeros(len(rows), dtype=np.float32)
+        if kernels.native is not None:
+            found = np.empty(len(rows), dtype=np.float32)
+            kernels.native.scores_at(self.rows, self.scores, np.ascontiguousarray(rows, np.int64), found)
+            return found
         places = self.rows.searchsorted(rows)
         found = self.scores.take(places, mode="clip")
         found[self.rows.take(places, mode="clip") != rows] = 0.0
@@ -62,7 +68,7 @@ class Neighbours:
         The sum over a history of n items is divided by ``n ** history_power``.
     """
 
-    __slots__ = ("history_power", "items", "offsets", "values")
+    __slots__ = ("_opened", "history_power", "items", "offsets", "values")
 
     def __init__(
         self,
@@ -77,6 +83,7 @@ class Neighbours:
         self.items = items
         self.values = values
         self.history_power = history_power
+        self._opened: Any = None  # as the compiled kernels read them
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -96,6 +103,15 @@ class Neighbours:
         history = np.asarray(history)
         starts, stops = self.offsets[history], self.offsets[history + 1]
         lengths = stops - starts
+        if kernels.native is not None:
+            if self._opened is None:
+                self._opened = kernels.native.open_links(self.offsets, self.items, self.values)
+            room = min(int(lengths.sum()), len(self))
+            rows, scores = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.float32)
+            count = kernels.native.follow(
+                self._opened, np.ascontiguousarray(history, np.int64), self._factor(len(history)), rows, scores
+            )
+            return Links(rows[:count], scores[:count])
         # The places of all links of all items of the history, without a loop over them.
         places = (stops - lengths.cumsum()).repeat(lengths)
         places += np.arange(len(places))
@@ -103,12 +119,13 @@ class Neighbours:
         # Either way the weights of an item are added up in the order of the history: to the same number.
         if len(places) * _SPARSE < len(self):
             found, inverse = np.unique(items, return_inverse=True)
-            rows, totals = found.astype(np.int64), np.bincount(inverse, weights=values, minlength=len(found))
+            totals = np.bincount(inverse, weights=values, minlength=len(found))
+            rows = found[totals != 0].astype(np.int64)
         else:
             totals = np.bincount(items, weights=values, minlength=len(self))
             # numpy finds the true ten times as fast as the non-zero.
             rows = np.flatnonzero(totals != 0)
-            totals = totals[rows]
+        totals = totals[totals != 0]
         return Links(rows, (totals * self._factor(len(history))).astype(np.float32))
 
     def scores(self, history: Rows) -> Floats:

@@ -26,6 +26,7 @@ EXCLUDE = (
     "/build/artifact/**/report.*",  # timings and host facts, outside of the manifest
     "/gnas_serve/cli/",
     "/gnas_serve/container/",
+    "/gnas_serve/kernels/src/",
     "/gnas_serve/load/",
     "/gnas_serve/runtime/benchmark.py",
     "/gnas_serve/service/bundle.py",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gnas_serve import kernels
 from gnas_serve.runtime.embeddings import EmbeddingTable, quantize_rows
 from gnas_serve.runtime.inverted_lists import InvertedLists
+from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.ranker_features import branch_features, cross_features
 from gnas_serve.runtime.scan import ListScan, TableScan
 from gnas_serve.runtime.topk import top_k
@@ -160,6 +161,37 @@ def test_the_features_of_a_ranker(level, seed, count, branches, level_of):
     agree(level, lambda: (cross_features(tuple(names), parts[:, 0], parts, content),))
 
 
+@EXAMPLES
+@given(
+    seed=SEEDS,
+    count=st.integers(1, 400),
+    most=st.sampled_from([0, 1, 9, 200]),
+    length=st.integers(0, 60),
+    dtype=st.sampled_from([np.float16, np.float32]),
+)
+def test_links_of_a_history(level, seed, count, most, length, dtype):
+    rng = np.random.default_rng(seed)
+    lists = [np.sort(rng.permutation(count)[: rng.integers(0, most + 1)]) for _ in range(count)]
+    weights = rng.choice([0.0, 1e-7, 6e-5, 0.1, 3.5, 60000.0], sum(map(len, lists)))
+    neighbours = Neighbours(
+        np.cumsum([0, *map(len, lists)]).astype(np.int64),
+        np.concatenate(lists).astype(np.int32),
+        weights.astype(dtype),
+        float(rng.random()),
+    )
+    history, wanted = rng.permutation(count)[:length], rng.integers(0, count, 30)
+
+    def compute():
+        links = neighbours.links(history)
+        return links.rows, links.scores, links.at(wanted), links.best(7, np.sort(history))
+
+    rows, scores, found, _ = agree(level, compute)
+    assert (np.diff(rows) > 0).all()
+    dense = np.zeros(count, np.float32)
+    dense[rows] = scores
+    np.testing.assert_array_equal(found, dense[wanted])
+
+
 def test_a_query_is_rounded_to_whole_numbers():
     for width in (1, 128, 1536, 40_000):
         query = np.full(width, 5.0, np.float32)
@@ -252,6 +284,36 @@ class TestArgumentsThatDoNotFit:
         for rows, parts in ((np.array([6]), 1), (np.array([-1]), 1), (np.array([1, 2]), 1)):
             with pytest.raises(ValueError, match=r"not there|another length"):
                 kernels.native.score_rows(lists, np.ones(4, np.float32), rows, np.empty(parts, np.float32))
+
+    def test_links(self):
+        offsets, items, values = np.array([0, 1, 3]), np.array([1, 0, 1], np.int32), np.ones(3, np.float16)
+        links = kernels.native.open_links(offsets, items, values)
+        rows, scores = np.empty(2, np.int64), np.empty(2, np.float32)
+        assert kernels.native.follow(links, np.array([0, 1]), 1.0, rows, scores) == 2
+        for wrong in (
+            (offsets + 1, items, values),
+            (np.array([0, 4, 3]), items, values),
+            (offsets[:-1], items, values),
+            (offsets, items + 1, values),
+            (offsets, items - 1, values),
+            (offsets, items, values[:-1]),
+            (offsets, items, values.astype(np.float64)),
+            (offsets.astype(np.int32), items, values),
+            (offsets[:0], items, values),
+        ):
+            with pytest.raises(ValueError, match=r"do not fit together|another type"):
+                kernels.native.open_links(*wrong)
+        for history in (np.array([2]), np.array([-1])):
+            with pytest.raises(ValueError, match="not there"):
+                kernels.native.follow(links, history, 1.0, rows, scores)
+        with pytest.raises(ValueError, match="room"):
+            kernels.native.follow(links, np.array([0, 1]), 1.0, rows[:1], scores[:1])
+        assert kernels.native.follow(links, np.array([0]), 1.0, rows, scores) == 1  # nothing is left of what failed
+        assert (rows[0], scores[0]) == (1, 1.0)
+        with pytest.raises(ValueError, match="another length"):
+            kernels.native.follow(links, np.array([0, 1]), 1.0, rows, scores[:1])
+        with pytest.raises(ValueError, match="another length"):
+            kernels.native.scores_at(rows, scores, rows, scores[:1])
 
     def test_features_and_selection(self):
         some, out = np.zeros(3, np.float32), np.empty((3, 1), np.float32)

@@ -16,6 +16,7 @@ import yaml
 from served_process import BENTOML_CLIENT, Served
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve import kernels
 from gnas_serve.service.requirements import OPTIONAL, optional
 
 ROOT = Path(__file__).parents[2]
@@ -70,9 +71,10 @@ def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
     files = files_of(bento / "src")
     code = {name for name in files if name.startswith("gnas_serve/")}
     assert {"gnas_serve/service/bento.py", "gnas_serve/service/proto/recommender_pb2.py"} <= code
-    left_out = tuple(f"gnas_serve/{name}/" for name in ("cli", "container", "load"))
+    left_out = tuple(f"gnas_serve/{name}/" for name in ("cli", "container", "kernels/src", "load"))
     assert not any("__pycache__" in name or name.startswith(left_out) for name in code)
     assert not code & {f"gnas_serve/{name}.py" for name in ("runtime/benchmark", "service/launch", "service/bundle")}
+    assert ("gnas_serve/kernels/_native.abi3.so" in code) == (kernels.native is not None)
     shipped = {f"build/artifact/{name}" for name in files_of(artifact) - {"report.json"}}
     assert not any(path.is_symlink() for path in (bento / "src").rglob("*"))
     assert files == code | shipped | {"bentofile.yaml"}

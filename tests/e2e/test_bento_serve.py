@@ -21,6 +21,7 @@ from processes import words_of
 from served_process import BENTOML_CLIENT, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve import kernels
 from gnas_serve.service.client import recommend
 from gnas_serve.service.grpc_calls import SERVICE
 from gnas_serve.service.proto import recommender_pb2 as pb
@@ -51,6 +52,7 @@ def test_both_doors_give_the_same_answers(served: Served) -> None:
 def test_what_is_said_when_ready(served: Served) -> None:
     assert served.ready["model"] == {"name": "tiny", "version": "test-0"}
     assert served.http("/v1/model")["name"] == "tiny"
+    assert f"serving tiny test-0, computed by {kernels.described()}, gRPC on port" in served.log.read_text()
 
 
 def test_health_of_both_doors(served: Served) -> None:

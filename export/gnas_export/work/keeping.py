@@ -33,7 +33,9 @@ Tree = Any  # what JSON holds
 
 _FITS = ("selection", "final")
 _GIVEN = ("checkpoint", "profile", "mode", "seed")
-_TABLE = ("columns", "scales", "values")  # of an EmbeddingTable, which also has what the kernels made of it
+# Of an EmbeddingTable and of Neighbours, which also have what the kernels made of them.
+_TABLE = ("columns", "scales", "values")
+_NEIGHBOURS = ("history_power", "items", "offsets", "values")
 _SHIPPED = ("tables", "fold_in", "index", "segments")
 _TAG = "$"
 LEAVES = ("array", "bytes", "lists", "tensor")
@@ -181,7 +183,7 @@ class Keeper:
         if isinstance(value, EmbeddingTable):
             return {_TAG: "table", **{name: self._tree(getattr(value, name)) for name in _TABLE}}
         if isinstance(value, Neighbours):
-            return {_TAG: "neighbours", **{name: self._tree(getattr(value, name)) for name in Neighbours.__slots__}}
+            return {_TAG: "neighbours", **{name: self._tree(getattr(value, name)) for name in _NEIGHBOURS}}
         if is_dataclass(value) and VALUES.get(type(value).__name__) is type(value):
             parts = {f.name: self._tree(_plain(getattr(value, f.name))) for f in fields(value)}
             return {_TAG: "value", "type": type(value).__name__, "fields": parts}

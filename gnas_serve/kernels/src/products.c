@@ -1,6 +1,5 @@
 #include "products.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -9,8 +8,6 @@
 /* Multiply a segment of groups of BLOCK rows, and add to the sums: exact in float64. */
 typedef void Products(const Query *query, const int8_t *values, int64_t start, int64_t stop, const int32_t biases[2],
                       double sums[BLOCK]);
-
-static int64_t end_of_segment(int64_t start, int64_t stop) { return stop - start < SEGMENT ? stop : start + SEGMENT; }
 
 /* Taken into the function of each level, so that all of it is compiled for its instructions. Sums are rounded once. */
 static inline __attribute__((always_inline)) float score_by(Products *products, const Shape *shape, const Query *query,
@@ -63,6 +60,18 @@ static void products_plain(const Query *query, const int8_t *values, int64_t sta
 
 SCORE(plain, )
 
+static double row_plain(const Query *query, const int8_t *values, int64_t start, int64_t n, const int32_t biases[2])
+{
+    const int16_t *highs = query->wide_high + start * GROUP, *rests = query->rest + start * GROUP;
+    int32_t high = 0, rest = 0;
+    (void)biases;
+    for (int64_t i = 0; i < n; i++) {
+        high += (int32_t)values[i] * (int32_t)highs[i];
+        rest += (int32_t)values[i] * (int32_t)rests[i];
+    }
+    return (double)high * HIGH + (double)rest;
+}
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 
@@ -104,6 +113,33 @@ AVX2 static inline void products_avx2(const Query *query, const int8_t *values, 
 }
 
 SCORE(avx2, AVX2)
+
+AVX2 static inline int32_t sum_of(__m256i eight)
+{
+    __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+
+AVX2 static double row_avx2(const Query *query, const int8_t *values, int64_t start, int64_t n,
+                            const int32_t biases[2])
+{
+    const int16_t *highs = query->wide_high + start * GROUP, *rests = query->rest + start * GROUP;
+    __m256i high = _mm256_setzero_si256(), rest = _mm256_setzero_si256();
+    int64_t i = 0;
+    (void)biases;
+    for (; i + 16 <= n; i += 16) {
+        const __m256i wide = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(values + i)));
+        high = _mm256_add_epi32(high, _mm256_madd_epi16(wide, _mm256_loadu_si256((const __m256i *)(highs + i))));
+        rest = _mm256_add_epi32(rest, _mm256_madd_epi16(wide, _mm256_loadu_si256((const __m256i *)(rests + i))));
+    }
+    int32_t last_high = sum_of(high), last_rest = sum_of(rest);
+    for (; i < n; i++) {
+        last_high += (int32_t)values[i] * (int32_t)highs[i];
+        last_rest += (int32_t)values[i] * (int32_t)rests[i];
+    }
+    return (double)last_high * HIGH + (double)last_rest;
+}
 
 VNNI static inline __m512i four_bytes(const int8_t *digits)
 {
@@ -157,6 +193,25 @@ VNNI static inline void products_vnni(const Query *query, const int8_t *values, 
 
 SCORE(vnni, VNNI)
 
+VNNI static double row_vnni(const Query *query, const int8_t *values, int64_t start, int64_t n,
+                            const int32_t biases[2])
+{
+    const __m512i shift = _mm512_set1_epi8((char)0x80);
+    const int8_t *highs = query->high + start * GROUP, *middles = query->middle + start * GROUP;
+    const int8_t *lows = query->low + start * GROUP;
+    __m512i high = _mm512_setzero_si512(), middle = high, low = high;
+    for (int64_t i = 0; i < n; i += 64) {
+        const __mmask64 there = n - i >= 64 ? ~(__mmask64)0 : ((__mmask64)1 << (n - i)) - 1;
+        const __m512i bytes = _mm512_xor_si512(_mm512_maskz_loadu_epi8(there, values + i), shift);
+        high = _mm512_dpbusd_epi32(high, bytes, _mm512_maskz_loadu_epi8(there, highs + i));
+        middle = _mm512_dpbusd_epi32(middle, bytes, _mm512_maskz_loadu_epi8(there, middles + i));
+        low = _mm512_dpbusd_epi32(low, bytes, _mm512_maskz_loadu_epi8(there, lows + i));
+    }
+    const __m512i rest = _mm512_add_epi32(_mm512_slli_epi32(middle, 7), low);
+    return (double)(_mm512_reduce_add_epi32(high) - biases[0]) * HIGH +
+           (double)(_mm512_reduce_add_epi32(rest) - biases[1]);
+}
+
 static int has_vnni(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -173,10 +228,10 @@ static const struct {
     int (*is_there)(void);
 } LEVELS[] = {
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-    {{"avx512vnni", score_vnni}, has_vnni},
-    {{"avx2", score_avx2}, has_avx2},
+    {{"avx512vnni", score_vnni, row_vnni}, has_vnni},
+    {{"avx2", score_avx2, row_avx2}, has_avx2},
 #endif
-    {{"plain", score_plain}, has_all},
+    {{"plain", score_plain, row_plain}, has_all},
 };
 
 const Level *best_level(void) { return find_level(NULL); }
@@ -189,58 +244,20 @@ const Level *find_level(const char *name)
     return NULL;
 }
 
-void quantise(const Table *table, const Shape *shape, const float *vector, Query *query)
-{
-    int64_t segment = 0;
-    for (int64_t b = 0; b < table->branches; b++) {
-        const int64_t width = table->bounds[b + 1] - table->bounds[b];
-        const int64_t start = shape->bounds[b], stop = shape->bounds[b + 1];
-        const float *components = vector + table->bounds[b];
-        float peak = 0.0f;
-        for (int64_t i = 0; i < width; i++) {
-            const float size = fabsf(components[i]);
-            peak = size > peak ? size : peak;
-        }
-        const float scale = peak / (float)LARGEST;
-        const int is_zero = !(scale >= 1.17549435e-38f) || !(peak <= 3.40282347e38f);
-        for (int64_t i = 0; i < width; i++) {
-            const int64_t at = start * GROUP + i;
-            const int32_t whole = is_zero ? 0 : (int32_t)rintf(components[i] / scale);
-            const int32_t high = (whole + (1 << 13)) >> 14;
-            const int32_t rest = whole - high * (1 << 14);
-            const int32_t middle = (rest + (1 << 6)) >> 7;
-            query->high[at] = (int8_t)high;
-            query->middle[at] = (int8_t)middle;
-            query->low[at] = (int8_t)(rest - middle * (1 << 7));
-            query->wide_high[at] = (int16_t)high;
-            query->rest[at] = (int16_t)rest;
-        }
-        query->scales[b] = is_zero ? 0.0f : scale;
-        for (int64_t first = start; first < stop; first = end_of_segment(first, stop), segment++) {
-            int32_t high = 0, rest = 0;
-            for (int64_t i = first * GROUP; i < end_of_segment(first, stop) * GROUP; i++) {
-                high += query->wide_high[i];
-                rest += query->rest[i];
-            }
-            query->biases[segment][0] = 128 * high;
-            query->biases[segment][1] = 128 * rest;
-        }
-    }
-}
-
-void pack_row(const Table *table, const Shape *shape, int64_t row, int r, int8_t *values, float *scales)
+void score_row(const Table *table, const Shape *shape, const Query *query, const Level *level, int64_t row,
+               float *parts)
 {
     const int8_t *bytes = table->values + row * table->width;
+    int64_t segment = 0;
     for (int64_t b = 0; b < table->branches; b++) {
-        const int64_t start = table->bounds[b], width = table->bounds[b + 1] - start;
-        int8_t *to = values + ((int64_t)shape->bounds[b] * BLOCK + r) * GROUP;
-        int64_t i = 0;
-        for (; i + GROUP <= width; i += GROUP, to += BLOCK * GROUP)
-            memcpy(to, bytes + start + i, GROUP);
-        if (i < width) {
-            memset(to, 0, GROUP);
-            memcpy(to, bytes + start + i, (size_t)(width - i));
+        const int64_t first = shape->bounds[b], stop = shape->bounds[b + 1];
+        const int64_t width = table->bounds[b + 1] - table->bounds[b];
+        double sum = 0.0;
+        for (int64_t start = first; start < stop; start = end_of_segment(start, stop), segment++) {
+            const int64_t done = (start - first) * GROUP, most = SEGMENT * GROUP;
+            const int64_t n = width - done < most ? width - done : most;
+            sum += level->row_product(query, bytes + table->bounds[b] + done, start, n, query->biases[segment]);
         }
-        scales[b * BLOCK + r] = table->scales[row * table->branches + b];
+        parts[b] = (float)sum * table->scales[row * table->branches + b] * query->scales[b];
     }
 }

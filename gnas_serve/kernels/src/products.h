@@ -9,6 +9,11 @@
 #define LARGEST 2080768 /* of a component of a query: 127 * 2**14, three signed digits */
 #define SEGMENT 256     /* groups whose products add up within 32 bits */
 
+static inline int64_t end_of_segment(int64_t start, int64_t stop)
+{
+    return stop - start < SEGMENT ? stop : start + SEGMENT;
+}
+
 /* (count, width) rows of bytes as they are stored; a scale for each row and branch. */
 typedef struct {
     const int8_t *values;
@@ -37,9 +42,13 @@ typedef struct {
 typedef float ScoreBlock(const Shape *shape, const Query *query, const int8_t *values, const float *scales,
                          float *parts, float totals[BLOCK]);
 
+/* Multiply a segment of groups of the query with as many bytes of one row as it is stored, n of them. */
+typedef double RowProduct(const Query *query, const int8_t *values, int64_t start, int64_t n, const int32_t biases[2]);
+
 typedef struct {
     const char *name; /* of the instructions that it is written for */
     ScoreBlock *score_block;
+    RowProduct *row_product;
 } Level;
 
 const Level *best_level(void);
@@ -47,6 +56,10 @@ const Level *find_level(const char *name); /* NULL where this processor does not
 
 /* Round a query, (width,), to whole numbers. */
 void quantise(const Table *table, const Shape *shape, const float *vector, Query *query);
+
+/* Score one row as it is stored: the branches' parts, (branches,), the same numbers. */
+void score_row(const Table *table, const Shape *shape, const Query *query, const Level *level, int64_t row,
+               float *parts);
 
 /* Lay one row out as the r-th of a block. */
 void pack_row(const Table *table, const Shape *shape, int64_t row, int r, int8_t *values, float *scales);

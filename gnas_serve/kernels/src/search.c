@@ -4,6 +4,7 @@
 
 #define LINE 64
 #define FETCHED 2048
+#define AHEAD 4
 
 /* Offer the rows of blocks [start, stop). */
 static void scan(const Lists *lists, const Scratch *scratch, const Level *level, const Blocks *blocks, int64_t start,
@@ -32,20 +33,18 @@ static void fetch(const Lists *lists, int64_t block)
         __builtin_prefetch(values + i);
 }
 
-/* Score the rows for which the query was rounded, a block at a time. */
-static void score_rounded(const Lists *lists, Scratch *scratch, const Level *level, const int64_t *rows, int64_t n,
-                          float *parts)
+/* Score rows with the query as it was rounded last. Which one comes after the next is known: it is fetched ahead. */
+static void score_rounded(const Lists *lists, const Scratch *scratch, const Level *level, const int64_t *rows,
+                          int64_t n, float *parts)
 {
-    float totals[BLOCK];
-    const int64_t branches = lists->shape.branches;
-    for (int64_t first = 0; first < n; first += BLOCK) {
-        const int length = (int)(n - first < BLOCK ? n - first : BLOCK);
-        for (int i = 0; i < length; i++)
-            pack_row(&lists->vectors, &lists->shape, rows[first + i], i, scratch->values, scratch->scales);
-        level->score_block(&lists->shape, &scratch->query, scratch->values, scratch->scales, scratch->parts, totals);
-        for (int i = 0; i < length; i++)
-            for (int64_t b = 0; b < branches; b++)
-                parts[(first + i) * branches + b] = scratch->parts[b * BLOCK + i];
+    const Table *table = &lists->vectors;
+    for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n) {
+            const int8_t *later = table->values + rows[i + AHEAD] * table->width;
+            for (int64_t at = 0; at < table->width && at < FETCHED; at += LINE)
+                __builtin_prefetch(later + at);
+        }
+        score_row(table, &lists->shape, &scratch->query, level, rows[i], parts + i * table->branches);
     }
 }
 

@@ -27,8 +27,6 @@ typedef struct {
     uint64_t *keys;   /* 2 * room_for(count) */
     uint64_t *probed; /* 2 * room_for(nprobe) */
     float *parts;     /* (branches, BLOCK) */
-    int8_t *values;   /* one block */
-    float *scales;
 } Scratch;
 
 /* Find the `count` best rows that are not excluded, best first, ties by the lower row: how many there are.

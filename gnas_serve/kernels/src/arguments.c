@@ -1,0 +1,55 @@
+#include "arguments.h"
+
+PyObject *refuse(const char *what)
+{
+    PyErr_SetString(PyExc_ValueError, what);
+    return NULL;
+}
+
+void *zeros(int64_t number, size_t size)
+{
+    const size_t bytes = ((size_t)number * size + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes ? bytes : 64);
+    if (memory == NULL)
+        return PyErr_NoMemory();
+    return memset(memory, 0, bytes);
+}
+
+int look(PyObject *argument, Py_buffer *view, Py_ssize_t size, const char *formats)
+{
+    if (PyObject_GetBuffer(argument, view, PyBUF_CONTIG_RO | PyBUF_FORMAT) < 0)
+        return 0;
+    if (view->itemsize == size && view->format != NULL && view->format[0] != '\0' && view->format[1] == '\0' &&
+        strchr(formats, view->format[0]) != NULL)
+        return 1;
+    PyBuffer_Release(view);
+    return refuse("an array of another type") != NULL;
+}
+
+int borrow(PyObject *argument, Py_buffer *view, int is_written, int64_t least, int is_exact)
+{
+    if (PyObject_GetBuffer(argument, view, is_written ? PyBUF_CONTIG : PyBUF_CONTIG_RO) < 0)
+        return 0;
+    if (view->len < least || (is_exact && view->len != least)) {
+        PyBuffer_Release(view);
+        return refuse("an array of another length") != NULL;
+    }
+    return 1;
+}
+
+void give_back(Py_buffer *views, int number)
+{
+    for (int i = 0; i < number; i++)
+        PyBuffer_Release(&views[i]);
+}
+
+int rows_are_within(const Py_buffer *view, int64_t count)
+{
+    const int64_t *rows = view->buf, number = view->len / 8;
+    int is_right = view->len % 8 == 0;
+    for (int64_t i = 0; i < number; i++)
+        is_right &= rows[i] >= 0 && rows[i] < count;
+    if (!is_right)
+        refuse("a row that is not there");
+    return is_right;
+}
