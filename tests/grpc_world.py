@@ -42,9 +42,8 @@ class World:
         self.registry = CollectorRegistry()
         chosen = replace(Settings(artifact, grpc_host="127.0.0.1", grpc_port=0), **settings)
         self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
-        self.door = GrpcDoor(
-            Calls(Variants.of(self.recommender), telemetry, feedback), telemetry, chosen, Admission.of(chosen)
-        )
+        self.calls = Calls(Variants.of(self.recommender), telemetry, feedback)
+        self.door = GrpcDoor(self.calls, telemetry, chosen, Admission.of(chosen))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()

@@ -7,6 +7,7 @@ import signal
 import time
 
 _MOMENT_S = 0.1
+_MOMENTS = 5
 
 
 class Terminal:
@@ -26,11 +27,14 @@ class Terminal:
     def is_gone(self) -> bool:
         """Tell whether it was closed since; to be asked when a SIGHUP has come.
 
-        A shell that ends has its jobs told a moment before they lose the terminal: it is looked for twice.
+        A shell that ends has its jobs told a moment before they lose the terminal, on a busy machine some more: it is
+        looked for again and again for half a second.
         """
         if not self.matters:
             return False
-        if _is_there():
+        for _ in range(_MOMENTS):
+            if not _is_there():
+                return True
             time.sleep(_MOMENT_S)
         return not _is_there()
 

@@ -164,6 +164,12 @@ class Versions:
                     await self._take_over(await asyncio.to_thread(self._file.read))
             except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, the next one is followed again
                 _log.error("a new deployment is not followed", exc_info=error)
+                self._report_refusal(error)
+
+    def _report_refusal(self, error: Exception) -> None:
+        said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
+        with contextlib.suppress(OSError, GnasError):
+            self._file.report(self._deployment.revision, refusal=said)
 
     async def _take_over(self, deployment: Deployment) -> None:
         """Serve what the file says, or say in the folder why that cannot be."""
@@ -172,9 +178,7 @@ class Versions:
         try:
             self._serve(deployment, await asyncio.to_thread(self._load, deployment))
         except Exception as error:
-            said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
-            with contextlib.suppress(OSError, GnasError):
-                self._file.report(self._deployment.revision, refusal=said)
+            self._report_refusal(error)
             raise
 
     async def _wait_for_all(self, revision: int) -> str | None:

@@ -63,8 +63,9 @@ class TestTime:
             door.close()
         assert answer[0] == 200
         assert door.on_the_spot == (not further and cut > 0)
-        assert 0.2 <= (door.world.metric("gnas_serve_request_duration_seconds_sum", **LABELS) or 0) < 5
-        assert 200 <= lines()["r"]["duration_ms"] < 5000
+        # A busy door reads the first bytes some time after they were sent.
+        assert 0.1 <= (door.world.metric("gnas_serve_request_duration_seconds_sum", **LABELS) or 0) < 5
+        assert 100 <= lines()["r"]["duration_ms"] < 5000
 
     @WAYS
     def test_it_is_not_of_the_pause_before_it(self, artifact: Path, further: list[bytes]) -> None:

@@ -37,7 +37,7 @@ def http(variants: Variants) -> World:
 @pytest.fixture
 def rpc(variants: Variants) -> Iterator[grpc_world.World]:
     world = grpc_world.World(Path(), variants.stable.recommender)
-    world.door._calls.serve(variants)
+    world.calls.serve(variants)
     yield world
     world.close()
 
