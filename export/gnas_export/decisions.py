@@ -21,7 +21,13 @@ CLEARLY_FASTER = 0.80
 CHOICES = {
     "neighbours": ("fp32", "fp16", "pruned"),
     "tables": ("fp32", "fp16", "int8"),
-    "index": ("flat", "ivf-flat", "ivf", "ivf-pq", *(f"ivf-{dims}" for dims in PROJECTIONS)),
+    "index": (
+        "flat",
+        "ivf-flat",
+        "ivf",
+        "ivf-pq",
+        *(f"{kind}-{dims}" for kind in ("ivf-flat", "ivf") for dims in PROJECTIONS),
+    ),
     "ranker": ("mlp", "retrieval"),
     "fold_in": ("map", "popularity"),
     "segments": ("segments", "popularity"),

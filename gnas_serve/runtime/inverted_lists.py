@@ -1,4 +1,4 @@
-"""Inverted lists: which item is in which list, and where the lists are; the file of an index that holds no vectors."""
+"""Inverted lists: which item is in which list, and where the lists are. Vectors are in the file only if projected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.arrays import UNREADABLE
 from gnas_serve.errors import IntegrityError
+from gnas_serve.runtime.embeddings import EmbeddingTable
 
 _TYPES = (np.uint16, np.int8, np.float32)
+_PROJECTED = (np.int8, np.float32)
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,14 @@ class InvertedLists:
     centroids : (L, D) int8
     scales : (L, B) float32
         Within a branch, centroid times scale is where a list is.
+    projected
+        The (I, D) int8 vectors that are divided, of one branch, where they are a projection of those that ship.
     """
 
     assigned: npt.NDArray[np.uint16]
     centroids: npt.NDArray[np.int8]
     scales: npt.NDArray[np.float32]
+    projected: EmbeddingTable | None = None
 
     def __post_init__(self) -> None:
         if len(self.centroids) != len(self.scales) or (self.assigned >= len(self.centroids)).any():
@@ -53,9 +58,10 @@ class InvertedLists:
         return rows, np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
 
     def to_bytes(self) -> npt.NDArray[np.uint8]:
-        """Give the content of a file: the three arrays in npy's format, one after the other."""
+        """Give the content of a file: the arrays in npy's format, one after the other."""
         stream = io.BytesIO()
-        for array in (self.assigned, self.centroids, self.scales):
+        own = () if self.projected is None else (self.projected.values, self.projected.scales)
+        for array in (self.assigned, self.centroids, self.scales, *own):
             np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
         return np.frombuffer(stream.getvalue(), dtype=np.uint8)
 
@@ -69,14 +75,20 @@ class InvertedLists:
             If it is not that.
         """
         stream = io.BytesIO(raw.tobytes())
+        arrays: list[npt.NDArray[np.generic]] = []
         try:
-            arrays = [np.lib.format.read_array(stream, allow_pickle=False) for _ in _TYPES]
+            while len(arrays) < len(_TYPES) or (stream.tell() < len(raw) and len(arrays) < len(_TYPES + _PROJECTED)):
+                array = np.lib.format.read_array(stream, allow_pickle=False)
+                arrays.append(np.ascontiguousarray(array))
         except UNREADABLE as error:
-            raise ValueError(f"not three arrays: {error}") from error
-        shapes = [array.ndim for array in arrays]
-        if stream.read(1) or [array.dtype.type for array in arrays] != list(_TYPES) or shapes != [1, 2, 2]:
+            raise ValueError(f"not the arrays of inverted lists: {error}") from error
+        types, ranks = [array.dtype.type for array in arrays], [array.ndim for array in arrays]
+        known = {len(_TYPES): _TYPES, len(_TYPES + _PROJECTED): _TYPES + _PROJECTED}
+        if stream.tell() < len(raw) or types != list(known.get(len(types), ())) or ranks != [1, *[2] * len(ranks[1:])]:
             raise ValueError("not the arrays of inverted lists")
-        return cls(*(np.ascontiguousarray(array) for array in arrays))
+        assigned, centroids, scales, *own = arrays
+        projected = EmbeddingTable(*own) if own else None  # type: ignore[arg-type]
+        return cls(assigned, centroids, scales, projected)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> InvertedLists:

@@ -17,6 +17,15 @@ def flat_index(items: EmbeddingTable) -> Index:
     return FlatIndex(items.dense()) if items.scales is None else TableScan(items)
 
 
+def scan_of(items: EmbeddingTable, lists: InvertedLists, nprobe: int) -> ListScan:
+    """Give a scan of lists: over the shipped vectors, or over the projection of them that the lists hold."""
+    if lists.projected is None:
+        return ListScan(items, lists, nprobe)
+    if len(lists.projected) != len(items):
+        raise ValueError(f"the inverted lists are of {len(lists.projected)} projected vectors, not of {len(items)}")
+    return ListScan(lists.projected, lists, nprobe)
+
+
 def open_index(path: Path, facts: IndexFacts, items: EmbeddingTable) -> Index:
     """Open the index of an artifact.
 
@@ -39,5 +48,5 @@ def open_index(path: Path, facts: IndexFacts, items: EmbeddingTable) -> Index:
     if facts.kind == FLAT:
         return flat_index(items)
     if facts.kind == IVF_FLAT:
-        return ListScan(items, InvertedLists.load(path / LAYOUT.lists), facts.nprobe)
+        return scan_of(items, InvertedLists.load(path / LAYOUT.lists), facts.nprobe)
     return IvfIndex.load(path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.manifest import FLAT, IVF_FLAT, Manifest
+from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.asker import Askers
 from gnas_serve.runtime.cold_start import FoldIn
@@ -20,6 +20,7 @@ from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.ranker import Ranker
 from gnas_serve.runtime.rerank import Rerank
 from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.scan import ListScan
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.runtime.segments import Segments
 from gnas_serve.runtime.session import open_session
@@ -100,11 +101,14 @@ class Parts:
 
 
 def _index(path: Path, manifest: Manifest, tables: Tables) -> Index:
-    if manifest.index.kind in (FLAT, IVF_FLAT) and tables.projection is not None:
-        raise ValueError(
-            f"an index of kind {manifest.index.kind} is over the vectors as they are, without a projection"
-        )
-    return open_index(path, manifest.index, tables.item_vectors)
+    facts, items = manifest.index, tables.item_vectors
+    if facts.kind == FLAT and tables.projection is not None:
+        raise ValueError("a flat index is over the vectors as they are, without a projection")
+    index = open_index(path, facts, items)
+    width = items.dim if tables.projection is None else tables.projection.shape[1]
+    if isinstance(index, ListScan) and (index.dim, index.is_over(items)) != (width, tables.projection is None):
+        raise ValueError("inverted lists of projected vectors come with a projection, and only they do")
+    return index
 
 
 def _ranker(path: Path, manifest: Manifest, tables: Tables, provider: str) -> Ranker:

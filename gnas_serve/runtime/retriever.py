@@ -63,7 +63,9 @@ class Retriever:
         self._num_items = len(items)
         self._index = index
         # What scores the shipped vectors itself, and all that there is to score: its answer needs no second look.
-        self._scan = index if neighbours is None and isinstance(index, ListScan | TableScan) else None
+        self._scan: ListScan | TableScan | None = None
+        if neighbours is None and isinstance(index, ListScan | TableScan) and projection is None:
+            self._scan = index
         self._neighbours = neighbours
         self._projection = projection
         self._exact: Index | None = index if index.exhaustive and projection is None else None

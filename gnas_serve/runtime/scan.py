@@ -77,12 +77,12 @@ class TableScan:
 
 
 class ListScan:
-    """Inverted lists of the int8 vectors themselves, with no codes beside them: what is probed is scored exactly.
+    """Inverted lists of int8 vectors, with no codes beside them: what is probed is scored exactly.
 
     Parameters
     ----------
     items
-        (I, D) int8 vectors.
+        (I, D) int8 vectors: those that ship, or a projection of them.
     lists
         Which item is in which list.
     nprobe
@@ -106,6 +106,15 @@ class ListScan:
         self._lists = lists
         self._rows, self._starts = lists.in_order()
         self._opened: Any = None
+
+    @property
+    def dim(self) -> int:
+        """Width of the vectors."""
+        return self._items.dim
+
+    def is_over(self, items: EmbeddingTable) -> bool:
+        """Tell whether it scans these vectors, so that its scores are theirs."""
+        return self._items is items
 
     def search(self, query: _Floats, count: int, excluded: _Rows) -> _Found:
         """Find the best rows of the nearest lists, as :meth:`TableScan.search` does of all.

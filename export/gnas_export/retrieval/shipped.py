@@ -17,9 +17,8 @@ from gnas_serve.artifact.manifest import IVF_FLAT
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.inverted_lists import InvertedLists
-from gnas_serve.runtime.opened_index import flat_index
+from gnas_serve.runtime.opened_index import flat_index, scan_of
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.scan import ListScan
 from gnas_serve.runtime.seen import SeenItems
 from gnas_serve.runtime.segments import SegmentTable
 
@@ -66,7 +65,7 @@ class ShippedIndex:
     def open(self, items: EmbeddingTable) -> Index:
         """Open it over the shipped vectors, as serving opens its file."""
         if self.kind == IVF_FLAT:
-            return ListScan(items, InvertedLists.from_bytes(self.raw), self.nprobe)
+            return scan_of(items, InvertedLists.from_bytes(self.raw), self.nprobe)
         return open_ivf(self.raw, self.nprobe, self.refine)
 
 

@@ -34,6 +34,7 @@ from gnas_export.retrieval.shipped import ShippedFit, ShippedIndex
 from gnas_export.retrieval.tables import WIDTHS, exact_lists, two_hop_lists
 from gnas_export.timing import median_us
 from gnas_serve.artifact.manifest import FLAT, IVF_FLAT, IndexFacts
+from gnas_serve.runtime.embeddings import EmbeddingTable, quantize_rows
 from gnas_serve.runtime.index import Index
 
 _TIMED_USERS = 200
@@ -140,7 +141,8 @@ def _wanted(draft: Draft) -> dict[str, int]:
         # scores bring back what they lose, and there are many items: that depends on the vectors.
         names = [IVF, *([PQ] if len(draft.checkpoint.items) >= PQ_AT_LEAST else [])]
         return dict.fromkeys([IVF_FLAT, *names] if draft.width == INT8 else names, 0)
-    return {f"ivf-{dims}": dims for dims in draft.profile.projection}
+    kinds = (IVF_FLAT, IVF) if draft.profile.index == "auto" else (IVF,)
+    return {f"{kind}-{dims}": dims for dims in draft.profile.projection for kind in kinds}
 
 
 def _rivals(draft: Draft) -> list[_Rival]:
@@ -170,7 +172,7 @@ def _rivals(draft: Draft) -> list[_Rival]:
                 exact,
                 excluded,
                 num_items=num_items,
-                lists=num_scanned_lists(num_items) if name == IVF_FLAT else num_lists(num_items),
+                lists=(num_scanned_lists if index.kind == IVF_FLAT else num_lists)(num_items),
                 limits=limits,
             )
             if tuned.nprobe:
@@ -192,8 +194,12 @@ def _shipped(draft: Draft, fit: ShippedFit, name: str, dims: int) -> ShippedInde
     projection = _projection(draft, fit, items, dims)
     if projection is not None:
         items = items @ projection.items
-    raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
     queries = None if projection is None else projection.queries
+    if name.startswith(f"{IVF_FLAT}-"):
+        projected = EmbeddingTable(*quantize_rows(items))
+        lists = replace(build_lists(projected, seed=draft.seed), projected=projected)
+        return ShippedIndex(IVF_FLAT, lists.to_bytes(), 0, dims, queries)
+    raw = index_bytes((build_pq if name == PQ else build_ivf)(items, seed=draft.seed))
     return ShippedIndex(PQ if name == PQ else IVF, raw, 0, items.shape[1], queries)
 
 

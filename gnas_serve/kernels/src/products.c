@@ -9,37 +9,52 @@
 typedef void Products(const Query *query, const int8_t *values, int64_t start, int64_t stop, const int32_t biases[2],
                       double sums[BLOCK]);
 
+/* Give a bit for each number that reaches `floor`. */
+typedef uint32_t Reaching(const float numbers[BLOCK], float floor);
+
 /* Taken into the function of each level, so that all of it is compiled for its instructions. Sums are rounded once. */
-static inline __attribute__((always_inline)) float score_by(Products *products, const Shape *shape, const Query *query,
-                                                            const int8_t *values, const float *scales, float *parts,
-                                                            float totals[BLOCK])
+static inline __attribute__((always_inline)) uint32_t score_by(Products *products, Reaching *reaching,
+                                                               const Shape *shape, const Query *query,
+                                                               const int8_t *values, const float *scales, float floor,
+                                                               float *parts, float totals[BLOCK])
 {
+    float total[BLOCK];
     int64_t segment = 0;
     for (int64_t b = 0; b < shape->branches; b++) {
         const int64_t stop = shape->bounds[b + 1];
         const float scale = query->scales[b];
-        float part[BLOCK];
+        float part[BLOCK], of_rows[BLOCK];
         double sums[BLOCK] = {0.0};
         for (int64_t start = shape->bounds[b]; start < stop; start = end_of_segment(start, stop), segment++)
             products(query, values, start, end_of_segment(start, stop), query->biases[segment], sums);
+        memcpy(of_rows, scales + b * BLOCK, sizeof of_rows);
         for (int r = 0; r < BLOCK; r++)
-            part[r] = (float)sums[r] * scales[b * BLOCK + r] * scale;
-        for (int r = 0; r < BLOCK; r++)
-            totals[r] = b == 0 ? part[r] : totals[r] + part[r];
+            part[r] = (float)sums[r] * of_rows[r] * scale;
+        if (b == 0)
+            memcpy(total, part, sizeof total);
+        else
+            for (int r = 0; r < BLOCK; r++)
+                total[r] += part[r];
         memcpy(parts + b * BLOCK, part, sizeof part);
     }
-    float best = totals[0];
-    for (int r = 1; r < BLOCK; r++)
-        best = totals[r] > best ? totals[r] : best;
-    return best;
+    memcpy(totals, total, sizeof total);
+    return reaching(total, floor);
 }
 
 #define SCORE(name, target)                                                                                           \
-    target static float score_##name(const Shape *shape, const Query *query, const int8_t *values,                    \
-                                     const float *scales, float *parts, float totals[BLOCK])                          \
+    target static uint32_t score_##name(const Shape *shape, const Query *query, const int8_t *values,                 \
+                                        const float *scales, float floor, float *parts, float totals[BLOCK])          \
     {                                                                                                                 \
-        return score_by(products_##name, shape, query, values, scales, parts, totals);                                \
+        return score_by(products_##name, reaching_##name, shape, query, values, scales, floor, parts, totals);        \
     }
+
+static uint32_t reaching_plain(const float numbers[BLOCK], float floor)
+{
+    uint32_t bits = 0;
+    for (int r = 0; r < BLOCK; r++)
+        bits |= (uint32_t)(numbers[r] >= floor) << r;
+    return bits;
+}
 
 static void products_plain(const Query *query, const int8_t *values, int64_t start, int64_t stop,
                            const int32_t biases[2], double sums[BLOCK])
@@ -77,6 +92,14 @@ static double row_plain(const Query *query, const int8_t *values, int64_t start,
 
 #define AVX2 __attribute__((target("avx2")))
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+
+AVX2 static inline uint32_t reaching_avx2(const float numbers[BLOCK], float floor)
+{
+    const __m256 least = _mm256_set1_ps(floor);
+    const int low = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(numbers), least, _CMP_GE_OQ));
+    return (uint32_t)low | (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(numbers + 8), least, _CMP_GE_OQ))
+                               << 8;
+}
 
 /* Four digits of one group, for every row. */
 AVX2 static inline __m256i four_digits(const int16_t *digits)
@@ -139,6 +162,11 @@ AVX2 static double row_avx2(const Query *query, const int8_t *values, int64_t st
         last_rest += (int32_t)values[i] * (int32_t)rests[i];
     }
     return (double)last_high * HIGH + (double)last_rest;
+}
+
+VNNI static inline uint32_t reaching_vnni(const float numbers[BLOCK], float floor)
+{
+    return _mm512_cmp_ps_mask(_mm512_loadu_ps(numbers), _mm512_set1_ps(floor), _CMP_GE_OQ);
 }
 
 VNNI static inline __m512i four_bytes(const int8_t *digits)

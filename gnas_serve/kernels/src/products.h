@@ -38,9 +38,9 @@ typedef struct {
 
 /* Score a block: values (groups, BLOCK, GROUP), scales (branches, BLOCK). Writes the branches' parts, (branches,
    BLOCK), each product * scale of the row * scale of the query in float32, and the parts added up from the first to
-   the last; gives the largest total. */
-typedef float ScoreBlock(const Shape *shape, const Query *query, const int8_t *values, const float *scales,
-                         float *parts, float totals[BLOCK]);
+   the last; gives a bit for each total that reaches `floor`. */
+typedef uint32_t ScoreBlock(const Shape *shape, const Query *query, const int8_t *values, const float *scales,
+                            float floor, float *parts, float totals[BLOCK]);
 
 /* Multiply a segment of groups of the query with as many bytes of one row as it is stored, n of them. */
 typedef double RowProduct(const Query *query, const int8_t *values, int64_t start, int64_t n, const int32_t biases[2]);

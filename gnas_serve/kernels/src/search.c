@@ -14,13 +14,14 @@ static void scan(const Lists *lists, const Scratch *scratch, const Level *level,
     const int64_t size = lists->shape.groups * BLOCK * GROUP, branches = lists->shape.branches;
     for (int64_t block = start; block < stop; block++) {
         const int32_t *rows = blocks->rows + block * BLOCK;
-        const float best = level->score_block(&lists->shape, &scratch->query, blocks->values + block * size,
-                                              blocks->scales + block * branches * BLOCK, scratch->parts, totals);
-        if (!(best >= kept->floor))
-            continue;
-        for (int i = 0; i < BLOCK; i++)
+        uint32_t reaching = level->score_block(&lists->shape, &scratch->query, blocks->values + block * size,
+                                               blocks->scales + block * branches * BLOCK, kept->floor,
+                                               scratch->parts, totals);
+        for (; reaching; reaching &= reaching - 1) {
+            const int i = __builtin_ctz(reaching);
             if (totals[i] >= kept->floor && rows[i] >= 0 && (marks == NULL || !marks[rows[i]]))
                 offer(kept, key_of(totals[i], rows[i]));
+        }
     }
 }
 
