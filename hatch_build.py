@@ -29,6 +29,18 @@ def compiled() -> Path | None:
     Path or None
         None where that is not possible here: what is missing is said on stderr.
     """
+    try:
+        reason = "not on Windows" if sys.platform == "win32" else _made()
+    except OSError as error:  # a checkout that is not to be written
+        reason = str(error)
+    if not reason:
+        return MODULE
+    sys.stderr.write(f"gnas-serve: no compiled kernels, numpy will do their work more slowly: {reason}\n")
+    return None
+
+
+def _made() -> str:
+    """Make the module; say why not, if so."""
     MODULE.unlink(missing_ok=True)
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
@@ -37,16 +49,19 @@ def compiled() -> Path | None:
         made = Path(folder) / MODULE.name
         sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
         command = [*compiler, *FLAGS, *shared, f"-I{headers}", *sources, "-o", str(made), "-lm"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            reason = done.stderr.strip() if done.returncode else ""
-        except OSError as error:
-            reason = str(error)
-        if not reason and sys.platform != "win32":
+        reason = _failure(command)
+        if not reason:
             made.replace(MODULE)  # at once: another process may be loading the one before
-            return MODULE
-    sys.stderr.write(f"gnas-serve: no compiled kernels, numpy will do their work more slowly: {reason}\n")
-    return None
+    return reason
+
+
+def _failure(command: list[str]) -> str:
+    """Run a compiler; say why it made nothing, if so."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        return str(error)
+    return (done.stderr.strip() or f"{command[0]} ended with {done.returncode}") if done.returncode else ""
 
 
 try:
