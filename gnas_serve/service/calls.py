@@ -94,7 +94,7 @@ class Calls:
         variant = variants.choose(query)
         clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
         answer = variant.recommender.recommend(query, clock)
-        if variant is variants.stable:
+        if variant is not variants.canary:
             self._telemetry.recommended(query, answer)
         if variants.shadow is not None:
             self._shadow.offer(variants.shadow, query, answer)
@@ -126,7 +126,7 @@ class Calls:
         ItemNotFoundError
             If the model does not know the item.
         """
-        variant = self._variants.stable
+        variant = self._variants.alone or self._variants.stable
         recommender = variant.recommender
         self._telemetry.noted(None, recommender.info.version)
         length = recommender.info.num_items * recommender.info.embedding_dim

@@ -25,7 +25,7 @@ from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.hangup import held
 from gnas_serve.service.ports import address, check_host, check_port_free
 from gnas_serve.service.provider_check import check_provider
-from gnas_serve.service.settings import Settings
+from gnas_serve.service.settings import Settings, with_absolute_paths
 from gnas_serve.service.tls import server_credentials
 from gnas_serve.service.tracing import check_exporter
 
@@ -250,7 +250,7 @@ class Server:
 
     def _environment(self) -> dict[str, str]:
         return {
-            **os.environ,
+            **with_absolute_paths(os.environ),  # the workers work in another folder
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": self._home.name,
             "GNAS_ARTIFACT": str(self._target.artifact),

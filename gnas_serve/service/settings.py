@@ -191,20 +191,31 @@ def _of_file(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     name = variables.get(SETTINGS_FILE, "").strip()
     if not name:
         return {}
-    path = Path(name).expanduser()
+    place = Path(name).expanduser()
     try:
-        with path.open("rb") as file:
+        with place.open("rb") as file:
             raw = file.read(_MOST_SETTINGS_BYTES)
         content = tomllib.loads(raw.decode())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{SETTINGS_FILE}={name}: {error}", hint="give a TOML file of settings") from error
     for key in content:
         if key not in _PARSERS:
-            raise unknown_name(f"setting of {path}", key, _PARSERS)
-    return {
-        key: (f"{path}: {key}", str(value).lower() if isinstance(value, bool) else str(value))
-        for key, value in content.items()
-    }
+            raise unknown_name(f"setting of {place}", key, _PARSERS)
+    return {key: (f"{place}: {key}", _text(key, value, place.parent)) for key, value in content.items()}
+
+
+def _text(key: str, value: object, folder: Path) -> str:
+    """Give a value of the file as a variable would hold it; places are looked up from where the file lies."""
+    if _PARSERS[key] is path and value:
+        return str(folder.absolute() / Path(str(value)).expanduser())
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def with_absolute_paths(variables: Mapping[str, str]) -> dict[str, str]:
+    """Give the same variables with places as they are from here, for a process that works in another folder."""
+    places = [SETTINGS_FILE, *(f"{_PREFIX}{name.upper()}" for name, parse in _PARSERS.items() if parse is path)]
+    found = {name: text for name in places if (text := variables.get(name, "").strip())}
+    return {**variables, **{name: str(path(text)) for name, text in found.items()}}
 
 
 def _read(where: str, raw: str, default: object, parse: Callable[[str], Any]) -> Any:

@@ -41,6 +41,8 @@ class Variants:
         Of the canary.
     shadow
         Is asked, and nobody is told.
+    alone
+        While a canary runs, the stable model as it answers whom no canary could have answered: always.
     """
 
     stable: Variant
@@ -48,6 +50,7 @@ class Variants:
     weight: float = 0.0
     salt: str = ""
     shadow: Recommender | None = None
+    alone: Variant | None = None
 
     @classmethod
     def of(
@@ -64,18 +67,19 @@ class Variants:
             return cls(Variant(stable, stable.info.signature()), shadow=shadow)
         signed = stable.info.signature() | {"variant": STABLE, "propensity": 1.0 - weight}
         other = canary.info.signature() | {"variant": CANARY, "propensity": weight}
-        return cls(Variant(stable, signed), Variant(canary, other), weight, salt, shadow)
+        always = Variant(stable, signed | {"propensity": 1.0})
+        return cls(Variant(stable, signed), Variant(canary, other), weight, salt, shadow, always)
 
     def choose(self, query: Query) -> Variant:
         """Find who answers: for the same user always the same, as long as the canary is the same.
 
         Who does not say who it is is told apart by the history, and without one is answered by the stable model.
         """
-        if self.canary is None:
+        if self.canary is None or self.alone is None:
             return self.stable
         asker = query.user_id if query.user_id is not None else ",".join(map(str, query.history))
         if asker == "":
-            return self.stable
+            return self.alone
         return self.canary if position(self.salt, asker) < self.weight else self.stable
 
 

@@ -2,7 +2,7 @@
 
 ``python tests/bench/in_process.py ARTIFACT ...`` asks for 10 items for random known users, in rounds by turns, and
 prints processor time per request, median and least of the rounds; recall@C is of the index against exact search, and
-the two library calls alone, on the same inputs, are the floor that the rest is measured against. Give ``taskset -c 0``.
+the two large calls alone, the index's search and ONNX Runtime's, are beside it. Give ``taskset -c 0``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 import faiss
 import numpy as np
 
+from gnas_serve import kernels
 from gnas_serve.runtime.benchmark import NumpyScan
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
@@ -64,42 +65,31 @@ def stages(recommender: Recommender, queries: list[Query]) -> dict[str, float]:
     return {stage: round(statistics.median(times) * 1e6, 1) for stage, times in spent.items()}
 
 
-class Timed:
-    """Another object, the time of whose one method is kept."""
+def timed(call: Callable[..., Any], times: list[float]) -> Callable[..., Any]:
+    """Keep how long each call takes."""
 
-    def __init__(self, other: Any, name: str) -> None:
-        self._other, self._name, self.times = other, name, list[float]()
+    def asked(*arguments: Any) -> Any:
+        started = time.perf_counter()
+        result = call(*arguments)
+        times.append(time.perf_counter() - started)
+        return result
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._other, name)
-        if name != self._name:
-            return found
-
-        def timed(*arguments: Any) -> Any:
-            started = time.perf_counter()
-            result = found(*arguments)
-            self.times.append(time.perf_counter() - started)
-            return result
-
-        return timed
+    return asked
 
 
-def library_calls(recommender: Recommender, queries: list[Query]) -> dict[str, float]:
-    """Give the median microseconds of the two library calls within a request: faiss's search, ONNX Runtime's run."""
+def single_calls(recommender: Recommender, queries: list[Query]) -> dict[str, float]:
+    """Give the median microseconds of the two large calls within a request: the index's search, ONNX Runtime's run."""
     parts: Any = recommender._parts
     index, ranker = parts.retriever._index, parts.ranker
-    calls = {"onnxruntime": (ranker, "_session", "run")}
-    if hasattr(index, "_structure"):
-        calls["faiss"] = (index, "_structure", "search_c")
-    timed = {}
-    for name, (holder, field, method) in calls.items():
-        timed[name] = Timed(getattr(holder, field), method)
-        setattr(holder, field, timed[name])
+    times: dict[str, list[float]] = {"onnxruntime": [], "index": []}
+    run, ranker._run = ranker._run, timed(ranker._run, times["onnxruntime"])
+    name = "search" if hasattr(index, "search") else "_search"
+    setattr(index, name, timed(getattr(index, name), times["index"]))
     for query in queries:
         recommender.recommend(query)
-    for name, (holder, field, _) in calls.items():
-        setattr(holder, field, timed[name]._other)
-    return {name: round(statistics.median(one.times) * 1e6, 1) for name, one in timed.items()}
+    ranker._run = run
+    delattr(index, name)
+    return {name: round(statistics.median(some) * 1e6, 1) for name, some in times.items() if some}
 
 
 def recall_at_candidates(recommender: Recommender, exact: Recommender, queries: list[Query]) -> float:
@@ -150,13 +140,14 @@ def main() -> None:
             "artifact": artifact.name,
             "branches": {branch.kind: branch.width for branch in manifest.branches},
             "index": f"{manifest.index.kind}, nprobe {manifest.index.nprobe}",
+            "kernels": kernels.described(),
             "ranker": f"{manifest.ranker.kind}, {manifest.ranker.precision}, C = {recommender.candidates}",
             "cpu_us": {
                 name: {"median": round(statistics.median(times), 1), "least": round(min(times), 1)}
                 for name, times in spent.items()
             },
             "stages_us": stages(recommender, queries),
-            "library_calls_us": library_calls(recommender, queries),
+            "single_calls_us": single_calls(recommender, queries),
             "recall_at_candidates": round(recall_at_candidates(recommender, scan, queries[:300]), 4),
         }
         print(json.dumps(result, indent=1), flush=True)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from served_process import BENTOML_CLIENT, Served, free_port
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve import kernels
+from gnas_serve.service.auth import digest_of
 from gnas_serve.service.client import recommend
 from gnas_serve.service.grpc_calls import SERVICE
 from gnas_serve.service.proto import recommender_pb2 as pb
@@ -265,3 +267,20 @@ def _worker(served: Served) -> psutil.Process:
     children = psutil.Process(served.process.pid).children(recursive=True)
     (found,) = [child for child in children if "_bentoml_impl.worker.service" in " ".join(words_of(child))]
     return found
+
+
+def test_places_are_looked_up_from_where_the_command_was_started(artifact: Path, tmp_path: Path) -> None:
+    """Not from the folder that the workers work in; those of a settings file from where it lies."""
+    settings = tmp_path / "etc"
+    settings.mkdir()
+    (settings / "keys").write_text(f"shop {digest_of('k' * 32)}\n")
+    (settings / "serve.toml").write_text('api_keys = "keys"\n')
+    served = Served(
+        str(artifact), tmp_path / "started", settings={"GNAS_SETTINGS": "../etc/serve.toml", "GNAS_FEEDBACK": "log"}
+    )
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            served.http("/v1/recommend", {"user_id": 1001})
+        assert (tmp_path / "started" / "log").is_dir()
+    finally:
+        assert served.stop() == 0, served.log.read_text()

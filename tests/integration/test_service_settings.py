@@ -19,7 +19,7 @@ from gnas_serve.errors import ConfigError, GnasError, StorageError
 from gnas_serve.runtime.query import MAX_K, MAX_LIST
 from gnas_serve.service.errors import STATUSES, statuses_of
 from gnas_serve.service.ports import check_host, check_port_free
-from gnas_serve.service.settings import _PARSERS, DEFAULT_ARTIFACT, Settings
+from gnas_serve.service.settings import _PARSERS, DEFAULT_ARTIFACT, Settings, with_absolute_paths
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +217,26 @@ def test_limits_of_schemas_are_the_runtimes() -> None:
     schema = RecommendRequest.model_json_schema()["properties"]
     assert schema["k"]["maximum"] == MAX_K
     assert schema["history"]["maxItems"] == schema["exclude_items"]["maxItems"] == MAX_LIST
+
+
+def test_places_for_a_process_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "GNAS_FEEDBACK": "log",
+        "GNAS_SETTINGS": "a/serve.toml",
+        "GNAS_API_KEYS": "/keys",
+        "GNAS_TRACING": "on",
+        "X": "y",
+    }
+    assert with_absolute_paths(given) == given | {
+        "GNAS_FEEDBACK": str(tmp_path / "log"),
+        "GNAS_SETTINGS": str(tmp_path / "a/serve.toml"),
+    }
+    assert with_absolute_paths({"GNAS_FEEDBACK": " "}) == {"GNAS_FEEDBACK": " "}
+
+
+def test_places_in_a_file_are_looked_up_from_it(artifact: Path, tmp_path: Path) -> None:
+    path = tmp_path / "serve.toml"
+    path.write_text('feedback = "log"\napi_keys = "/keys"\n')
+    settings = Settings.from_environment({"GNAS_ARTIFACT": str(artifact), "GNAS_SETTINGS": str(path)})
+    assert (settings.feedback, settings.api_keys) == (tmp_path / "log", Path("/keys"))
