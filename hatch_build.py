@@ -5,6 +5,7 @@ By hand, for one's own checkout: ``python hatch_build.py``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -39,16 +40,24 @@ def compiled() -> Path | None:
     return None
 
 
+def digest() -> str:
+    """Name the sources by their content, as `gnas_serve.kernels` does: what was compiled of others is not taken."""
+    found = hashlib.sha256()
+    for path in sorted(SOURCES.glob("*.[ch]")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes())
+    return found.hexdigest()
+
+
 def _made() -> str:
     """Make the module; say why not, if so."""
-    MODULE.unlink(missing_ok=True)
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     shared = ("-bundle", "-undefined", "dynamic_lookup") if sys.platform == "darwin" else ("-shared",)
     headers = sysconfig.get_paths()["include"]
     with tempfile.TemporaryDirectory(dir=MODULE.parent) as folder:
         made = Path(folder) / MODULE.name
         sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
-        command = [*compiler, *FLAGS, *shared, f"-I{headers}", *sources, "-o", str(made), "-lm"]
+        said = f'-DSOURCES="{digest()}"'
+        command = [*compiler, *FLAGS, said, *shared, f"-I{headers}", *sources, "-o", str(made), "-lm"]
         reason = _failure(command)
         if not reason:
             made.replace(MODULE)  # at once: another process may be loading the one before

@@ -2,6 +2,7 @@ import numpy as np
 import numpy.typing as npt
 
 ABI: int
+SOURCES: str
 
 class _Lists: ...
 class _Links: ...

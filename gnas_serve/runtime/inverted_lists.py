@@ -40,8 +40,9 @@ class InvertedLists:
     def __post_init__(self) -> None:
         if len(self.centroids) != len(self.scales) or (self.assigned >= len(self.centroids)).any():
             raise ValueError("an item is in a list that is not there, or a list is nowhere")
-        if not np.isfinite(self.scales).all():
-            raise ValueError("a list is nowhere: its scale is no finite number")
+        own = None if self.projected is None else self.projected.scales
+        if not np.isfinite(self.scales).all() or (own is not None and not np.isfinite(own).all()):
+            raise ValueError("a list or a vector is nowhere: its scale is no finite number")
 
     def in_order(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         """Lay the lists out one after the other.
@@ -83,9 +84,12 @@ class InvertedLists:
         except UNREADABLE as error:
             raise ValueError(f"not the arrays of inverted lists: {error}") from error
         types, ranks = [array.dtype.type for array in arrays], [array.ndim for array in arrays]
-        known = {len(_TYPES): _TYPES, len(_TYPES + _PROJECTED): _TYPES + _PROJECTED}
-        if stream.tell() < len(raw) or types != list(known.get(len(types), ())) or ranks != [1, *[2] * len(ranks[1:])]:
+        known = {len(some): list(some) for some in (_TYPES, _TYPES + _PROJECTED)}
+        is_native = all(array.dtype.isnative for array in arrays)
+        if not is_native or types != known.get(len(types)) or ranks != [1, *[2] * len(ranks[1:])]:
             raise ValueError("not the arrays of inverted lists")
+        if stream.tell() < len(raw):
+            raise ValueError("something follows the arrays of inverted lists")
         assigned, centroids, scales, *own = arrays
         projected = EmbeddingTable(*own) if own else None  # type: ignore[arg-type]
         return cls(assigned, centroids, scales, projected)  # type: ignore[arg-type]

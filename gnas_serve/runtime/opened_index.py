@@ -47,6 +47,8 @@ def open_index(path: Path, facts: IndexFacts, items: EmbeddingTable) -> Index:
     """
     if facts.kind == FLAT:
         return flat_index(items)
+    if facts.nprobe < 1:
+        raise ValueError(f"an index of kind {facts.kind} visits {facts.nprobe} lists")
     if facts.kind == IVF_FLAT:
         return scan_of(items, InvertedLists.load(path / LAYOUT.lists), facts.nprobe)
     return IvfIndex.load(path / LAYOUT.index, facts.nprobe, refine=facts.refine, shape=(len(items), facts.dims))

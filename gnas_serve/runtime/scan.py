@@ -106,6 +106,7 @@ class ListScan:
         self._lists = lists
         self._rows, self._starts = lists.in_order()
         self._opened: Any = None
+        self._open()  # before the first question comes
 
     @property
     def dim(self) -> int:

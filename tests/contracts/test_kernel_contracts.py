@@ -81,6 +81,16 @@ def random_query(rng, table, kind):
 KINDS = st.sampled_from(["plain", "ties", "extremes"])
 
 
+def test_queries_and_scores_that_are_no_numbers(level):
+    table = random_table(np.random.default_rng(0), 40, [3], "plain")
+    huge = EmbeddingTable(table.values, np.where(np.arange(40) % 2, 3e38, 1.0).astype(np.float32)[:, None])
+    for query in ([np.nan, 1.0, 2.0], [np.inf, 1.0, 0.0], [3e38, -3e38, 3e38], [1e-42, 0.0, 0.0], [-0.0, 0.0, 0.0]):
+        for some in (table, huge):
+            with np.errstate(over="ignore", invalid="ignore"):
+                given = np.array(query, np.float32)
+                agree(level, lambda some=some, given=given: TableScan(some).search(given, 40, np.arange(0)))
+
+
 def agree(level, compute):
     """Compute with a level and with numpy."""
     with kernels.using(level):
@@ -125,6 +135,16 @@ def test_a_scan_of_all(level, seed, count, k, widths, kind):
     kind=KINDS,
 )
 def test_a_scan_of_lists(level, seed, count, k, nprobe, widths, kind):
+    check_lists(level, seed, count, k, nprobe, widths, kind)
+
+
+@EXAMPLES
+@given(seed=SEEDS, count=st.integers(1024, 6000), k=st.integers(1, 40), nprobe=st.integers(1, 25), kind=KINDS)
+def test_a_scan_of_so_many_that_a_score_has_to_reach_those_before(level, seed, count, k, nprobe, kind):
+    check_lists(level, seed, count, k, nprobe, [3], kind)
+
+
+def check_lists(level, seed, count, k, nprobe, widths, kind):
     rng = np.random.default_rng(seed)
     table, num_lists = random_table(rng, count, widths, kind), int(rng.integers(1, 24))
     lists = InvertedLists(  # some of them empty
@@ -133,6 +153,7 @@ def test_a_scan_of_lists(level, seed, count, k, nprobe, widths, kind):
     )
     query, excluded = random_query(rng, table, kind), rng.permutation(count)[: rng.integers(0, count + 1)]
     scan = ListScan(table, lists, nprobe)
+    scan.search(query, k, np.arange(count))  # what one question excludes is nothing to the next
     rows, parts = agree(level, lambda: scan.search(query, k, excluded))
     assert not np.isin(rows, excluded).any()
     np.testing.assert_array_equal(parts, table.score_parts(query, rows))
@@ -152,11 +173,17 @@ def test_the_best_of_scores(level, seed, count, k, distinct):
 
 
 @EXAMPLES
-@given(seed=SEEDS, count=st.integers(1, 1500), branches=st.integers(1, 4), level_of=st.sampled_from([0.0, 1e-8, 1e6]))
-def test_the_features_of_a_ranker(level, seed, count, branches, level_of):
+@given(
+    seed=SEEDS,
+    count=st.integers(1, 1500),
+    branches=st.integers(1, 4),
+    level_of=st.sampled_from([0.0, 1e6]),
+    spread=st.sampled_from([0.1, 1e-6, 3e-7]),
+)
+def test_the_features_of_a_ranker(level, seed, count, branches, level_of, spread):
     rng = np.random.default_rng(seed)
     names = list(rng.permutation(["score", "score_z", "log_rank", "content", *branch_features(branches)]))
-    parts = (rng.standard_normal((count, branches)) * 0.1 + level_of).astype(np.float32)
+    parts = (rng.standard_normal((count, branches)) * spread + level_of).astype(np.float32)
     content = rng.random(count).astype(np.float32)
     agree(level, lambda: (cross_features(tuple(names), parts[:, 0], parts, content),))
 
@@ -198,6 +225,7 @@ def test_a_query_is_rounded_to_whole_numbers():
         whole, scales = quantise_query(query, (slice(0, width),))
         assert whole.max() == LARGEST
         np.testing.assert_allclose(whole * scales, query, rtol=1e-6)
+    assert quantise_query(np.array([np.nan, 1.0], np.float32), columns_of([2]))[1].tolist() == [0]
     assert quantise_query(np.array([0.0, np.inf, 1e-40], np.float32), columns_of([1, 1, 1]))[1].tolist() == [0, 0, 0]
 
 

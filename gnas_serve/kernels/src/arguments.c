@@ -6,13 +6,17 @@ PyObject *refuse(const char *what)
     return NULL;
 }
 
-void *zeros(int64_t number, size_t size)
+void *quiet_zeros(int64_t number, size_t size)
 {
     const size_t bytes = ((size_t)number * size + 63) / 64 * 64;
     void *memory = aligned_alloc(64, bytes ? bytes : 64);
-    if (memory == NULL)
-        return PyErr_NoMemory();
-    return memset(memory, 0, bytes);
+    return memory == NULL ? NULL : memset(memory, 0, bytes);
+}
+
+void *zeros(int64_t number, size_t size)
+{
+    void *memory = quiet_zeros(number, size);
+    return memory == NULL ? PyErr_NoMemory() : memory;
 }
 
 int look(PyObject *argument, Py_buffer *view, Py_ssize_t size, const char *formats)

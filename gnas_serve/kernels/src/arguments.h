@@ -16,8 +16,9 @@ extern const Level *level; /* what computes */
 /* Raise a ValueError: NULL. */
 PyObject *refuse(const char *what);
 
-/* Zeros that begin where a line of the cache does. NULL, with an error set, where there is no room. */
+/* Zeros that begin where a line of the cache does. NULL where there is no room, with an error set or without. */
 void *zeros(int64_t number, size_t size);
+void *quiet_zeros(int64_t number, size_t size);
 
 /* Look at one argument's memory; of `size` bytes an element. 0, with an error set, where it is not that. */
 int look(PyObject *argument, Py_buffer *view, Py_ssize_t size, const char *formats);

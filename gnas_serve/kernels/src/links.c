@@ -19,6 +19,8 @@ int64_t follow(const Links *links, const int64_t *history, int64_t n, double fac
     for (int64_t h = 0; h < n; h++)
         for (int64_t i = links->offsets[history[h]]; i < links->offsets[history[h] + 1]; i++) {
             const int32_t item = links->items[i];
+            if (item < 0 || item >= links->count)
+                continue; /* they are of a file, which somebody may write to though nobody should */
             links->totals[item] += (double)(links->is_half ? of_half(halves[i]) : floats[i]);
             links->touched[item >> 6] |= (uint64_t)1 << (item & 63);
         }

@@ -89,9 +89,9 @@ PyObject *py_follow(PyObject *self, PyObject *const *arguments, Py_ssize_t numbe
     Py_buffer views[3];
     int borrowed = 0;
     int64_t found = -1;
-    if (borrow(arguments[1], &views[0], 0, 0, 0) && ++borrowed && rows_are_within(&views[0], opened->links.count) &&
-        borrow(arguments[3], &views[1], 1, 0, 0) && ++borrowed && borrow(arguments[4], &views[2], 1, views[1].len / 2, 1) &&
-        ++borrowed) {
+    if (borrow(arguments[1], &views[0], 0, 0, 0) && ++borrowed && borrow(arguments[3], &views[1], 1, 0, 0) &&
+        ++borrowed && borrow(arguments[4], &views[2], 1, views[1].len / 2, 1) && ++borrowed &&
+        rows_are_within(&views[0], opened->links.count)) {
         found = follow(&opened->links, views[0].buf, views[0].len / 8, factor, views[1].len / 8, views[1].buf,
                        views[2].buf);
         if (found < 0)

@@ -106,15 +106,15 @@ static int make_scratch(const Lists *lists, Scratch *scratch)
 }
 
 /* Copy a table into blocks: list l has the rows[starts[l] .. starts[l + 1]], or with NULL one list has all. */
-static int make_blocks(const Table *table, const Shape *shape, const int32_t *rows, const int64_t *starts,
+static int lay_out(const Table *table, const Shape *shape, const int32_t *rows, const int64_t *starts,
                        int64_t num_lists, Blocks *blocks)
 {
     int64_t number = 0;
     for (int64_t l = 0; l < num_lists; l++)
         number += ((starts == NULL ? table->count : starts[l + 1] - starts[l]) + BLOCK - 1) / BLOCK;
-    if ((blocks->values = zeros(number, (size_t)(shape->groups * BLOCK * GROUP))) == NULL ||
-        (blocks->scales = zeros(number * shape->branches * BLOCK, 4)) == NULL ||
-        (blocks->rows = zeros(number * BLOCK, 4)) == NULL || (blocks->starts = zeros(num_lists + 1, 8)) == NULL)
+    if ((blocks->values = quiet_zeros(number, (size_t)(shape->groups * BLOCK * GROUP))) == NULL ||
+        (blocks->scales = quiet_zeros(number * shape->branches * BLOCK, 4)) == NULL ||
+        (blocks->rows = quiet_zeros(number * BLOCK, 4)) == NULL || (blocks->starts = quiet_zeros(num_lists + 1, 8)) == NULL)
         return 0;
     int64_t block = 0;
     for (int64_t l = 0; l < num_lists; l++) {
@@ -131,6 +131,24 @@ static int make_blocks(const Table *table, const Shape *shape, const int32_t *ro
         blocks->starts[l + 1] = block;
     }
     blocks->num_lists = num_lists;
+    return 1;
+}
+
+/* Do so while others may compute: it takes a second for a million rows. */
+static int make_blocks(const Table *table, const Shape *shape, const int32_t *rows, const int64_t *starts,
+                       int64_t num_lists, Blocks *blocks)
+{
+    Blocks made = {0};
+    PyThreadState *state = PyEval_SaveThread();
+    const int is_made = lay_out(table, shape, rows, starts, num_lists, &made);
+    PyEval_RestoreThread(state);
+    if (is_made && blocks->num_lists == 0) {
+        *blocks = made;
+    } else { /* no room, or another thread has done it meanwhile */
+        free_blocks(&made);
+        if (!is_made)
+            return PyErr_NoMemory() != NULL;
+    }
     return 1;
 }
 
@@ -214,7 +232,10 @@ PyObject *py_search(PyObject *self, PyObject *const *arguments, Py_ssize_t numbe
     if (opened == NULL)
         return NULL;
     Lists *lists = &opened->lists;
-    int64_t count = PyLong_AsLongLong(arguments[2]), nprobe = PyLong_AsLongLong(arguments[3]);
+    int64_t count = PyLong_AsLongLong(arguments[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    int64_t nprobe = PyLong_AsLongLong(arguments[3]);
     if (PyErr_Occurred())
         return NULL;
     if (count < 1 || count > INT32_MAX || nprobe < 1)
@@ -252,8 +273,9 @@ PyObject *py_score_rows(PyObject *self, PyObject *const *arguments, Py_ssize_t n
     Py_buffer views[3];
     int borrowed = 0, is_right = 0;
     if (borrow(arguments[1], &views[0], 0, table->width * 4, 1) && ++borrowed &&
-        borrow(arguments[2], &views[1], 0, 0, 0) && ++borrowed && rows_are_within(&views[1], table->count) &&
-        borrow(arguments[3], &views[2], 1, views[1].len / 8 * table->branches * 4, 1) && ++borrowed) {
+        borrow(arguments[2], &views[1], 0, 0, 0) && ++borrowed &&
+        borrow(arguments[3], &views[2], 1, views[1].len / 8 * table->branches * 4, 1) && ++borrowed &&
+        rows_are_within(&views[1], table->count)) {
         score_rows(&opened->lists, &opened->scratch, level, views[0].buf, views[1].buf, views[1].len / 8, views[2].buf);
         is_right = 1;
     }

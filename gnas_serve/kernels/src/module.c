@@ -1,12 +1,18 @@
-/* The Python module: checks every argument, so that no call of it can read or write beyond an array.
+/* The Python module: checks every argument, so that no call reads or writes beyond an array, as long as nobody changes
+   the memory of an argument meanwhile, and what is written does not overlap with what is read.
 
-   Buffers are held by whoever opened them; the interpreter's lock is held throughout, which takes some tens of
-   microseconds: the working memory of a table belongs to one call at a time. */
+   Buffers are held by whoever opened them. The interpreter's lock is held during a call, some tens of microseconds over
+   lists, as long as a scan takes over whole tables: the working memory belongs to one call at a time. It is given up
+   while a table is laid out in blocks. */
 #include "arguments.h"
 #include "features.h"
 #include "selection.h"
 
-#define ABI 1 /* of the calls below; also in ../__init__.py */
+#define ABI 2 /* of the calls below; also in ../__init__.py */
+
+#ifndef SOURCES
+#define SOURCES "" /* the digest of these files, where they were compiled by hatch_build.py */
+#endif
 
 const Level *level;
 
@@ -62,17 +68,17 @@ static PyObject *py_cross_features(PyObject *self, PyObject *const *arguments, P
         borrow(arguments[5], &views[4], 1, views[1].len * (views[0].len / 4), 1) && ++borrowed) {
         const int64_t n = views[1].len / 4, columns = views[0].len / 4, branches = views[2].len / views[1].len;
         const int32_t *kinds = views[0].buf;
-        is_right = views[1].len % 4 == 0 && views[0].len % 4 == 0 && views[2].len == branches * views[1].len;
-        for (int64_t i = 0; is_right && i < columns; i++)
-            is_right = kinds[i] >= CONTENT && kinds[i] < branches && (kinds[i] != CONTENT || arguments[4] != Py_None);
-        if (!is_right)
-            refuse("features of other inputs than are given");
+        is_right = arguments[4] == Py_None || borrow(arguments[4], &views[5], 0, views[1].len, 1);
         if (is_right && arguments[4] != Py_None) {
-            is_right = borrow(arguments[4], &views[5], 0, views[1].len, 1);
-            if (is_right) {
-                content = views[5].buf;
-                borrowed++;
-            }
+            content = views[5].buf;
+            borrowed++;
+        }
+        if (is_right) {
+            is_right = views[1].len % 4 == 0 && views[0].len % 4 == 0 && views[2].len == branches * views[1].len;
+            for (int64_t i = 0; is_right && i < columns; i++)
+                is_right = kinds[i] >= CONTENT && kinds[i] < branches && (kinds[i] != CONTENT || content != NULL);
+            if (!is_right)
+                refuse("features of other inputs than are given");
         }
         if (is_right)
             cross_features(kinds, columns, views[1].buf, views[2].buf, branches, views[3].buf, content, n,
@@ -124,7 +130,8 @@ PyMODINIT_FUNC PyInit__native(void)
 {
     level = best_level();
     PyObject *module = PyModule_Create(&MODULE);
-    if (module != NULL && PyModule_AddIntConstant(module, "ABI", ABI) < 0) {
+    if (module != NULL && (PyModule_AddIntConstant(module, "ABI", ABI) < 0 ||
+                           PyModule_AddStringConstant(module, "SOURCES", SOURCES) < 0)) {
         Py_DECREF(module);
         return NULL;
     }

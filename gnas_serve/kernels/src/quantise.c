@@ -13,7 +13,7 @@ void quantise(const Table *table, const Shape *shape, const float *vector, Query
         float peak = 0.0f;
         for (int64_t i = 0; i < width; i++) {
             const float size = fabsf(components[i]);
-            peak = size > peak ? size : peak;
+            peak = size > peak || size != size ? size : peak; /* what is no number stays */
         }
         const float scale = peak / (float)LARGEST;
         const int is_zero = !(scale >= 1.17549435e-38f) || !(peak <= 3.40282347e38f);

@@ -1,7 +1,5 @@
 #include "selection.h"
 
-#include <math.h>
-
 #define BINS 1024
 #define FEW 32
 
@@ -14,7 +12,7 @@ void keep_none(Kept *kept, uint64_t *memory, int64_t count)
     kept->keys = memory;
     kept->spare = memory + kept->room;
     kept->length = 0;
-    kept->floor = -INFINITY;
+    kept->floor = -3.40282347e38f; /* the lowest number: what is at -inf is never kept */
 }
 
 /* Bring the `count` largest of n different keys to the front. Keys are counted by bins over their range; those of the
@@ -137,7 +135,7 @@ void offer_best(Kept *kept, const float *scores, int64_t n)
         if (!any)
             continue;
         for (int64_t i = first; i < stop; i++)
-            if (scores[i] >= kept->floor && scores[i] > -INFINITY)
+            if (scores[i] >= kept->floor)
                 offer(kept, key_of(scores[i], i));
     }
     order_kept(kept);
