@@ -95,6 +95,8 @@ import fcntl, os, signal, sys, termios, time
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 if sys.argv[1] == "nohup":
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+else:  # whatever these tests themselves were started by
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from gnas_serve.cli.terminal import Terminal
 terminal = Terminal()
 def say(text):
