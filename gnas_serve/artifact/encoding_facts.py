@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
+
+from gnas_serve.artifact.segment_facts import is_number
 
 NUMBER, WORDS = "number", "words"
 _MOST = 3e38  # what a column of float32 can hold
@@ -100,7 +101,7 @@ def _encoding(raw: Any) -> FeatureEncoding:
         raise TypeError(f"name of an encoded user feature is no text: {name!r}")
     if raw["kind"] == NUMBER:
         ends = [raw[one] for one in ("low", "high", "first", "last")]
-        is_line = all(_is_number(one) for one in ends) and ends[0] <= ends[1] and max(map(abs, ends[2:])) < _MOST
+        is_line = all(is_number(one) for one in ends) and ends[0] <= ends[1] and max(map(abs, ends[2:])) < _MOST
         if not is_line or not _are_columns([raw["column"]]):
             raise ValueError(f"encoded user feature {name!r} is no line between two numbers of a column")
         return NumberEncoding(name, raw["column"], *map(float, ends))
@@ -120,12 +121,3 @@ def _are_columns(values: Any) -> bool:
 
 def _is_delimiter(value: object) -> bool:
     return isinstance(value, str) and value != ""
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False

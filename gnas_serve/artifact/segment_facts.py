@@ -108,16 +108,17 @@ class SegmentFacts:
         if len({feature.name for feature in features}) < len(features):
             raise ValueError("two user features have one name")
         for name in ("prior", "weight"):
-            if not _is_number(raw[name]) or raw[name] <= 0:
+            if not is_number(raw[name]) or raw[name] <= 0:
                 raise ValueError(f"{name} of the segments is no number above 0: {raw[name]!r}")
         return cls(features, float(raw["prior"]), float(raw["weight"]))
 
 
 def _is_value(value: object, kind: str) -> bool:
-    return isinstance(value, str) if kind == TEXT else _is_number(value)
+    return isinstance(value, str) if kind == TEXT else is_number(value)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Tell whether JSON gave a finite number: neither a truth nor a whole number beyond float64."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

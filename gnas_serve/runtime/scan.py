@@ -21,6 +21,8 @@ _Rows = npt.NDArray[np.integer]
 class TableScan:
     """Exact search: every row of a table of int8.
 
+    Compiled kernels hold the vectors a second time, in blocks, from the first question on.
+
     Parameters
     ----------
     items
@@ -78,6 +80,8 @@ class TableScan:
 
 class ListScan:
     """Inverted lists of int8 vectors, with no codes beside them: what is probed is scored exactly.
+
+    Compiled kernels hold the vectors a second time, in blocks, list by list: each worker for itself.
 
     Parameters
     ----------
