@@ -164,6 +164,15 @@ class RequestError(GnasError):
     exit_code = 2
 
 
+class NewItemError(RequestError):
+    """Attributes of an unseen item that this model cannot take; not for an item that is unknown and not told of.
+
+    That one is an :class:`ItemNotFoundError`.
+    """
+
+    code = "new_item"
+
+
 class ItemNotFoundError(RequestError):
     """A question about an item that the model does not know; not for a user (:class:`UserNotFoundError`)."""
 

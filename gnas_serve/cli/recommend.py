@@ -50,9 +50,17 @@ def recommend(
     ] = False,
     strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
     feature: FeatureOption = None,
+    item_features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
+        ),
+    ] = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
+    from gnas_serve.cli.item_features import told_in
     from gnas_serve.runtime.query import Query
     from gnas_serve.runtime.recommender import Recommender
 
@@ -71,6 +79,7 @@ def recommend(
         explain=explain,
         strict=strict,
         user_features=_features(feature),
+        item_features=() if item_features is None else told_in(item_features),
     )
     answer = recommender.recommend(query)
     items = answer.items()
@@ -79,7 +88,7 @@ def recommend(
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
         because = [", ".join(map(str, item["explanation"]["reason"]["items"])) or _crowd(answer)] if explain else []
-        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source, *because)
+        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", item["source"], *because)
     if answer.underfilled:
         table.caption = f"{len(items)} of {k}: no other items may be answered"
     emit({"items": items, "underfilled": answer.underfilled, "model": recommender.info.signature()}, table, output)

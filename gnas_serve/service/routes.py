@@ -210,7 +210,7 @@ def _typed(name: str, text: str) -> object:
         return tuple(text.split(",")) if text else ()
     if name == "filter":
         return text
-    if name == "user_features":
+    if name in {"user_features", "item_features"}:
         return _object(text)
     if text in _WORDS:
         return _WORDS[text]
