@@ -65,16 +65,17 @@ class Arrivals:
             )
         check_item_features(features)
         told: dict[Id, Mapping[str, ItemValue]] = {}
-        for text, attributes in features:
+        # In the order of their ids: a map of a message has none.
+        for text, attributes in sorted(features, key=_id):
             if items.row(text) >= 0:
                 raise NewItemError(
                     f"item_features: the catalogue has item {_shown(text)} already",
                     hint="tell attributes of items that it does not have, and name the others in candidates",
                     code="known_item",
                 )
-            for name, _ in attributes:
-                if name not in filters.names:
-                    raise _unknown_attribute(name, filters.names)
+            unknown = min((name for name, _ in attributes if name not in filters.names), default=None)
+            if unknown is not None:
+                raise _unknown_attribute(unknown, filters.names)
             told[items.as_id(text)] = dict(attributes)
         return cls(told, tuple(encoder.lean(one) for one in told.values()), encoder, filters, items)
 
@@ -267,6 +268,10 @@ def _carried_over(
     inside = (above > 0) & (above < count)
     found: npt.NDArray[np.float64] = np.where(inside, between, scores[lower] + (values - retrieved[lower]))
     return found
+
+
+def _id(one: tuple[str, object]) -> str:
+    return one[0]
 
 
 def _shown(text: str) -> str:

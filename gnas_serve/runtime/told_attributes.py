@@ -38,15 +38,13 @@ def _column(kind: str, values: list[ItemValue]) -> Column:
         codes = [UNKNOWN if text is None else words.row(text) for text in texts]
         return TextColumn(np.array(codes, dtype=np.int32), words)
     lists = [_listed(value) for value in values]
-    words = Vocabulary.from_ids([text for one in lists if one is not None for text in one])
-    places = [[UNKNOWN] if one is None else sorted(words.row(text) for text in one) for one in lists]
+    words = Vocabulary.from_ids([text for one in lists for text in one if text])
+    # An empty text is a word that is not known, as it is in the data.
+    places = [sorted(words.row(text) if text else UNKNOWN for text in one) for one in lists]
     offsets = np.cumsum([0, *map(len, places)]).astype(np.int64)
     return WordsColumn(offsets, np.array([place for one in places for place in one], dtype=np.int32), words)
 
 
-def _listed(value: ItemValue) -> set[str] | None:
-    """Take a text for a list of one; None where nothing is known, as of an item that does not have the attribute."""
-    if isinstance(value, tuple):
-        return {text for text in value if text}
-    text = as_text(value)
-    return {text} if text else None
+def _listed(value: ItemValue) -> set[str]:
+    """Take a text for a list of one, and what is not known for one of an empty text."""
+    return set(value) if isinstance(value, tuple) else {as_text(value) or ""}

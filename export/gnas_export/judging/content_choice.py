@@ -79,6 +79,12 @@ def chosen_content(terms: ContentTerms, trials: Sequence[Trial]) -> ChosenConten
     return ChosenContent(ContentFacts(columns, neighbours, power, top["prior"], top["own"], {}), tuple(tried))
 
 
+def most_choices(num_columns: int) -> int:
+    """Tell how many pairs of numbers of neighbours and powers, with weights, are looked at; fewer where none gains."""
+    weighed = _ROUNDS * num_columns * (len(WEIGHTS) - 1) if num_columns > 1 else 0
+    return 1 + weighed + len(NEIGHBOURS) * len(POWERS)
+
+
 def _best(tried: list[dict[str, Any]]) -> dict[str, Any]:
     """Give the first of the best."""
     return max(tried, key=lambda one: one["ndcg@20"])
