@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,8 @@ ItemValue = FeatureValue | tuple[str, ...]
 MAX_TERMS = 64
 """Of one item, the rarest: so much, and no more, one long text can cost."""
 _MOST_REFERENCES = 256
+_MOST_KEPT = 2048  # of what items lean on: many questions tell of the same ones
+_SPARSE = 16  # where there are so many times more items than have a term, sorting these is quicker than a total of all
 
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -148,6 +151,7 @@ class ContentEncoder:
         known = np.flatnonzero(counts > 0)
         picked = np.linspace(0, max(len(known) - 1, 0), min(len(known), _MOST_REFERENCES)).astype(np.int64)
         self._references: _Rows = known[picked].astype(np.int64)
+        self._kept = lru_cache(_MOST_KEPT)(self._lean)
 
     def lean(self, told: Mapping[str, ItemValue]) -> Lean | None:
         """Find the known items that are like one.
@@ -162,31 +166,44 @@ class ContentEncoder:
         Lean or None
             None where nothing is told that any known item has.
         """
-        terms, weights = self._query(told)
+        values = (told.get(column.name) for column in self.facts.columns)
+        # With their types: True and 1.0 are equal, and not the same text.
+        return self._kept(tuple((type(value), value) for value in values))
+
+    def _lean(self, told: tuple[tuple[type, ItemValue], ...]) -> Lean | None:
+        terms, weights = self._query([value for _, value in told])
         if not len(terms):
             return None
-        table = self._table
-        cosines = np.zeros(self._num_items)
-        for term, weight in zip(terms.tolist(), weights.tolist(), strict=True):
-            start, end = table.offsets[term], table.offsets[term + 1]
-            cosines[table.items[start:end]] += weight * table.values[start:end]
-        alike = np.where(cosines > 0, cosines, -np.inf).astype(np.float32)
-        rows = top_k(alike, self.facts.neighbours)
-        if not len(rows):
-            return None
-        shares = cosines[rows] ** self.facts.power
+        rows, cosines = self._cosines(terms, weights)
+        best = top_k(cosines.astype(np.float32), self.facts.neighbours)
+        shares = cosines[best] ** self.facts.power
         total = float(shares.sum()) + self.facts.prior
-        return Lean(rows, shares / total, self.facts.prior / total)
+        return Lean(rows[best], shares / total, self.facts.prior / total)
+
+    def _cosines(self, terms: _Rows, weights: _Floats) -> tuple[_Rows, _Floats]:
+        """Give the ascending rows of the items that have any of some terms, and their cosines."""
+        table = self._table
+        spans = [(table.offsets[term], table.offsets[term + 1]) for term in terms.tolist()]
+        items = np.concatenate([table.items[start:end] for start, end in spans])
+        parts = np.concatenate(
+            [weight * table.values[start:end] for weight, (start, end) in zip(weights.tolist(), spans, strict=True)]
+        )
+        if len(items) * _SPARSE < self._num_items:
+            rows, places = np.unique(items, return_inverse=True)
+            return rows.astype(np.int64), np.bincount(places, weights=parts).astype(np.float64, copy=False)
+        cosines = np.bincount(items, weights=parts, minlength=self._num_items).astype(np.float64, copy=False)
+        rows = np.flatnonzero(cosines)
+        return rows, cosines[rows]
 
     def leaning(self, leans: Sequence[Lean]) -> Leaning:
         """Put some items together, at least one, which are scored at once."""
         return Leaning(leans, self._references, self.facts.own)
 
-    def _query(self, told: Mapping[str, ItemValue]) -> _Terms:
+    def _query(self, told: Sequence[ItemValue]) -> _Terms:
         """Make the vector of an item's terms, of unit length; none where nothing is known of it."""
         terms, weights = [], []
-        for column, first, words in self._finders:
-            places, shares = _found(column, words, told.get(column.name))
+        for (column, first, words), value in zip(self._finders, told, strict=True):
+            places, shares = _found(column, words, value)
             parts = shares * self._table.rarity[first + places]
             places, parts = places[parts > 0], parts[parts > 0]
             if len(places):

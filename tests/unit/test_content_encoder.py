@@ -13,6 +13,7 @@ from content_tables import PlainEncoder, encoder_of
 
 from gnas_export.retrieval.content import ContentTerms, told_of
 from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
+from gnas_serve.runtime import content_encoder
 from gnas_serve.runtime.content_encoder import MAX_TERMS, ContentEncoder
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
 
@@ -101,6 +102,28 @@ def test_what_no_known_item_has_is_nothing(shop) -> None:
     assert encoder.lean({"price": ("1",)}) is None
 
 
+def test_of_many_items_those_that_have_a_term_are_found_alike(shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    attributes, counts, facts, content, _ = shop
+    found = []
+    for sparse in (0, 10**9):  # always as of few items, and always as of many
+        monkeypatch.setattr(content_encoder, "_SPARSE", sparse)
+        encoder = ContentEncoder(facts, content, counts)
+        found.append([encoder.lean(told_of(attributes, row)) for row in range(40)])
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None and other is not None:
+            np.testing.assert_array_equal(one.rows, other.rows)
+            np.testing.assert_array_equal(one.weights, other.weights)
+
+
+def test_what_is_kept_tells_truths_from_numbers() -> None:
+    attributes = attributes_of({"kind": ["true", "1", "true", "1"], "rest": ["a", "b", "b", "a"]})
+    facts, content = encoder_of(attributes, np.ones(4, np.int32), neighbours=2, prior=0.0)
+    encoder = ContentEncoder(facts, content, np.ones(4, np.int32))
+    leans = [encoder.lean({"kind": value}) for value in (True, 1.0, True, "1")]
+    assert [sorted(lean.rows.tolist()) for lean in leans if lean is not None] == [[0, 2], [1, 3], [0, 2], [1, 3]]
+
+
 def test_items_that_nobody_has_are_leaned_on_by_none(shop) -> None:
     _, counts, _, content, _ = shop
     assert (counts[content.items] > 0).all()
@@ -113,7 +136,7 @@ def test_of_a_long_text_the_rarest_words_count() -> None:
     encoder = ContentEncoder(facts, content, np.ones(23, np.int32))
     lean = encoder.lean({"title": f"{common} needle"})
     assert lean is not None
-    terms, weights = encoder._query({"title": f"{common} needle"})
+    terms, weights = encoder._query([f"{common} needle"])
     assert len(terms) == MAX_TERMS
     assert np.linalg.norm(weights) == pytest.approx(1.0)
     assert int(np.argmax(weights)) == int(np.argmax(content.rarity[terms]))
