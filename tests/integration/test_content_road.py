@@ -110,6 +110,12 @@ def test_what_is_served_says_what_it_reads_and_how_well(made: Any, capsys: pytes
     assert f"ndcg@20 {made.manifest.content.metrics['ndcg@20']:.4f}" in " ".join(out.split())
 
 
+def test_the_card_tells_of_it(made: Any) -> None:
+    card = (made.path / "MODEL_CARD.md").read_text()
+    assert f"ndcg@20 {made.manifest.content.metrics['ndcg@20']:.4f}" in card
+    assert "items that it does not have" in card
+
+
 def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gnas: Gnas = calling(capsys)
     (tmp_path / "new.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}, "new-2": {}}))
