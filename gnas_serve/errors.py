@@ -19,6 +19,7 @@
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
+        ├── NewItemError             -   422  attributes of an unseen item that this model cannot take
         ├── UserNotFoundError        -   404  a question that only a user whom the model knows can be answered
         └── RequestTooLargeError     -   413  a body is over its limit
 

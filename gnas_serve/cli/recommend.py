@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,13 +66,15 @@ def recommend(
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
+    told = () if item_features is None else told_in(item_features)
+    unseen = {item_id for item_id, _ in told}
     query = Query(
         user_id=user,
         k=k,
         history=_known(recommender, history, "items of the history"),
-        exclude_items=_known(recommender, exclude_item, "items to exclude"),
+        exclude_items=_known(recommender, exclude_item, "items to exclude", unseen),
         exclude_seen=exclude_seen,
-        candidates=None if candidate is None else _known(recommender, candidate, "candidates"),
+        candidates=None if candidate is None else _known(recommender, candidate, "candidates", unseen),
         filter=condition,
         diversity=diversity,
         exploration=exploration,
@@ -79,7 +82,7 @@ def recommend(
         explain=explain,
         strict=strict,
         user_features=_features(feature),
-        item_features=() if item_features is None else told_in(item_features),
+        item_features=told,
     )
     answer = recommender.recommend(query)
     items = answer.items()
@@ -157,10 +160,10 @@ def _of_retrieval(recommender: Recommender) -> str:
     return "" if recommender.info.ranker == "retrieval" else " of retrieval; the learned ranker orders what it finds"
 
 
-def _known(recommender: Recommender, ids: list[str] | None, what: str) -> tuple[str, ...]:
-    """Take the given ids, saying how many of them the model does not know."""
+def _known(recommender: Recommender, ids: list[str] | None, what: str, unseen: Collection[str] = ()) -> tuple[str, ...]:
+    """Take the given ids, saying how many of them the model neither knows nor is told of."""
     known = tuple(ids or ())
-    unknown = int((recommender.items.rows(known) < 0).sum())
+    unknown = int((recommender.items.rows([one for one in known if one not in unseen]) < 0).sum())
     if unknown:
         warn(f"{unknown} of {len(known)} {what} are unknown to this model")
     return known

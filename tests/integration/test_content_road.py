@@ -120,8 +120,8 @@ def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, caps
     gnas: Gnas = calling(capsys)
     (tmp_path / "new.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}, "new-2": {}}))
     asked = ("recommend", made.path, "--user", 1003, "--item-features", tmp_path / "new.json")
-    code, out, _ = gnas(*asked, "--candidate", "new-1", "--candidate", "item-00003", "--output", "json")
-    assert code == 0
+    code, out, warned = gnas(*asked, "--candidate", "new-1", "--candidate", "item-00003", "--output", "json")
+    assert (code, warned) == (0, "")
     assert {one["item_id"]: one["source"] for one in json.loads(out)["items"]} == {
         "new-1": "content",
         "item-00003": "user",
