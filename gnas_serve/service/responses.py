@@ -133,6 +133,10 @@ class ModelResponse(BaseModel):
     precision: str
     attributes: list[str] = Field(description="Of the items, by which answers can be filtered.")
     user_features: list[str] = Field(description="Of newcomers, which move their answers.")
+    attribute_types: dict[str, str] = Field(
+        description='Of each of the attributes: "number" (times are seconds since 1970; yes and no are 1 and 0, true '
+        'and false in a filter), "text", or "words", a list of texts.'
+    )
 
 
 class Problem(BaseModel):
