@@ -81,7 +81,7 @@ class Item(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("score", "contributions", "remainder", "exact", "reason")
+    __slots__ = ("score", "contributions", "remainder", "exact", "reason", "others")
     class RemainderEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -94,12 +94,22 @@ class Explanation(_message.Message):
     REMAINDER_FIELD_NUMBER: _ClassVar[int]
     EXACT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     score: float
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
     remainder: _containers.ScalarMap[str, float]
     exact: bool
     reason: Reason
-    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    others: Others
+    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., others: _Optional[_Union[Others, _Mapping]] = ...) -> None: ...
+
+class Others(_message.Message):
+    __slots__ = ("count", "contribution")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    contribution: float
+    def __init__(self, count: _Optional[int] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("item_id", "contribution")
