@@ -254,7 +254,8 @@ PyObject *py_search(PyObject *self, PyObject *const *arguments, Py_ssize_t numbe
     if (borrow(arguments[1], &views[0], 0, lists->vectors.width * 4, 1) && ++borrowed &&
         borrow(arguments[4], &views[1], 0, 0, 0) && ++borrowed && borrow(arguments[5], &views[2], 1, count * 8, 0) &&
         ++borrowed && borrow(arguments[6], &views[3], 1, count * lists->vectors.branches * 4, 0) && ++borrowed &&
-        rows_are_within(&views[1], lists->vectors.count))
+        is_apart(&views[2], views, 4) && is_apart(&views[3], views, 4) && is_apart(&views[2], opened->held, HELD) &&
+        is_apart(&views[3], opened->held, HELD) && rows_are_within(&views[1], lists->vectors.count))
         found = search(lists, &opened->scratch, level, views[0].buf, count, nprobe, views[1].buf, views[1].len / 8,
                        views[2].buf, views[3].buf);
     give_back(views, borrowed);
@@ -275,7 +276,7 @@ PyObject *py_score_rows(PyObject *self, PyObject *const *arguments, Py_ssize_t n
     if (borrow(arguments[1], &views[0], 0, table->width * 4, 1) && ++borrowed &&
         borrow(arguments[2], &views[1], 0, 0, 0) && ++borrowed &&
         borrow(arguments[3], &views[2], 1, views[1].len / 8 * table->branches * 4, 1) && ++borrowed &&
-        rows_are_within(&views[1], table->count)) {
+        is_apart(&views[2], views, 3) && is_apart(&views[2], opened->held, HELD) && rows_are_within(&views[1], table->count)) {
         score_rows(&opened->lists, &opened->scratch, level, views[0].buf, views[1].buf, views[1].len / 8, views[2].buf);
         is_right = 1;
     }
