@@ -1,9 +1,10 @@
 /* The Python module: checks every argument, so that no call reads or writes beyond an array, as long as nobody changes
    the memory of an argument meanwhile. What is written must not overlap with what is read.
 
-   Buffers are held by whoever opened them. The interpreter's lock is held during a call, some tens of microseconds over
-   lists, as long as a scan takes over whole tables: the working memory belongs to one call at a time. It is given up
-   while a table is laid out in blocks. */
+   Buffers are held by whoever opened them. The interpreter's lock is held during a call, but for a scan of more than
+   LONG_SCAN bytes, and while a table is laid out in blocks: these read and write memory of the module alone, so that
+   nobody can change what was checked. The working memory belongs to one call at a time; another that comes during a
+   long scan has its own. */
 #include "arguments.h"
 #include "features.h"
 #include "selection.h"
