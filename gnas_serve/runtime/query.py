@@ -190,6 +190,7 @@ class ModelInfo:
     precision: str
     attributes: tuple[str, ...]  # of the items, by which answers can be filtered
     user_features: tuple[str, ...]  # of newcomers, which move their answers
+    attribute_types: dict[str, str]  # of each of the attributes its kind, see AttributeFacts
 
     @classmethod
     def of(cls, manifest: Manifest, attributes: tuple[str, ...]) -> ModelInfo:
@@ -208,6 +209,7 @@ class ModelInfo:
             precision=manifest.ranker.precision,
             attributes=attributes,
             user_features=_moving(manifest),
+            attribute_types={fact.name: fact.kind for fact in manifest.attributes},
         )
 
     def signature(self) -> dict[str, str]:
