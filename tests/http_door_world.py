@@ -29,13 +29,13 @@ class Door:
     def __init__(self, artifact: Path, limit_s: float = 5.0, **settings: Any) -> None:
         self.world = World(artifact, **settings)
         self.on_the_spot = 0
-        front, at_once = self.world.front, self.world.front.answer_at_once
+        front, take_in = self.world.front, self.world.front.take_in
 
-        def counted(*arguments: Any) -> None:
+        def counted(*arguments: Any) -> Any:
             self.on_the_spot += 1
-            at_once(*arguments)
+            return take_in(*arguments)
 
-        front.answer_at_once = counted  # type: ignore[method-assign]
+        front.take_in = counted  # type: ignore[method-assign]
         # Loggers are left as they are: other tests look at uvicorn's.
         config = uvicorn.Config(front, port=0, log_config=None, loop="uvloop", http="httptools", lifespan="off")
         config.load()

@@ -1,7 +1,8 @@
-"""The ``data`` commands: make, check and describe interaction data."""
+"""The ``data`` commands: make, check, describe and add to interaction data."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from gnas_serve.cli import dataset_options as options
 from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
+from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,6 +116,70 @@ def describe(
     )
     facts = _facts(data, flags)
     emit({"path": str(data), **facts}, _tables(data, facts), output)
+
+
+@app.command()
+def append(
+    data: options.DataArgument,
+    more: Annotated[
+        Path,
+        typer.Argument(metavar="MORE", help="File of `feedback export`, or a folder with one.", show_default=False),
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", parser=output_path, help="Folder of the data to make.", show_default=False)
+    ],
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[=ITS]",
+            help="Take this kind of event, under the name that DATA has for it; give it for each kind (all).",
+            show_default=False,
+        ),
+    ] = None,
+    user_column: options.UserColumnOption = None,
+    item_column: options.ItemColumnOption = None,
+    event_column: options.EventColumnOption = None,
+    rating_column: options.RatingColumnOption = None,
+    timestamp_column: options.TimestampColumnOption = None,
+    split_column: options.SplitColumnOption = None,
+    id_type: options.IdTypeOption = None,
+    output: OutputOption = Output.text,
+) -> None:
+    """Make a data folder of DATA and of what came later, in the columns, types and format that DATA has."""
+    need("search")
+    from gnas_search.data.addition import add_interactions
+    from gnas_search.data.readers import read_config
+
+    flags = options.overrides(
+        user_column=user_column,
+        item_column=item_column,
+        event_column=event_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
+        split_column=split_column,
+        id_type=id_type,
+    )
+    done = add_interactions(data, read_config(data, flags), more, out, events=_event_names(event))
+    for note in done.notes:
+        warn(note)
+    text = (
+        f"{done.path}: {done.added:,} interactions of {more} added to those of {data} ({done.present:,} were there), "
+        f"{done.interactions:,} now"
+    )
+    emit({**asdict(done), "path": str(done.path)}, text, output)
+
+
+def _event_names(given: list[str] | None) -> dict[str, str] | None:
+    """Read ``--event purchase --event view=look``: by what is added, the name that the data has for it."""
+    if given is None:
+        return None
+    names = {}
+    for one in given:
+        name, _, its = one.partition("=")
+        if not name or ("=" in one and not its):
+            raise ConfigError(f"--event {one!r} is no name and no NAME=ITS", hint="e.g. --event purchase=buy")
+        names[name] = its or name
+    return names
 
 
 def _facts(data: Path, flags: dict[str, Any]) -> dict[str, Any]:

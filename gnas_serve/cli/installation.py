@@ -90,8 +90,11 @@ def check_kernels() -> Check:
     facts = {"computed_by": computed_by, "compiled": kernels.native is not None}
     if kernels.native is not None:
         return Check("kernels", "ok", f"compiled, for {computed_by}", facts=facts)
-    said = "not compiled: numpy does their work, to equal answers, several times slower over lists of vectors"
-    return Check("kernels", "warning", said, "install a C compiler and Python's headers, then gnas-serve again", facts)
+    facts["absence"] = kernels.absence
+    said = f"{kernels.absence}: numpy does their work, to equal answers, several times slower over lists of vectors"
+    return Check(
+        "kernels", "warning", said, "where a C compiler and Python's headers are, install gnas-serve again", facts
+    )
 
 
 def check_extras() -> Check:

@@ -34,8 +34,8 @@ def load_table(report: LoadReport) -> Table:
     """Lay out what a server did."""
     way = (
         f"{report.concurrency} connections, each asking again when answered"
-        if report.offered_qps is None
-        else f"{report.offered_qps:,.1f} requests/s by the clock"
+        if report.rate is None or report.offered_qps is None
+        else f"{report.rate:,.10g} requests/s asked by the clock ({report.offered_qps:,.1f} drawn)"
     )
     held = "" if report.cores is None else f"; server on core {report.cores[0]}, client on core {report.cores[1]}"
     table = Table(

@@ -2,7 +2,8 @@
 
 It is optional. What it computes is defined by the numpy code beside every call of it, to the last bit: whole numbers
 and sums of a stated order, so that an answer does not depend on whether a compiler was at hand, or on the processor.
-It holds the interpreter's lock: some tens of microseconds over lists, as long as a scan takes over whole tables.
+It holds the interpreter's lock for some tens of microseconds, seldom a millisecond: scans of more than eight megabytes
+are made without it, while others compute.
 """
 
 from __future__ import annotations
@@ -15,29 +16,52 @@ from types import ModuleType
 
 native: ModuleType | None
 """The compiled module, or None where this installation has none."""
+absence: str
+"""Why there is none; empty where there is one."""
 
 # Of the calls of the module: one that was compiled from other sources is not taken. Where these are at hand, in a
 # checkout that may have moved on since it was installed, they are compared as well.
 _ABI = 2
-_SOURCES = Path(__file__).parent / "src"
+_FOLDER = Path(__file__).parent
+_MODULE = _FOLDER / "_native.abi3.so"
+_NOT_WHOLE = "the compiled module is not the one that was built (a damaged file?)"
+_OTHER_SOURCES = "the compiled module is of other sources than these"
+
+
+def _problem_of_file() -> str:
+    """Look at the file before the system does: to load one that is cut off or damaged may end the process."""
+    try:
+        found = hashlib.sha256(_MODULE.read_bytes()).hexdigest()
+    except OSError:
+        return "none was compiled"
+    try:
+        noted = _MODULE.with_name(f"{_MODULE.name}.sha256").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "the compiled module has no checksum beside it"
+    return "" if noted.split()[:1] == [found] else _NOT_WHOLE
 
 
 def _is_of_these_sources(module: ModuleType) -> bool:
     if getattr(module, "ABI", None) != _ABI:
         return False
-    files = sorted(_SOURCES.glob("*.[ch]"))
+    files = sorted((_FOLDER / "src").glob("*.[ch]"))
     found = hashlib.sha256()
     for path in files:
         found.update(path.name.encode() + b"\0" + path.read_bytes())
     return not files or found.hexdigest() == module.SOURCES
 
 
-try:
-    from gnas_serve.kernels import _native as native
-except ImportError:  # none was compiled, or for another kind of machine
-    native = None
-if native is not None and not _is_of_these_sources(native):
-    native = None
+def _loaded() -> tuple[ModuleType | None, str]:
+    if problem := _problem_of_file():
+        return None, problem
+    try:
+        from gnas_serve.kernels import _native
+    except ImportError as error:  # for another kind of machine
+        return None, f"the compiled module cannot be loaded: {error}"
+    return (_native, "") if _is_of_these_sources(_native) else (None, _OTHER_SOURCES)
+
+
+native, absence = _loaded()
 
 LEVELS = ("avx512vnni", "avx2", "plain")
 """Instruction sets that it is written for, the quickest first; the best that the processor has is taken."""

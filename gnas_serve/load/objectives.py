@@ -66,13 +66,14 @@ class Objective:
         return value >= self.limit if _KINDS[self.name].is_least else value <= self.limit
 
     def miss(self, value: float | None) -> str:
-        """Say in one line by how much a figure misses the limit."""
-        if value is None:
-            return f"{self.name} could not be measured; the objective is {_shown(self.name, self.limit)}"
-        kind = _KINDS[self.name]
-        side = "below" if kind.is_least else "above"
-        by = f"{abs(value - self.limit) / self.limit:.1%} " if self.limit else ""
-        return f"{self.name} is {_shown(self.name, value)}, {by}{side} the objective of {_shown(self.name, self.limit)}"
+        """Say in one line what was found and what was asked, each in its unit."""
+        side = "least" if _KINDS[self.name].is_least else "most"
+        asked, found = _shown(self.name, self.limit), "could not be measured"
+        if value is not None:
+            # As many digits as tell the two apart.
+            digits = next((few for few in range(4, 17) if _shown(self.name, value, few) != asked), 17)
+            found = f"is {_shown(self.name, value, digits)}"
+        return f"{self.name} {found}, at {side} {asked} was asked"
 
     def to_json(self, value: float | None) -> dict[str, object]:
         """Give the JSON form, beside the figure."""
@@ -142,7 +143,7 @@ def require_kept(objectives: Sequence[Objective], figures: Figures) -> None:
     Raises
     ------
     LatencyError
-        Saying of each that is missed by how much.
+        Saying of each that is missed what was found, and what was asked.
     """
     missed = [one.miss(figures[one.name]) for one in objectives if not one.keeps(figures[one.name])]
     if missed:
@@ -153,12 +154,16 @@ def require_kept(objectives: Sequence[Objective], figures: Figures) -> None:
         )
 
 
-def _shown(name: str, value: float) -> str:
+def _shown(name: str, value: float, digits: int = 12) -> str:
     """Write a figure in a unit that suits its size."""
     kind = _KINDS[name]
+    unit, scale = " /s", 1.0
     if kind is _TIME:
-        unit, scale = ("us", 1.0) if value < 1e3 else ("ms", 1e3) if value < 1e6 else ("s", 1e6)
-        return f"{value / scale:.4g} {unit}"
-    if kind is _SIZE:
-        return f"{value / 1e6:.4g} MB"
-    return f"{value:.3%}" if kind.most == 1.0 else f"{value:.5g}"
+        unit, scale = (" us", 1.0) if value < 1e3 else (" ms", 1e3) if value < 1e6 else (" s", 1e6)
+    elif kind is _SIZE:
+        unit, scale = " MB", 1e6
+    elif kind.most == 1.0:
+        unit, scale = "%", 0.01
+    shown = value / scale
+    # Never as 1.235e+05: what is left of the point is written out.
+    return f"{shown:.{max(digits, len(str(int(shown))))}g}{unit}"

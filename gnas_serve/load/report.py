@@ -22,6 +22,8 @@ class LoadReport:
         ``"closed"`` or ``"open"``.
     concurrency
         Connections of a closed loop; None of an open one.
+    rate
+        Requests per second that an open loop was to begin; None of a closed one.
     duration_s, warm_up_s, k, seed
         As they were asked for.
     window_s
@@ -35,7 +37,7 @@ class LoadReport:
     errors
         Share of the requests without an answer.
     offered_qps
-        Counted requests of an open loop per second of it; None of a closed one.
+        Counted requests of an open loop per second of it, as they were drawn; None of a closed one.
     qps
         Answers per second.
     p50_us, p90_us, p99_us, p99_9_us, max_us, mean_us
@@ -62,6 +64,7 @@ class LoadReport:
     address: str
     loop: str
     concurrency: int | None
+    rate: float | None
     duration_s: float
     warm_up_s: float
     window_s: float
@@ -170,6 +173,7 @@ def report_of(
         address=address,
         loop="closed" if plan.rate is None else "open",
         concurrency=plan.concurrency if plan.rate is None else None,
+        rate=plan.rate,
         duration_s=plan.duration_s,
         warm_up_s=plan.warm_up_s,
         window_s=window_s,

@@ -67,8 +67,13 @@ class Explanation:
         return {"item_id": self.item_id, "source": self.source, **self._parts(len(self.contributions))}
 
     def beside_item(self) -> dict[str, Any]:
-        """Give the short form that stands with an item of an answer: its greatest contributions alone."""
-        return self._parts(_SHOWN)
+        """Give the short form that stands with an item of an answer: its greatest contributions, and those of others.
+
+        With ``others``, which says how many these are and what they add together, they and the remainder add up to
+        the score.
+        """
+        rest = [value for _, value in self.contributions[_SHOWN:]]
+        return {**self._parts(_SHOWN), "others": {"count": len(rest), "contribution": sum(rest, 0.0)}}
 
     def reason(self) -> tuple[str, tuple[Id, ...]]:
         """Say it in words.

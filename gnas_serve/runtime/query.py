@@ -210,6 +210,7 @@ class ModelInfo:
     user_features: tuple[str, ...]  # of newcomers, which move their answers
     item_features: tuple[str, ...]  # of items that the catalogue does not have, by which they are scored
     item_features_metrics: dict[str, float]  # how well, measured at export on items that were left out
+    attribute_types: dict[str, str]  # of each of the attributes its kind, see AttributeFacts
 
     @classmethod
     def of(cls, manifest: Manifest, attributes: tuple[str, ...]) -> ModelInfo:
@@ -230,6 +231,7 @@ class ModelInfo:
             user_features=_moving(manifest),
             item_features=() if manifest.content is None else tuple(one.name for one in manifest.content.columns),
             item_features_metrics={} if manifest.content is None else manifest.content.metrics,
+            attribute_types={fact.name: fact.kind for fact in manifest.attributes},
         )
 
     def signature(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gnas_serve.errors import RequestError
 from gnas_serve.service.errors import HeadTooLargeError
-from gnas_serve.service.express import Express
+from gnas_serve.service.express import Express, ExpressConnection
 from gnas_serve.service.problems import problem
 from gnas_serve.service.request_head import BEGAN
 
@@ -40,13 +40,12 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
         Answers what it takes, before uvicorn sees it.
     """
 
-    class BoundedHttp(HttpToolsProtocol):
+    class BoundedHttp(ExpressConnection):
         head_limit: asyncio.TimerHandle | None = None
         read_limit: asyncio.TimerHandle | None = None
         answered: RequestResponseCycle | None = None  # the request whose turn it is
         is_within_head = True
-        pieces: list[bytes] | None = None  # of the body of a request that is to be answered on the spot
-        was_on_the_spot = False  # one of the requests in the piece that is being read
+        pieces: list[bytes] | None = None  # of the body of a request that takes the express lane
         read_at = 0.0
         unread = 0  # bytes since the last piece of a body, or since the request before
         is_long = False
@@ -66,7 +65,6 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def data_received(self, data: bytes) -> None:
             self.unread += len(data)
-            self.was_on_the_spot = False
             self.read_at = perf_counter()
             super().data_received(data)
             if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
@@ -82,13 +80,19 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                     super().on_body(piece)
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-            self.answered = cycle
+            if not self.is_waiting:
+                self.answered = cycle
             super()._start_asgi_task(cycle, app)
 
         def is_unattended(self) -> bool:
             # Empty lines begin no request, and end uvicorn's limit on the silence between two.
             is_idle = self.pieces is None and (self.cycle is None or self.cycle.response_complete)
-            return is_idle and self.timeout_keep_alive_task is None and not self.transport.is_closing()
+            return (
+                is_idle
+                and not self.is_waiting
+                and self.timeout_keep_alive_task is None
+                and not self.transport.is_closing()
+            )
 
         def on_message_begin(self) -> None:
             self.is_within_head = True
@@ -105,7 +109,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
             self.unread = 0
             # What else a caller sends at once waits for its turns, and other callers have theirs.
-            if not self.was_on_the_spot and express.takes(self):
+            if express.takes(self):
                 self.pieces = []
             else:
                 super().on_headers_complete()
@@ -122,7 +126,6 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 super().on_message_complete()
             else:
                 pieces, self.pieces = self.pieces, None
-                self.was_on_the_spot = True
                 express.answer(self, b"".join(pieces))
 
         def head_bytes(self) -> int:

@@ -125,7 +125,7 @@ def explained(found: Signed[Explanation]) -> pb.ExplainResponse:
 
 def explanation_of(content: dict[str, Any]) -> pb.Explanation:
     """Lay out where a score comes from, given as the HTTP door shows it."""
-    reason = content["reason"]
+    reason, others = content["reason"], content.get("others")
     return pb.Explanation(
         score=content["score"],
         contributions=[
@@ -135,4 +135,5 @@ def explanation_of(content: dict[str, Any]) -> pb.Explanation:
         remainder=content["remainder"],
         exact=content["exact"],
         reason=pb.Reason(template=reason["template"], items=[to_id(item_id) for item_id in reason["items"]]),
+        others=None if others is None else pb.Others(**others),
     )

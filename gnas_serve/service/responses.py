@@ -12,6 +12,13 @@ class Contribution(BaseModel):
     contribution: float
 
 
+class Others(BaseModel):
+    """What the items add that are not named."""
+
+    count: int
+    contribution: float = Field(description="Of all of them together.")
+
+
 class Reason(BaseModel):
     """An explanation in words."""
 
@@ -20,7 +27,7 @@ class Reason(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Where a score comes from: contributions and remainder add up to it."""
+    """Where a score comes from: contributions, those of others and remainder add up to it."""
 
     score: float = Field(description="Of retrieval; a learned ranker may order otherwise.")
     contributions: list[Contribution] = Field(description="The greatest first; beside an item of a list at most five.")
@@ -30,6 +37,9 @@ class Explanation(BaseModel):
     )
     exact: bool = Field(description="False where a linear map stands for a trained network.")
     reason: Reason
+    others: Others | None = Field(
+        None, description="Beside an item of a list: how many contributions are not named, and their sum."
+    )
 
 
 class Item(BaseModel):
@@ -142,6 +152,10 @@ class ModelResponse(BaseModel):
     )
     item_features_metrics: dict[str, float] = Field(
         description="How well, measured at export on items that were left out."
+    )
+    attribute_types: dict[str, str] = Field(
+        description='Of each of the attributes: "number" (times are seconds since 1970; yes and no are 1 and 0, true '
+        'and false in a filter), "text", or "words", a list of texts.'
     )
 
 

@@ -1,19 +1,26 @@
-"""The HTTP calls: which path and method asks what, and how a request and an answer are laid out."""
+"""The HTTP calls: which path and method asks what, and how a request and an answer are laid out.
+
+Each passes three steps, so that those of several requests can be taken together
+(:mod:`gnas_serve.service.cohort`): what is asked is read, answered, and the answer laid out.
+"""
 
 from __future__ import annotations
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from gnas_serve.errors import RequestError
-from gnas_serve.runtime.query import Answer
+from gnas_serve.feedback.log import Acknowledged
+from gnas_serve.runtime.explain import Explanation
+from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.service.calls import Calls, Signed, model_facts
+from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.schemas import (
     DeployRequest,
     ExplainRequest,
@@ -21,6 +28,7 @@ from gnas_serve.service.schemas import (
     RankRequest,
     RecommendBatchRequest,
     RecommendRequest,
+    RequestModel,
     SimilarItemsRequest,
     SimilarUsersRequest,
     from_json,
@@ -42,102 +50,158 @@ class Asked:
     query: bytes
 
 
-_Handler = Callable[[Calls, Asked], dict[str, Any]] | Callable[[Calls, Asked], Coroutine[Any, Any, dict[str, Any]]]
-
-
 @dataclass(frozen=True)
 class Route:
-    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, what answers it, and how.
+    """One call: its path in OpenAPI's words, its HTTP method, its name in the metrics, its steps, and its status.
 
     Attributes
     ----------
-    handler
-        A plain function where the call only computes, a fraction of a millisecond; an ``async`` one where it may wait.
+    read
+        Makes the question of what is asked.
+    answer
+        Answers it: a plain function where that is only computed, a fraction of a millisecond; an ``async`` one where
+        it may wait.
+    lay_out
+        Makes of the question and its answer what is sent.
     is_immediate
-        Whether it is plain, and so cannot wait.
+        Whether ``answer`` is plain, and so cannot wait.
 
     Raises
     ------
     TypeError
-        If the handler is neither: of an object that is called it cannot be told.
+        If ``answer`` is neither: of an object that is called it cannot be told.
     """
 
     path: str
     method: str
     name: str
-    handler: _Handler
+    read: Callable[[Asked], Any]
+    answer: Callable[[Calls, Any], Any]
+    lay_out: Callable[[Any, Any], dict[str, Any]]
     status: HTTPStatus = HTTPStatus.OK
     is_admin: bool = False
     is_immediate: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if not inspect.isfunction(self.handler) or inspect.isgeneratorfunction(self.handler):
-            raise TypeError(f"the handler of {self.path} is neither a function nor an async function")
-        object.__setattr__(self, "is_immediate", not inspect.iscoroutinefunction(self.handler))
+        if not inspect.isfunction(self.answer) or inspect.isgeneratorfunction(self.answer):
+            raise TypeError(f"what answers {self.path} is neither a function nor an async function")
+        object.__setattr__(self, "is_immediate", not inspect.iscoroutinefunction(self.answer))
 
 
-def _recommend(calls: Calls, asked: Asked) -> dict[str, Any]:
-    request = from_json(RecommendRequest, asked.body)
-    return ranking(calls.recommend(request), scores=request.return_scores)
+def ranking(found: Signed[Answer], *, scores: bool = True) -> dict[str, Any]:
+    """Lay out one list of items."""
+    answer = found.answer
+    return {"items": answer.items(scores=scores), "underfilled": answer.underfilled, "model": found.model}
 
 
-def _recommend_user(calls: Calls, asked: Asked) -> dict[str, Any]:
-    request = from_mapping(RecommendRequest, _of_address(asked))
-    return ranking(calls.recommend(request), scores=request.return_scores)
+def rankings(request: RecommendBatchRequest, found: list[Signed[Answer]], model: dict[str, Any]) -> dict[str, Any]:
+    """Lay out the lists of a batch; the model of all is the stable one."""
+    results = [ranking(one, scores=query.return_scores) for one, query in zip(found, request.queries, strict=True)]
+    return {"results": results, "model": model}
 
 
-async def _recommend_batch(calls: Calls, asked: Asked) -> dict[str, Any]:
-    request = from_json(RecommendBatchRequest, asked.body)
-    return rankings(request, await calls.recommend_batch(request), calls.model.signature())
+def _body_of(model: type[RequestModel]) -> Callable[[Asked], RequestModel]:
+    return lambda asked: from_json(model, asked.body)
 
 
-def _rank(calls: Calls, asked: Asked) -> dict[str, Any]:
-    request = from_json(RankRequest, asked.body)
-    return ranking(calls.rank(request), scores=request.return_scores)
+def _nothing(_asked: Asked) -> None:
+    return None
 
 
-async def _similar_items(calls: Calls, asked: Asked) -> dict[str, Any]:
-    return ranking(await calls.similar_items(from_json(SimilarItemsRequest, asked.body)))
+def _recommend(calls: Calls, request: RecommendRequest) -> Signed[Answer]:
+    return calls.recommend(request)
 
 
-async def _similar_users(calls: Calls, asked: Asked) -> dict[str, Any]:
-    found = await calls.similar_users(from_json(SimilarUsersRequest, asked.body))
+async def _recommend_batch(calls: Calls, request: RecommendBatchRequest) -> tuple[list[Signed[Answer]], dict[str, Any]]:
+    return await calls.recommend_batch(request), calls.model.signature()
+
+
+def _rank(calls: Calls, request: RankRequest) -> Signed[Answer]:
+    return calls.rank(request)
+
+
+async def _similar_items(calls: Calls, request: SimilarItemsRequest) -> Signed[Answer]:
+    return await calls.similar_items(request)
+
+
+async def _similar_users(calls: Calls, request: SimilarUsersRequest) -> Signed[SimilarUsersAnswer]:
+    return await calls.similar_users(request)
+
+
+def _explain(calls: Calls, request: ExplainRequest) -> Signed[Explanation]:
+    return calls.explain(request)
+
+
+def _deployment(calls: Calls, _: None) -> Deployment:
+    return calls.deployment()
+
+
+async def _deploy(calls: Calls, request: DeployRequest) -> Deployment:
+    return await calls.deploy(request)
+
+
+async def _feedback(calls: Calls, request: FeedbackRequest) -> Acknowledged:
+    return await calls.feedback(request)
+
+
+def _model(calls: Calls, _: None) -> ModelInfo:
+    return calls.model
+
+
+def _as_ranking(request: RecommendRequest | RankRequest, found: Signed[Answer]) -> dict[str, Any]:
+    return ranking(found, scores=request.return_scores)
+
+
+def _as_rankings(request: RecommendBatchRequest, found: tuple[list[Signed[Answer]], dict[str, Any]]) -> dict[str, Any]:
+    return rankings(request, *found)
+
+
+def _as_neighbours(_: SimilarItemsRequest, found: Signed[Answer]) -> dict[str, Any]:
+    return ranking(found)
+
+
+def _as_users(_: SimilarUsersRequest, found: Signed[SimilarUsersAnswer]) -> dict[str, Any]:
     return {"users": found.answer.users(), "model": found.model}
 
 
-def _explain(calls: Calls, asked: Asked) -> dict[str, Any]:
-    found = calls.explain(from_json(ExplainRequest, asked.body))
+def _as_explanation(_: ExplainRequest, found: Signed[Explanation]) -> dict[str, Any]:
     return {**found.answer.to_json(), "model": found.model}
 
 
-def _deployment(calls: Calls, _asked: Asked) -> dict[str, Any]:
-    return asdict(calls.deployment())
+def _as_fields(_: object, found: Any) -> dict[str, Any]:
+    return asdict(found)
 
 
-async def _deploy(calls: Calls, asked: Asked) -> dict[str, Any]:
-    return asdict(await calls.deploy(from_json(DeployRequest, asked.body)))
-
-
-async def _feedback(calls: Calls, asked: Asked) -> dict[str, Any]:
-    return asdict(await calls.feedback(from_json(FeedbackRequest, asked.body)))
-
-
-def _model(calls: Calls, _asked: Asked) -> dict[str, Any]:
-    return model_facts(calls.model)
+def _as_model(_: None, found: ModelInfo) -> dict[str, Any]:
+    return model_facts(found)
 
 
 ROUTES = (
-    Route("/v1/admin/deployment", "GET", "deployment", _deployment, is_admin=True),
-    Route("/v1/admin/deployment", "POST", "deploy", _deploy, is_admin=True),
-    Route("/v1/explain", "POST", "explain", _explain),
-    Route("/v1/feedback", "POST", "feedback", _feedback, HTTPStatus.ACCEPTED),
-    Route("/v1/model", "GET", "model", _model),
-    Route("/v1/rank", "POST", "rank", _rank),
-    Route("/v1/recommend", "POST", "recommend", _recommend),
-    Route("/v1/recommend/batch", "POST", "recommend_batch", _recommend_batch),
-    Route("/v1/similar-items", "POST", "similar_items", _similar_items),
-    Route("/v1/similar-users", "POST", "similar_users", _similar_users),
-    Route("/v1/users/{user_id}/recommendations", "GET", "recommend_user", _recommend_user),
+    Route("/v1/admin/deployment", "GET", "deployment", _nothing, _deployment, _as_fields, is_admin=True),
+    Route("/v1/admin/deployment", "POST", "deploy", _body_of(DeployRequest), _deploy, _as_fields, is_admin=True),
+    Route("/v1/explain", "POST", "explain", _body_of(ExplainRequest), _explain, _as_explanation),
+    Route("/v1/feedback", "POST", "feedback", _body_of(FeedbackRequest), _feedback, _as_fields, HTTPStatus.ACCEPTED),
+    Route("/v1/model", "GET", "model", _nothing, _model, _as_model),
+    Route("/v1/rank", "POST", "rank", _body_of(RankRequest), _rank, _as_ranking),
+    Route("/v1/recommend", "POST", "recommend", _body_of(RecommendRequest), _recommend, _as_ranking),
+    Route(
+        "/v1/recommend/batch",
+        "POST",
+        "recommend_batch",
+        _body_of(RecommendBatchRequest),
+        _recommend_batch,
+        _as_rankings,
+    ),
+    Route("/v1/similar-items", "POST", "similar_items", _body_of(SimilarItemsRequest), _similar_items, _as_neighbours),
+    Route("/v1/similar-users", "POST", "similar_users", _body_of(SimilarUsersRequest), _similar_users, _as_users),
+    Route(
+        "/v1/users/{user_id}/recommendations",
+        "GET",
+        "recommend_user",
+        lambda asked: from_mapping(RecommendRequest, _of_address(asked)),
+        _recommend,
+        _as_ranking,
+    ),
 )
 _OF_USERS = ROUTES[-1]
 _FIXED: dict[str, tuple[Route, ...]] = {}
@@ -166,18 +230,6 @@ def find_routes(path: str, raw_path: bytes) -> tuple[Route, ...]:
         user_id = raw_path[len(_USERS) : -len(_RECOMMENDATIONS)]
         return (_OF_USERS,) if b"/" not in user_id else ()
     return routes
-
-
-def ranking(found: Signed[Answer], *, scores: bool = True) -> dict[str, Any]:
-    """Lay out one list of items."""
-    answer = found.answer
-    return {"items": answer.items(scores=scores), "underfilled": answer.underfilled, "model": found.model}
-
-
-def rankings(request: RecommendBatchRequest, found: list[Signed[Answer]], model: dict[str, Any]) -> dict[str, Any]:
-    """Lay out the lists of a batch; the model of all is the stable one."""
-    results = [ranking(one, scores=query.return_scores) for one, query in zip(found, request.queries, strict=True)]
-    return {"results": results, "model": model}
 
 
 def _of_address(asked: Asked) -> dict[str, object]:

@@ -216,6 +216,19 @@ class Telemetry:
             sent = traceparent.decode("latin-1"), tracestate.decode("latin-1")
             CURRENT.set(Trail(None if tracing is None else tracing.context(*sent)))
 
+    def set_aside(self) -> Trail | None:
+        """Leave off telling of a request that was counted in, as others have their turn; see :meth:`take_up`."""
+        if not self._follows:
+            return None
+        trail = CURRENT.get()
+        CURRENT.set(None)
+        return trail
+
+    def take_up(self, trail: Trail | None) -> None:
+        """Tell of a request again from now on."""
+        if self._follows:
+            CURRENT.set(trail)
+
     def ended(self, door: Door, method: str, code: str, duration_s: float, request_id: str = "") -> None:
         """Count a request out.
 

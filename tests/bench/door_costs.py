@@ -41,7 +41,7 @@ from gnas_serve.runtime.recommender import Recommender
 
 K, READY_S = 10, 90.0
 NEEDED = {"fastapi-torch": "fastapi", "litserve-torch": "litserve"}
-RIVALS = ("http-echo", "grpc-echo", "bentoml", "fastapi-torch", "litserve-torch")
+RIVALS = ("http-echo", "grpc-echo", "http-bare", "grpc-bare", "bentoml", "fastapi-torch", "litserve-torch")
 PATHS = {"litserve-torch": "/predict"}
 IN_PROCESS = """
 import json, sys
@@ -57,7 +57,7 @@ def rival(name: str, python: str, artifact: Path, core: int | None) -> Iterator[
     """Run a rival until the context ends."""
     port = free_port()
     door: Door
-    if name == "grpc-echo":
+    if name.startswith("grpc-"):
         door = GrpcDoor("127.0.0.1", port)
     else:
         door = HttpDoor("127.0.0.1", port, PATHS.get(name, "/v1/recommend"))
@@ -169,6 +169,8 @@ def compared(cpu_us: dict[str, float], in_process_us: float) -> dict[str, Any]:
         own, echo = cpu_us.get(f"gnas-serve {protocol}"), cpu_us.get(f"{protocol}-echo")
         if own and echo:
             result[f"{protocol}_over_echo"] = (own - in_process_us) / echo
+        if own and (bare := cpu_us.get(f"{protocol}-bare")):
+            result[f"{protocol}_over_bare"] = own / bare
     if own_http := cpu_us.get("gnas-serve http"):
         result["in_requests_of_our_http_door"] = {name: value / own_http for name, value in cpu_us.items()}
     return result

@@ -1,6 +1,9 @@
 """Servers that our doors are compared with, each the shortest way to write it; ``rival_doors.py NAME ARTIFACT PORT``.
 
 ``http-echo`` and ``grpc-echo`` read a question and answer with what they hold already: what no server does without.
+``http-bare`` and ``grpc-bare`` are these with our recommender between reading and answering, and nothing else: no
+checks, limits, metrics or ids. What a door costs beyond them is its own; what they cost beyond an echo and a
+recommendation is that each finds the caches and the branch predictor full of the other.
 ``bentoml``, ``fastapi-torch`` and ``litserve-torch`` recommend.
 """
 
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,20 @@ def an_answer(artifact: Path) -> dict[str, Any]:
     return {"items": items, "model": recommender.info.signature()}
 
 
+def recommends(artifact: Path) -> Callable[[Any, int], dict[str, Any]]:
+    """Give what answers a user id and a k as our door does."""
+    from gnas_serve.runtime.query import Query
+    from gnas_serve.runtime.recommender import Recommender
+
+    recommender = Recommender.load(artifact)
+    signature = recommender.info.signature()
+
+    def answer(user_id: Any, k: int) -> dict[str, Any]:
+        return {"items": recommender.recommend(Query(user_id=user_id, k=k)).items(), "model": signature}
+
+    return answer
+
+
 def serve_asgi(app: Any, port: int) -> None:
     import uvicorn
 
@@ -33,10 +51,8 @@ def serve_asgi(app: Any, port: int) -> None:
     )
 
 
-def http_echo(artifact: Path, port: int) -> None:
+def serve_http(answer: Callable[[dict[str, Any]], dict[str, Any]], port: int) -> None:
     from pydantic_core import from_json, to_json  # the quickest way from and to JSON, which is what ours takes
-
-    answer = an_answer(artifact)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
@@ -50,8 +66,7 @@ def http_echo(artifact: Path, port: int) -> None:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        from_json(body)
-        content = to_json(answer)
+        content = to_json(answer(from_json(body)))
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -59,22 +74,25 @@ def http_echo(artifact: Path, port: int) -> None:
     serve_asgi(app, port)
 
 
-def grpc_echo(artifact: Path, port: int) -> None:
+def http_echo(artifact: Path, port: int) -> None:
+    answer = an_answer(artifact)
+    serve_http(lambda _question: answer, port)
+
+
+def http_bare(artifact: Path, port: int) -> None:
+    answer = recommends(artifact)
+    serve_http(lambda question: answer(question["user_id"], question["k"]), port)
+
+
+def serve_grpc(answer: Callable[[Any], Any], port: int) -> None:
     import grpc
     import uvloop
     from grpc import aio
 
-    from gnas_serve.service.client import to_id
     from gnas_serve.service.proto import recommender_pb2 as pb
 
-    answer = an_answer(artifact)
-    items = [
-        pb.Item(item_id=to_id(item["item_id"]), score=item["score"], source=item["source"]) for item in answer["items"]
-    ]
-    response = pb.RecommendResponse(items=items, model=pb.Model(**answer["model"]))
-
-    async def recommend(_request: Any, _context: Any) -> Any:
-        return response
+    async def recommend(request: Any, _context: Any) -> Any:
+        return answer(request)
 
     async def run() -> None:
         server = aio.server()
@@ -89,6 +107,28 @@ def grpc_echo(artifact: Path, port: int) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+def as_message(answer: dict[str, Any]) -> Any:
+    from gnas_serve.service.client import to_id
+    from gnas_serve.service.proto import recommender_pb2 as pb
+
+    items = [
+        pb.Item(item_id=to_id(item["item_id"]), score=item["score"], source=item["source"]) for item in answer["items"]
+    ]
+    return pb.RecommendResponse(items=items, model=pb.Model(**answer["model"]))
+
+
+def grpc_echo(artifact: Path, port: int) -> None:
+    response = as_message(an_answer(artifact))
+    serve_grpc(lambda _request: response, port)
+
+
+def grpc_bare(artifact: Path, port: int) -> None:
+    from gnas_serve.service.client import from_id
+
+    answer = recommends(artifact)
+    serve_grpc(lambda request: as_message(answer(from_id(request.user_id), request.k)), port)
 
 
 def bentoml(artifact: Path, port: int) -> None:
@@ -139,6 +179,8 @@ def litserve_torch(artifact: Path, port: int) -> None:
 RIVALS = {
     "http-echo": http_echo,
     "grpc-echo": grpc_echo,
+    "http-bare": http_bare,
+    "grpc-bare": grpc_bare,
     "bentoml": bentoml,
     "fastapi-torch": fastapi_torch,
     "litserve-torch": litserve_torch,

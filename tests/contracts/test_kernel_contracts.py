@@ -307,6 +307,62 @@ class TestArgumentsThatDoNotFit:
                 lists, np.ones(4, np.float32), 3, 1, np.empty(0, np.int64), fixed, np.empty(3, np.float32)
             )
 
+    def test_what_is_written_does_not_overlap_with_what_is_read_or_held(self):
+        memory = np.zeros(512, np.uint8)
+
+        def at(start, count, dtype):
+            return memory[start : start + count * np.dtype(dtype).itemsize].view(dtype)
+
+        values, scales = at(0, 24, np.int8).reshape(6, 4), at(32, 6, np.float32)
+        scales[:] = 1
+        lists = kernels.native.open_lists(values, scales, self.whole)
+        query, excluded = at(64, 4, np.float32), at(80, 1, np.int64)
+        found, parts = at(96, 3, np.int64), at(128, 3, np.float32)
+        kernels.native.search(lists, query, 3, 1, excluded, found, parts)  # one beside the other
+        for wrong in (at(0, 3, np.int64), at(48, 3, np.int64), at(72, 3, np.int64), at(80, 3, np.int64)):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.search(lists, query, 3, 1, excluded, wrong, parts)
+        for wrong in (at(20, 3, np.float32), at(40, 3, np.float32), at(76, 3, np.float32), at(116, 3, np.float32)):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.search(lists, query, 3, 1, excluded, found, wrong)
+        kernels.native.search(lists, query, 3, 1, at(96, 0, np.int64), found, parts)  # nothing overlaps with nothing
+        rows = at(160, 2, np.int64)
+        kernels.native.score_rows(lists, query, rows, at(176, 2, np.float32))
+        for start in (0, 32, 76, 156, 172):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.score_rows(lists, query, rows, at(start, 2, np.float32))
+
+    def test_links_features_and_the_best_are_not_written_over_what_is_read(self):
+        memory = np.zeros(512, np.uint8)
+
+        def at(start, count, dtype):
+            return memory[start : start + count * np.dtype(dtype).itemsize].view(dtype)
+
+        offsets, items, weights = at(0, 3, np.int64), at(24, 3, np.int32), at(40, 3, np.float32)
+        offsets[:], items[:], weights[:] = (0, 1, 3), (1, 0, 1), 1
+        links = kernels.native.open_links(offsets, items, weights)
+        history, rows, scores = at(64, 1, np.int64), at(80, 2, np.int64), at(96, 2, np.float32)
+        assert kernels.native.follow(links, history, 1.0, rows, scores) == 1
+        for wrong in (at(16, 2, np.int64), at(24, 2, np.int64), at(48, 2, np.int64), at(56, 2, np.int64)):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.follow(links, history, 1.0, wrong, scores)
+        for start in (20, 28, 48, 68, 92):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.follow(links, history, 1.0, rows, at(start, 2, np.float32))
+        wanted = at(128, 2, np.int64)
+        kernels.native.scores_at(rows, scores, wanted, at(144, 2, np.float32))
+        for start in (92, 100, 124):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.scores_at(rows, scores, wanted, at(start, 2, np.float32))
+        kinds, inputs = at(160, 2, np.int32), [at(start, 3, np.float32) for start in (176, 192, 208, 224)]
+        kinds[:] = -1, -4
+        kernels.native.cross_features(kinds, *inputs, at(256, 6, np.float32))
+        for start in (140, 184, 216, 232):
+            with pytest.raises(ValueError, match="overlaps"):
+                kernels.native.cross_features(kinds, *inputs, at(start, 6, np.float32))
+        with pytest.raises(ValueError, match="overlaps"):
+            kernels.native.best(at(256, 6, np.float32), 2, at(272, 2, np.int64))
+
     def test_scores_of_rows_that_are_not_there(self):
         lists = kernels.native.open_lists(self.values, self.scales, self.whole)
         for rows, parts in ((np.array([6]), 1), (np.array([-1]), 1), (np.array([1, 2]), 1)):

@@ -74,7 +74,8 @@ def test_what_is_in_the_bento(bento: Path, artifact: Path) -> None:
     left_out = tuple(f"gnas_serve/{name}/" for name in ("cli", "container", "kernels/src", "load"))
     assert not any("__pycache__" in name or name.startswith(left_out) for name in code)
     assert not code & {f"gnas_serve/{name}.py" for name in ("runtime/benchmark", "service/launch", "service/bundle")}
-    assert ("gnas_serve/kernels/_native.abi3.so" in code) == (kernels.native is not None)
+    for name in ("_native.abi3.so", "_native.abi3.so.sha256"):
+        assert (f"gnas_serve/kernels/{name}" in code) == (kernels.native is not None)
     shipped = {f"build/artifact/{name}" for name in files_of(artifact) - {"report.json"}}
     assert not any(path.is_symlink() for path in (bento / "src").rglob("*"))
     assert files == code | shipped | {"bentofile.yaml"}

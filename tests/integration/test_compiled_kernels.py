@@ -1,9 +1,11 @@
 """How the kernels come to be compiled where the package is installed, and what happens where they cannot be."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,16 @@ def compiled(folder, **environment):
     )
 
 
+def told(folder):
+    """Ask a process what it computes by, and why not by the kernels; it may end by a signal."""
+    (folder / "gnas_serve" / "__init__.py").write_text("")
+    code = "import sys; sys.path.insert(0, '.'); import gnas_serve.kernels as k; print(k.described() + '|' + k.absence)"
+    ask = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(ask, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    return tuple(done.stdout.strip().split("|"))
+
+
 def files(folder):
     return sorted(path.name for path in (folder / "gnas_serve" / "kernels").iterdir() if path.name != "__pycache__")
 
@@ -55,19 +67,141 @@ def test_they_are_compiled_without_a_warning(checkout):
 
 def test_a_checkout_that_moved_on_since_it_was_installed_computes_in_numpy(checkout):
     source = checkout / "gnas_serve" / "kernels" / "src" / "search.c"
-    for name in ("__init__.py",):
-        (checkout / "gnas_serve" / name).write_text("")
-    ask = [
-        sys.executable,
-        "-P",
-        "-c",
-        "import sys; sys.path.insert(0, '.'); import gnas_serve.kernels as k; print(k.described())",
-    ]
     said = []
     for change in ("", "/* newer */"):
         source.write_text(source.read_text() + change)
-        said.append(subprocess.run(ask, cwd=checkout, capture_output=True, text=True, timeout=60).stdout.strip())
-    assert said == [kernels.described(), "numpy"]
+        said.append(told(checkout))
+    assert said == [(kernels.described(), ""), ("numpy", "the compiled module is of other sources than these")]
+
+
+DAMAGE = {
+    "cut off": lambda content: content[: len(content) // 2],
+    "empty": lambda content: b"",
+    "one bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "zeros": lambda content: content[:4096] + bytes(len(content) - 4096),
+    "longer": lambda content: content + b"\0",
+}
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_module_is_not_loaded(checkout, damage):
+    """The system would map it: a page that is not there ends the process."""
+    module = checkout / "gnas_serve" / "kernels" / "_native.abi3.so"
+    module.write_bytes(DAMAGE[damage](module.read_bytes()))
+    assert told(checkout) == ("numpy", "the compiled module is not the one that was built (a damaged file?)")
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_a_module_of_which_nothing_is_noted_is_not_loaded(checkout):
+    folder = checkout / "gnas_serve" / "kernels"
+    checksum = folder / "_native.abi3.so.sha256"
+    for content, said in (("", "is not the one that was built"), ("\xff", "is not the one that was built")):
+        checksum.write_bytes(content.encode("latin-1"))
+        assert said in told(checkout)[1]
+    checksum.unlink()
+    assert told(checkout) == ("numpy", "the compiled module has no checksum beside it")
+    (folder / "_native.abi3.so").unlink()
+    assert told(checkout) == ("numpy", "none was compiled")
+    assert compiled(checkout).returncode == 0
+    assert told(checkout) == (kernels.described(), "")
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_what_is_noted_is_a_checksum_that_others_check(checkout):
+    done = subprocess.run(
+        ["sha256sum", "-c", "_native.abi3.so.sha256"],
+        cwd=checkout / "gnas_serve" / "kernels",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "_native.abi3.so: OK\n"
+
+
+class Hook:
+    """What hatchling gives its hooks, as far as this one asks for it."""
+
+    def __init__(self):
+        self.target_name = "wheel"
+
+
+@pytest.fixture
+def build(checkout, monkeypatch):
+    """The build file of a checkout without a module, as hatchling loads it."""
+    interface = types.ModuleType("hatchling.builders.hooks.plugin.interface")
+    interface.BuildHookInterface = Hook
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    spec = importlib.util.spec_from_file_location("a_build", checkout / "hatch_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for path in (module.MODULE, module.CHECKSUM):
+        path.unlink(missing_ok=True)
+    return module
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_a_wheel_has_a_module_of_its_own_whatever_others_do_in_the_tree(build, checkout):
+    hooks, made = [build.CompiledKernels(), build.CompiledKernels()], []
+    for hook in hooks:
+        data = {"artifacts": [], "force_include": {}}
+        hook.initialize("standard", data)
+        assert (data["pure_python"], data["artifacts"]) == (False, [])
+        assert data["tag"].startswith("cp311-abi3-")
+        made.append({target: Path(source) for source, target in data["force_include"].items()})
+    names = ["gnas_serve/kernels/_native.abi3.so", "gnas_serve/kernels/_native.abi3.so.sha256"]
+    assert [list(one) for one in made] == [names, names]
+    assert "_native.abi3.so" not in files(checkout)
+    hooks[0].finalize("standard", {}, "")
+    assert [one[names[0]].exists() for one in made] == [False, True]
+    checksum = made[1][names[1]].read_text().split()[0]
+    assert build.hashlib.sha256(made[1][names[0]].read_bytes()).hexdigest() == checksum
+    hooks[1].finalize("standard", {}, "")
+    assert not made[1][names[0]].parent.exists()
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_an_editable_installation_has_it_in_the_tree(build, checkout):
+    hook, data = build.CompiledKernels(), {"artifacts": [], "force_include": {}}
+    hook.initialize("editable", data)
+    hook.finalize("editable", data, "")
+    assert (data["force_include"], data["pure_python"]) == ({}, False)
+    assert told(checkout) == (kernels.described(), "")
+
+
+def test_a_wheel_without_kernels_is_for_every_platform(build, monkeypatch):
+    monkeypatch.setenv("CC", "/bin/false")
+    hook, data = build.CompiledKernels(), {"artifacts": [], "force_include": {}}
+    hook.initialize("standard", data)
+    hook.finalize("standard", data, "")
+    assert data == {"artifacts": [], "force_include": {}}
+
+
+@pytest.mark.parametrize(
+    ("platform", "archflags", "tag", "flags"),
+    [
+        ("linux-x86_64", "", "linux_x86_64", ""),
+        ("linux-aarch64", "-arch arm64", "linux_aarch64", ""),
+        ("macosx-10.9-universal2", "", "macosx_10_9_universal2", "-arch arm64 -arch x86_64 -mmacosx-version-min=10.9"),
+        ("macosx-10.9-universal2", "-arch arm64", "macosx_11_0_arm64", "-arch arm64 -mmacosx-version-min=11.0"),
+        ("macosx-10.13-universal2", "-arch x86_64", "macosx_10_13_x86_64", "-arch x86_64 -mmacosx-version-min=10.13"),
+        (
+            "macosx-11.0-arm64",
+            "-arch x86_64 -arch arm64",
+            "macosx_11_0_universal2",
+            "-arch arm64 -arch x86_64 -mmacosx-version-min=11.0",
+        ),
+        ("macosx-14.2-arm64", "", "macosx_14_0_arm64", "-arch arm64 -mmacosx-version-min=14.0"),
+        ("macosx-12-x86_64", "", "macosx_12_0_x86_64", "-arch x86_64 -mmacosx-version-min=12.0"),
+    ],
+)
+def test_the_platform_of_a_wheel_is_what_was_compiled(build, platform, archflags, tag, flags):
+    assert build.built_for(platform, archflags) == (tag, tuple(flags.split()))
+
+
+def test_no_wheel_is_for_processors_that_no_tag_names_together(build):
+    with pytest.raises(ValueError, match="no wheel is for i386 and x86_64"):
+        build.built_for("macosx-10.9-universal2", "-arch i386 -arch x86_64")
 
 
 @pytest.mark.parametrize(

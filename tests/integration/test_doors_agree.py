@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
-from content_tables import encoder_of
+from content_tables import METRICS, encoder_of
 from front_world import JSON
 from front_world import World as HttpWorld
 from google.protobuf.message import Message
@@ -287,12 +287,19 @@ def test_an_address_asks_what_a_body_asks(both: tuple[Both, bool]) -> None:
     assert asyncio.run(ask_all()) > 50
 
 
-def test_both_doors_say_which_features_there_are(both: tuple[Both, bool]) -> None:
+def test_both_doors_say_which_features_and_attributes_there_are(both: tuple[Both, bool]) -> None:
     doors, is_text = both
     expected = ["region", "age", "member"] if is_text else []
     by_http = doors.http.ask("GET", "/v1/model").json()
     by_grpc = told(doors.grpc.stub.GetModel(pb.GetModelRequest()))
     assert by_http["user_features"] == by_grpc["user_features"] == expected
+    kinds = dict.fromkeys(["price", "in_stock", "list price", "not"], "number")
+    kinds |= {"category": "text", "a`b": "text", "tags": "words"}
+    assert by_http["attribute_types"] == by_grpc["attribute_types"] == kinds
+    assert list(by_http["attribute_types"]) == by_http["attributes"] == by_grpc["attributes"]
+    assert set(by_http["item_features"]) == set(kinds)
+    assert by_http["item_features"] == by_grpc["item_features"]
+    assert by_http["item_features_metrics"] == by_grpc["item_features_metrics"] == METRICS
     if is_text:
         said = {"age": 41, "region": "south"}
         answer = recommend(doors.grpc.target, user_features=said)

@@ -21,7 +21,7 @@ from gnas_serve.service import express, routes
 from gnas_serve.service.auth import digest_of, new_key
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.connections import announce_close
-from gnas_serve.service.routes import ROUTES, Asked, Route, answered_on_the_spot
+from gnas_serve.service.routes import ROUTES, Route, answered_on_the_spot
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +179,11 @@ class TestWhatWaits:
     def test_it_goes_the_long_way(
         self, artifact: Path, monkeypatch: pytest.MonkeyPatch, wait_s: float, status: int
     ) -> None:
-        async def waits(_calls: Calls, _asked: Asked) -> dict[str, Any]:
+        async def waits(_calls: Calls, _question: None) -> float:
             await asyncio.sleep(wait_s)
-            return {"waited_s": wait_s}
+            return wait_s
 
-        route = Route("/v1/recommend", "POST", "recommend", waits)
+        route = Route("/v1/recommend", "POST", "recommend", lambda _: None, waits, lambda _, found: {"waited_s": found})
         monkeypatch.setitem(routes._FIXED, route.path, (route,))
         monkeypatch.setattr(express, "ON_THE_SPOT", answered_on_the_spot([route]))
         door = Door(artifact, timeout_s=0.5)
@@ -197,19 +197,19 @@ class TestWhatWaits:
 
     def test_only_plain_functions_are_immediate(self) -> None:
         assert set(routes.ON_THE_SPOT) == {b"/v1/explain", b"/v1/rank", b"/v1/recommend"}
-        assert all(route.is_immediate != inspect.iscoroutinefunction(route.handler) for route in ROUTES)
+        assert all(route.is_immediate != inspect.iscoroutinefunction(route.answer) for route in ROUTES)
 
     def test_of_what_else_can_be_called_it_cannot_be_told(self) -> None:
         class Waits:
-            async def __call__(self, _calls: Calls, _asked: Asked) -> dict[str, Any]:
-                return {}
+            async def __call__(self, _calls: Calls, _question: None) -> int:
+                return 1
 
-        def pieces(_calls: Calls, _asked: Asked) -> Iterator[int]:
+        def pieces(_calls: Calls, _question: None) -> Iterator[int]:
             yield 1
 
-        for handler in (Waits(), partial(Waits().__call__), pieces):
-            with pytest.raises(TypeError, match="the handler of /v1/x is neither"):
-                Route("/v1/x", "POST", "x", handler)  # type: ignore[arg-type]
+        for answer in (Waits(), partial(Waits().__call__), pieces):
+            with pytest.raises(TypeError, match="what answers /v1/x is neither"):
+                Route("/v1/x", "POST", "x", lambda _: None, answer, lambda _, found: {"is": found})
 
 
 def test_a_bug_of_the_door_itself_ends_the_connection_and_no_other(
@@ -309,3 +309,54 @@ def test_empty_lines_keep_no_connection(artifact: Path, further: list[bytes]) ->
             assert 0.5 < time.monotonic() - started < 3
     finally:
         door.close()
+
+
+class TestBetweenTheSteps:
+    """Of a request that was read, and is to be answered at the end of the turn."""
+
+    @pytest.fixture
+    def after_reading(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> Any:
+        """Have the loop do something with the connections once it has read a request, before it answers."""
+        take_in = door.world.front.take_in
+
+        def arrange(what: Any) -> None:
+            def read(*arguments: Any) -> Any:
+                for connection in door.server.server_state.connections:
+                    door.loop.call_soon(what, connection)
+                return take_in(*arguments)
+
+            monkeypatch.setattr(door.world.front, "take_in", read)
+
+        return arrange
+
+    def test_a_door_that_closes_answers_first(self, door: Door, after_reading: Any) -> None:
+        after_reading(lambda connection: connection.shutdown())
+        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as raw:
+            raw.sendall(request())
+            said = raw.makefile("rb").read()  # to the end of the connection
+        assert said.startswith(b"HTTP/1.1 200 OK")
+        assert said.count(b"connection: close\r\n") == 1
+
+    def test_who_leaves_is_not_answered(self, door: Door, after_reading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked = []
+        monkeypatch.setattr(door.world.calls, "recommend", asked.append)
+        after_reading(lambda connection: connection.transport.abort())
+        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as raw:
+            raw.sendall(request())
+            with suppress(ConnectionResetError):
+                assert raw.recv(100) == b""
+        assert asked == []
+        labels = {"door": "http", "method": "recommend", "code": "499"}
+        assert door.world.metric("gnas_serve_requests_total", **labels) == 1
+        assert door.world.metric("gnas_serve_in_flight_requests", door="http") == 0
+
+    def test_an_answer_that_cannot_be_laid_out_is_a_bug_of_that_request_alone(
+        self, door: Door, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        recommend = door.world.calls.recommend
+        monkeypatch.setattr(
+            door.world.calls, "recommend", lambda asked: None if asked.user_id == 1008 else recommend(asked)
+        )
+        answers = door.send_together(request(), request(b'{"user_id": 1008}'), request())
+        assert [answer[0] for answer in answers] == [200, 500, 200]
+        assert door.on_the_spot == 3

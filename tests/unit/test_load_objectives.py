@@ -66,18 +66,29 @@ def test_limits_are_kept_up_to_the_limit_itself() -> None:
     require_kept((), FIGURES)
 
 
-def test_a_miss_says_of_each_by_how_much() -> None:
+def test_a_miss_says_of_each_what_was_found_and_asked() -> None:
     figures = {**FIGURES, "p99": 12_500.0, "qps": 400.0, "errors": 0.02, "recall": None, "cpu": 100.0}
     with pytest.raises(LatencyError) as raised:
         require_kept(read_objectives("p99=10ms,qps=500,errors=0,recall=.9,cpu=100us"), figures)
     said = raised.value.message
     assert "4 of 5 objectives missed" in said
-    assert "p99 is 12.5 ms, 25.0% above the objective of 10 ms" in said
-    assert "qps is 400, 20.0% below the objective of 500" in said
-    assert "errors is 2.000%, above the objective of 0.000%" in said
-    assert "recall could not be measured" in said
+    assert "p99 is 12.5 ms, at most 10 ms was asked" in said
+    assert "qps is 400 /s, at least 500 /s was asked" in said
+    assert "errors is 2%, at most 0% was asked" in said
+    assert "recall could not be measured, at least 90% was asked" in said
     assert "cpu" not in said
     assert raised.value.exit_code == 7
+
+
+def test_a_figure_is_never_written_as_the_limit_that_it_misses() -> None:
+    figures = {**FIGURES, "p50": 1e6, "rss": 500_000_001.0, "errors": 0.0100004, "qps": 123_456.0}
+    with pytest.raises(LatencyError) as raised:
+        require_kept(read_objectives("p50=1us,rss=500MB,errors=1%,qps=1000000"), figures)
+    said = raised.value.message
+    assert "p50 is 1 s, at most 1 us was asked" in said
+    assert "rss is 500.000001 MB, at most 500 MB was asked" in said
+    assert "errors is 1.00004%, at most 1% was asked" in said
+    assert "qps is 123456 /s, at least 1000000 /s was asked" in said
 
 
 def test_what_will_not_be_measured_is_refused_beforehand() -> None:

@@ -89,6 +89,13 @@ class TestExplained:
         first = answer.items()[0]
         assert first["explanation"]["score"] == pytest.approx(answer.scores[0], rel=1e-5)
         assert len(first["explanation"]["contributions"]) <= 5
+        for found, item in zip(expected, answer.items(), strict=True):
+            shown, others = item["explanation"]["contributions"], item["explanation"]["others"]
+            assert len(shown) + others["count"] == len(found.contributions)
+            total = sum(part["contribution"] for part in shown) + others["contribution"]
+            assert total + sum(found.remainder.values()) == pytest.approx(found.score, abs=1e-9)
+        counts = [item["explanation"]["others"]["count"] for item in answer.items()]
+        assert (max(counts) > 0) == (query.user_id is not None)
         assert "explanation" not in recommender.recommend(Query(USER, 5)).items()[0]
 
     def test_not_of_too_many(self, recommender):

@@ -41,6 +41,17 @@ int borrow(PyObject *argument, Py_buffer *view, int is_written, int64_t least, i
     return 1;
 }
 
+int is_apart(const Py_buffer *written, const Py_buffer *others, int number)
+{
+    const uintptr_t begin = (uintptr_t)written->buf, end = begin + (uintptr_t)written->len;
+    for (int i = 0; i < number; i++) {
+        const uintptr_t start = (uintptr_t)others[i].buf, stop = start + (uintptr_t)others[i].len;
+        if (&others[i] != written && begin < end && start < stop && begin < stop && start < end)
+            return refuse("what is written overlaps with what is read") != NULL;
+    }
+    return 1;
+}
+
 void give_back(Py_buffer *views, int number)
 {
     for (int i = 0; i < number; i++)

@@ -26,6 +26,9 @@ int look(PyObject *argument, Py_buffer *view, Py_ssize_t size, const char *forma
 /* Borrow an argument's memory for one call; of `least` bytes or more, or of exactly so many. */
 int borrow(PyObject *argument, Py_buffer *view, int is_written, int64_t least, int is_exact);
 
+/* Check that what is written shares no memory with others, itself left out: 0 with an error set where it does. */
+int is_apart(const Py_buffer *written, const Py_buffer *others, int number);
+
 void give_back(Py_buffer *views, int number);
 
 /* Check borrowed int64 rows, 0 with an error set where one is not below `count`. */

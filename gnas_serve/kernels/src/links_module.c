@@ -91,7 +91,8 @@ PyObject *py_follow(PyObject *self, PyObject *const *arguments, Py_ssize_t numbe
     int64_t found = -1;
     if (borrow(arguments[1], &views[0], 0, 0, 0) && ++borrowed && borrow(arguments[3], &views[1], 1, 0, 0) &&
         ++borrowed && borrow(arguments[4], &views[2], 1, views[1].len / 2, 1) && ++borrowed &&
-        rows_are_within(&views[0], opened->links.count)) {
+        is_apart(&views[1], views, 3) && is_apart(&views[2], views, 3) && is_apart(&views[1], opened->held, 3) &&
+        is_apart(&views[2], opened->held, 3) && rows_are_within(&views[0], opened->links.count)) {
         found = follow(&opened->links, views[0].buf, views[0].len / 8, factor, views[1].len / 8, views[1].buf,
                        views[2].buf);
         if (found < 0)
@@ -111,7 +112,7 @@ PyObject *py_scores_at(PyObject *self, PyObject *const *arguments, Py_ssize_t nu
     if (borrow(arguments[0], &views[0], 0, 0, 0) && ++borrowed &&
         borrow(arguments[1], &views[1], 0, views[0].len / 2, 1) && ++borrowed &&
         borrow(arguments[2], &views[2], 0, 0, 0) && ++borrowed &&
-        borrow(arguments[3], &views[3], 1, views[2].len / 2, 1) && ++borrowed) {
+        borrow(arguments[3], &views[3], 1, views[2].len / 2, 1) && ++borrowed && is_apart(&views[3], views, 4)) {
         scores_at(views[0].buf, views[1].buf, views[0].len / 8, views[2].buf, views[2].len / 8, views[3].buf);
         is_right = 1;
     }

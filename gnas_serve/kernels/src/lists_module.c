@@ -1,37 +1,26 @@
 #include "arguments.h"
-#include "search.h"
+#include "blocks.h"
+#include "scratch.h"
 
 #define CAPSULE "gnas_serve.kernels.Lists"
 #define HELD 3
 #define MOST_BRANCHES 1024
+#define LONG_SCAN (8 << 20) /* bytes, half a millisecond or so: others may compute meanwhile */
 
 typedef struct {
     Lists lists;
     Scratch scratch;
-    int64_t room, probed_room;
+    int is_busy; /* a call works with `scratch` */
     Py_buffer held[HELD];
     int num_held;
 } Opened;
-
-static void free_blocks(Blocks *blocks)
-{
-    free(blocks->values);
-    free(blocks->scales);
-    free(blocks->rows);
-    free(blocks->starts);
-}
 
 static void close_opened(Opened *opened)
 {
     for (int i = 0; i < opened->num_held; i++)
         PyBuffer_Release(&opened->held[i]);
-    Scratch *scratch = &opened->scratch;
-    Query *query = &scratch->query;
-    void *memory[] = {query->high,    query->middle,   query->low,      query->wide_high, query->rest,
-                      query->scales,  query->biases,   scratch->marks,  scratch->keys,    scratch->probed,
-                      scratch->parts, opened->lists.shape.bounds};
-    for (size_t i = 0; i < sizeof memory / sizeof memory[0]; i++)
-        free(memory[i]);
+    free_scratch(&opened->scratch);
+    free(opened->lists.shape.bounds);
     free_blocks(&opened->lists.items);
     free_blocks(&opened->lists.centroids);
     PyMem_Free(opened);
@@ -93,48 +82,7 @@ static int make_shape(const Table *table, Shape *shape)
     return 1;
 }
 
-static int make_scratch(const Lists *lists, Scratch *scratch)
-{
-    const int64_t columns = lists->shape.groups * GROUP, branches = lists->shape.branches;
-    Query *query = &scratch->query;
-    return (query->high = zeros(columns, 1)) != NULL && (query->middle = zeros(columns, 1)) != NULL &&
-           (query->low = zeros(columns, 1)) != NULL && (query->wide_high = zeros(columns, 2)) != NULL &&
-           (query->rest = zeros(columns, 2)) != NULL && (query->scales = zeros(branches, 4)) != NULL &&
-           (query->biases = zeros(lists->shape.segments, 8)) != NULL &&
-           (scratch->marks = zeros(lists->vectors.count, 1)) != NULL &&
-           (scratch->parts = zeros(branches * BLOCK, 4)) != NULL;
-}
-
-/* Copy a table into blocks: list l has the rows[starts[l] .. starts[l + 1]], or with NULL one list has all. */
-static int lay_out(const Table *table, const Shape *shape, const int32_t *rows, const int64_t *starts,
-                       int64_t num_lists, Blocks *blocks)
-{
-    int64_t number = 0;
-    for (int64_t l = 0; l < num_lists; l++)
-        number += ((starts == NULL ? table->count : starts[l + 1] - starts[l]) + BLOCK - 1) / BLOCK;
-    if ((blocks->values = quiet_zeros(number, (size_t)(shape->groups * BLOCK * GROUP))) == NULL ||
-        (blocks->scales = quiet_zeros(number * shape->branches * BLOCK, 4)) == NULL ||
-        (blocks->rows = quiet_zeros(number * BLOCK, 4)) == NULL || (blocks->starts = quiet_zeros(num_lists + 1, 8)) == NULL)
-        return 0;
-    int64_t block = 0;
-    for (int64_t l = 0; l < num_lists; l++) {
-        const int64_t first = starts == NULL ? 0 : starts[l], stop = starts == NULL ? table->count : starts[l + 1];
-        for (int64_t place = first; place < stop; place += BLOCK, block++)
-            for (int r = 0; r < BLOCK; r++) {
-                const int is_there = place + r < stop;
-                const int64_t row = !is_there ? -1 : rows == NULL ? place + r : rows[place + r];
-                blocks->rows[block * BLOCK + r] = (int32_t)row;
-                if (is_there)
-                    pack_row(table, shape, row, r, blocks->values + block * shape->groups * BLOCK * GROUP,
-                             blocks->scales + block * shape->branches * BLOCK);
-            }
-        blocks->starts[l + 1] = block;
-    }
-    blocks->num_lists = num_lists;
-    return 1;
-}
-
-/* Do so while others may compute: it takes a second for a million rows. */
+/* Lay a table out while others may compute: it takes a second for a million rows. */
 static int make_blocks(const Table *table, const Shape *shape, const int32_t *rows, const int64_t *starts,
                        int64_t num_lists, Blocks *blocks)
 {
@@ -191,19 +139,49 @@ static int make_lists(Opened *opened, PyObject *const *arguments)
     return is_right;
 }
 
-/* Make room for `count` keys. */
-static int make_room(uint64_t **memory, int64_t *room, int64_t count)
+/* Take the working memory, or where another thread's call is in the middle of a long scan, one of this call's own: NULL
+   with an error set where there is no room. */
+static Scratch *take_scratch(Opened *opened)
 {
-    const int64_t wanted = 2 * room_for(count);
-    if (wanted <= *room)
-        return 1;
-    uint64_t *larger = zeros(wanted, sizeof *larger);
-    if (larger == NULL)
-        return 0;
-    free(*memory);
-    *memory = larger;
-    *room = wanted;
-    return 1;
+    if (!opened->is_busy) {
+        opened->is_busy = 1;
+        return &opened->scratch;
+    }
+    Scratch *own = PyMem_Calloc(1, sizeof *own);
+    if (own == NULL)
+        return (Scratch *)PyErr_NoMemory();
+    if (make_scratch(&opened->lists, own))
+        return own;
+    free_scratch(own);
+    PyMem_Free(own);
+    return NULL;
+}
+
+static void put_back(Opened *opened, Scratch *scratch)
+{
+    if (scratch == &opened->scratch) {
+        opened->is_busy = 0;
+    } else if (scratch != NULL) {
+        free_scratch(scratch);
+        PyMem_Free(scratch);
+    }
+}
+
+/* Search with arguments that are borrowed and checked: query, excluded, rows, parts. */
+static int64_t search(const Lists *lists, Scratch *scratch, int64_t count, int64_t nprobe, const Py_buffer views[4])
+{
+    const Level *by = level; /* another thread may choose another one meanwhile */
+    const int64_t *excluded = views[1].buf, num_excluded = views[1].len / 8;
+    if (begin_search(lists, scratch, by, views[0].buf, count, nprobe, excluded, num_excluded) > LONG_SCAN) {
+        PyThreadState *state = PyEval_SaveThread();
+        scan_lists(lists, scratch, by);
+        PyEval_RestoreThread(state);
+        unmark(lists, scratch, NULL, 0); /* who gave the rows may have changed them meanwhile */
+    } else {
+        scan_lists(lists, scratch, by);
+        unmark(lists, scratch, excluded, num_excluded);
+    }
+    return end_search(lists, scratch, by, views[2].buf, views[3].buf);
 }
 
 PyObject *py_open_lists(PyObject *self, PyObject *const *arguments, Py_ssize_t number)
@@ -245,18 +223,18 @@ PyObject *py_search(PyObject *self, PyObject *const *arguments, Py_ssize_t numbe
     if (lists->items.num_lists == 0 && !make_blocks(&lists->vectors, &lists->shape, NULL, NULL, 1, &lists->items))
         return NULL;
     nprobe = nprobe < lists->items.num_lists ? nprobe : lists->items.num_lists;
-    if (!make_room(&opened->scratch.keys, &opened->room, count) ||
-        !make_room(&opened->scratch.probed, &opened->probed_room, nprobe))
-        return NULL;
     Py_buffer views[4];
     int borrowed = 0;
     int64_t found = -1;
-    if (borrow(arguments[1], &views[0], 0, lists->vectors.width * 4, 1) && ++borrowed &&
+    Scratch *scratch = take_scratch(opened);
+    if (scratch != NULL && make_room(scratch, count, nprobe) &&
+        borrow(arguments[1], &views[0], 0, lists->vectors.width * 4, 1) && ++borrowed &&
         borrow(arguments[4], &views[1], 0, 0, 0) && ++borrowed && borrow(arguments[5], &views[2], 1, count * 8, 0) &&
         ++borrowed && borrow(arguments[6], &views[3], 1, count * lists->vectors.branches * 4, 0) && ++borrowed &&
-        rows_are_within(&views[1], lists->vectors.count))
-        found = search(lists, &opened->scratch, level, views[0].buf, count, nprobe, views[1].buf, views[1].len / 8,
-                       views[2].buf, views[3].buf);
+        is_apart(&views[2], views, 4) && is_apart(&views[3], views, 4) && is_apart(&views[2], opened->held, HELD) &&
+        is_apart(&views[3], opened->held, HELD) && rows_are_within(&views[1], lists->vectors.count))
+        found = search(lists, scratch, count, nprobe, views);
+    put_back(opened, scratch);
     give_back(views, borrowed);
     return found < 0 ? NULL : PyLong_FromLongLong(found);
 }
@@ -272,13 +250,15 @@ PyObject *py_score_rows(PyObject *self, PyObject *const *arguments, Py_ssize_t n
     const Table *table = &opened->lists.vectors;
     Py_buffer views[3];
     int borrowed = 0, is_right = 0;
-    if (borrow(arguments[1], &views[0], 0, table->width * 4, 1) && ++borrowed &&
+    Scratch *scratch = take_scratch(opened);
+    if (scratch != NULL && borrow(arguments[1], &views[0], 0, table->width * 4, 1) && ++borrowed &&
         borrow(arguments[2], &views[1], 0, 0, 0) && ++borrowed &&
         borrow(arguments[3], &views[2], 1, views[1].len / 8 * table->branches * 4, 1) && ++borrowed &&
-        rows_are_within(&views[1], table->count)) {
-        score_rows(&opened->lists, &opened->scratch, level, views[0].buf, views[1].buf, views[1].len / 8, views[2].buf);
+        is_apart(&views[2], views, 3) && is_apart(&views[2], opened->held, HELD) && rows_are_within(&views[1], table->count)) {
+        score_rows(&opened->lists, scratch, level, views[0].buf, views[1].buf, views[1].len / 8, views[2].buf);
         is_right = 1;
     }
+    put_back(opened, scratch);
     give_back(views, borrowed);
     if (!is_right)
         return NULL;

@@ -1,9 +1,10 @@
 /* The Python module: checks every argument, so that no call reads or writes beyond an array, as long as nobody changes
-   the memory of an argument meanwhile, and what is written does not overlap with what is read.
+   the memory of an argument meanwhile. What is written must not overlap with what is read.
 
-   Buffers are held by whoever opened them. The interpreter's lock is held during a call, some tens of microseconds over
-   lists, as long as a scan takes over whole tables: the working memory belongs to one call at a time. It is given up
-   while a table is laid out in blocks. */
+   Buffers are held by whoever opened them. The interpreter's lock is held during a call, but for a scan of more than
+   LONG_SCAN bytes, and while a table is laid out in blocks: these read and write memory of the module alone, so that
+   nobody can change what was checked. The working memory belongs to one call at a time; another that comes during a
+   long scan has its own. */
 #include "arguments.h"
 #include "features.h"
 #include "selection.h"
@@ -35,6 +36,10 @@ static PyObject *py_best(PyObject *self, PyObject *const *arguments, Py_ssize_t 
     count = count < n ? count : n;
     if (!borrow(arguments[2], &views[1], 1, count * 8, 0)) {
         give_back(views, 1);
+        return NULL;
+    }
+    if (!is_apart(&views[1], views, 1)) {
+        give_back(views, 2);
         return NULL;
     }
     Kept kept;
@@ -79,6 +84,7 @@ static PyObject *py_cross_features(PyObject *self, PyObject *const *arguments, P
                 is_right = kinds[i] >= CONTENT && kinds[i] < branches && (kinds[i] != CONTENT || content != NULL);
             if (!is_right)
                 refuse("features of other inputs than are given");
+            is_right = is_right && is_apart(&views[4], views, borrowed);
         }
         if (is_right)
             cross_features(kinds, columns, views[1].buf, views[2].buf, branches, views[3].buf, content, n,

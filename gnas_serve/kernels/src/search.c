@@ -49,39 +49,65 @@ static void score_rounded(const Lists *lists, const Scratch *scratch, const Leve
     }
 }
 
-int64_t search(const Lists *lists, Scratch *scratch, const Level *level, const float *query, int64_t count,
-               int64_t nprobe, const int64_t *excluded, int64_t num_excluded, int64_t *rows, float *parts)
+int64_t begin_search(const Lists *lists, Scratch *scratch, const Level *level, const float *query, int64_t count,
+                     int64_t nprobe, const int64_t *excluded, int64_t num_excluded)
 {
-    Kept kept, probed;
     const Blocks *items = &lists->items;
     quantise(&lists->vectors, &lists->shape, query, &scratch->query);
     for (int64_t i = 0; i < num_excluded; i++)
         scratch->marks[excluded[i]] = 1;
-    keep_none(&kept, scratch->keys, count);
-    if (items->num_lists == 1) {
-        scan(lists, scratch, level, items, 0, items->starts[1], scratch->marks, &kept);
-    } else {
-        keep_none(&probed, scratch->probed, nprobe);
-        scan(lists, scratch, level, &lists->centroids, 0, lists->centroids.starts[1], NULL, &probed);
-        order_kept(&probed);
-        for (int64_t i = 0; i < probed.length; i++) {
-            const int64_t list = row_of(probed.keys[i]);
-            if (i + 1 < probed.length)
-                fetch(lists, items->starts[row_of(probed.keys[i + 1])]);
-            scan(lists, scratch, level, items, items->starts[list], items->starts[list + 1], scratch->marks, &kept);
+    keep_none(&scratch->kept, scratch->keys, count);
+    int64_t blocks = items->starts[items->num_lists];
+    if (items->num_lists > 1) {
+        keep_none(&scratch->lists, scratch->probed, nprobe);
+        scan(lists, scratch, level, &lists->centroids, 0, lists->centroids.starts[1], NULL, &scratch->lists);
+        order_kept(&scratch->lists);
+        blocks = 0;
+        for (int64_t i = 0; i < scratch->lists.length; i++) {
+            const int64_t list = row_of(scratch->lists.keys[i]);
+            blocks += items->starts[list + 1] - items->starts[list];
         }
     }
-    for (int64_t i = 0; i < num_excluded; i++)
-        scratch->marks[excluded[i]] = 0;
-    order_kept(&kept);
-    for (int64_t i = 0; i < kept.length; i++)
-        rows[i] = row_of(kept.keys[i]);
-    if (lists->shape.branches > 1)
-        score_rounded(lists, scratch, level, rows, kept.length, parts);
+    return blocks * lists->shape.groups * BLOCK * GROUP;
+}
+
+void scan_lists(const Lists *lists, Scratch *scratch, const Level *level)
+{
+    const Blocks *items = &lists->items;
+    const Kept *chosen = &scratch->lists;
+    if (items->num_lists == 1)
+        scan(lists, scratch, level, items, 0, items->starts[1], scratch->marks, &scratch->kept);
     else
-        for (int64_t i = 0; i < kept.length; i++)
-            parts[i] = score_of(kept.keys[i]);
-    return kept.length;
+        for (int64_t i = 0; i < chosen->length; i++) {
+            const int64_t list = row_of(chosen->keys[i]);
+            if (i + 1 < chosen->length)
+                fetch(lists, items->starts[row_of(chosen->keys[i + 1])]);
+            scan(lists, scratch, level, items, items->starts[list], items->starts[list + 1], scratch->marks,
+                 &scratch->kept);
+        }
+    order_kept(&scratch->kept);
+}
+
+void unmark(const Lists *lists, Scratch *scratch, const int64_t *excluded, int64_t num_excluded)
+{
+    if (excluded == NULL)
+        memset(scratch->marks, 0, (size_t)lists->vectors.count);
+    else
+        for (int64_t i = 0; i < num_excluded; i++)
+            scratch->marks[excluded[i]] = 0;
+}
+
+int64_t end_search(const Lists *lists, const Scratch *scratch, const Level *level, int64_t *rows, float *parts)
+{
+    const Kept *kept = &scratch->kept;
+    for (int64_t i = 0; i < kept->length; i++)
+        rows[i] = row_of(kept->keys[i]);
+    if (lists->shape.branches > 1)
+        score_rounded(lists, scratch, level, rows, kept->length, parts);
+    else
+        for (int64_t i = 0; i < kept->length; i++)
+            parts[i] = score_of(kept->keys[i]);
+    return kept->length;
 }
 
 void score_rows(const Lists *lists, Scratch *scratch, const Level *level, const float *query, const int64_t *rows,

@@ -121,7 +121,7 @@ class Item(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("score", "contributions", "remainder", "exact", "reason")
+    __slots__ = ("score", "contributions", "remainder", "exact", "reason", "others")
     class RemainderEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -134,12 +134,22 @@ class Explanation(_message.Message):
     REMAINDER_FIELD_NUMBER: _ClassVar[int]
     EXACT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     score: float
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
     remainder: _containers.ScalarMap[str, float]
     exact: bool
     reason: Reason
-    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ...) -> None: ...
+    others: Others
+    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., others: _Optional[_Union[Others, _Mapping]] = ...) -> None: ...
+
+class Others(_message.Message):
+    __slots__ = ("count", "contribution")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    contribution: float
+    def __init__(self, count: _Optional[int] = ..., contribution: _Optional[float] = ...) -> None: ...
 
 class Contribution(_message.Message):
     __slots__ = ("item_id", "contribution")
@@ -360,7 +370,7 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes", "user_features", "item_features", "item_features_metrics")
+    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes", "user_features", "item_features", "item_features_metrics", "attribute_types")
     class MetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -375,6 +385,13 @@ class GetModelResponse(_message.Message):
         key: str
         value: float
         def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class AttributeTypesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
@@ -390,6 +407,7 @@ class GetModelResponse(_message.Message):
     USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
     ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
     ITEM_FEATURES_METRICS_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTE_TYPES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     profile: str
@@ -405,4 +423,5 @@ class GetModelResponse(_message.Message):
     user_features: _containers.RepeatedScalarFieldContainer[str]
     item_features: _containers.RepeatedScalarFieldContainer[str]
     item_features_metrics: _containers.ScalarMap[str, float]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ..., user_features: _Optional[_Iterable[str]] = ..., item_features: _Optional[_Iterable[str]] = ..., item_features_metrics: _Optional[_Mapping[str, float]] = ...) -> None: ...
+    attribute_types: _containers.ScalarMap[str, str]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ..., user_features: _Optional[_Iterable[str]] = ..., item_features: _Optional[_Iterable[str]] = ..., item_features_metrics: _Optional[_Mapping[str, float]] = ..., attribute_types: _Optional[_Mapping[str, str]] = ...) -> None: ...

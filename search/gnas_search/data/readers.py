@@ -109,7 +109,7 @@ def read_interactions(path: Path, config: DatasetConfig, *, maker: str = "") -> 
         If the target event does not occur.
     """
     table = require_table(path, "interactions")
-    _require_columns(table, config, maker)
+    require_columns(table, config, maker)
     users = encode_ids(table, config.user_column, config.id_type)
     items = encode_ids(table, config.item_column, config.id_type)
     for kind, encoded in (("users", users), ("items", items)):
@@ -186,7 +186,14 @@ def _typed(source: str, name: str, value: object, accepted: tuple[type, ...]) ->
     return float(value) if accepts_whole and isinstance(value, int) else value
 
 
-def _require_columns(table: Table, config: DatasetConfig, maker: str) -> None:
+def require_columns(table: Table, config: DatasetConfig, maker: str = "") -> None:
+    """Refuse interactions without a column that they must have.
+
+    Raises
+    ------
+    DataError
+        If one is absent; it is a DataMismatchError where ``config`` is that of a ``maker``.
+    """
     defaults = DatasetConfig()
     required = ["user_column", "item_column"]
     # An optional column that was named on purpose must be there: ignoring the wish would change the answer.

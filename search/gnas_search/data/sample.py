@@ -8,7 +8,6 @@ items of one taste are often joined only through other users: what a graph model
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from gnas_search.data.catalogue import AGE_BANDS, CATEGORIES, REGIONS, STYLES
+from gnas_search.data.tables import write_table
 from gnas_serve.artifact.store import atomic_folder
 from gnas_serve.errors import ConfigError
 
@@ -96,10 +96,7 @@ def write_sample(out: Path, *, num_users: int = 2000, num_items: int = 1200, see
     interactions = _make_interactions(rng, users, items)
     with atomic_folder(out) as folder:
         for name, frame in (("interactions", interactions), ("items", item_frame), ("users", user_frame)):
-            # Through memory, so that a full disk is the operating system's error and not polars's.
-            buffer = io.BytesIO()
-            frame.write_parquet(buffer)
-            (folder / f"{name}.parquet").write_bytes(buffer.getvalue())
+            write_table(frame, folder / f"{name}.parquet")
         (folder / "dataset.toml").write_text('# How gnas-serve reads this folder.\ntarget_event = "purchase"\n')
     counts = interactions["event"].value_counts()
     return {

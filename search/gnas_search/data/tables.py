@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -91,6 +92,25 @@ def require_table(folder: Path, stem: str) -> Table:
     if path is None:
         raise DataError(f"{folder} holds no {_names(stem)}", hint="put the logs there under one of these names")
     return read_table(path)
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write one file, in the format that its name says.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or not writable.
+    """
+    # Through memory, so that a full disk is the operating system's error and not polars's.
+    buffer = io.BytesIO()
+    if path.suffix == ".parquet":
+        frame.write_parquet(buffer)
+    elif path.suffix == ".jsonl":
+        frame.write_ndjson(buffer)
+    else:
+        frame.write_csv(buffer, separator=_SEPARATORS[path.suffix])
+    path.write_bytes(buffer.getvalue())
 
 
 def first_other_and_text(path: Path, column: str) -> tuple[tuple[int, int | float], tuple[int, str]] | None:

@@ -1,0 +1,167 @@
+"""Interactions that come later, such as exported feedback, added to a data folder in the form that it has."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from gnas_search.data.addition_times import join_times
+from gnas_search.data.columns import PART_NAMES, TRAIN, read_events, read_ratings
+from gnas_search.data.ids import encode_ids
+from gnas_search.data.interactions import DatasetConfig
+from gnas_search.data.readers import CONFIG_FILE, require_columns
+from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table, write_table
+from gnas_serve.artifact.store import atomic_folder
+from gnas_serve.errors import ConfigError, DataError, unknown_name
+
+LATER = DatasetConfig()
+"""The names of the columns that are added: those that ``feedback export`` writes."""
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What became of the interactions that were to be added.
+
+    Attributes
+    ----------
+    path
+        The folder that was made.
+    added
+        How many are new in it.
+    present
+        How many were in the data already.
+    interactions
+        How many there are now.
+    notes
+        What the data has no place for, or has only now: a line each, for people.
+    """
+
+    path: Path
+    added: int
+    present: int
+    interactions: int
+    notes: tuple[str, ...]
+
+
+def add_interactions(
+    data: Path, config: DatasetConfig, more: Path, out: Path, *, events: Mapping[str, str] | None = None
+) -> Addition:
+    """Make a data folder of another one and of later interactions, which take its columns, types and file format.
+
+    Parameters
+    ----------
+    data
+        The folder, which stays as it is.
+    config
+        How it is read.
+    more
+        A file as ``feedback export`` makes it, or a folder that holds one as ``interactions.*``.
+    out
+        The folder to make: the interactions of both, and what else of ``data`` is read.
+    events
+        Which kinds of ``more`` are taken, each with its name in ``data``; None takes all as they are.
+
+    Raises
+    ------
+    DataError
+        If either is unusable, or an id or time of ``more`` has no form in the columns of ``data``.
+    ConfigError
+        If ``out`` exists, or ``events`` names a kind that does not occur, or is absent where it has to choose one.
+    StorageError
+        If it cannot be written.
+    """
+    base = require_table(data, "interactions")
+    require_columns(base, config)
+    later = _later(more)
+    frame, columns, notes = base.frame, {}, []
+    for column, name in ((config.user_column, LATER.user_column), (config.item_column, LATER.item_column)):
+        is_text = encode_ids(base, column, config.id_type).vocabulary.is_text
+        columns[column] = _ids(later, name, is_text=is_text)
+        frame = frame.with_columns(pl.col(column).cast(pl.String if is_text or not base.typed else pl.Int64))
+    kinds = _kinds(later, events, base, config)
+    if config.event_column in frame.columns:
+        columns[config.event_column] = kinds
+        frame = frame.with_columns(pl.col(config.event_column).cast(pl.String))
+        notes += _new_events(base, config.event_column, kinds)
+    if config.timestamp_column in frame.columns:
+        frame, columns[config.timestamp_column] = join_times(base, frame, config.timestamp_column, later)
+    elif LATER.timestamp_column in later.frame.columns:
+        notes.append(f"{base.path.name} has no column of times: those of {later.path.name} are left out")
+    if LATER.rating_column in later.frame.columns:
+        if config.rating_column in frame.columns:
+            ratings = pl.Series(read_ratings(later, LATER.rating_column).astype("float64")).fill_nan(None)
+            columns[config.rating_column] = ratings
+            frame = frame.with_columns(pl.col(config.rating_column).cast(pl.Float64 if base.typed else pl.String))
+        else:
+            notes.append(f"{base.path.name} has no column of ratings: those of {later.path.name} are left out")
+    rows = pl.DataFrame([values.alias(name) for name, values in columns.items()]).filter(kinds.is_not_null())
+    rows = rows.cast({name: frame.schema[name] for name in rows.columns}).unique(maintain_order=True)
+    new = rows.join(frame.select(rows.columns), on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
+    if config.split_column in frame.columns:
+        new = new.with_columns(pl.lit(PART_NAMES[TRAIN]).alias(config.split_column))
+        notes.append(f"{base.path.name} has a column {config.split_column!r}: what is added is train")
+    joined = pl.concat([frame, new], how="diagonal_relaxed")
+    with atomic_folder(out) as folder:
+        write_table(joined, folder / base.path.name)
+        others = (find_table(data, "items"), find_table(data, "users"), data / CONFIG_FILE)
+        for path in others:
+            if path is not None and path.is_file():
+                shutil.copyfile(path, folder / path.name)
+    return Addition(out, new.height, int(kinds.len() - kinds.null_count()) - new.height, joined.height, tuple(notes))
+
+
+def _later(more: Path) -> Table:
+    if more.is_dir():
+        table = require_table(more, "interactions")
+    elif more.is_file() and more.suffix[1:] in FORMATS:
+        table = read_table(more)
+    else:
+        what = "is of no form that is read" if more.is_file() else "does not exist"
+        raise DataError(f"{more} {what}", hint=f"give a file that ends with .{', .'.join(FORMATS)}")
+    for name in (LATER.user_column, LATER.item_column):
+        if name not in table.frame.columns:
+            raise DataError(
+                f"{table.path} has no column {name!r}; found: {', '.join(table.frame.columns)}",
+                hint="what is added has the names of `feedback export`, whatever those of the data are",
+            )
+    return table
+
+
+def _ids(later: Table, name: str, *, is_text: bool) -> pl.Series:
+    """Check the ids, and give them in the type of the data's: the doors, too, take integers as their decimal text."""
+    encode_ids(later, name, "text" if is_text else "integer")
+    return later.frame[name].cast(pl.String if is_text else pl.Int64)
+
+
+def _kinds(later: Table, events: Mapping[str, str] | None, base: Table, config: DatasetConfig) -> pl.Series:
+    """Give the event of each row by its name in the data; null where it is not taken."""
+    column = LATER.event_column
+    if column not in later.frame.columns:
+        if events is not None or config.event_column in base.frame.columns:
+            raise DataError(f"{later.path} has no column {column!r}", hint="name the event of every row")
+        return pl.Series(["interaction"] * later.frame.height)
+    names, _ = read_events(later, column)
+    kinds = later.frame[column].cast(pl.String)
+    if events is None:
+        if len(names) > 1 and config.event_column not in base.frame.columns:
+            raise ConfigError(
+                f"{base.path} has no column of events, {later.path.name} has {', '.join(names)}",
+                hint=f"choose what is added: --event {names[0]}",
+            )
+        return kinds
+    for name in events:
+        if name not in names:
+            raise unknown_name("event", name, names)
+    return kinds.replace_strict(list(events), list(events.values()), default=None, return_dtype=pl.String)
+
+
+def _new_events(base: Table, column: str, kinds: pl.Series) -> list[str]:
+    had, _ = read_events(base, column)
+    new = sorted(set(kinds.drop_nulls().unique().to_list()) - set(had))
+    if not new:
+        return []
+    return [f"events that {base.path.name} did not have: {', '.join(new)}; it has {', '.join(had)} (--event OURS=ITS)"]

@@ -1,0 +1,83 @@
+"""From a feedback log to the next model, by the commands that the README says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from feedback_events import Opened, event
+from search_world import Gnas, run
+
+from gnas_search.checkpoint import Checkpoint
+
+README = Path(__file__).parents[2] / "README.md"
+KNN = {"kind": "two-hop", "kept_per": "target", "user_power": 0.0, "target_power": 0.5, "neighbours": 20}
+
+
+def commands() -> list[list[str]]:
+    block = re.search(r"<!-- run after serving -->\n```bash\n(.*?)```", README.read_text(), re.DOTALL)
+    assert block is not None
+    return [shlex.split(line, comments=True) for line in block[1].splitlines()]
+
+
+@pytest.fixture
+def served(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pl.DataFrame:
+    """A shop, a checkpoint of it, and a log in which its first users buy what they had only looked at."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(shop, "shop")
+    (tmp_path / "knn.json").write_text(json.dumps(KNN))
+    assert run("train", "shop", "--spec", "knn.json", "--out", "checkpoint") == 0
+    log = pl.read_parquet(shop / "interactions.parquet")
+    bought = log.filter(pl.col("event") == "purchase").select("user_id", "item_id")
+    looked = log.filter(pl.col("event") == "view").join(bought, on=["user_id", "item_id"], how="anti")
+    last = float(log["timestamp"].max())  # type: ignore[arg-type]
+    told = looked.sort("user_id", "item_id").head(300).select("user_id", "item_id").unique(maintain_order=True)
+    with Opened(tmp_path / "log") as opened:
+        opened.log.append(
+            [
+                event(number, user_id=user, item_id=item, timestamp=last + 1 + number)
+                for number, (user, item) in enumerate(told.iter_rows())
+            ]
+        )
+    return told
+
+
+def test_the_commands_of_the_readme_bring_a_log_to_the_next_model(served: pl.DataFrame, gnas: Gnas) -> None:
+    for command in commands():
+        assert command[0] == "gnas-serve"
+        code, _, said = gnas(*command[1:])
+        assert code == 0, said
+    before, after = (pl.read_parquet(f"{name}/interactions.parquet") for name in ("shop", "newer"))
+    assert after.schema == before.schema
+    assert after.height == before.height + served.height
+    # The older training and validation parts, and what is fresh: the newest of each user is the test part.
+    old, new = (Checkpoint.load(Path(name)) for name in ("checkpoint", "fresher"))
+    assert new.valid.nnz > served.height / 2
+    assert new.train.nnz == old.train.nnz + old.valid.nnz
+    # Whoever trains anew does it by the same spec, or from the study.
+    assert gnas("train", "newer", "--spec", "knn.json", "--out", "anew")[0] == 0
+
+
+def test_the_commands_say_what_was_added(served: pl.DataFrame, gnas: Gnas) -> None:
+    assert gnas("feedback", "export", "log", "more.csv")[0] == 0
+    code, out, said = gnas(
+        "data", "append", "shop", "more.csv", "--out", "newer", "--event", "purchase=order", "--output", "json"
+    )
+    assert code == 0
+    told = json.loads(out)
+    assert (told["path"], told["added"], told["present"]) == ("newer", served.height, 0)
+    assert "interactions.parquet did not have: order; it has favourite, purchase, view" in said
+    code, out, said = gnas("data", "append", "newer", "more.csv", "--out", "newest", "--event", "purchase=order")
+    assert f"newest: 0 interactions of more.csv added to those of newer ({served.height} were there)" in " ".join(
+        out.split()
+    )
+    for given in ("=order", "purchase="):
+        code, _, said = gnas("data", "append", "shop", "more.csv", "--out", "x", "--event", given)
+        assert (code, "no NAME=ITS" in said) == (2, True)
+    assert gnas("data", "append", "shop", "more.csv", "--out", "newer")[0] == 2
+    assert gnas("data", "append", "shop", "none.csv", "--out", "x")[0] == 3

@@ -1,0 +1,194 @@
+"""Exported feedback, added to data of every form that is read: other names, types, times, events, formats."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from gnas_search.data.addition import Addition, add_interactions
+from gnas_search.data.interactions import Interactions
+from gnas_search.data.readers import read_config, read_interactions
+from gnas_search.data.tables import FORMATS, write_table
+from gnas_serve.errors import ConfigError, DataError
+
+NOON = 1_700_049_600.0  # 2023-11-15 12:00:00
+LATER = {
+    "user_id": [1, 2, 9, 1],
+    "item_id": ["a", "c", "b", "b"],
+    "event": ["purchase", "view", "purchase", "view"],
+    "timestamp": [NOON + 1, NOON + 2, NOON + 3.5, NOON + 4],
+}
+OURS = {
+    "user_id": [1, 1, 2, 3],
+    "item_id": ["a", "b", "a", "b"],
+    "event": ["view", "purchase", "view", "view"],
+    "timestamp": [NOON - 3, NOON - 2, NOON - 1, NOON],
+}
+
+
+def folder(path: Path, columns: dict[str, Any], form: str = "parquet", settings: str = "") -> Path:
+    path.mkdir()
+    write_table(pl.DataFrame(columns), path / f"interactions.{form}")
+    if settings:
+        (path / "dataset.toml").write_text(settings)
+    return path
+
+
+def added(data: Path, more: Path, **options: Any) -> tuple[Addition, Interactions]:
+    out = data.parent / "newer"
+    done = add_interactions(data, read_config(data, {}), more, out, **options)
+    return done, read_interactions(out, read_config(out, {}))
+
+
+def told(read: Interactions) -> set[tuple[Any, ...]]:
+    """Who did what when, whatever the form."""
+    users, items = read.users.ids(read.user_rows), read.items.ids(read.item_rows)
+    times = [None] * len(users) if read.timestamps is None else read.timestamps.tolist()
+    return set(zip(map(str, users), items, (read.events[code] for code in read.event_codes), times, strict=True))
+
+
+def rows(columns: dict[str, Any]) -> set[tuple[Any, ...]]:
+    return set(
+        zip(map(str, columns["user_id"]), columns["item_id"], columns["event"], columns["timestamp"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("more_form", ["parquet", "csv", "jsonl"])
+def test_any_file_is_added_to_any_other(tmp_path: Path, form: str, more_form: str) -> None:
+    data = folder(tmp_path / "ours", OURS, form)
+    write_table(pl.DataFrame(LATER), tmp_path / f"more.{more_form}")
+    done, read = added(data, tmp_path / f"more.{more_form}")
+    assert (done.added, done.present, done.interactions, done.notes) == (4, 0, 8, ())
+    assert sorted(path.name for path in (tmp_path / "newer").iterdir()) == [f"interactions.{form}"]
+    assert told(read) == rows(OURS) | rows(LATER)
+    assert not read.users.is_text
+
+
+def test_names_ids_and_the_other_files_are_those_of_the_data(tmp_path: Path) -> None:
+    renamed = dict(zip(("visitor", "sku", "what", "at"), OURS.values(), strict=True))
+    renamed["visitor"], renamed["colour"] = [str(user) for user in OURS["user_id"]], ["red"] * 4
+    settings = 'user_column = "visitor"\nitem_column = "sku"\nevent_column = "what"\ntimestamp_column = "at"\n'
+    data = folder(tmp_path / "ours", renamed, settings=settings)
+    pl.DataFrame({"sku": ["a", "b"], "price": [1.0, 2.0]}).write_csv(data / "items.csv")
+    (data / "notes.txt").write_text("mine")
+    done, read = added(data, folder(tmp_path / "more", LATER, "jsonl"))
+    assert (done.added, read.users.is_text, read.items.is_text) == (4, True, True)
+    assert told(read) == rows(OURS) | rows(LATER)
+    names = sorted(path.name for path in (tmp_path / "newer").iterdir())
+    assert names == ["dataset.toml", "interactions.parquet", "items.csv"]
+    assert pl.read_parquet(tmp_path / "newer" / "interactions.parquet")["colour"].null_count() == 4
+
+
+def test_what_is_there_already_is_not_added_again(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS, "csv")
+    more = folder(tmp_path / "more", LATER)
+    added(data, more)
+    more_still = {name: [*values, values[0]] for name, values in LATER.items()} | {"item_id": ["a", "c", "b", "b", "c"]}
+    write_table(pl.DataFrame(more_still), tmp_path / "all.jsonl")
+    newer = tmp_path / "newer"
+    done = add_interactions(newer, read_config(newer, {}), tmp_path / "all.jsonl", tmp_path / "newest")
+    assert (done.added, done.present, done.interactions) == (1, 4, 9)
+
+
+@pytest.mark.parametrize(
+    ("times", "form"),
+    [
+        ([int(NOON - 3), int(NOON - 2), int(NOON - 1), int(NOON)], "parquet"),
+        ([int(NOON * 1000) + step for step in range(4)], "parquet"),
+        ([str(int(NOON * 1e6) + step) for step in range(4)], "csv"),
+        ([NOON - 0.25, NOON, NOON, NOON], "jsonl"),
+        ([datetime(2023, 11, 15, 12, 0, second) for second in range(4)], "parquet"),
+        (["2023-11-15T12:00:00Z", "2023-11-15T12:00:01Z", "2023-11-15T12:00:02Z", "2023-11-15T12:00:03Z"], "csv"),
+        (["2023-11-15", "2023-11-14", "2023-11-13", "2023-11-12"], "jsonl"),
+        ([date(2023, 11, day) for day in (12, 13, 14, 15)], "parquet"),
+    ],
+)
+def test_times_take_the_unit_and_the_type_of_the_data(tmp_path: Path, times: list[Any], form: str) -> None:
+    data = folder(tmp_path / "ours", OURS | {"timestamp": times}, form)
+    before = read_interactions(data, read_config(data, {}))
+    done, read = added(data, folder(tmp_path / "more", LATER))
+    assert done.added == 4
+    assert before.timestamps is not None
+    assert read.timestamps is not None
+    assert np.array_equal(read.timestamps[:4], before.timestamps)
+    unit = 10.0 ** (3 * round(np.log10(before.timestamps.max() / NOON) / 3))
+    step = 86_400 if isinstance(times[0], date) and not isinstance(times[0], datetime) else 1
+    gap = np.array(LATER["timestamp"]) - read.timestamps[4:] / unit
+    assert (gap >= -1e-6).all()
+    assert (gap < step).all()
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_ratings_are_kept_where_the_data_has_some(tmp_path: Path, form: str) -> None:
+    later = LATER | {"rating": [4.5, None, None, 2.0]}
+    data = folder(tmp_path / "ours", OURS | {"rating": [5, 4, 3, 2]}, form)
+    _, read = added(data, folder(tmp_path / "more", later))
+    assert read.ratings is not None
+    assert np.array_equal(read.ratings, [5, 4, 3, 2, 4.5, np.nan, np.nan, 2], equal_nan=True)
+
+
+def test_what_the_data_has_no_place_for_is_said(tmp_path: Path) -> None:
+    bare = {name: OURS[name] for name in ("user_id", "item_id")} | {"split": ["train", "train", "valid", "test"]}
+    data = folder(tmp_path / "ours", bare)
+    more = folder(tmp_path / "more", LATER | {"rating": [1.0] * 4})
+    done, read = added(data, more, events={"purchase": "purchase"})
+    assert (done.added, len(done.notes)) == (1, 3)
+    assert [word in " ".join(done.notes) for word in ("no column of times", "no column of ratings", "is train")] == [
+        True
+    ] * 3
+    assert read.parts is not None
+    assert read.parts.tolist() == [0, 0, 1, 2, 0]
+
+
+def test_events_are_chosen_and_renamed(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"event": [1, 2, 1, 1]})
+    more = folder(tmp_path / "more", LATER)
+    done, read = added(data, more, events={"purchase": "2"})
+    assert (done.added, read.events, done.notes) == (2, ("1", "2"), ())
+    done = add_interactions(data, read_config(data, {}), more, tmp_path / "all")
+    assert done.notes == (
+        "events that interactions.parquet did not have: purchase, view; it has 1, 2 (--event OURS=ITS)",
+    )
+
+
+def test_what_has_no_form_in_the_data_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    more = folder(tmp_path / "more", LATER)
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        (OURS, LATER | {"user_id": ["1", "2", "guest-7", "1"]}, "user_id in row 3 is 'guest-7', not a 64-bit integer"),
+        (OURS | {"timestamp": [1, 2, 3, 4]}, LATER, "timestamp is at most 4, no time since 1970"),
+        ({"user_id": [1, 2], "item_id": ["a", "b"]}, LATER, "no column of events"),
+        (OURS | {"timestamp": ["2023-11-15"] * 4}, LATER | {"timestamp": [1.0, 2.0, 9e12, 3.0]}, "no calendar has"),
+        (OURS, {name: LATER[name] for name in ("user_id", "item_id", "event")}, "no column 'timestamp'"),
+        (OURS, {name: LATER[name] for name in ("user_id", "item_id", "timestamp")}, "no column 'event'"),
+        (OURS, {"visitor": [1]}, "no column 'user_id'"),
+    ]
+    for place, (ours, later, said) in enumerate(cases):
+        data, more = folder(tmp_path / f"ours-{place}", ours), folder(tmp_path / f"more-{place}", later)
+        with pytest.raises((DataError, ConfigError)) as refused:
+            add_interactions(data, read_config(data, {}), more, tmp_path / "newer")
+        assert said in refused.value.message
+        assert refused.value.hint
+    with pytest.raises(ConfigError, match="unknown event 'buy'"):
+        add_interactions(
+            data, read_config(data, {}), folder(tmp_path / "m", LATER), tmp_path / "newer", events={"buy": "x"}
+        )
+    for path in ("none.csv", "some.txt"):
+        (tmp_path / "some.txt").write_text(json.dumps(LATER))
+        with pytest.raises(DataError, match=r"does not exist|of no form"):
+            add_interactions(data, read_config(data, {}), tmp_path / path, tmp_path / "newer")
+    assert not (tmp_path / "newer").exists()
+
+
+def test_ids_of_both_types_are_text_where_they_are_meant_so(tmp_path: Path) -> None:
+    later = LATER | {"user_id": ["1", "2", "guest-7", "1"]}
+    data, more = folder(tmp_path / "ours", OURS), folder(tmp_path / "more", later)
+    done = add_interactions(data, read_config(data, {"id_type": "text"}), more, tmp_path / "newer")
+    read = read_interactions(done.path, read_config(done.path, {}))
+    assert told(read) == rows(OURS) | rows(later)
