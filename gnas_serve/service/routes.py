@@ -7,15 +7,11 @@ Each passes three steps, so that those of several requests can be taken together
 from __future__ import annotations
 
 import inspect
-import json
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, unquote_to_bytes
 
-from gnas_serve.errors import RequestError
 from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
@@ -34,11 +30,7 @@ from gnas_serve.service.schemas import (
     from_json,
     from_mapping,
 )
-
-_USERS = b"/v1/users/"
-_RECOMMENDATIONS = b"/recommendations"
-_WORDS = {"true": True, "false": False}
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+from gnas_serve.service.user_address import question_of, user_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +190,7 @@ ROUTES = (
         "/v1/users/{user_id}/recommendations",
         "GET",
         "recommend_user",
-        lambda asked: from_mapping(RecommendRequest, _of_address(asked)),
+        lambda asked: from_mapping(RecommendRequest, question_of(asked.path, asked.query)),
         _recommend,
         _as_ranking,
     ),
@@ -226,48 +218,4 @@ def find_routes(path: str, raw_path: bytes) -> tuple[Route, ...]:
         As ASGI gives them, decoded and as it came. Of the second an id with a slash in it, ``%2F``, is one piece.
     """
     routes = _FIXED.get(path, ())
-    if not routes and raw_path.startswith(_USERS) and raw_path.endswith(_RECOMMENDATIONS):
-        user_id = raw_path[len(_USERS) : -len(_RECOMMENDATIONS)]
-        return (_OF_USERS,) if b"/" not in user_id else ()
-    return routes
-
-
-def _of_address(asked: Asked) -> dict[str, object]:
-    """Read a question from an address: the user from the path, the rest from the query, each value in its type."""
-    try:
-        user_id = unquote_to_bytes(asked.path[len(_USERS) : -len(_RECOMMENDATIONS)]).decode()
-        pairs = parse_qsl(
-            asked.query.decode(), keep_blank_values=True, strict_parsing=bool(asked.query), errors="strict"
-        )
-    except ValueError as error:  # what cannot be decoded is one, too
-        raise RequestError("the address is not percent-encoded UTF-8", code="invalid_address") from error
-    fields: dict[str, object] = {"user_id": user_id}
-    for name, text in pairs:
-        if name in fields:
-            raise RequestError(f"{name[:40]!r} is given twice", hint="give each once", code="invalid_address")
-        fields[name] = _typed(name, text)
-    return fields
-
-
-def _object(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text  # which the schema refuses
-
-
-def _typed(name: str, text: str) -> object:
-    """Read a value as JSON would have it; lists are separated by commas, features are JSON."""
-    if name in {"history", "exclude_items", "candidates"}:
-        return tuple(text.split(",")) if text else ()
-    if name == "filter":
-        return text
-    if name in {"user_features", "item_features"}:
-        return _object(text)
-    if text in _WORDS:
-        return _WORDS[text]
-    try:
-        # What Python reads beyond JSON, "1_0", "+1", "01" or "\u0661", stays text, which the schema refuses.
-        return json.loads(text) if _NUMBER.fullmatch(text) else text
-    except ValueError:  # more digits than are read
-        return text
+    return (_OF_USERS,) if not routes and user_in(raw_path) is not None else routes
