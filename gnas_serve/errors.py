@@ -19,6 +19,7 @@
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
+        ├── NewItemError             -   422  attributes of an unseen item that this model cannot take
         ├── UserNotFoundError        -   404  a question that only a user whom the model knows can be answered
         └── RequestTooLargeError     -   413  a body is over its limit
 
@@ -162,6 +163,15 @@ class RequestError(GnasError):
 
     code = "invalid_request"
     exit_code = 2
+
+
+class NewItemError(RequestError):
+    """Attributes of an unseen item that this model cannot take; not for an item that is unknown and not told of.
+
+    That one is an :class:`ItemNotFoundError`.
+    """
+
+    code = "new_item"
 
 
 class ItemNotFoundError(RequestError):

@@ -121,6 +121,12 @@ class Vocabulary:
             position = int(values.searchsorted(key))
         return position if position < len(values) and values[position] == key else -1
 
+    def as_id(self, key: Id) -> Id:
+        """Give an id, known or not, in the type that ids have: decimal text is a number where they are numbers."""
+        if self.offsets is None and isinstance(key, str) and _DECIMAL.match(key) and -(2**63) <= int(key) < 2**63:
+            return int(key)
+        return key
+
     def rows(self, keys: Iterable[Id]) -> npt.NDArray[np.int64]:
         """Find many rows, -1 where unknown."""
         if self.offsets is None and isinstance(keys, np.ndarray) and np.issubdtype(keys.dtype, np.integer):

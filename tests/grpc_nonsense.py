@@ -52,6 +52,7 @@ _NUMBERS = {
 _TEXTS = ("", "1007", "2003", "\x00", "a\n\x1b[31m", "\U0001f600", "x" * 257, "..", "%s%n{0}", "'; drop", "(" * 1500)
 _FILTERS = ("price < 50", "price <", "not " * 400 + "price < 1", '"' + "a" * 1900, "category in [" + '"a",' * 400 + "]")
 _NAMES = ["region", "age", "region", "age", "member", "", "\x00", "x" * 257]  # of features, see segment_tables
+_ATTRIBUTES = ["price", "category", "tags", "in_stock", "price", "category", "tags", "\x00"]  # see attribute_tables
 _MOST_BYTES = 1 << 20
 
 
@@ -117,11 +118,13 @@ class Nonsense:
         return found
 
     def _fill_map(self, found: Any, entry: Descriptor) -> None:
-        """Put messages under names, of which a few are features of the artifact's users."""
+        """Put messages under names, of which a few are features of the artifact's users, or attributes of its items."""
+        value = entry.fields_by_name["value"]
+        is_attribute = value.message_type is pb.AttributeValue.DESCRIPTOR
         many = self._rng.random() < 0.02
-        names = [str(number) for number in range(101)] if many else self._rng.sample(_NAMES, self._rng.randrange(3))
-        for name in names:
-            found[name].CopyFrom(self._value(entry.fields_by_name["value"]))
+        some = self._rng.sample(_ATTRIBUTES if is_attribute else _NAMES, self._rng.randrange(3))
+        for name in [str(number) for number in range(101)] if many else some:
+            found[name].CopyFrom(self._value(value))
 
     def _value(self, field: FieldDescriptor) -> Any:
         if field.message_type is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts, spans
+from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IVF_FLAT, IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.score_facts import ScoreFacts
@@ -18,10 +19,13 @@ from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import atomic_folder, canonical_json
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import history_vector
+from gnas_serve.runtime.content_table import ContentTable
 from gnas_serve.runtime.embeddings import quantize_rows
 from gnas_serve.runtime.inverted_lists import InvertedLists
 from gnas_serve.runtime.segments import SegmentTable
 from gnas_serve.vocabulary import Vocabulary
+
+Reader = Callable[[Attributes, np.ndarray], tuple[ContentFacts, ContentTable]]
 
 SEEN_PER_USER = 6
 BLEND = (
@@ -45,6 +49,7 @@ def write_tiny_artifact(
     weights: tuple[float, ...] = (1.0,),
     attributes: Attributes | None = None,
     segments: tuple[SegmentFacts, SegmentTable] | None = None,
+    content: Reader | None = None,
     lists: int = 0,
     scanned: bool = False,
     scores: ScoreFacts | None = None,
@@ -65,6 +70,8 @@ def write_tiny_artifact(
         Of its items, see :mod:`attribute_tables`.
     segments
         Of its users, see :mod:`segment_tables`.
+    content
+        Makes an encoder of the attributes, see :mod:`content_tables`.
     lists
         Of an IVF index that probes all of them; a flat one where 0.
     scanned
@@ -87,6 +94,7 @@ def write_tiny_artifact(
     if attributes is not None:
         arrays |= attributes.stored()
         manifest = replace(manifest, attributes=attributes.facts())
+        manifest = _read(content, attributes, manifest, arrays)
     if segments is not None:
         arrays |= segments[1].stored()
         manifest = replace(manifest, segments=segments[0])
@@ -114,6 +122,8 @@ def write_blended_artifact(
     seed: int = 0,
     cross: tuple[str, ...] = ("score",),
     weights: tuple[float, ...] = (1.0,),
+    attributes: Attributes | None = None,
+    content: Reader | None = None,
 ) -> Path:
     """Write an artifact whose scores add up from several branches.
 
@@ -130,6 +140,8 @@ def write_blended_artifact(
         An IVF index (all lists probed) over two columns of the image of a projection; else a flat index.
     without_history
         So many last users have no items: zeros, but for the popularity column.
+    attributes, content
+        As of :func:`write_tiny_artifact`.
     """
     rng = np.random.default_rng(seed)
     wide = [branch for branch in branches if branch.kind != TWO_HOP]
@@ -171,6 +183,9 @@ def write_blended_artifact(
     if any(branch.kind == TWO_HOP for branch in branches):
         arrays |= _neighbours(rng, num_items)
     manifest = replace(_manifest(seed, arrays, branches, cross), newcomers=newcomers)
+    if attributes is not None:
+        arrays |= attributes.stored()
+        manifest = _read(content, attributes, replace(manifest, attributes=attributes.facts()), arrays)
     files = {}
     if projected:
         projection = rng.standard_normal((sum(branch.width for branch in wide), 2)).astype(np.float32)
@@ -178,6 +193,16 @@ def write_blended_artifact(
         manifest = replace(manifest, index=IndexFacts("ivf", 2, nprobe=3))
         files = {LAYOUT.index: ivf_bytes(np.concatenate(items, axis=1) @ projection, lists=3)}
     return _write(folder, manifest, arrays, weights, files=files)
+
+
+def _read(
+    content: Reader | None, attributes: Attributes, manifest: Manifest, arrays: dict[str, np.ndarray]
+) -> Manifest:
+    if content is None:
+        return manifest
+    facts, table = content(attributes, arrays[LAYOUT.item_counts])
+    arrays |= table.stored()
+    return replace(manifest, content=facts)
 
 
 def list_bytes(vectors: np.ndarray, lists: int) -> bytes:

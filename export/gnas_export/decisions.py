@@ -31,6 +31,7 @@ CHOICES = {
     "ranker": ("mlp", "retrieval"),
     "fold_in": ("map", "popularity"),
     "segments": ("segments", "popularity"),
+    "content": ("encoder", "none"),
 }
 
 

@@ -26,6 +26,7 @@ from gnas_export.ranker.variants import PRECISION_OF
 from gnas_export.retrieval.shipped import ShippedFit
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.artifact.manifest import IndexFacts, Manifest, RankerFacts
 from gnas_serve.artifact.segment_facts import SegmentFacts
 from gnas_serve.artifact.store import storage_errors
@@ -123,6 +124,8 @@ class Draft:
         What the manifest says of users' features; None where the data has none.
     segment_metrics
         On the jury, of answers from features alone; None where popularity is all that ships for such users.
+    content
+        What the manifest says of the encoder of content; None where none ships.
     """
 
     checkpoint: Checkpoint
@@ -159,6 +162,7 @@ class Draft:
     newcomer_metrics: UserMetrics | None = None
     segments: SegmentFacts | None = None
     segment_metrics: UserMetrics | None = None
+    content: ContentFacts | None = None
 
     @property
     def candidates(self) -> int:
@@ -245,6 +249,7 @@ class Draft:
             attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
             segments=self.segments,
             user_encoding=() if ranker.users is None else self.plan.encodings,
+            content=self.content,
         )
 
     @contextmanager

@@ -60,6 +60,7 @@ def shipped_tables(checkpoint: Checkpoint, shipped: ShippedFit, ranker: PackedRa
         item_content=ranker.content,
         attributes=checkpoint.item_attributes,
         segments=shipped.segments,
+        content=shipped.content,
     )
 
 
@@ -88,6 +89,7 @@ def arrays_of(tables: Tables) -> dict[str, npt.NDArray[np.generic]]:
         LAYOUT.item_content: tables.item_content,
         **({} if attributes is None else attributes.stored()),
         **({} if tables.segments is None else tables.segments.stored()),
+        **({} if tables.content is None else tables.content.stored()),
     }
     return {name: array for name, array in arrays.items() if array is not None}
 

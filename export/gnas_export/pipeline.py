@@ -23,6 +23,7 @@ from gnas_export.report.hints import quicker, smaller
 from gnas_export.report.places import check_places, report_beside
 from gnas_export.steps.audit import audit
 from gnas_export.steps.compression import compress_neighbours, compress_tables
+from gnas_export.steps.content import choose_content
 from gnas_export.steps.forms import choose_form, draw_forms, weigh_forms
 from gnas_export.steps.idle import is_idle
 from gnas_export.steps.indexing import build_index
@@ -62,6 +63,7 @@ STEPS: tuple[Step, ...] = (
     choose_ranker,  # the learned ranker in its final form against plain retrieval
     choose_fold_in,  # newcomers are ranked as everybody is
     choose_segments,  # what is left for those who bring no history either
+    choose_content,  # items that nobody has yet: they lean on the scores that are settled by now
     judge,  # the whole path, once everything in it is chosen
 )
 AGAIN, PACKAGE = "again", "package"

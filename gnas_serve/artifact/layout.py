@@ -49,6 +49,12 @@ class Layout:
     item_attribute_list_codes: str = "items.attributes.list_codes.npy"
     item_attribute_word_bytes: str = "items.attributes.word_bytes.npy"
     item_attribute_word_offsets: str = "items.attributes.word_offsets.npy"
+    content_word_bytes: str = "content.word_bytes.npy"
+    content_word_offsets: str = "content.word_offsets.npy"
+    content_rarity: str = "content.rarity.npy"
+    content_offsets: str = "content.offsets.npy"
+    content_items: str = "content.items.npy"
+    content_values: str = "content.values.npy"
 
 
 LAYOUT = Layout()

@@ -8,6 +8,7 @@ from typing import Any
 
 from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.artifact.encoding_facts import FeatureEncoding, feature_encodings
 from gnas_serve.artifact.provenance import Provenance
 from gnas_serve.artifact.score_facts import ScoreFacts
@@ -80,6 +81,9 @@ class Manifest:
     user_encoding
         How what newcomers say becomes what the ranker reads of users; none of artifacts of early versions, and where
         it reads nothing of them. Who does not look for it passes it over.
+    content
+        How items that the catalogue does not have are scored by their attributes; None of artifacts of early versions,
+        and where that was found to be no good. Who does not look for it passes it over.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -105,6 +109,7 @@ class Manifest:
     scores: ScoreFacts | None = None
     segments: SegmentFacts | None = None
     user_encoding: tuple[FeatureEncoding, ...] = ()
+    content: ContentFacts | None = None
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -118,11 +123,13 @@ class Manifest:
         scores = {} if self.scores is None else {"scores": self.scores.to_json()}
         segments = {} if self.segments is None else {"segments": self.segments.to_json()}
         encoding = {"user_encoding": [one.to_json() for one in self.user_encoding]} if self.user_encoding else {}
+        content = {} if self.content is None else {"content": self.content.to_json()}
         return (
             attributes
             | scores
             | segments
             | encoding
+            | content
             | {
                 "name": self.name,
                 "version": self.version,
@@ -207,6 +214,7 @@ class Manifest:
                 scores=ScoreFacts.from_json(raw["scores"]) if "scores" in raw else None,
                 segments=SegmentFacts.from_json(raw["segments"]) if "segments" in raw else None,
                 user_encoding=feature_encodings(raw.get("user_encoding", [])),
+                content=ContentFacts.from_json(raw["content"]) if "content" in raw else None,
                 created=raw["created"],
                 format_version=raw["format_version"],
             )

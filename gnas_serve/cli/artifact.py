@@ -38,6 +38,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "attributes": [fact.to_json() for fact in manifest.attributes],
         "segments": None if manifest.segments is None else manifest.segments.to_json(),
         "user_encoding": [encoding.to_json() for encoding in manifest.user_encoding],
+        "content": None if manifest.content is None else manifest.content.to_json(),
         "scores": None if manifest.scores is None else manifest.scores.to_json(),
         "gates": gates,
         "format_version": manifest.format_version,
@@ -205,6 +206,7 @@ def _fact_table(manifest: Manifest) -> Table:
         "ranker": f"{ranker.kind}, {ranker.precision}, C={ranker.candidates}, inputs {', '.join(ranker.cross)}",
         "attributes": _attributes(manifest),
         "user features": _user_features(manifest),
+        "unseen items": _content(manifest),
         **{f"gate users' {name}": figure(value, intervals.get(name)) for name, value in manifest.metrics.items()},
     }
     for name, value in rows.items():
@@ -229,6 +231,17 @@ def _user_features(manifest: Manifest) -> str:
     )
     more = len(moving) - _NAMED_ATTRIBUTES
     return f"{named} and {more} more" if more > 0 else named or "none that move answers"
+
+
+def _content(manifest: Manifest) -> str:
+    """Say what the content encoder reads, and how well it does."""
+    facts = manifest.content
+    if facts is None:
+        return "not scored: no content encoder"
+    named = ", ".join(f"{column.name} (x{column.weight:g})" for column in facts.columns)
+    told = {name: f"{value:.4f}" for name, value in facts.metrics.items() if name.endswith("ndcg@20")}
+    measured = ", ".join(f"{name} {value}" for name, value in told.items())
+    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

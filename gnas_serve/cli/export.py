@@ -37,6 +37,7 @@ STEP_PHRASES = {
     "choose_ranker": "weighing the learned ranker against plain retrieval",
     "choose_fold_in": "judging the answers to newcomers",
     "choose_segments": "judging the answers by users' features",
+    "choose_content": "judging the scores of items that are left out",
     "judge": "judging the whole path",
     "again": "the quality gate is breached: again with less compression",
     "package": "checking the finished artifact",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,20 +51,30 @@ def recommend(
     ] = False,
     strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
     feature: FeatureOption = None,
+    item_features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSON",
+            help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
+        ),
+    ] = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
+    from gnas_serve.cli.item_features import told_in
     from gnas_serve.runtime.query import Query
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
+    told = () if item_features is None else told_in(item_features)
+    unseen = {item_id for item_id, _ in told}
     query = Query(
         user_id=user,
         k=k,
         history=_known(recommender, history, "items of the history"),
-        exclude_items=_known(recommender, exclude_item, "items to exclude"),
+        exclude_items=_known(recommender, exclude_item, "items to exclude", unseen),
         exclude_seen=exclude_seen,
-        candidates=None if candidate is None else _known(recommender, candidate, "candidates"),
+        candidates=None if candidate is None else _known(recommender, candidate, "candidates", unseen),
         filter=condition,
         diversity=diversity,
         exploration=exploration,
@@ -71,6 +82,7 @@ def recommend(
         explain=explain,
         strict=strict,
         user_features=_features(feature),
+        item_features=told,
     )
     answer = recommender.recommend(query)
     items = answer.items()
@@ -79,7 +91,7 @@ def recommend(
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
         because = [", ".join(map(str, item["explanation"]["reason"]["items"])) or _crowd(answer)] if explain else []
-        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", answer.source, *because)
+        table.add_row(str(rank), str(item["item_id"]), f"{item['score']:.4f}", item["source"], *because)
     if answer.underfilled:
         table.caption = f"{len(items)} of {k}: no other items may be answered"
     emit({"items": items, "underfilled": answer.underfilled, "model": recommender.info.signature()}, table, output)
@@ -148,10 +160,10 @@ def _of_retrieval(recommender: Recommender) -> str:
     return "" if recommender.info.ranker == "retrieval" else " of retrieval; the learned ranker orders what it finds"
 
 
-def _known(recommender: Recommender, ids: list[str] | None, what: str) -> tuple[str, ...]:
-    """Take the given ids, saying how many of them the model does not know."""
+def _known(recommender: Recommender, ids: list[str] | None, what: str, unseen: Collection[str] = ()) -> tuple[str, ...]:
+    """Take the given ids, saying how many of them the model neither knows nor is told of."""
     known = tuple(ids or ())
-    unknown = int((recommender.items.rows(known) < 0).sum())
+    unknown = int((recommender.items.rows([one for one in known if one not in unseen]) < 0).sum())
     if unknown:
         warn(f"{unknown} of {len(known)} {what} are unknown to this model")
     return known

@@ -26,6 +26,7 @@ _REASONS = {
     "fold_in": "because of what you look at:",
     "popularity": "because many others have it",
     "segment": "because many who are like you have it",
+    "content": "because it is like",
 }
 
 
@@ -40,12 +41,14 @@ class Explanation:
     source
         How the asker was represented, as in :class:`gnas_serve.runtime.query.Answer`.
     contributions
-        Items of the history with what each adds, the greatest first; those that add nothing are left out.
+        Items of the history with what each adds, the greatest first; those that add nothing are left out. Of an item
+        that the catalogue does not have, known items that it is like.
     remainder
         By kind of branch, what is not due to any item: a popularity term; of ``"segment"`` beside it what each feature
         of the asker adds, as ``"user_features.age"``; of a graph filter its constant, what the
         rounding of the shipped vectors changes, and what a fold-in map that had to be fitted leaves open; of a trained
-        network or a compressed blend what its own vector of the asker has beyond that map.
+        network or a compressed blend what its own vector of the asker has beyond that map. Of an item that the
+        catalogue does not have, what an item of average liking adds (``"average"``).
     exact
         Whether every contribution is the model's own sum, as of filters and links. The shares of a trained network or
         a compressed blend are those of the linear map that answers newcomers: an approximation, and the remainder
@@ -82,7 +85,9 @@ class Explanation:
         items
             Those that add most, at most three.
         """
-        items = tuple(item_id for item_id, value in self.contributions if value > 0)[:_NAMED]
+        items = tuple(item_id for item_id, value in self.contributions if value > 0 or self.source == "content")[
+            :_NAMED
+        ]
         places = [f"{{{place}}}" for place in range(len(items))]
         if places:
             listed = " and ".join(filter(None, [", ".join(places[:-1]), places[-1]]))

@@ -86,6 +86,11 @@ class Filters:
         """Of the attributes that an expression may name."""
         return () if self._attributes is None else self._attributes.names
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Of the attributes, by name."""
+        return {} if self._attributes is None else {name: one.kind for name, one in self._attributes.columns.items()}
+
     def select(self, expression: str) -> Selection:
         """Tell which items pass.
 

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from gnas_serve.errors import ItemNotFoundError, UserNotFoundError
 from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.cold_start import Popularity
+from gnas_serve.runtime.parts import Parts
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.seen import RecentItems, united
 from gnas_serve.vocabulary import Id, Vocabulary
 
 NOTHING = np.empty(0, dtype=np.int64)
@@ -26,6 +29,36 @@ class Who:
     crowd: Popularity  # that of the segments that the asker is in, else that of everybody
     described: npt.NDArray[np.float32] | None  # what a ranker reads of a newcomer's features; None where of none
     unknown_items: int  # ids of the history that the model does not know
+
+
+def who_asks(query: Query, parts: Parts, heard: RecentItems | None) -> Who:
+    """Find what the model knows of the asker of a question.
+
+    Parameters
+    ----------
+    heard
+        What users have had since the model was made; None where nobody listens.
+
+    Raises
+    ------
+    RequestError
+        If a feature is unknown.
+    UserNotFoundError, ItemNotFoundError
+        If the user, or an item of the history, of a strict question is unknown.
+    """
+    user_row = -1 if query.user_id is None else parts.users.row(query.user_id)
+    if query.strict and user_row < 0 and query.user_id is not None:
+        raise unknown_user(query.user_id)
+    past = parts.seen.of(user_row)
+    history, unknown = known_rows(parts.items, query.history, strict=query.strict)
+    recent = NOTHING
+    if heard is not None and query.user_id is not None:
+        recent = heard.of(query.user_id)
+    asker = parts.askers.represent(user_row, past, history, recent)
+    crowd = parts.segments.of(query.user_features) if query.user_features else parts.segments.everybody
+    described = parts.encoder.row(query.user_features if user_row < 0 else ())
+    later = united(past, recent) if len(recent) else past
+    return Who(user_row, later, history, asker, crowd, described, unknown)
 
 
 def known_rows(items: Vocabulary, ids: tuple[Id, ...], *, strict: bool) -> tuple[npt.NDArray[np.int64], int]:

@@ -10,6 +10,7 @@ from gnas_serve.artifact.manifest import FLAT, Manifest
 from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.asker import Askers
 from gnas_serve.runtime.cold_start import FoldIn
+from gnas_serve.runtime.content_encoder import ContentEncoder
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.explain import Explainer
 from gnas_serve.runtime.filters import Filters
@@ -49,6 +50,7 @@ class Parts:
     explainer: Explainer
     similar_items: SimilarItems
     similar_users: SimilarUsers
+    content: ContentEncoder | None
 
     @classmethod
     def open(cls, path: Path, manifest: Manifest, *, verify: bool, provider: str = CPU) -> Parts:
@@ -71,7 +73,7 @@ class Parts:
         try:
             tables = Tables.open(path, manifest)
             if verify:
-                tables.check_content()
+                tables.check_content(manifest)
             return cls._fitted(path, manifest, tables, provider)
         except (ValueError, TypeError, OSError) as error:
             raise IntegrityError(f"{path}: {error}", hint="make or copy the artifact again") from error
@@ -97,7 +99,14 @@ class Parts:
             explainer=Explainer(branches, items, counts, fold_in, tables.neighbours, item_ids=tables.items),
             similar_items=SimilarItems(items, branches, tables.neighbours),
             similar_users=SimilarUsers(tables.user_vectors, branches, tables.seen),
+            content=_content(manifest, tables),
         )
+
+
+def _content(manifest: Manifest, tables: Tables) -> ContentEncoder | None:
+    if manifest.content is None or tables.content is None:
+        return None
+    return ContentEncoder(manifest.content, tables.content, tables.counts)
 
 
 def _index(path: Path, manifest: Manifest, tables: Tables) -> Index:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
+from gnas_serve.runtime.content_encoder import ItemValue
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.segments import Features
 from gnas_serve.vocabulary import Id
@@ -19,7 +20,12 @@ MAX_LIST = 1000
 MAX_CANDIDATES = 10_000
 MAX_FEATURES = 100
 MAX_EXPLAINED = 100
+MAX_NEW_ITEMS = 100
 MAX_SEED = 2**63 - 1
+
+
+ItemFeatures = tuple[tuple[str, tuple[tuple[str, ItemValue], ...]], ...]
+"""Attributes by name, by the id of an item that the catalogue does not have."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,9 @@ class Query:
         What is known of the user, by name: of somebody without a vector and a history that folds in, the answer is
         what is popular among users like that; of one with a history, a ranker reads them. Unknown values are passed
         over, an unknown name is an error.
+    item_features
+        Items that the catalogue does not have, and what is known of them: where the model has a content encoder they
+        may be answered with the others, among the ``candidates`` where these are given.
     """
 
     user_id: Id | None = None
@@ -71,6 +80,7 @@ class Query:
     explain: bool = False
     strict: bool = False
     user_features: Features = ()
+    item_features: ItemFeatures = ()
 
     def check(self) -> None:
         """Check the limits.
@@ -107,17 +117,21 @@ class Answer:
     ----------
     source
         How the asker was represented: ``"user"`` (own vector), ``"fold_in"`` (from the given history),
-        ``"segment"`` (from the given features), ``"popularity"`` (nothing known), or ``"item"`` for similar items.
+        ``"segment"`` (from the given features), ``"popularity"`` (nothing known), or ``"item"`` for similar items,
+        ``"content"`` for those of an item that the catalogue does not have.
     underfilled
         Whether these are fewer than were asked for: there are no more that may be answered.
     explanations
         One per item, where they were asked for.
     rows : (<= k,) int64, or None
-        Of the items in their vocabulary; None of similar items.
+        Of those items that the catalogue has, in their vocabulary; None of similar items.
     unknown_user
         Whether the question named a user whom the model does not know.
     unknown_items
         How many ids of its lists the model does not know.
+    sources
+        Of each item, where they differ: ``"content"`` for one that the catalogue does not have, and ``"popularity"``
+        where nothing is known of it either. None where all have ``source``.
     """
 
     item_ids: list[Id]
@@ -128,6 +142,7 @@ class Answer:
     rows: npt.NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     unknown_user: bool = False
     unknown_items: int = 0
+    sources: tuple[str, ...] | None = None
 
     def items(self, *, scores: bool = True) -> list[dict[str, Any]]:
         """Lay the items out as every door shows them.
@@ -142,6 +157,9 @@ class Answer:
             {"item_id": item_id, "score": score, "source": self.source}
             for item_id, score in zip(self.item_ids, self.scores, strict=True)
         ]
+        if self.sources is not None:
+            for item, source in zip(items, self.sources, strict=True):
+                item["source"] = source
         if not scores:
             for item in items:
                 del item["score"]
@@ -190,6 +208,8 @@ class ModelInfo:
     precision: str
     attributes: tuple[str, ...]  # of the items, by which answers can be filtered
     user_features: tuple[str, ...]  # of newcomers, which move their answers
+    item_features: tuple[str, ...]  # of items that the catalogue does not have, by which they are scored
+    item_features_metrics: dict[str, float]  # how well, measured at export on items that were left out
     attribute_types: dict[str, str]  # of each of the attributes its kind, see AttributeFacts
 
     @classmethod
@@ -209,6 +229,8 @@ class ModelInfo:
             precision=manifest.ranker.precision,
             attributes=attributes,
             user_features=_moving(manifest),
+            item_features=() if manifest.content is None else tuple(one.name for one in manifest.content.columns),
+            item_features_metrics={} if manifest.content is None else manifest.content.metrics,
             attribute_types={fact.name: fact.kind for fact in manifest.attributes},
         )
 
@@ -235,6 +257,20 @@ def check_k(k: int) -> None:
     """
     if not 1 <= k <= MAX_K:
         raise RequestError(f"k: {k} is outside 1..{MAX_K}", hint=f"ask for 1 to {MAX_K} items", code="invalid_k")
+
+
+def check_item_features(features: ItemFeatures) -> None:
+    """Check how many new items are told of, and how much of each.
+
+    Raises
+    ------
+    RequestError
+        If it is more than may be.
+    """
+    if len(features) > MAX_NEW_ITEMS:
+        raise RequestError(f"item_features: {len(features)} items given", hint=f"give at most {MAX_NEW_ITEMS}")
+    if any(len(attributes) > MAX_FEATURES for _, attributes in features):
+        raise RequestError("item_features: too many attributes of an item", hint=f"give at most {MAX_FEATURES}")
 
 
 def _check_length(name: str, values: tuple[Id, ...], most: int) -> None:

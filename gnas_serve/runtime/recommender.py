@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.runtime.asker import Asker
+from gnas_serve.runtime.arrivals import CONTENT, Arrivals, Joined
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
-from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user
+from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
 from gnas_serve.runtime.providers import CPU
-from gnas_serve.runtime.query import MAX_K, Answer, ModelInfo, Query, SimilarUsersAnswer, check_k
+from gnas_serve.runtime.query import Answer, ItemFeatures, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems, united
 from gnas_serve.runtime.segments import Features
 from gnas_serve.runtime.stage_clock import StageClock
-from gnas_serve.runtime.topk import top_k
+from gnas_serve.runtime.two_stages import Ranked, ranked
 from gnas_serve.vocabulary import Id
 
 _Rows = npt.NDArray[np.int64]
-_Floats = npt.NDArray[np.float32]
-_Ranking = tuple[_Rows, _Floats]
 
 
 class Recommender:
@@ -108,7 +107,8 @@ class Recommender:
             If an id of a strict question is unknown.
         """
         query.check()
-        who = self._who(query)
+        query, arrivals = self._with_arrivals(query, excluding=True)
+        who = who_asks(query, self._parts, self._recent)
         excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
         unwanted, unknown = known_rows(self.items, query.exclude_items, strict=query.strict)
         for rows in (who.history, unwanted):
@@ -118,7 +118,7 @@ class Recommender:
         if query.candidates is not None:
             allowed, unknown_candidates = known_rows(self.items, query.candidates, strict=query.strict)
             unknown += unknown_candidates
-        return self._answer(query, who, Pool(excluded, allowed), unknown, clock)
+        return self._answer(query, who, Pool(excluded, allowed), unknown, clock, arrivals)
 
     def rank(self, query: Query, clock: StageClock | None = None) -> Answer:
         """Order given items, all that the model knows of them: those that the asker has, too.
@@ -137,44 +137,42 @@ class Recommender:
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
         query.check()
+        query, arrivals = self._with_arrivals(query, excluding=False)
         rows, unknown = known_rows(self.items, query.candidates or (), strict=query.strict)
-        return self._answer(query, self._who(query), Pool(NOTHING, rows), unknown, clock)
+        who = who_asks(query, self._parts, self._recent)
+        return self._answer(query, who, Pool(NOTHING, rows), unknown, clock, arrivals)
 
-    def _who(self, query: Query) -> Who:
-        parts = self._parts
-        user_row = -1 if query.user_id is None else parts.users.row(query.user_id)
-        if query.strict and user_row < 0 and query.user_id is not None:
-            raise unknown_user(query.user_id)
-        past = parts.seen.of(user_row)
-        history, unknown = known_rows(self.items, query.history, strict=query.strict)
-        recent = NOTHING
-        if self._recent is not None and query.user_id is not None:
-            recent = self._recent.of(query.user_id)
-        asker = parts.askers.represent(user_row, past, history, recent)
-        crowd = parts.segments.of(query.user_features) if query.user_features else parts.segments.everybody
-        described = parts.encoder.row(query.user_features if user_row < 0 else ())
-        later = united(past, recent) if len(recent) else past
-        return Who(user_row, later, history, asker, crowd, described, unknown)
+    def _arrivals(self, features: ItemFeatures) -> Arrivals:
+        return Arrivals.of(features, self.items, self._parts.content, self._parts.filters)
 
-    def _answer(self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None) -> Answer:
+    def _with_arrivals(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals | None]:
+        if not query.item_features:
+            return query, None
+        return self._arrivals(query.item_features).divided(query, excluding=excluding)
+
+    def _answer(
+        self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None, arrivals: Arrivals | None
+    ) -> Answer:
         parts = self._parts
         if clock is not None:
             clock.end("represent")
         if query.filter is not None:
             pool = restrict(pool, query.filter, parts.filters)
+            arrivals = None if arrivals is None else arrivals.passing(query.filter)
             if clock is not None:
                 clock.end("filter")
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
-        wanted = max(query.k, self.candidates) if rearranged else query.k
-        if who.asker is None:
-            rows, scores = who.crowd.retrieve(wanted, pool.excluded, pool.allowed)
-            if clock is not None:
-                clock.end("retrieve")
-        else:
-            rows, scores = self._ranked(who, who.asker, pool, wanted, clock)
+        wanted = max(query.k, self.candidates) if rearranged or arrivals is not None else query.k
+        found = ranked(parts, self.candidates, who, pool, wanted, clock)
+        rows, scores, joined = found.rows, found.scores, None
+        if arrivals is not None:
+            joined = self._joined(who, found, arrivals)
+            rows, scores = joined.rows, joined.scores
+            if not rearranged:
+                rows, scores = rows[: query.k], scores[: query.k]
         if rearranged and len(rows):
             order = parts.rerank.order(
-                rows,
+                rows if joined is None else joined.stand_ins(rows),
                 scores,
                 query.k,
                 diversity=query.diversity,
@@ -186,50 +184,32 @@ class Recommender:
                 clock.end("rerank")
         explained = None
         if query.explain:
-            explained = tuple(parts.explainer.explain(who.asker, who.crowd, row) for row in rows.tolist())
+            explained = tuple(self._explained(who, joined, row) for row in rows.tolist())
             if clock is not None:
                 clock.end("explain")
+        source = who.crowd.source if who.asker is None else who.asker.source
         return Answer(
-            self.items.ids(rows),
+            self.items.ids(rows) if joined is None else joined.ids(rows),
             scores.tolist(),
-            who.crowd.source if who.asker is None else who.asker.source,
+            source,
             underfilled=len(rows) < query.k,
             explanations=explained,
-            rows=rows,
+            rows=rows if joined is None else rows[rows < len(self.items)],
             unknown_user=who.user_row < 0 and query.user_id is not None,
             unknown_items=who.unknown_items + unknown,
+            sources=None if joined is None else joined.sources(rows, source),
         )
 
-    def _ranked(self, who: Who, asker: Asker, pool: Pool, count: int, clock: StageClock | None) -> _Ranking:
-        """Retrieve, rank, and keep the best: (<= count,) rows and scores."""
-        parts = self._parts
-        found = parts.retriever.retrieve(asker.vector, asker.history, self.candidates, pool.excluded, pool.allowed)
-        if clock is not None:
-            clock.end("retrieve")
-        if len(found.rows) == 0:
-            return found.rows, found.scores
-        ranked = parts.ranker.score(who.user_row, asker.history, found, who.described)
-        best = top_k(ranked, count)
-        rows, ranked = found.rows.take(best), ranked.take(best)
-        if clock is not None:
-            clock.end("rank")
-        if count > self.candidates == len(rows):
-            return self._continued(asker, pool, rows, ranked, count)
-        return rows, ranked
+    def _joined(self, who: Who, found: Ranked, arrivals: Arrivals) -> Joined:
+        asker = who.asker
+        if asker is None:
+            return arrivals.joined(found.rows, found.scores, found.retrieved, who.crowd.scores.take, NOTHING)
+        score = partial(self._parts.retriever.scores, asker.vector, asker.history)
+        return arrivals.joined(found.rows, found.scores, found.retrieved, score, asker.history)
 
-    def _continued(self, asker: Asker, pool: Pool, rows: _Rows, ranked: _Floats, k: int) -> _Ranking:
-        """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
-
-        The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For
-        the same reason as many are retrieved whatever k is: an approximate index proposes by its own order.
-        """
-        past = united(pool.excluded, np.sort(rows))
-        more = self._parts.retriever.retrieve(asker.vector, asker.history, MAX_K - len(rows), past, pool.allowed)
-        if len(more.rows) == 0:
-            return rows, ranked
-        # One descending scale: the retriever's scores go on where the ranker's end.
-        shifted = (ranked[-1] + np.minimum(more.scores - more.scores[0], 0.0)).astype(np.float32)
-        return np.concatenate([rows, more.rows])[:k], np.concatenate([ranked, shifted])[:k]
+    def _explained(self, who: Who, joined: Joined | None, row: int) -> Explanation:
+        unseen = None if joined is None else joined.explanation(row)
+        return self._parts.explainer.explain(who.asker, who.crowd, row) if unseen is None else unseen
 
     def with_index(self, index: Index) -> Recommender:
         """Give the same recommender with another index over the whole vectors, to compare retrieval alone."""
@@ -238,17 +218,28 @@ class Recommender:
         other._parts = replace(self._parts, retriever=retriever)
         return other
 
-    def similar_items(self, item_id: Id, k: int = 10) -> Answer:
-        """Find the items that are most like one item, itself left out.
+    def similar_items(self, item_id: Id, k: int = 10, item_features: ItemFeatures = ()) -> Answer:
+        """Find the items of the catalogue that are most like one item, itself left out.
+
+        Parameters
+        ----------
+        item_features
+            The attributes of the item, where the catalogue does not have it.
 
         Raises
         ------
         ItemNotFoundError
             If the model does not know the item.
+        NewItemError
+            If the attributes are of another item, or tell nothing that a known one has.
         RequestError
             If k is outside its limits, or the model is of popularity alone.
         """
         check_k(k)
+        if item_features:
+            lean = self._arrivals(item_features).lean_of(item_id)
+            rows, scores = self._parts.similar_items.find_like(lean.rows, lean.weights, k)
+            return Answer(self.items.ids(rows), scores.tolist(), CONTENT, underfilled=len(rows) < k)
         rows, scores = self._parts.similar_items.find(item_row(self.items, item_id), k)
         return Answer(self.items.ids(rows), scores.tolist(), "item", underfilled=len(rows) < k)
 
@@ -295,5 +286,5 @@ class Recommender:
         """
         query = Query(user_id, history=history, user_features=user_features)
         query.check()
-        who = self._who(query)
+        who = who_asks(query, self._parts, self._recent)
         return self._parts.explainer.explain(who.asker, who.crowd, item_row(self.items, item_id))

@@ -107,13 +107,24 @@ class Retriever:
             rows = np.sort(self._proposed(query, links, count, excluded))
         else:
             rows = allowed[~is_among(allowed, excluded)]
-        parts = self._items.score_parts(query, rows)
-        if links is not None:
-            parts = np.concatenate([parts, links.at(rows)[:, None]], axis=1)
+        parts = self._parts(query, links, rows)
         scores = sum_parts(parts)
         order = top_k(scores, count)
         best = scores.take(order)
         return Candidates(rows.take(order), best, best[:, None] if parts.shape[1] == 1 else parts.take(order, axis=0))
+
+    def scores(
+        self, query: npt.NDArray[np.float32], history: npt.NDArray[np.integer], rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Score some rows for one user, (m,), as :meth:`retrieve` does."""
+        links = None if self._neighbours is None else self._neighbours.links(history)
+        return sum_parts(self._parts(query, links, rows))
+
+    def _parts(
+        self, query: npt.NDArray[np.float32], links: Links | None, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        parts = self._items.score_parts(query, rows)
+        return parts if links is None else np.concatenate([parts, links.at(rows)[:, None]], axis=1)
 
     def _proposed(
         self,

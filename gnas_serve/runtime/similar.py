@@ -47,14 +47,21 @@ class Cosines:
         scores : float32
             -1 to 1. A vector of zeros is near to none.
         """
-        if self._lengths[row] == 0:
+        return self.nearest_to(self._table.rows(np.array([row]))[0], k, without=row)
+
+    def nearest_to(self, vector: npt.NDArray[np.float32], k: int, *, without: int | None = None) -> _Found:
+        """Find the k rows of the highest cosine with a vector, (D,), as :meth:`nearest` does; one may be left out."""
+        query = self._telling(vector[None, :])[0]
+        length = np.linalg.norm(query) if without is None else self._lengths[without]
+        if length == 0:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        query = self._telling(self._table.rows(np.array([row])))[0] / self._lengths[row]
+        query = (query / length).astype(np.float32)
         scores = np.full(len(self._table), -np.inf, dtype=np.float32)
         for rows in self._blocks():
             usable = rows[self._lengths[rows] > 0]
             scores[usable] = self._table.score(query, usable) / self._lengths[usable]
-        scores[row] = -np.inf
+        if without is not None:
+            scores[without] = -np.inf
         best = top_k(scores, k)
         return best, np.clip(scores[best], -1.0, 1.0)
 
@@ -96,8 +103,36 @@ class SimilarItems:
 
     def __init__(self, items: EmbeddingTable, branches: tuple[BranchFacts, ...], neighbours: Neighbours | None) -> None:
         spans = personal_spans(branches)
+        self._items = items
         self._cosines = Cosines(items, spans) if spans else None
         self._neighbours = neighbours
+
+    def find_like(self, rows: npt.NDArray[np.int64], weights: npt.NDArray[np.float64], k: int) -> _Found:
+        """Find the k items most similar to a mixture of some, (m,) each; what is mixed may be among them.
+
+        Returns
+        -------
+        rows : (<= k,) int64
+        scores : float32
+            As of :meth:`find`.
+
+        Raises
+        ------
+        RequestError
+            As :meth:`find`.
+        """
+        if self._cosines is not None:
+            mixed = weights.astype(np.float32) @ self._items.rows(rows)
+            return self._cosines.nearest_to(mixed, k)
+        if self._neighbours is None:
+            raise _no_similarity()
+        totals = np.zeros(len(self._items))
+        for row, weight in zip(rows.tolist(), weights.tolist(), strict=True):
+            links = self._neighbours.links(np.array([row]))
+            totals[links.rows] += weight * links.scores
+        found = totals.astype(np.float32)
+        best = top_k(np.where(found > 0, found, np.float32(-np.inf)), k)
+        return best, found[best]
 
     def find(self, row: int, k: int) -> _Found:
         """Find the k most similar items, best first, ties by the lower row.
@@ -117,15 +152,19 @@ class SimilarItems:
         if self._cosines is not None:
             return self._cosines.nearest(row, k)
         if self._neighbours is None:
-            raise RequestError(
-                "this model is of popularity alone: it does not tell which items are alike",
-                hint="serve a model with item vectors or links for that",
-                code="no_similarity",
-            )
+            raise _no_similarity()
         links = self._neighbours.links(np.array([row]))
         best = links.best(k, np.array([row]))
         scores = links.at(best)
         return best[scores > 0], scores[scores > 0]
+
+
+def _no_similarity() -> RequestError:
+    return RequestError(
+        "this model is of popularity alone: it does not tell which items are alike",
+        hint="serve a model with item vectors or links for that",
+        code="no_similarity",
+    )
 
 
 class SimilarUsers:

@@ -14,6 +14,7 @@ from gnas_serve.artifact.branches import TWO_HOP, spans
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.attributes import Attributes
+from gnas_serve.runtime.content_table import ContentTable
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
 from gnas_serve.runtime.seen import SeenItems
@@ -50,6 +51,8 @@ class Tables:
         Of the items, where there are some.
     segments
         Of the users, where they move answers.
+    content
+        The items by what is told of them, where there is an encoder of content.
     """
 
     users: Vocabulary
@@ -66,6 +69,7 @@ class Tables:
     item_content: npt.NDArray[np.floating] | None
     attributes: Attributes | None
     segments: SegmentTable | None = None
+    content: ContentTable | None = None
 
     @classmethod
     def open(cls, path: Path, manifest: Manifest) -> Tables:
@@ -109,10 +113,16 @@ class Tables:
             item_content=optional(LAYOUT.item_content, (np.float16, np.float32), num_items),
             attributes=Attributes.open(path, manifest.attributes, num_items),
             segments=SegmentTable.open(path, manifest.segments),
+            content=ContentTable.open(path, manifest.content),
         )
 
-    def check_content(self) -> None:
+    def check_content(self, manifest: Manifest) -> None:
         """Check what types and shapes cannot say: order, ranges, finite numbers. Reads every page once.
+
+        Parameters
+        ----------
+        manifest
+            That they were opened by.
 
         Raises
         ------
@@ -136,6 +146,9 @@ class Tables:
         if self.segments is not None:
             _check_lists(LAYOUT.segment_items, self.segments.offsets, self.segments.items, len(self.items))
             self.segments.check_counts()
+        if self.content is not None and manifest.content is not None:
+            _check_lists(LAYOUT.content_items, self.content.offsets, self.content.items, len(self.items))
+            self.content.check_content(manifest.content)
         floats = {
             LAYOUT.user_vectors: self.user_vectors.values,
             LAYOUT.user_scales: self.user_vectors.scales,

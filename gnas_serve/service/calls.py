@@ -13,6 +13,7 @@ from gnas_serve.runtime.query import Answer, ModelInfo, Query, SimilarUsersAnswe
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.item_features import told_of
 from gnas_serve.service.schemas import (
     DeployRequest,
     ExplainRequest,
@@ -125,12 +126,15 @@ class Calls:
         ------
         ItemNotFoundError
             If the model does not know the item.
+        NewItemError
+            If its attributes, which it knows or cannot use, are told.
         """
         variant = self._variants.alone or self._variants.stable
         recommender = variant.recommender
         self._telemetry.noted(None, recommender.info.version)
         length = recommender.info.num_items * recommender.info.embedding_dim
-        answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k))
+        told = told_of(request.item_features)
+        answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k, told))
         self._telemetry.answered(answer)
         return Signed(answer, variant.signature)
 

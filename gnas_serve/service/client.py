@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 
+from gnas_serve.runtime.content_encoder import ItemValue
 from gnas_serve.runtime.segments import FeatureValue
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
@@ -37,6 +38,28 @@ def from_feature(message: pb.FeatureValue) -> FeatureValue:
     return None if name is None else getattr(message, name)
 
 
+def to_attribute(value: ItemValue) -> pb.AttributeValue:
+    """Write what is known of an item as a message."""
+    if value is None:
+        return pb.AttributeValue()
+    if isinstance(value, bool):
+        return pb.AttributeValue(truth=value)
+    if isinstance(value, str):
+        return pb.AttributeValue(text=value)
+    if isinstance(value, list | tuple):
+        return pb.AttributeValue(texts=pb.Texts(texts=value))
+    return pb.AttributeValue(number=value)
+
+
+def from_attribute(message: pb.AttributeValue) -> ItemValue:
+    """Read what is known of an item from a message; None where nothing is."""
+    name = message.WhichOneof("value")
+    if name is None:
+        return None
+    value = getattr(message, name)
+    return tuple(value.texts) if name == "texts" else value
+
+
 def recommend(
     target: str,
     *,
@@ -44,6 +67,7 @@ def recommend(
     k: int = 10,
     history: tuple[int | str, ...] = (),
     user_features: Mapping[str, FeatureValue] | None = None,
+    item_features: Mapping[str, Mapping[str, ItemValue]] | None = None,
     timeout_s: float = 10.0,
 ) -> dict[str, Any]:
     """Ask the gRPC door once.
@@ -68,6 +92,10 @@ def recommend(
         request.user_id.CopyFrom(to_id(user_id))
     for name, value in (user_features or {}).items():
         request.user_features[name].CopyFrom(to_feature(value))
+    for item_id, told in (item_features or {}).items():
+        request.item_features[item_id].SetInParent()
+        for name, one in told.items():
+            request.item_features[item_id].attributes[name].CopyFrom(to_attribute(one))
     with grpc.insecure_channel(target) as channel:
         stub = RecommenderStub(channel)  # type: ignore[no-untyped-call]  # generated
         response = stub.Recommend(request, timeout=timeout_s, wait_for_ready=True)

@@ -83,5 +83,6 @@ def is_comparable(query: Query, answer: Answer) -> bool:
         and query.exclude_seen
         and query.diversity == 0.0
         and query.exploration == 0.0
+        and answer.sources is None
         and bool(answer.scores)
     )

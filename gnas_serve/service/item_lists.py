@@ -58,10 +58,10 @@ def _ranking(found: Signed[Answer], *, scores: bool) -> bytes:
 
 
 def _items(answer: Answer, *, scores: bool) -> list[bytes]:
-    source = _source(answer.source)
     values = [_score(_SCORE, value) for value in answer.scores] if scores else [b""] * len(answer.scores)
-    if answer.explanations is not None:
-        return _explained_items(answer, values, source)
+    if answer.explanations is not None or answer.sources is not None:
+        return _items_apart(answer, values)
+    source = _source(answer.source)
     after = len(source) + (_SCORE_BYTES if scores else 0)
     of_integer = _heads_of_integers(after)
     parts: list[bytes] = []
@@ -75,15 +75,20 @@ def _items(answer: Answer, *, scores: bool) -> list[bytes]:
     return parts
 
 
-def _explained_items(answer: Answer, values: list[bytes], source: bytes) -> list[bytes]:
+def _items_apart(answer: Answer, values: list[bytes]) -> list[bytes]:
+    """Write items that differ in more than id and score: in how they were found, or where their scores come from."""
     parts = []
-    for item_id, value, explanation in zip(answer.item_ids, values, answer.explanations or (), strict=True):
+    count = len(answer.item_ids)
+    sources, explanations = answer.sources or (answer.source,) * count, answer.explanations or (None,) * count
+    for item_id, value, source, explanation in zip(answer.item_ids, values, sources, explanations, strict=True):
         if isinstance(item_id, int):
             written = bytes((_INTEGER,)) + _varint(item_id)
         else:
             written = _delimited(_TEXT, item_id.encode())
-        explained = _delimited(_EXPLANATION, explanation_of(explanation.beside_item()).SerializeToString())
-        parts.append(_delimited(_ITEMS, _delimited(_ITEM_ID, written) + value + source + explained))
+        explained = b""
+        if explanation is not None:
+            explained = _delimited(_EXPLANATION, explanation_of(explanation.beside_item()).SerializeToString())
+        parts.append(_delimited(_ITEMS, _delimited(_ITEM_ID, written) + value + _source(source) + explained))
     return parts
 
 

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import SimilarUsersAnswer
 from gnas_serve.service.calls import Signed
-from gnas_serve.service.client import from_feature, from_id, to_id
+from gnas_serve.service.client import from_attribute, from_feature, from_id, to_id
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.vocabulary import Id
 
@@ -84,10 +84,15 @@ def _ids(message: pb.Ids) -> tuple[Id, ...]:
     return _listed(from_id, message.ids)
 
 
+def _attributes(message: pb.ItemAttributes) -> dict[str, Any]:
+    return _mapped(from_attribute, message.attributes)
+
+
 _READERS: dict[str, _Read] = {
     pb.FeatureValue.DESCRIPTOR.full_name: from_feature,
     pb.Id.DESCRIPTOR.full_name: from_id,
     pb.Ids.DESCRIPTOR.full_name: _ids,
+    pb.ItemAttributes.DESCRIPTOR.full_name: _attributes,
 }
 """Of messages that stand for values; all others are read field by field."""
 

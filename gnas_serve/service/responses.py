@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class Contribution(BaseModel):
-    """What one item of a history adds to a score."""
+    """What one item of a history adds to a score, or a known item that an unseen one is like."""
 
     item_id: int | str
     contribution: float
@@ -32,7 +32,8 @@ class Explanation(BaseModel):
     score: float = Field(description="Of retrieval; a learned ranker may order otherwise.")
     contributions: list[Contribution] = Field(description="The greatest first; beside an item of a list at most five.")
     remainder: dict[str, float] = Field(
-        description='By kind of branch, what is not due to any item; of "segment" also what each feature adds.'
+        description='By kind of branch, what is not due to any item; of "segment" also what each feature adds; of '
+        '"content" what an item of average liking does.'
     )
     exact: bool = Field(description="False where a linear map stands for a trained network.")
     reason: Reason
@@ -46,7 +47,10 @@ class Item(BaseModel):
 
     item_id: int | str
     score: float | None = Field(None, description="Absent where it was not wanted.")
-    source: str = Field(description='How it was found: "user", "fold_in", "segment", "popularity" or "item".')
+    source: str = Field(
+        description='How it was found: "user", "fold_in", "segment", "popularity" or "item"; "content" of one that the '
+        "catalogue does not have, and of items like it."
+    )
     explanation: Explanation | None = Field(None, description="Where it was asked for.")
 
 
@@ -143,6 +147,12 @@ class ModelResponse(BaseModel):
     precision: str
     attributes: list[str] = Field(description="Of the items, by which answers can be filtered.")
     user_features: list[str] = Field(description="Of newcomers, which move their answers.")
+    item_features: list[str] = Field(
+        description="Attributes by which items are scored that the catalogue does not have; none without an encoder."
+    )
+    item_features_metrics: dict[str, float] = Field(
+        description="How well, measured at export on items that were left out."
+    )
     attribute_types: dict[str, str] = Field(
         description='Of each of the attributes: "number" (times are seconds since 1970; yes and no are 1 and 0, true '
         'and false in a filter), "text", or "words", a list of texts.'

@@ -23,6 +23,7 @@ from gnas_serve.feedback.event import (
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.deployment import NAME, Canary, Deployment
+from gnas_serve.service.item_features import NewItems, told_of
 from gnas_serve.service.refusals import refusal
 from gnas_serve.service.user_features import UserFeatures, pairs_of
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
@@ -84,6 +85,11 @@ class RecommendRequest(_Request):
     user_features: UserFeatures = Field(
         None, description="What is known of a newcomer, by name: what moves the answer where no history does."
     )
+    item_features: NewItems = Field(
+        None,
+        description="Items that the catalogue does not have, by id, with their attributes: they may be answered with "
+        "the others; among the candidates where these are given.",
+    )
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
@@ -94,6 +100,7 @@ class RecommendRequest(_Request):
         fields.update(vars(self))
         del fields["return_scores"]
         fields["user_features"] = pairs_of(self.user_features)
+        fields["item_features"] = told_of(self.item_features)
         return query
 
 
@@ -108,6 +115,9 @@ class SimilarItemsRequest(_Request):
 
     item_id: ExternalId
     k: Count = Field(10, description="How many items.")
+    item_features: NewItems = Field(
+        None, description="The attributes of the item, by its id, where the catalogue does not have it."
+    )
 
 
 class SimilarUsersRequest(_Request):
@@ -129,6 +139,9 @@ class RankRequest(_Request):
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
     user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
+    item_features: NewItems = Field(
+        None, description="Items that the catalogue does not have, by id, with their attributes: those of candidates."
+    )
 
     def query(self) -> Query:
         """Give the question as the runtime takes it."""
@@ -139,6 +152,7 @@ class RankRequest(_Request):
             explain=self.explain,
             strict=self.strict,
             user_features=pairs_of(self.user_features),
+            item_features=told_of(self.item_features),
         )
 
 

@@ -11,7 +11,7 @@ from gnas_serve.errors import RequestError
 _USERS = b"/v1/users/"
 _RECOMMENDATIONS = b"/recommendations"
 _LISTS = {"history", "exclude_items", "candidates"}
-_OBJECTS = {"user_features"}
+_OBJECTS = {"user_features", "item_features"}
 _WORDS = {"true": True, "false": False}
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 

@@ -13,7 +13,7 @@ from gnas_serve.runtime.query import MAX_FEATURES
 from gnas_serve.runtime.segments import Features, FeatureValue
 
 USER_FEATURE = "user_feature"
-"""Type of the error of a value."""
+"""Type of the error of a value, of a user or an item."""
 MAX_CHARACTERS = 256
 """Of a name, and of a value."""
 
@@ -24,16 +24,20 @@ def _checked(value: Any) -> FeatureValue:
         return value
     if isinstance(value, str) and len(value) <= MAX_CHARACTERS:
         return value
-    if isinstance(value, int | float):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number):
-            return number
+    if isinstance(value, int | float) and (number := checked_number(value)) is not None:
+        return number
     raise PydanticCustomError(
         USER_FEATURE, f"expected a text of at most {MAX_CHARACTERS} characters, a number, true, false or null"
     )
+
+
+def checked_number(value: float) -> float | None:
+    """Give a number as float64; None where it is none, or beyond it."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 _Value = Annotated[

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from attribute_tables import attributes_of
+from content_tables import encoder_of
 from segment_tables import FACTS, random_segments
 from served_process import AT_ONCE, Served
 from tiny_artifact import write_tiny_artifact
@@ -35,7 +36,8 @@ def test_the_server_does_what_its_page_says(tmp_path: Path) -> None:
     )
     for seed, name in enumerate(("one", "two")):  # as openapi_fuzz/hooks.py names them
         segments = (FACTS, random_segments(80))
-        write_tiny_artifact(tmp_path / "versions" / name, seed=seed, attributes=attributes, segments=segments)
+        described = {"attributes": attributes, "segments": segments, "content": encoder_of}
+        write_tiny_artifact(tmp_path / "versions" / name, seed=seed, **described)
     keys = {name: new_key() for name in ("caller", "admin")}
     for name, key in keys.items():
         (tmp_path / name).write_text(f"{name} {digest_of(key)}\n")

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
+from content_tables import METRICS, encoder_of
 from front_world import JSON
 from front_world import World as HttpWorld
 from google.protobuf.message import Message
@@ -23,7 +24,7 @@ from segment_tables import FACTS, random_segments
 from tiny_artifact import write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.service.client import from_id, recommend, to_feature, to_id
+from gnas_serve.service.client import from_id, recommend, to_attribute, to_feature, to_id
 from gnas_serve.service.errors import CODE_KEY
 from gnas_serve.service.proto import recommender_pb2 as pb
 
@@ -54,14 +55,16 @@ class Questions:
         if call == "RecommendBatch":
             return call, {"queries": [self.question() for _ in range(self._rng.integers(0, 4))]}
         if call == "Rank":
-            names = ("user_id", "history", "explain", "return_scores", "strict", "user_features")
+            names = ("user_id", "history", "explain", "return_scores", "strict", "user_features", "item_features")
             asked = self._some(self.question(), 0.7, names)
-            return call, asked | {"candidates": self._ids(self._rng.integers(0, 12))}
+            return call, asked | {
+                "candidates": [*self._ids(self._rng.integers(0, 12)), *asked.get("item_features", ())]
+            }
         if call == "SimilarUsers":
             return call, self._some({"user_id": self._user(), "k": self._k()}, 0.8)
         asked = {"item_id": self._item()}
         if call == "SimilarItems":
-            return call, self._some(asked | {"k": self._k()}, 0.8)
+            return call, self._of_unseen() or self._some(asked | {"k": self._k()}, 0.8)
         said = {"user_id": self._user(), "history": self._ids(4), "user_features": self._features()}
         return call, asked | self._some(said, 0.6)
 
@@ -82,6 +85,7 @@ class Questions:
                 "return_scores": bool(rng.random() < 0.5),
                 "strict": bool(rng.random() < 0.5),
                 "user_features": self._features(),
+                "item_features": self._items(),
             },
             0.35,
         ) | {"seed": int(rng.integers(0, 2**62))}
@@ -100,6 +104,30 @@ class Questions:
         named = self._rng.choice(names, self._rng.integers(0, 4), replace=False, p=[0.3, 0.3, 0.2, 0.18, 0.02])
         share = [*[0.99 / (len(values) - 1)] * (len(values) - 1), 0.01]
         return {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
+
+    def _items(self) -> dict[str, dict[str, Any]]:
+        """Tell of items that there are not, now and then of one that there is, or under a name that there is not."""
+        values: list[Any] = ["bag", "a", "", 1, 3.25, -9, True, None, ["bag", "zz"], [], "x" * 2001, ["y" * 257]]
+        names = ["price", "category", "tags", "in_stock", "a`b", "colour"]
+        share = [*[0.995 / (len(values) - 2)] * (len(values) - 2), 0.003, 0.002]
+        found = {}
+        for _ in range(self._rng.integers(0, 4)):
+            named = self._rng.choice(
+                names, self._rng.integers(0, 5), replace=False, p=[0.245, 0.245, 0.245, 0.14, 0.12, 0.005]
+            )
+            told = {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
+            number = int(self._rng.integers(0, 9000))
+            known = self._rng.random() < 0.02
+            found[str(self._item() if known else number + 9000 if self._rng.random() < 0.5 else f"new-{number}")] = told
+        return found
+
+    def _of_unseen(self) -> dict[str, Any]:
+        """Ask what is like an item that there is not, now and then telling of another, too; at times of none."""
+        items = self._items() if self._rng.random() < 0.5 else {}
+        if not items:
+            return {}
+        new = str(next(iter(items)))
+        return {"item_id": new, "item_features": items if self._rng.random() < 0.2 else {new: items[new]}}
 
     def _k(self) -> int:
         return int(self._rng.choice([0, 1, 5, 10, 40, 75, 1000, 1001], p=[0.02, 0.1, 0.3, 0.3, 0.1, 0.1, 0.06, 0.02]))
@@ -133,6 +161,8 @@ def to_message(call: str, fields: dict[str, Any]) -> Message:
             values[name] = to_id(value)
         elif name == "user_features":
             values[name] = {name: to_feature(one) for name, one in value.items()}
+        elif name == "item_features":
+            values[name] = {item_id: attributes_message(one) for item_id, one in value.items()}
         elif name in LISTS:
             ids = [to_id(one) for one in value]
             values[name] = pb.Ids(ids=ids) if (call, name) == ("Recommend", "candidates") else ids
@@ -140,6 +170,10 @@ def to_message(call: str, fields: dict[str, Any]) -> Message:
             values[name] = value
     message: Message = kind(**values)
     return message
+
+
+def attributes_message(told: dict[str, Any]) -> pb.ItemAttributes:
+    return pb.ItemAttributes(attributes={name: to_attribute(value) for name, value in told.items()})
 
 
 def told(message: Message) -> Any:
@@ -191,9 +225,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     attributes = attributes_of(random_table(random.Random(0), 80))
     segments = (FACTS, random_segments(80))
     found = Both(
-        write_tiny_artifact(folder, text_ids=True, attributes=attributes, segments=segments)
+        write_tiny_artifact(folder, text_ids=True, attributes=attributes, segments=segments, content=encoder_of)
         if is_text
-        else write_blended_artifact(folder)
+        else write_blended_artifact(folder, attributes=attributes, content=encoder_of)
     )
     yield found, is_text
     found.grpc.close()
@@ -204,7 +238,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     questions = Questions(7, text=is_text)
 
     async def ask_all() -> dict[str, int]:
-        seen: dict[str, int] = {"by segment": 0}
+        seen: dict[str, int] = {"by segment": 0, "by content": 0}
         async with doors.http.client() as client:
             for _ in range(REQUESTS // 2):
                 call, fields = questions.draw()
@@ -213,6 +247,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
                 outcome = by_http[0] if isinstance(by_http, tuple) else "ok"
                 seen[outcome] = seen.get(outcome, 0) + 1
                 seen["by segment"] += '"source": "segment"' in json.dumps(by_http)
+                seen["by content"] += '"source": "content"' in json.dumps(by_http)
         return seen
 
     outcomes = asyncio.run(ask_all())
@@ -221,6 +256,8 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     assert {"user_not_found", "item_not_found", "invalid_k", "list_too_short", "missing_field"} <= set(outcomes)
     assert {"unknown_feature", "invalid_field"} <= set(outcomes)
     assert (outcomes["by segment"] > 20) == is_text
+    assert outcomes["by content"] > 20
+    assert {"known_item", "unknown_attribute"} <= set(outcomes)
 
 
 def test_an_address_asks_what_a_body_asks(both: tuple[Both, bool]) -> None:
@@ -258,8 +295,11 @@ def test_both_doors_say_which_features_and_attributes_there_are(both: tuple[Both
     assert by_http["user_features"] == by_grpc["user_features"] == expected
     kinds = dict.fromkeys(["price", "in_stock", "list price", "not"], "number")
     kinds |= {"category": "text", "a`b": "text", "tags": "words"}
-    assert by_http["attribute_types"] == by_grpc["attribute_types"] == (kinds if is_text else {})
+    assert by_http["attribute_types"] == by_grpc["attribute_types"] == kinds
     assert list(by_http["attribute_types"]) == by_http["attributes"] == by_grpc["attributes"]
+    assert set(by_http["item_features"]) == set(kinds)
+    assert by_http["item_features"] == by_grpc["item_features"]
+    assert by_http["item_features_metrics"] == by_grpc["item_features_metrics"] == METRICS
     if is_text:
         said = {"age": 41, "region": "south"}
         answer = recommend(doors.grpc.target, user_features=said)

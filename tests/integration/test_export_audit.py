@@ -67,7 +67,9 @@ def packed(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(pipeline, "audit", kept)
-        decisions = Decisions(profile, "always", {"segments": Decision("segments", "so that there are some")})
+        given_ones = {"segments": "segments", "content": "encoder"}
+        asked = {name: Decision(choice, "so that there are some") for name, choice in given_ones.items()}
+        decisions = Decisions(profile, "always", asked)
         run(with_every_table(), folder / "a", profile, "always", decisions)
     return given[0]
 

@@ -37,7 +37,8 @@ def learned():
 
 def test_every_step_takes_some_time_and_memory(learned):
     assert [step.name for step in learned.steps] == [*NAMES, "package"]
-    assert {step.name for step in learned.steps if step.seconds == 0} == {"choose_segments"}  # users have no features
+    # Neither users nor items have attributes.
+    assert {step.name for step in learned.steps if step.seconds == 0} == {"choose_segments", "choose_content"}
     assert all(step.peak_bytes > 50 << 20 for step in learned.steps)
     assert learned.seconds == pytest.approx(sum(step.seconds for step in learned.steps))
     assert learned.peak_bytes == max(step.peak_bytes for step in learned.steps)

@@ -360,8 +360,8 @@ def test_steps_that_have_nothing_to_do_are_not_announced(tmp_path):
     seen, idle = [], []
     made = run(planted_checkpoint(), tmp_path / "a", ranker="never", on_step=seen.append, on_idle=idle.append)
     of_the_ranker = ["train_ranker", "narrow_ranker", "draw_forms", "weigh_forms", "choose_form", "choose_ranker"]
-    # The model has no links, the data no features of users.
-    assert idle == ["compress_neighbours", *of_the_ranker, "choose_segments"]
+    # The model has no links, the data no features of users and no attributes of items.
+    assert idle == ["compress_neighbours", *of_the_ranker, "choose_segments", "choose_content"]
     assert seen == [*(step.__name__ for step in STEPS if step.__name__ not in idle), PACKAGE]
     assert [step["name"] for step in made.report["steps"]] == [step.__name__ for step in STEPS]
     # Repeated, they are right already: nothing is timed, and nobody weighs the ranker against retrieval.
@@ -370,19 +370,20 @@ def test_steps_that_have_nothing_to_do_are_not_announced(tmp_path):
     idle.clear()
     given = Decisions.read(first.path / "decisions.json", profile=PROFILE, ranker="auto")
     run(checkpoint, tmp_path / "c", decisions=given, on_idle=idle.append)
-    assert idle == ["compress_neighbours", "narrow_ranker", "choose_form", "choose_ranker", "choose_segments"]
+    described = ["choose_segments", "choose_content"]
+    assert idle == ["compress_neighbours", "narrow_ranker", "choose_form", "choose_ranker", *described]
 
 
 def test_what_nobody_can_judge_and_what_learned_nothing_is_not_announced_either(tmp_path, monkeypatch):
     idle = []
     run(planted_checkpoint(valid_per_user=0), tmp_path / "a", ranker="never", on_idle=idle.append)
-    assert idle[-3:] == ["choose_fold_in", "choose_segments", "judge"]
+    assert idle[-4:] == ["choose_fold_in", "choose_segments", "choose_content", "judge"]
     monkeypatch.setattr("gnas_export.ranker.fitting._kept_epoch", lambda _: 0)
     monkeypatch.setattr("gnas_export.ranker.fitting._FEW_STEPS", 0)
     idle.clear()
     profile = replace(PROFILE, ranker=replace(PROFILE.ranker, distil="auto"))
     made = run(planted_checkpoint(with_features=False), tmp_path / "b", profile, on_idle=idle.append)
-    assert idle == ["compress_neighbours", "narrow_ranker", "choose_segments"]
+    assert idle == ["compress_neighbours", "narrow_ranker", "choose_segments", "choose_content"]
     assert set(made.report["facts"]["ranker_training"]) == {TEACHER}
 
 

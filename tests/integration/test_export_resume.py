@@ -117,7 +117,7 @@ def test_a_draft_that_is_sent_back_and_interrupted_before_every_step(tmp_path, m
 @pytest.mark.parametrize(
     ("name", "begins_with"),
     [
-        ("014-judge.json", "judge"),
+        ("015-judge.json", "judge"),
         ("008-draw_forms.npys", "draw_forms"),
         ("006-train_ranker.json", "package"),  # later records are whole without it
         ("000-choose_users.npys", "choose_users"),
@@ -146,7 +146,7 @@ def test_damaged_work(trained, out, name, begins_with, damage):
 def test_a_record_reads_what_it_lists_and_what_an_export_keeps(trained, out, file, is_listed, is_nested):
     """Sealed again as anybody can: the digest of a record says that it is whole, not whose it is."""
     folder = work_folder(out)
-    path = folder / "014-judge.json"
+    path = folder / "015-judge.json"
     record = unsealed(path.read_bytes())
     fold_in = record["draft"]["final"]["fold_in"]
     name, start = fold_in["at"]
@@ -161,7 +161,7 @@ def test_a_record_reads_what_it_lists_and_what_an_export_keeps(trained, out, fil
     assert any(f"{file!r}" in line and "is damaged" in line for line in export.said)
 
 
-@pytest.mark.parametrize("name", ["008-draw_forms.npys", "014-judge.json", "key.json.tmp", "lock"])
+@pytest.mark.parametrize("name", ["008-draw_forms.npys", "015-judge.json", "key.json.tmp", "lock"])
 def test_a_link_is_nothing_that_an_export_keeps(trained, out, name):
     path, mine = work_folder(out) / name, out.with_name("mine")
     content = path.read_bytes() if path.exists() else b"mine"
@@ -203,14 +203,14 @@ def test_what_goes_on_from_damaged_work_is_whole(trained, out, tmp_path):
     export = Kept(trained, out)
     assert export.ran == ALL[ALL.index("weigh_forms") :]
     steps = export.made.report["steps"]
-    assert [step.get("resumed", False) for step in steps] == [True] * 9 + [False] * 6
+    assert [step.get("resumed", False) for step in steps] == [True] * 9 + [False] * 7
     repeated = Decisions.read(out / "decisions.json", profile=PROFILE, ranker="auto")
     run(trained, tmp_path / "b", decisions=repeated)
     assert files(out) == files(tmp_path / "b")
 
 
 def test_a_record_of_another_export_is_not_read(trained, out):
-    path = work_folder(out) / "014-judge.json"
+    path = work_folder(out) / "015-judge.json"
     other = Kept(trained, out.with_name("other"), key={"of": "others"}, stop="compress_neighbours")
     path.write_bytes((other.folder / "000-choose_users.json").read_bytes())
     export = Kept(trained, out, stop="judge")

@@ -15,6 +15,7 @@ import grpc
 import psutil
 import pytest
 from attribute_tables import attributes_of, random_table
+from content_tables import encoder_of
 from grpc_nonsense import DEADLINE_S, HONEST, Nonsense, put
 from grpc_world import World
 from leaks import leak_of
@@ -35,7 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     attributes = attributes_of(random_table(random.Random(0), 80) | {"price": [float(row) for row in range(80)]})
     segments = (FACTS, random_segments(80))
     folder = tmp_path_factory.mktemp("fuzz") / "artifact"
-    made = World(write_tiny_artifact(folder, attributes=attributes, segments=segments))
+    made = World(write_tiny_artifact(folder, attributes=attributes, segments=segments, content=encoder_of))
     yield made
     made.close()
 

@@ -13,7 +13,7 @@ import pytest
 from front_world import JSON, BrokenRecommender, World
 from tiny_artifact import write_blended_artifact, write_tiny_artifact
 
-from gnas_serve.runtime.query import Answer, Query
+from gnas_serve.runtime.query import Answer, ItemFeatures, Query
 from gnas_serve.runtime.recommender import Recommender
 
 
@@ -199,9 +199,9 @@ def test_a_scan_of_a_large_catalogue_does_not_hold_up_other_requests(artifact: P
             self.info = replace(self._real.info, num_items=num_items)
             self.recommend = self._real.recommend
 
-        def similar_items(self, item_id: int, k: int) -> Answer:
+        def similar_items(self, item_id: int, k: int, item_features: ItemFeatures) -> Answer:
             time.sleep(0.3)
-            return self._real.similar_items(item_id, k)
+            return self._real.similar_items(item_id, k, item_features)
 
     async def race(world: World) -> list[str]:
         finished: list[str] = []

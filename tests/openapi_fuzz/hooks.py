@@ -15,12 +15,20 @@ from leaks import leak_of
 # Of the artifact that is asked: some of what is drawn is to be known to it.
 FILTERS = ("price < 50", 'category == "a" and not tags has "x"', 'price is null or category in ["a", "b"]')
 FEATURES = ("region", "age", "member", "nickname")
+ATTRIBUTES = ("price", "category", "tags")
 KNOWN: dict[str, Callable[[int], Any]] = {
     "user_id": lambda drawn: 1000 + drawn % 60,
     "item_id": lambda drawn: 2000 + drawn % 80,
     "artifact": lambda drawn: ("one", "two")[drawn % 2],
     "stable": lambda drawn: ("one", "two")[drawn % 2],
     "shadow": lambda drawn: ("one", "two", None)[drawn % 3],
+}
+# An unknown name of a feature is refused, and so is an item that there is.
+NAMED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "user_features": lambda told: dict(zip(FEATURES, told.values(), strict=False)),
+    "item_features": lambda told: {
+        f"new-{place}": dict(zip(ATTRIBUTES, one.values(), strict=False)) for place, one in enumerate(told.values())
+    },
 }
 
 
@@ -39,8 +47,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
 
 def mended(value: Any, drawn: int, name: str = "") -> Any:
     """Take values that the schema has no words for: a language, names of features, and 10.0 is no 10 to the server."""
-    if name == "user_features" and isinstance(value, dict):
-        return dict(zip(FEATURES, value.values(), strict=False))  # an unknown name is refused
+    if name in NAMED and isinstance(value, dict):
+        return NAMED[name](value)
     if isinstance(value, dict):
         return {key: mended(one, drawn, key) for key, one in value.items()}
     if isinstance(value, list):

@@ -37,7 +37,8 @@ def filled(message: Any, found: Signed[Answer], *, scores: bool = True) -> Any:
     """Fill any message of items as protobuf does it."""
     answer = found.answer
     for place, item_id in enumerate(answer.item_ids):
-        item = message.items.add(item_id=to_id(item_id), source=answer.source)
+        source = answer.source if answer.sources is None else answer.sources[place]
+        item = message.items.add(item_id=to_id(item_id), source=source)
         if scores:
             item.score = answer.scores[place]
         if answer.explanations is not None:
@@ -55,6 +56,7 @@ ANSWERS = {
     "no source": signed([300], source=""),
     "nobody": signed([300], model={"name": "", "version": ""}),
     "nothing": signed([], underfilled=True),
+    "sources": signed([7, "new", 300], sources=("user", "content", "")),
     "scores": signed(list(range(len(SCORES))), SCORES),
     "texts": signed([*TEXTS], source="fold_in", underfilled=True),
 }

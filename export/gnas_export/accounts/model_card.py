@@ -167,6 +167,7 @@ def _form(manifest: Manifest, size_bytes: int) -> str:
         ("ranker", f"{_ranker(manifest)}, {ranker.precision}, {ranker.candidates} candidates"),
         ("newcomers", "from their history" if manifest.newcomers == "fold_in" else "by popularity"),
         ("newcomers without a history", _strangers(manifest)),
+        ("items that it does not have", _unseen(manifest)),
     ]
     if "neighbours" in manifest.model:
         links = manifest.model["neighbours"]
@@ -193,6 +194,15 @@ def _strangers(manifest: Manifest) -> str:
     if not moving:
         return "by popularity"
     return f"by popularity among users of the same {', '.join(feature.name for feature in moving)}, as far as known"
+
+
+def _unseen(manifest: Manifest) -> str:
+    if manifest.content is None:
+        return "not scored"
+    named = ", ".join(column.name for column in manifest.content.columns)
+    figures = manifest.content.metrics
+    told = f"ndcg@{K} {figures[f'ndcg@{K}']:.4f}, {figures[f'popularity_ndcg@{K}']:.4f} by popularity as these tell it"
+    return f"by known items of similar {named}: of {figures['items']:g} left out {told}"
 
 
 def _ranker(manifest: Manifest) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.forecast.baseline_costs import BaselineCosts
+from gnas_export.forecast.content_costs import ContentCosts
 from gnas_export.forecast.meter import metered, seconds_of
 from gnas_export.forecast.ranker_costs import RankerCosts
 from gnas_export.forecast.retrieval_costs import RetrievalCosts
@@ -128,9 +129,11 @@ def forecast_export(
     judges = 0 if retrieval.jury.too_small else len(retrieval.jury.users)
     baselines = BaselineCosts.of(checkpoint) if judges else BaselineCosts(0.0, 0)
     segments = SegmentCosts.of(retrieval.draft, judges)
+    content = ContentCosts.of(retrieval.draft, judges)
     opening = 2 * retrieval.opening_s if segments.seconds else 0.0
     seconds = trained.seconds | _served_s(retrieval, trained, baselines, judges)
     seconds["choose_segments"] = segments.seconds + opening
+    seconds["choose_content"] = content.seconds
     before = max(reading.peak_bytes for reading in retrieval.readings.values())
     learning = max(before, held.peak_bytes + trained.held_bytes)
     resident = resident_bytes() + trained.held_bytes
@@ -141,7 +144,7 @@ def forecast_export(
             found.append(StepForecast(name, retrieval.seconds(name), retrieval.readings[name].peak_bytes))
         else:
             found.append(StepForecast(name, seconds.get(name, 0.0), max(learning, peaks.get(name, 0))))
-    size_bytes = _artifact_bytes(retrieval, trained) + segments.size_bytes
+    size_bytes = _artifact_bytes(retrieval, trained) + segments.size_bytes + content.size_bytes
     return ExportForecast(tuple(found), size_bytes, time.perf_counter() - start)
 
 

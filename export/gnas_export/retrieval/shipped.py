@@ -14,6 +14,7 @@ from gnas_search.checkpoint import Checkpoint
 from gnas_search.fit import Fit
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import IVF_FLAT
+from gnas_serve.runtime.content_table import ContentTable
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.index import Index
 from gnas_serve.runtime.inverted_lists import InvertedLists
@@ -89,6 +90,8 @@ class ShippedFit:
         None for flat search.
     segments
         What the users of each segment have; None where no feature of users moves answers.
+    content
+        The items by what is told of them; None where no encoder of content ships.
     """
 
     exact: Fit
@@ -98,6 +101,7 @@ class ShippedFit:
     fold_in: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, dtype=np.float32))
     index: ShippedIndex | None = None
     segments: SegmentTable | None = None
+    content: ContentTable | None = None
 
     def proposer(self) -> Index:
         """Open the index as serving opens its file."""

@@ -14,6 +14,7 @@ from gnas_export.gates import Gate, at_most
 from gnas_export.package import arrays_of, shipped_tables
 from gnas_export.ranker.candidates import at_lengths, plan_features
 from gnas_export.ranker.parity import relative_difference
+from gnas_export.retrieval.content import ContentTerms
 from gnas_export.retrieval.fold_in import fold_in_blocks
 from gnas_export.retrieval.rounding import vector_rounding
 from gnas_export.retrieval.segments import segment_table
@@ -50,9 +51,9 @@ def audit(draft: Draft, folder: Path, manifest: Manifest) -> list[Gate]:
     place, an index over other vectors, weights that changed on their way are told by a number, not by users.
 
     What can be made of the checkpoint again is held against that, and not against what the steps made of it: ids,
-    histories, counts, links, attributes, segments, what the ranker is told of users and items, every component of the
-    vectors as near as their form allows, and newcomers' scores. Against the draft stand what was learned, chosen or
-    rounded: codes and scales of the vectors, fold-in maps, projection, index, graph and item rows of the ranker.
+    histories, counts, links, attributes, segments, content, what the ranker is told of users and items, every component
+    of the vectors as near as their form allows, and newcomers' scores. Against the draft stand what was learned, chosen
+    or rounded: codes and scales of the vectors, fold-in maps, projection, index, graph and item rows of the ranker.
 
     Parameters
     ----------
@@ -107,7 +108,7 @@ def _row_parity(draft: Draft, tables: Tables) -> Gate:
     counts = {name: _differing(found.get(name), wanted.get(name)) for name in {**wanted, **found}}
     differing = {name: count for name, count in counts.items() if count}
     where = f": {', '.join(differing)}" if differing else ""
-    of = "ids, vectors, histories, links, attributes, segments and inputs of the ranker"
+    of = "ids, vectors, histories, links, attributes, segments, content and inputs of the ranker"
     remark = f"rows of {of} that differ from what they are of{where}"
     return at_most("row_parity", sum(differing.values()), 0.0, remark)
 
@@ -121,7 +122,11 @@ def _wanted(draft: Draft) -> Tables:
     if draft.segments is not None:
         segments = segment_table(draft.segments, checkpoint.user_attributes, checkpoint.seen())
     counts = item_counts(seen, len(checkpoint.items))
-    fit = replace(final, seen=seen, counts=counts, tables=linked, segments=segments)
+    content = None
+    if draft.content is not None:
+        terms = ContentTerms.of(checkpoint.item_attributes).as_stated(draft.content.columns)
+        content = terms.table(np.flatnonzero(counts > 0))
+    fit = replace(final, seen=seen, counts=counts, tables=linked, segments=segments, content=content)
     ranker = draft.shipping(fit)
     if draft.learned:
         inputs = plan_features(checkpoint)

@@ -44,6 +44,10 @@ def _has_no_features(draft: Draft) -> bool:
     return draft.checkpoint.user_attributes is None
 
 
+def _reads_nothing_of_items(draft: Draft) -> bool:
+    return draft.checkpoint.item_attributes is None
+
+
 def _has_nothing_to_narrow(draft: Draft) -> bool:
     given = draft.decisions.repeated.get("form")
     names = {one.name for one in wanted(draft.profile.ranker)} if given is None else {given.choice.partition("/")[0]}
@@ -72,5 +76,6 @@ _IDLE: dict[str, Callable[[Draft], bool]] = {
     "choose_ranker": _compares_nothing,
     "choose_fold_in": _is_judged_by_nobody,
     "choose_segments": _has_no_features,
+    "choose_content": _reads_nothing_of_items,
     "judge": _is_judged_by_nobody,
 }

@@ -36,7 +36,7 @@ _GIVEN = ("checkpoint", "profile", "mode", "seed")
 # Of an EmbeddingTable and of Neighbours, which also have what the kernels made of them.
 _TABLE = ("columns", "scales", "values")
 _NEIGHBOURS = ("history_power", "items", "offsets", "values")
-_SHIPPED = ("tables", "fold_in", "index", "segments")
+_SHIPPED = ("tables", "fold_in", "index", "segments", "content")
 _TAG = "$"
 LEAVES = ("array", "bytes", "lists", "tensor")
 """Tags of what is written once, and then said where."""

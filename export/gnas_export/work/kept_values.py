@@ -15,14 +15,19 @@ from gnas_export.retrieval.shipped import ShippedIndex
 from gnas_export.retrieval.tables import Tables
 from gnas_search.bootstrap import Interval
 from gnas_search.evaluate import UserMetrics
+from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
 from gnas_serve.artifact.encoding_facts import NumberEncoding, WordsEncoding
 from gnas_serve.artifact.manifest import IndexFacts, RankerFacts
 from gnas_serve.artifact.segment_facts import SegmentFacts, UserFeature
 from gnas_serve.errors import GnasError, LatencyError, ParityError, QualityGateError
+from gnas_serve.runtime.content_table import ContentTable
 from gnas_serve.runtime.segments import SegmentTable
 
 VALUES: dict[str, type] = {
     "Batch": Batch,
+    "ContentColumn": ContentColumn,
+    "ContentFacts": ContentFacts,
+    "ContentTable": ContentTable,
     "Decision": Decision,
     "FeaturePlan": FeaturePlan,
     "Fitted": Fitted,

@@ -14,7 +14,7 @@ class Id(_message.Message):
     def __init__(self, integer: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
 
 class RecommendRequest(_message.Message):
-    __slots__ = ("user_id", "k", "history", "exclude_items", "exclude_seen", "candidates", "filter", "diversity", "exploration", "seed", "explain", "return_scores", "strict", "user_features")
+    __slots__ = ("user_id", "k", "history", "exclude_items", "exclude_seen", "candidates", "filter", "diversity", "exploration", "seed", "explain", "return_scores", "strict", "user_features", "item_features")
     class UserFeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,13 @@ class RecommendRequest(_message.Message):
         key: str
         value: FeatureValue
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
+    class ItemFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ItemAttributes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ItemAttributes, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +43,7 @@ class RecommendRequest(_message.Message):
     RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     k: int
     history: _containers.RepeatedCompositeFieldContainer[Id]
@@ -50,7 +58,39 @@ class RecommendRequest(_message.Message):
     return_scores: bool
     strict: bool
     user_features: _containers.MessageMap[str, FeatureValue]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[str] = ..., diversity: _Optional[float] = ..., exploration: _Optional[float] = ..., seed: _Optional[int] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
+    item_features: _containers.MessageMap[str, ItemAttributes]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_items: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., exclude_seen: bool = ..., candidates: _Optional[_Union[Ids, _Mapping]] = ..., filter: _Optional[str] = ..., diversity: _Optional[float] = ..., exploration: _Optional[float] = ..., seed: _Optional[int] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ..., item_features: _Optional[_Mapping[str, ItemAttributes]] = ...) -> None: ...
+
+class ItemAttributes(_message.Message):
+    __slots__ = ("attributes",)
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: AttributeValue
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[AttributeValue, _Mapping]] = ...) -> None: ...
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    attributes: _containers.MessageMap[str, AttributeValue]
+    def __init__(self, attributes: _Optional[_Mapping[str, AttributeValue]] = ...) -> None: ...
+
+class AttributeValue(_message.Message):
+    __slots__ = ("text", "number", "truth", "texts")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    number: float
+    truth: bool
+    texts: Texts
+    def __init__(self, text: _Optional[str] = ..., number: _Optional[float] = ..., truth: bool = ..., texts: _Optional[_Union[Texts, _Mapping]] = ...) -> None: ...
+
+class Texts(_message.Message):
+    __slots__ = ("texts",)
+    TEXTS_FIELD_NUMBER: _ClassVar[int]
+    texts: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, texts: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class FeatureValue(_message.Message):
     __slots__ = ("text", "number", "truth")
@@ -174,12 +214,21 @@ class RecommendBatchResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[Ranking, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class SimilarItemsRequest(_message.Message):
-    __slots__ = ("item_id", "k")
+    __slots__ = ("item_id", "k", "item_features")
+    class ItemFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ItemAttributes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ItemAttributes, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     K_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     k: int
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ...) -> None: ...
+    item_features: _containers.MessageMap[str, ItemAttributes]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., k: _Optional[int] = ..., item_features: _Optional[_Mapping[str, ItemAttributes]] = ...) -> None: ...
 
 class SimilarItemsResponse(_message.Message):
     __slots__ = ("items", "model", "underfilled")
@@ -192,7 +241,7 @@ class SimilarItemsResponse(_message.Message):
     def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., underfilled: bool = ...) -> None: ...
 
 class RankRequest(_message.Message):
-    __slots__ = ("user_id", "history", "candidates", "explain", "return_scores", "strict", "user_features")
+    __slots__ = ("user_id", "history", "candidates", "explain", "return_scores", "strict", "user_features", "item_features")
     class UserFeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +249,13 @@ class RankRequest(_message.Message):
         key: str
         value: FeatureValue
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
+    class ItemFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ItemAttributes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ItemAttributes, _Mapping]] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATES_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +263,7 @@ class RankRequest(_message.Message):
     RETURN_SCORES_FIELD_NUMBER: _ClassVar[int]
     STRICT_FIELD_NUMBER: _ClassVar[int]
     USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
     user_id: Id
     history: _containers.RepeatedCompositeFieldContainer[Id]
     candidates: _containers.RepeatedCompositeFieldContainer[Id]
@@ -214,7 +271,8 @@ class RankRequest(_message.Message):
     return_scores: bool
     strict: bool
     user_features: _containers.MessageMap[str, FeatureValue]
-    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
+    item_features: _containers.MessageMap[str, ItemAttributes]
+    def __init__(self, user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., candidates: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., explain: bool = ..., return_scores: bool = ..., strict: bool = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ..., item_features: _Optional[_Mapping[str, ItemAttributes]] = ...) -> None: ...
 
 class SimilarUsersRequest(_message.Message):
     __slots__ = ("user_id", "k")
@@ -312,8 +370,15 @@ class GetModelRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetModelResponse(_message.Message):
-    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes", "user_features", "attribute_types")
+    __slots__ = ("name", "version", "profile", "num_users", "num_items", "embedding_dim", "metrics", "index", "ranker", "precision", "branches", "attributes", "user_features", "item_features", "item_features_metrics", "attribute_types")
     class MetricsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ItemFeaturesMetricsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -340,6 +405,8 @@ class GetModelResponse(_message.Message):
     BRANCHES_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_METRICS_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTE_TYPES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
@@ -354,5 +421,7 @@ class GetModelResponse(_message.Message):
     branches: _containers.RepeatedScalarFieldContainer[str]
     attributes: _containers.RepeatedScalarFieldContainer[str]
     user_features: _containers.RepeatedScalarFieldContainer[str]
+    item_features: _containers.RepeatedScalarFieldContainer[str]
+    item_features_metrics: _containers.ScalarMap[str, float]
     attribute_types: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ..., user_features: _Optional[_Iterable[str]] = ..., attribute_types: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., profile: _Optional[str] = ..., num_users: _Optional[int] = ..., num_items: _Optional[int] = ..., embedding_dim: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., index: _Optional[str] = ..., ranker: _Optional[str] = ..., precision: _Optional[str] = ..., branches: _Optional[_Iterable[str]] = ..., attributes: _Optional[_Iterable[str]] = ..., user_features: _Optional[_Iterable[str]] = ..., item_features: _Optional[_Iterable[str]] = ..., item_features_metrics: _Optional[_Mapping[str, float]] = ..., attribute_types: _Optional[_Mapping[str, str]] = ...) -> None: ...

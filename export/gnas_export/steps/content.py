@@ -1,0 +1,110 @@
+"""Step for items that nobody has yet: scored by their attributes, where that shows users what they want."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from gnas_export.draft import Draft
+from gnas_export.judging.content import JudgedContent, askers_of, judged_content, trials
+from gnas_export.judging.content_choice import chosen_content
+from gnas_export.judging.quality import K
+from gnas_export.retrieval.content import ContentTerms
+from gnas_search.bootstrap import Interval, paired_interval
+from gnas_search.division import LEAST_JUDGES
+
+CONTENT = "content"
+ENCODER, NONE = "encoder", "none"
+MARGIN = 0.05
+"""Of the ndcg of the better of the two simple orders, by which the encoder has to be better than it."""
+
+
+def choose_content(draft: Draft) -> None:
+    """Score items that the catalogue does not have by those that they are like, unless that is no better than simpler.
+
+    Given: both fits, ``fitting``, ``jury``, ``newcomers``.
+    Result: ``content``, both fits with the table that is read for it; nothing where no attribute can be read, or the
+    judging users are not shown what they want among left-out items better than by popularity as the attributes tell it
+    and by chance.
+    """
+    checkpoint, jury = draft.checkpoint, draft.jury
+    terms = ContentTerms.of(checkpoint.item_attributes)
+    if not terms.columns or checkpoint.item_attributes is None:
+        draft.decisions.drop(CONTENT)
+        draft.facts[CONTENT] = {"ships": False, "reason": "items have no attribute that two of them have in common"}
+        return
+    if draft.is_popularity or jury.too_small:
+        _leave(draft, "the model is of popularity alone" if draft.is_popularity else jury.too_small)
+        return
+    given = draft.decisions.given(CONTENT)
+    if given is not None and given.choice == NONE:
+        draft.facts[CONTENT] = {"ships": False, "reason": given.reason}
+        return
+    askers = askers_of(draft.selection, folds_in=draft.newcomers == "fold_in")
+    found = trials(terms, draft.selection, draft.fitting, checkpoint.valid, askers, draft.seed)
+    chosen = chosen_content(terms, found)
+    if chosen.facts is None:
+        _leave(draft, "no user who does not judge wants an item that is left out")
+        return
+    read = terms.as_stated(chosen.facts.columns)
+    judged = judged_content(
+        chosen.facts,
+        read,
+        checkpoint.item_attributes,
+        draft.selection,
+        jury.users,
+        checkpoint.valid,
+        askers,
+        draft.seed,
+    )
+    fact = {"folds": len(found), "tried": list(chosen.tried)}
+    if len(judged.encoder) < LEAST_JUDGES:
+        _leave(draft, f"{len(judged.encoder)} judging users want an item that is left out", fact)
+        return
+    figures = _figures(judged)
+    gain, better = _gain(judged, jury.seed)
+    fact |= {"metrics": figures, "against_simpler": asdict(gain)}
+    if given is None:
+        reason = (
+            f"ndcg@{K} of {judged.items} left-out items {figures[f'ndcg@{K}']:.4f} against "
+            f"{figures[f'popularity_ndcg@{K}']:.4f} of popularity by attributes and {figures[f'random_ndcg@{K}']:.4f} "
+            f"of chance, {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f}), {len(judged.encoder)} gate users"
+        )
+        given = draft.decisions.take(CONTENT, ENCODER if better else NONE, reason)
+    if given.choice == NONE:
+        draft.facts[CONTENT] = {"ships": False, "reason": given.reason, **fact}
+        return
+    draft.facts[CONTENT] = {"ships": True, "reason": given.reason, **fact}
+    draft.content = replace(chosen.facts, metrics=figures)
+    _take(draft, read)
+
+
+def _leave(draft: Draft, why: str, fact: dict[str, object] | None = None) -> None:
+    given = draft.decisions.given(CONTENT)
+    if given is None or given.choice != NONE:
+        given = draft.decisions.take(CONTENT, NONE, f"cannot be judged: {why}")
+    draft.facts[CONTENT] = {"ships": False, "reason": given.reason, **(fact or {})}
+
+
+def _figures(judged: JudgedContent) -> dict[str, float]:
+    return {
+        f"ndcg@{K}": float(judged.encoder.mean()),
+        f"popularity_ndcg@{K}": float(judged.popularity.mean()),
+        f"random_ndcg@{K}": float(judged.chance.mean()),
+        "users": float(len(judged.encoder)),
+        "items": float(judged.items),
+    }
+
+
+def _gain(judged: JudgedContent, seed: int) -> tuple[Interval, bool]:
+    """Compare with the better of the simple orders: the difference, and whether its low end is beyond the margin."""
+    simple = max((judged.popularity, judged.chance), key=lambda one: float(one.mean()))
+    gain = paired_interval(judged.encoder, simple, seed)
+    return gain, gain.low > MARGIN * float(simple.mean())
+
+
+def _take(draft: Draft, read: ContentTerms) -> None:
+    for name in ("selection", "final"):
+        fit = getattr(draft, name)
+        setattr(draft, name, replace(fit, content=read.table(np.flatnonzero(fit.counts > 0))))

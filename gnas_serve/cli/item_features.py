@@ -1,0 +1,34 @@
+"""A file of items that a catalogue does not have, as a question at the HTTP door tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gnas_serve.errors import ConfigError, RequestError
+
+if TYPE_CHECKING:
+    from gnas_serve.runtime.query import ItemFeatures
+
+
+def told_in(path: Path) -> ItemFeatures:
+    """Read a JSON file of attributes by name by item id, under the rules of the doors.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or holds something else.
+    """
+    from gnas_serve.service.item_features import told_of
+    from gnas_serve.service.schemas import RecommendRequest, from_json
+
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="give a JSON file of items by id") from error
+    try:
+        return told_of(from_json(RecommendRequest, b'{"item_features": ' + raw + b"}").item_features)
+    except RequestError as error:
+        raise ConfigError(
+            f"{path}: {error.message}", hint='expected {"new-1": {"category": "shoes", "price": 30}}'
+        ) from error

@@ -1,0 +1,85 @@
+"""The two stages of an answer: retrieve candidates, rank them, and go on in the retriever's order beyond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gnas_serve.runtime.asker import Asker
+from gnas_serve.runtime.lookup import Who
+from gnas_serve.runtime.parts import Parts
+from gnas_serve.runtime.pool import Pool
+from gnas_serve.runtime.query import MAX_K
+from gnas_serve.runtime.seen import united
+from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.topk import top_k
+
+_Rows = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What the two stages found.
+
+    Attributes
+    ----------
+    rows, scores : (n,)
+        As ranked, the best first.
+    retrieved : (m,) float32
+        The retrieval scores of all that was retrieved, m >= n.
+    """
+
+    rows: _Rows
+    scores: _Floats
+    retrieved: _Floats
+
+
+def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None) -> Ranked:
+    """Retrieve, rank, and keep the best ``count``; of somebody of whom nothing is known, the most popular.
+
+    Parameters
+    ----------
+    candidates
+        How many the ranker was trained on.
+    """
+    asker = who.asker
+    if asker is None:
+        rows, scores = who.crowd.retrieve(count, pool.excluded, pool.allowed)
+        if clock is not None:
+            clock.end("retrieve")
+        return Ranked(rows, scores, scores)
+    found = parts.retriever.retrieve(asker.vector, asker.history, candidates, pool.excluded, pool.allowed)
+    if clock is not None:
+        clock.end("retrieve")
+    if len(found.rows) == 0:
+        return Ranked(found.rows, found.scores, found.scores)
+    scores = parts.ranker.score(who.user_row, asker.history, found, who.described)
+    best = top_k(scores, count)
+    rows, scores = found.rows.take(best), scores.take(best)
+    if clock is not None:
+        clock.end("rank")
+    if count > candidates == len(rows):
+        return _continued(parts, asker, pool, Ranked(rows, scores, found.scores), count)
+    return Ranked(rows, scores, found.scores)
+
+
+def _continued(parts: Parts, asker: Asker, pool: Pool, head: Ranked, count: int) -> Ranked:
+    """Lengthen a list beyond the candidates that the ranker was trained on, in the retriever's order.
+
+    The ranker's features are relative to its list: ranking a longer one would change the head of the answer. For the
+    same reason as many are retrieved whatever the count is: an approximate index proposes by its own order.
+    """
+    past = united(pool.excluded, np.sort(head.rows))
+    more = parts.retriever.retrieve(asker.vector, asker.history, MAX_K - len(head.rows), past, pool.allowed)
+    if len(more.rows) == 0:
+        return head
+    # One descending scale: the retriever's scores go on where the ranker's end.
+    shifted = (head.scores[-1] + np.minimum(more.scores - more.scores[0], 0.0)).astype(np.float32)
+    return Ranked(
+        np.concatenate([head.rows, more.rows])[:count],
+        np.concatenate([head.scores, shifted])[:count],
+        np.concatenate([head.retrieved, more.scores])[:count],
+    )

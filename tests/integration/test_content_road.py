@@ -1,0 +1,252 @@
+"""From attributes of items to an encoder that ships: chosen and judged by items left out, repeated, audited, told."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from attribute_tables import attributes_of
+from export_resumption import Kept
+from export_runs import PROFILE, after, files
+from export_runs import run as export
+from front_world import World
+from planted_checkpoint import blended_checkpoint, planted_checkpoint
+from search_world import Gnas, calling, run
+
+from gnas_export.decisions import Decision, Decisions
+from gnas_export.pipeline import PACKAGE
+from gnas_search.checkpoint import Checkpoint
+from gnas_serve.artifact.manifest import Manifest
+from gnas_serve.errors import ConfigError, NewItemError, ParityError
+from gnas_serve.runtime.query import Query
+from gnas_serve.runtime.recommender import Recommender
+
+DATA = Path(os.environ.get("GNAS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ml-100k"
+
+
+def telling_items(checkpoint: Checkpoint) -> Checkpoint:
+    """Give the items attributes of which some tell whom they suit, and the others nothing."""
+    vectors = checkpoint.selection.branches[0].item_vectors
+    rng = np.random.default_rng(5)
+    attributes = {
+        "style": [
+            " ".join(f"{'left' if one < 0 else 'right'}{place}" for place, one in enumerate(row[:4])) for row in vectors
+        ],
+        "tilt": vectors[:, 4].astype(np.float64).round(3).tolist(),
+        "label": [f"label {row}" for row in rng.integers(0, 60, len(vectors))],
+        "code": [f"x{row}" for row in range(len(vectors))],
+    }
+    attributes["style"][7] = None
+    return replace(checkpoint, item_attributes=attributes_of(attributes))
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return telling_items(planted_checkpoint(num_users=600, with_features=False))
+
+
+@pytest.fixture(scope="module")
+def made(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return export(checkpoint, tmp_path_factory.mktemp("content") / "a", PROFILE, ranker="never")
+
+
+def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
+    fact, decision = made.report["facts"]["content"], made.report["decisions"]["content"]
+    assert (decision["choice"], fact["ships"], fact["reason"]) == ("encoder", True, decision["reason"])
+    figures, gain = fact["metrics"], fact["against_simpler"]
+    assert figures["ndcg@20"] > 1.3 * figures["popularity_ndcg@20"]
+    assert gain["low"] > 0.05 * max(figures["popularity_ndcg@20"], figures["random_ndcg@20"])
+    assert f"{figures['ndcg@20']:.4f}" in decision["reason"]
+    facts = made.manifest.content
+    assert facts.metrics == figures
+    assert [column.name for column in facts.columns][:1] == ["style"]
+    assert "code" not in {column.name for column in facts.columns}
+    # What was chosen is the best that was tried.
+    top = max(fact["tried"], key=lambda one: one["ndcg@20"])
+    assert (facts.neighbours, facts.power, facts.prior, facts.own) == (
+        top["neighbours"],
+        top["power"],
+        top["prior"],
+        top["own"],
+    )
+    assert {column.name: column.weight for column in facts.columns} == {n: w for n, w in top["weights"].items() if w}
+    assert Manifest.read(made.path).content == facts
+
+
+def test_a_new_item_suits_those_whom_its_like_suits(made: Any, checkpoint: Checkpoint) -> None:
+    recommender = Recommender.load(made.path)
+    told = (
+        ("left", (("style", "left0 left1"),)),
+        ("right", (("style", "right0 right1"),)),
+    )
+    users = checkpoint.selection.user_vectors[:, :2].sum(axis=1)
+    first = []
+    for row in (*np.argsort(users)[:20].tolist(), *np.argsort(-users)[:20].tolist()):
+        query = Query(recommender.users.id(row), candidates=("left", "right"), item_features=told)
+        answer = recommender.recommend(query)
+        assert answer.sources == ("content", "content")
+        first.append(answer.item_ids[0])
+    assert first[:20].count("left") >= 18
+    assert first[20:].count("right") >= 18
+
+
+def test_what_is_served_says_what_it_reads_and_how_well(made: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(made.path)
+    model = world.ask("GET", "/v1/model").json()
+    assert model["item_features"] == [column.name for column in made.manifest.content.columns]
+    assert model["item_features_metrics"] == made.manifest.content.metrics
+    gnas: Gnas = calling(capsys)
+    code, out, _ = gnas("inspect", made.path, "--output", "json")
+    assert code == 0
+    assert json.loads(out)["content"] == made.manifest.content.to_json()
+    code, out, _ = gnas("inspect", made.path)
+    assert code == 0
+    assert f"ndcg@20 {made.manifest.content.metrics['ndcg@20']:.4f}" in " ".join(out.split())
+
+
+def test_the_card_tells_of_it(made: Any) -> None:
+    card = (made.path / "MODEL_CARD.md").read_text()
+    assert f"ndcg@20 {made.manifest.content.metrics['ndcg@20']:.4f}" in card
+    assert "items that it does not have" in card
+
+
+def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gnas: Gnas = calling(capsys)
+    (tmp_path / "new.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}, "new-2": {}}))
+    asked = ("recommend", made.path, "--user", 1003, "--item-features", tmp_path / "new.json")
+    code, out, warned = gnas(*asked, "--candidate", "new-1", "--candidate", "item-00003", "--output", "json")
+    assert (code, warned) == (0, "")
+    assert {one["item_id"]: one["source"] for one in json.loads(out)["items"]} == {
+        "new-1": "content",
+        "item-00003": "user",
+    }
+    code, out, _ = gnas(*asked, "--candidate", "new-1", "--explain")
+    assert code == 0
+    assert "content" in out
+    for content, told in (("{", "JSON"), ('{"new-1": 3}', "item_features.new-1"), ('{"": {}}', "item_features")):
+        (tmp_path / "new.json").write_text(content)
+        code, _, told_of = gnas(*asked)
+        assert code == ConfigError.exit_code
+        assert told in told_of
+    code, _, told_of = gnas("recommend", made.path, "--item-features", tmp_path / "absent.json")
+    assert code == ConfigError.exit_code
+    assert "absent.json" in told_of
+
+
+def test_decisions_repeat_the_bytes_and_may_forbid_it(made: Any, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    given = Decisions.read(made.path / "decisions.json", profile=PROFILE, ranker="never")
+    again = export(checkpoint, tmp_path / "b", PROFILE, "never", given)
+    assert files(made.path) == files(again.path)
+    none = Decisions(PROFILE, "never", {"content": Decision("none", "not wanted")})
+    without = export(checkpoint, tmp_path / "c", PROFILE, "never", none)
+    assert without.report["facts"]["content"] == {"ships": False, "reason": "not wanted"}
+    assert without.manifest.content is None
+    assert not list(without.path.glob("content.*"))
+
+
+def test_an_interrupted_export_goes_on_with_it(made: Any, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    assert Kept(checkpoint, tmp_path / "b", stop="judge", ranker="never").made is None
+    resumed = Kept(checkpoint, tmp_path / "b", ranker="never")
+    assert resumed.ran == ["judge", PACKAGE]
+    assert resumed.made is not None
+    assert files(made.path) == files(resumed.made.path)
+
+
+def test_attributes_that_tell_nothing_ship_nothing_and_the_report_says_why(tmp_path: Path) -> None:
+    checkpoint = planted_checkpoint(num_users=600, with_features=False)
+    rng = np.random.default_rng(0)
+    noise = {"colour": [f"c{one}" for one in rng.integers(0, 9, 240)], "weight": rng.normal(size=240).tolist()}
+    made = export(replace(checkpoint, item_attributes=attributes_of(noise)), tmp_path / "a", PROFILE, ranker="never")
+    decision = made.report["decisions"]["content"]
+    assert decision["choice"] == "none"
+    assert "left-out items" in decision["reason"]
+    assert made.report["facts"]["content"]["ships"] is False
+    assert "content" not in json.loads((made.path / "manifest.json").read_text())
+    with pytest.raises(NewItemError) as error:
+        Recommender.load(made.path).recommend(Query(item_features=(("new", (("colour", "c1"),)),)))
+    assert error.value.code == "no_content_encoder"
+
+
+def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    bare = export(replace(checkpoint, item_attributes=None), tmp_path / "a", PROFILE, ranker="never")
+    assert "content" not in bare.report["decisions"]
+    assert "no attribute" in bare.report["facts"]["content"]["reason"]
+    few = telling_items(planted_checkpoint(num_users=40, with_features=False))
+    judged = export(few, tmp_path / "b", PROFILE, ranker="never")
+    assert judged.report["decisions"]["content"]["choice"] == "none"
+    assert judged.report["decisions"]["content"]["reason"].startswith("cannot be judged: ")
+
+
+def test_another_table_than_that_of_the_items_is_a_breach(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap(draft: Any) -> None:
+        content = draft.final.content
+        draft.final = replace(draft.final, content=replace(content, values=content.values[::-1].copy()))
+
+    after(monkeypatch, "choose_content", swap)
+    with pytest.raises(ParityError, match=r"content\.values\.npy"):
+        export(checkpoint, tmp_path / "a", PROFILE, ranker="never")
+
+
+def test_links_and_blends_have_it_too(tmp_path: Path) -> None:
+    checkpoint = blended_checkpoint(num_users=500, num_items=200)
+    tastes = planted_checkpoint(num_users=500, num_items=200, with_features=False).selection
+    attributes = telling_items(replace(checkpoint, selection=tastes)).item_attributes
+    loose = replace(PROFILE, gates=replace(PROFILE.gates, quality_loss=1.0))
+    made = export(replace(checkpoint, item_attributes=attributes), tmp_path / "a", loose, ranker="never")
+    assert made.report["facts"]["content"]["ships"]
+    recommender = Recommender.load(made.path)
+    answer = recommender.recommend(
+        Query(1003, k=3, candidates=("new",), item_features=(("new", (("style", "left0"),)),))
+    )
+    assert answer.sources == ("content",)
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data at {DATA}: set GNAS_REAL_DATA to run this test")
+def test_real_items_that_were_left_out_are_recommended_better_than_by_popularity(tmp_path: Path) -> None:
+    log, told = pl.read_parquet(DATA / "interactions.parquet"), pl.read_parquet(DATA / "items.parquet")
+    ids = np.sort(log["item_id"].unique().to_numpy())
+    left_out = set(np.random.default_rng(0).permutation(ids)[: len(ids) // 5].tolist())
+    (tmp_path / "data").mkdir()
+    log.filter(~pl.col("item_id").is_in(left_out)).write_parquet(tmp_path / "data" / "interactions.parquet")
+    told.filter(~pl.col("item_id").is_in(left_out)).write_parquet(tmp_path / "data" / "items.parquet")
+    (tmp_path / "filter.json").write_text(json.dumps({"kind": "filter", "response": "ridge", "rank": 64}))
+    (tmp_path / "any.toml").write_text("[gates]\nbaseline_loss = 1\nquality_loss = 1\n")
+    assert run("train", tmp_path / "data", "--spec", tmp_path / "filter.json", "--out", tmp_path / "checkpoint") == 0
+    given = ("--profile", tmp_path / "any.toml", "--ranker", "never", "--out", tmp_path / "artifact")
+    assert run("export", tmp_path / "checkpoint", *given) == 0
+    recommender = Recommender.load(tmp_path / "artifact")
+    rows = told.filter(pl.col("item_id").is_in(left_out)).to_dicts()
+    items = [
+        (str(row["item_id"]), tuple((name, value) for name, value in row.items() if name != "item_id")) for row in rows
+    ]
+    parts = [items[start : start + 100] for start in range(0, len(items), 100)]
+    wanted = {
+        user: set(ids)
+        for user, ids in log.filter(pl.col("item_id").is_in(left_out)).group_by("user_id").agg("item_id").iter_rows()
+    }
+    by_encoder, by_popularity = [], []
+    for user, own in sorted(wanted.items())[:160]:
+        if recommender.users.row(user) < 0:
+            continue
+        for part in parts:
+            candidates = tuple(item_id for item_id, _ in part)
+            if own & {int(one) for one in candidates}:
+                asked = {"k": 20, "candidates": candidates, "item_features": tuple(part)}
+                by_encoder.append(ndcg(recommender.recommend(Query(user, **asked)).item_ids, own, candidates))
+                by_popularity.append(ndcg(recommender.recommend(Query(**asked)).item_ids, own, candidates))
+    assert len(by_encoder) > 300
+    assert np.mean(by_encoder) > 1.2 * np.mean(by_popularity)
+
+
+def ndcg(found: list[Any], own: set[int], candidates: tuple[str, ...]) -> float:
+    discounts = 1 / np.log2(np.arange(20) + 2)
+    most = min(20, len(own & {int(one) for one in candidates}))
+    return float(sum(discounts[place] for place, one in enumerate(found) if one in own) / discounts[:most].sum())

@@ -1,0 +1,292 @@
+"""Items that the catalogue does not have: answered where the definition puts them, by brute force over all options."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from attribute_tables import attributes_of, random_table
+from content_tables import PlainEncoder, encoder_of
+from plain_filters import random_tree, text_of, truth
+from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
+
+from gnas_serve.artifact.layout import LAYOUT
+from gnas_serve.errors import NewItemError, RequestError
+from gnas_serve.runtime.query import MAX_NEW_ITEMS, Answer, Query
+from gnas_serve.runtime.recommender import Recommender
+
+USERS, ITEMS, CANDIDATES = 60, 80, 40
+LINKS, PRIOR = BLEND[1], BLEND[3]
+# A ranker that orders otherwise than retrieval: the best third goes to the end.
+CONTRARY = {"cross": ("score_z", "log_rank"), "weights": (0.2, 0.7)}
+KINDS = {
+    "vectors": write_tiny_artifact,
+    "ranked": lambda folder, **more: write_tiny_artifact(folder, **CONTRARY, **more),
+    "texts": lambda folder, **more: write_tiny_artifact(folder, text_ids=True, **more),
+    "blend": lambda folder, **more: write_blended_artifact(folder, tables="int8", **more),
+    "ranked blend": lambda folder, **more: write_blended_artifact(folder, **CONTRARY, **more),
+    "links": lambda folder, **more: write_blended_artifact(folder, branches=(LINKS, PRIOR), **more),
+}
+
+
+class Shop:
+    """An artifact with an encoder, and all that it takes to say what it is to answer."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        table = random_table(random.Random(7), ITEMS)
+        self.items = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+        KINDS[kind](folder, attributes=attributes_of(table), content=encoder_of)
+        self.recommender = Recommender.load(folder)
+        self.counts = np.load(folder / LAYOUT.item_counts)
+        facts = self.recommender.manifest.content
+        assert facts is not None
+        self.plain = PlainEncoder(facts, self.items, self.counts)
+
+    def new_items(self, rng: random.Random, count: int) -> dict[str, dict[str, Any]]:
+        def one() -> dict[str, Any]:
+            told = {name: value for name, value in rng.choice(self.items).items() if rng.random() < 0.7 and value != ""}
+            return {n: [one for one in v if one] if isinstance(v, list) else v for n, v in told.items()}
+
+        return {f"new-{place}": one() if rng.random() < 0.9 else {} for place in range(count)}
+
+    def lean(self, item: dict[str, Any]) -> tuple[list[int], list[float], float] | None:
+        """What the encoder leans on, which is held against the definition elsewhere; ties of cosines are its own."""
+        encoder = self.recommender._parts.content
+        assert encoder is not None
+        found = encoder.lean(dict(told({"new": item})[0][1]))
+        return None if found is None else (found.rows.tolist(), found.weights.tolist(), found.rest)
+
+    def scores(self, query: Query) -> np.ndarray:
+        """The retrieval scores of all items for the asker of a question."""
+        everything = tuple(self.recommender.items.ids(range(ITEMS)))
+        asked = Query(query.user_id, history=query.history, candidates=everything, k=ITEMS, explain=True)
+        explained = self.recommender.rank(asked).explanations
+        assert explained is not None
+        rows = self.recommender.items.rows([one.item_id for one in explained])
+        found = np.empty(ITEMS)
+        found[rows] = [one.score for one in explained]
+        return found
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return Shop(tmp_path_factory.mktemp("unseen") / "artifact", request.param)
+
+
+def told(items: dict[str, dict[str, Any]]) -> Any:
+    return tuple(
+        (item_id, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in values.items()))
+        for item_id, values in items.items()
+    )
+
+
+def history_of(shop: Shop, query: Query) -> set[int]:
+    recommender = shop.recommender
+    row = -1 if query.user_id is None else recommender.users.row(query.user_id)
+    own = set(recommender.seen.of(row).tolist())
+    return own or set(recommender.items.rows(query.history).tolist()) - {-1}
+
+
+def test_they_stand_where_their_retrieval_score_does(shop: Shop) -> None:
+    rng, recommender = random.Random(11), shop.recommender
+    placed = inside = 0
+    for _ in range(120):
+        items = shop.new_items(rng, rng.randrange(1, 6))
+        tree = random_tree(rng, 1)
+        fields: dict[str, Any] = {
+            "user_id": recommender.users.id(rng.randrange(USERS)) if rng.random() < 0.6 else None,
+            "history": tuple(recommender.items.ids(rng.sample(range(ITEMS), 4))) if rng.random() < 0.5 else (),
+            "k": rng.choice([1, 5, 20, 45, 90]),
+            "exclude_seen": rng.random() < 0.5,
+            "filter": text_of(rng, tree) if rng.random() < 0.4 else None,
+        }
+        if rng.random() < 0.3:
+            known = recommender.items.ids(rng.sample(range(ITEMS), 12))
+            fields["candidates"] = tuple(rng.sample([*known, *items], 10))
+        if rng.random() < 0.3:
+            fields["exclude_items"] = (*recommender.items.ids([3, 5]), rng.choice(list(items)))
+        answer = recommender.recommend(Query(**fields, item_features=told(items)))
+        may = [
+            one
+            for one in items
+            if one in fields.get("candidates", items) and one not in fields.get("exclude_items", ())
+        ]
+        if fields["filter"] is not None:
+            may = [one for one in may if truth(tree, {name: items[one].get(name) for name in shop.items[0]})]
+        rest = {
+            name: tuple(one for one in value if one not in items) if name in {"candidates", "exclude_items"} else value
+            for name, value in fields.items()
+        }
+        expected = brute_force(shop, Query(**rest), {one: items[one] for one in may})
+        assert answer.item_ids == expected[: fields["k"]], fields
+        assert answer.underfilled == (len(expected) < fields["k"])
+        assert answer.scores == sorted(answer.scores, reverse=True)
+        assert answer.sources is not None
+        for item_id, source in zip(answer.item_ids, answer.sources, strict=True):
+            leans = item_id in items and shop.lean(items[item_id]) is not None
+            assert source == (answer.source if item_id not in items else "content" if leans else "popularity")
+        found = [place for place, item_id in enumerate(answer.item_ids) if item_id in items]
+        placed += len(found)
+        inside += sum(place < len(answer.item_ids) - len(found) for place in found)
+    # The draw really had them in the middle of lists.
+    assert placed > 80
+    assert inside > 20
+
+
+def brute_force(shop: Shop, query: Query, items: dict[str, dict[str, Any]]) -> list[Any]:
+    """Order known and unseen items by the definition: after as many known ones as are liked as much or more."""
+    recommender = shop.recommender
+    # All that is retrieved and ranked, as it is without unseen items.
+    alone = recommender.recommend(Query(**{**vars(query), "k": max(query.k, CANDIDATES)}))
+    source = alone.source
+    if source in {"popularity", "segment"}:
+        scores, history = np.log1p(shop.counts.astype(np.float32)).astype(np.float64), set()
+    else:
+        scores, history = shop.scores(query), history_of(shop, query)
+    retrieved = [scores[row] for row in recommender.items.rows(alone.item_ids)]
+    keys: list[tuple[float, float, int]] = [(place, 0.0, place) for place in range(len(alone.item_ids))]
+    ids: list[Any] = list(alone.item_ids)
+    for place, (item_id, values) in enumerate(items.items()):
+        lean = shop.lean(values)
+        value = -np.inf if lean is None else shop.plain.score(lean, scores, history)
+        above = sum(one >= value - 1e-6 * max(1.0, abs(value)) for one in retrieved)
+        keys.append((above - 0.5, -value, place))
+        ids.append(item_id)
+    return [ids[place] for place in sorted(range(len(ids)), key=lambda place: keys[place])]
+
+
+def test_rank_puts_all_candidates_in_order(shop: Shop) -> None:
+    rng, recommender = random.Random(12), shop.recommender
+    for row in range(12):
+        items = shop.new_items(rng, 4)
+        candidates = (*recommender.items.ids(rng.sample(range(ITEMS), 6)), *list(items)[:3], "never heard of")
+        query = Query(recommender.users.id(row), candidates=candidates, item_features=told(items))
+        answer = recommender.rank(query)
+        assert sorted(map(str, answer.item_ids)) == sorted(map(str, candidates[:9]))
+        assert answer.unknown_items == 1
+        with pytest.raises(RequestError, match="never heard of"):
+            recommender.rank(Query(candidates=candidates, item_features=told(items), strict=True))
+        known = [one for one in answer.item_ids if one not in items]
+        plain = recommender.rank(Query(recommender.users.id(row), candidates=candidates[:6]))
+        assert known == plain.item_ids
+
+
+def test_an_explanation_adds_up_and_names_what_they_are_like(shop: Shop) -> None:
+    items = {
+        "twin": {name: value for name, value in shop.items[int(np.argmax(shop.counts))].items() if value is not None}
+    }
+    for fields in ({"user_id": shop.recommender.users.id(2)}, {}):
+        query = Query(**fields, candidates=("twin", "blank"), explain=True, item_features=told(items | {"blank": {}}))
+        answer = shop.recommender.recommend(query)
+        assert answer.item_ids == ["twin", "blank"]
+        assert answer.explanations is not None
+        one, nothing = answer.explanations
+        assert one.score == pytest.approx(sum(v for _, v in one.contributions) + sum(one.remainder.values()))
+        assert (one.source, one.exact) == ("content", False)
+        assert one.reason()[0].startswith("because it is like {0}")
+        rows = shop.recommender.items.rows([item_id for item_id, _ in one.contributions])
+        assert (rows >= 0).all()
+        assert set(one.remainder) == {"average"}
+        assert (nothing.source, nothing.score, nothing.contributions) == ("popularity", 0.0, ())
+
+
+def test_variety_and_chance_take_them_in(shop: Shop) -> None:
+    rng = random.Random(13)
+    items, user = shop.new_items(rng, 8), shop.recommender.users.id(4)
+    for more in (
+        {"diversity": 0.7},
+        {"exploration": 0.8, "seed": 1},
+        {"diversity": 1.0, "exploration": 1.0, "seed": 2},
+    ):
+        answer = shop.recommender.recommend(Query(user, k=48, item_features=told(items), **more))
+        assert len(set(answer.item_ids)) == 48
+        assert answer.sources is not None
+        assert {one in items for one in answer.item_ids} == {True, False}
+        for item_id, source in zip(answer.item_ids, answer.sources, strict=True):
+            assert (source in {"content", "popularity"}) == (item_id in items)
+
+
+def test_what_is_like_an_unseen_item(shop: Shop, request: pytest.FixtureRequest) -> None:
+    items = {"new": {name: value for name, value in shop.items[9].items() if value is not None}}
+    lean = shop.lean(items["new"])
+    assert lean is not None
+    answer = shop.recommender.similar_items("new", 10, told(items))
+    assert answer.source == "content"
+    vectors = shop.recommender.item_vectors.dense()
+    personal = [
+        vectors[:, span]
+        for span, branch in zip(
+            shop.recommender.item_vectors.columns,
+            [one for one in shop.recommender.manifest.branches if one.width],
+            strict=True,
+        )
+        if branch.kind != "popularity"
+    ]
+    if personal:
+        known = np.concatenate(personal, axis=1).astype(np.float64)
+        mixed = np.array(lean[1]) @ known[lean[0]]
+        cosines = known @ mixed / np.linalg.norm(known, axis=1) / np.linalg.norm(mixed)
+        np.testing.assert_allclose(answer.scores, np.sort(cosines)[::-1][:10], rtol=1e-3)
+        assert answer.item_ids == shop.recommender.items.ids(np.argsort(-cosines, kind="stable")[:10])
+    else:
+        assert answer.scores == sorted(answer.scores, reverse=True)
+        assert min(answer.scores) > 0
+
+
+def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
+    recommender = shop.recommender
+    known = str(recommender.items.id(5))
+    refused = {
+        "known_item": {known: {}},
+        "unknown_attribute": {"new": {"pri\nce": 3}},
+    }
+    for code, items in refused.items():
+        for ask in (
+            lambda items: recommender.recommend(Query(item_features=told(items))),
+            lambda items: recommender.rank(Query(candidates=("new",), item_features=told(items))),
+            lambda items: recommender.similar_items("new", 3, told(items)),
+        ):
+            with pytest.raises(NewItemError) as error:
+                ask(items)
+            assert error.value.code == code
+            assert (known if code == "known_item" else "pri") in error.value.message
+            assert "\n" not in str(error.value)
+    with pytest.raises(NewItemError, match="is not the item") as error:
+        recommender.similar_items("new", 3, told({"other": {"price": 3}}))
+    assert error.value.code == "other_item"
+    with pytest.raises(NewItemError, match="price") as error:
+        recommender.similar_items("new", 3, told({"new": {}}))
+    assert error.value.code == "nothing_known"
+    with pytest.raises(RequestError, match="101 items"):
+        recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_NEW_ITEMS + 1)})))
+
+
+def test_an_artifact_without_an_encoder_says_how_to_get_one(tmp_path: Path) -> None:
+    recommender = Recommender.load(write_blended_artifact(tmp_path / "artifact", branches=CLOSED_FORM))
+    assert recommender.info.item_features == ()
+    with pytest.raises(NewItemError, match="items file") as error:
+        recommender.recommend(Query(item_features=told({"new": {}})))
+    assert error.value.code == "no_content_encoder"
+
+
+def test_ids_are_in_the_type_of_the_catalogue(shop: Shop) -> None:
+    answer: Answer = shop.recommender.recommend(
+        Query(candidates=(9001, "9002"), item_features=told({"9001": {}, "9002": {}}))
+    )
+    text = shop.recommender.items.is_text
+    # A text id that is a number is another than the number where ids are texts.
+    assert answer.item_ids == (["9002"] if text else [9001, 9002])
+
+
+def test_without_them_nothing_changes(shop: Shop) -> None:
+    answer = shop.recommender.recommend(Query(shop.recommender.users.id(1), k=7))
+    nothing = shop.recommender.recommend(
+        Query(shop.recommender.users.id(1), k=7, exclude_items=("new",), item_features=told({"new": {"price": 1.0}}))
+    )
+    assert nothing.item_ids == answer.item_ids
+    assert nothing.scores == pytest.approx(answer.scores)
+    assert answer.sources is None
+    assert nothing.unknown_items == answer.unknown_items == 0
