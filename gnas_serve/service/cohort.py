@@ -13,6 +13,7 @@ Larus and Parkes (2002), Using Cohort Scheduling to Enhance Server Performance, 
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import Protocol
 
 MOST = 16
@@ -20,7 +21,7 @@ MOST = 16
 
 
 class Member(Protocol):
-    """A request that was read; its steps do not raise."""
+    """A request that was read; its steps raise nothing that is an error."""
 
     def compute(self) -> None:
         """Find the answer."""
@@ -45,7 +46,8 @@ class Cohorts:
         members, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         if self._waiting:  # what is read and written meanwhile has its turn before them
             asyncio.get_running_loop().call_soon(self._answer)
-        for member in members:
-            member.compute()
-        for member in members:
-            member.finish()
+        with ExitStack() as steps:  # the last first; whatever happens in one, all are taken
+            for member in reversed(members):
+                steps.callback(member.finish)
+            for member in reversed(members):
+                steps.callback(member.compute)

@@ -146,7 +146,13 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.read_limit.cancel()
                 self.read_limit = None
 
-        def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's, of plain text
+        def send_400_response(self, msg: str) -> None:
+            if self.is_waiting:  # what came before this is answered first
+                self.flow.pause_reading()
+                self.loop.call_soon(self.send_400_response, msg)
+                return
+            if self.transport.is_closing():
+                return
             error = HeadTooLargeError(f"path and headers are over {MAX_HEAD_BYTES} bytes", hint="ask in the body")
             status, body = problem(error if self.is_long else RequestError("this is not HTTP", code="invalid_http"))
             headers = [*self.server_state.default_headers, (b"content-type", b"application/problem+json")]

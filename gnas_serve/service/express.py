@@ -17,13 +17,14 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gnas_serve.service.bodies import Headers, Scope
 from gnas_serve.service.cohort import Cohorts
-from gnas_serve.service.hot_path import HotPath, Passage
+from gnas_serve.service.hot_path import GONE, HotPath, Passage
 from gnas_serve.service.routes import ON_THE_SPOT, Asked
 
 _MOST_DIGITS = 5  # of the length of a body: longer ones come in several pieces
 # What lets uvicorn see the request in another way than it came.
 _ELSEWHERE = (b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto")
 _CLOSE = (b"connection", b"close")
+_BUG = "500"
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Express:
         return self._front.is_open and not any(name in headers for name in _ELSEWHERE)
 
     def answer(self, connection: ExpressConnection, body: bytes) -> None:
-        """Read a request, and let it be answered; one that is refused is told so at once."""
+        """Read a request, and let it be answered, or told that it is refused, with the others of this turn."""
         route = ON_THE_SPOT[connection.url]
         scope: Scope = connection.scope  # type: ignore[assignment]  # uvicorn's, as ASGI has it
         scope["method"] = "POST"
@@ -98,11 +99,7 @@ class Express:
             _give_up(connection)
             return
         connection.is_waiting = True
-        waiting = _Waiting(self._front, connection, passage)
-        if passage.reply is None:
-            self._cohorts.join(waiting)
-        else:
-            waiting.finish()
+        self._cohorts.join(_Waiting(self._front, connection, passage))
 
 
 class _Waiting:
@@ -122,13 +119,16 @@ class _Waiting:
     def finish(self) -> None:
         front, connection, passage = self._front, self._connection, self._passage
         connection.is_waiting = False
+        is_gone = connection.transport.is_closing()
+        code = GONE if is_gone else _BUG
         try:
-            if connection.transport.is_closing():
-                front.over(passage)
-            else:
-                status, content, headers = front.lay_out(passage)
-                _write(connection, status, content, headers)
-                front.over(passage, str(status.value))
+            try:
+                if not is_gone:
+                    status, content, headers = front.lay_out(passage)
+                    _write(connection, status, content, headers)
+                    code = str(status.value)
+            finally:
+                front.over(passage, code)
         except Exception:  # noqa: BLE001  # those who are answered with it are not to suffer
             _give_up(connection)
         connection.on_response_complete()

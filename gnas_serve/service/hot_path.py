@@ -52,7 +52,8 @@ _Reply = tuple[HTTPStatus, bytes, Headers]
 _PREFIX = "/v1/"
 # curl says "form" of whatever -d sends unless told otherwise; the body has to be JSON all the same.
 _JSON_TYPE = re.compile(rb"application/(?:(?:[\w.-]+\+)?json|x-www-form-urlencoded)\s*(?:;.*)?", re.IGNORECASE)
-_CLIENT_GONE = "499"  # nginx's word for a caller who went away before the answer
+GONE = "499"
+"""The code of a caller who went away before the answer, in nginx's words."""
 
 _PATHS = sorted({route.path for route in ROUTES if not route.is_admin})
 _UNKNOWN = "unknown"  # one label for whatever path was tried
@@ -65,7 +66,7 @@ class Passage:
     Attributes
     ----------
     calls
-        What answers; None of a request that is refused.
+        What answers; None of a request that was not let in.
     question
         What the call's ``read`` made of it.
     answer
@@ -74,6 +75,8 @@ class Passage:
         What is sent; of a request that is refused, from that step on.
     trail
         Where what happens to it is told, while other requests have their steps.
+    is_in_flight
+        Whether it takes up one of the places that there are.
     """
 
     head: RequestHead
@@ -83,6 +86,7 @@ class Passage:
     answer: Any = None
     reply: _Reply | None = None
     trail: Trail | None = None
+    is_in_flight: bool = True
 
 
 class HotPath:
@@ -123,7 +127,7 @@ class HotPath:
                 self._telemetry.hand_on()  # it may be the metrics that are asked for
             await self._app(scope, receive, send)
             return
-        head, code = RequestHead.of(scope), _CLIENT_GONE
+        head, code = RequestHead.of(scope), GONE
         self._begin(head)
         try:
             try:
@@ -147,13 +151,14 @@ class HotPath:
             passage.question = route.read(asked)
         except Exception as error:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
             passage.reply = problem_reply(error, passage.head)
+            self._leave(passage)  # who is refused takes nobody's place
         if self._telemetry:
             passage.trail = self._telemetry.set_aside()
         return passage
 
     def compute(self, passage: Passage) -> None:
         """Answer a request that was taken in, unless it was refused; the second step."""
-        if passage.calls is None:
+        if passage.reply is not None or passage.calls is None:
             return
         if self._telemetry:
             self._telemetry.take_up(passage.trail)
@@ -173,18 +178,23 @@ class HotPath:
         status, body, headers = reply
         return status, body, [(b"x-request-id", passage.head.request_id), *headers]
 
-    def over(self, passage: Passage, code: str = _CLIENT_GONE) -> None:
+    def over(self, passage: Passage, code: str) -> None:
         """Count a request out; to be called once of each that was taken in.
 
         Parameters
         ----------
         code
-            What it was answered with; as it is, of a caller who left.
+            What it was answered with; :data:`GONE` of a caller who left.
         """
-        self._in_flight -= 1
+        self._leave(passage)
         if self._telemetry:
             self._telemetry.take_up(passage.trail)
         self._end(passage.head, code)
+
+    def _leave(self, passage: Passage) -> None:
+        if passage.is_in_flight:
+            passage.is_in_flight = False
+            self._in_flight -= 1
 
     def _begin(self, head: RequestHead) -> None:
         if self._telemetry:

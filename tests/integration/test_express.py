@@ -360,3 +360,70 @@ class TestBetweenTheSteps:
         answers = door.send_together(request(), request(b'{"user_id": 1008}'), request())
         assert [answer[0] for answer in answers] == [200, 500, 200]
         assert door.on_the_spot == 3
+
+    def test_what_is_no_http_is_told_so_after_it(self, door: Door) -> None:
+        good, bad = door.send(request() + b"GARBAGE \x00\r\n\r\n", answers=2)
+        assert (good[0], bad[0]) == (200, 400)
+        assert bad[2]["code"] == "invalid_http"
+
+    def test_no_more_is_read_of_who_has_sent_on(self, door: Door, after_reading: Any) -> None:
+        paused = []
+        after_reading(lambda connection: paused.append(connection.flow.read_paused))
+        assert [answer[0] for answer in door.send(request() + request(ASKED, LONG_WAY), answers=2)] == [200, 200]
+        assert paused[0]
+
+    def test_a_refused_one_waits_as_well(self, door: Door) -> None:
+        """Else all that a caller sends at once would be refused in one turn, and others would wait for it."""
+        assert [answer[0] for answer in door.send(request(b"") * 40, answers=40)] == [400] * 40
+        assert door.on_the_spot == 1
+
+    def test_the_limit_on_silence_is_not_of_the_next_request(self, artifact: Path) -> None:
+        door = Door(artifact, limit_s=5.0, timeout_s=5.0)
+        door.server.config.timeout_keep_alive = 1
+        late = request(ASKED, LONG_WAY)
+        try:
+            answers = door.send(request(b"") + late[:-10], late[-10:], pause_s=1.5, answers=2)
+        finally:
+            door.close()
+        assert [answer[0] for answer in answers] == [400, 200]
+
+    def test_who_was_answered_may_be_silent(self, artifact: Path) -> None:
+        door = Door(artifact, limit_s=0.5)
+        try:
+            assert [answer[0] for answer in door.send(request(), request(), pause_s=1.0, answers=2)] == [200, 200]
+        finally:
+            door.close()
+
+    def test_an_answer_that_cannot_be_written_takes_up_no_place(
+        self, artifact: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: Any) -> None:
+            raise ZeroDivisionError
+
+        door = Door(artifact, max_in_flight=2)
+        monkeypatch.setattr(express, "_write", broken)
+        try:
+            for _ in range(4):
+                with socket.create_connection(("127.0.0.1", door.port), timeout=10) as raw:
+                    raw.sendall(request())
+                    assert raw.recv(100) == b""
+            monkeypatch.undo()
+            assert door.send(request())[0][0] == 200
+        finally:
+            door.close()
+        assert door.world.metric("gnas_serve_in_flight_requests", door="http") == 0
+
+    def test_what_stops_one_stops_none_of_the_others(self, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+        recommend = door.world.calls.recommend
+
+        def stops(question: Any) -> Any:
+            if question.user_id == 1008:
+                raise asyncio.CancelledError
+            return recommend(question)
+
+        monkeypatch.setattr(door.world.calls, "recommend", stops)
+        answers = door.send_together(request(), request(b'{"user_id": 1008}'), request())
+        assert [answer[0] for answer in answers] == [200, 500, 200]
+        monkeypatch.undo()
+        assert door.send(request())[0][0] == 200
+        assert door.world.metric("gnas_serve_in_flight_requests", door="http") == 0

@@ -81,3 +81,26 @@ def test_a_member_that_joins_as_another_finishes_is_of_the_next_turn() -> None:
         return steps
 
     assert asyncio.run(turns()) == together(0, 1) + together(2)
+
+
+def test_whatever_happens_in_a_step_all_others_are_taken() -> None:
+    async def turn() -> list[tuple[str, int]]:
+        cohorts = Cohorts()
+        steps: list[tuple[str, int]] = []
+
+        class Fails(Noted):
+            def compute(self) -> None:
+                super().compute()
+                raise asyncio.CancelledError
+
+            def finish(self) -> None:
+                super().finish()
+                raise ZeroDivisionError
+
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        for member in (Noted(0, steps), Fails(1, steps), Noted(2, steps)):
+            cohorts.join(member)
+        await asyncio.sleep(0)
+        return steps
+
+    assert asyncio.run(turn()) == together(0, 1, 2)
