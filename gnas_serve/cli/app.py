@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -133,9 +134,14 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+@cache  # reading all signatures takes typer 40 ms, and a process may run many commands
+def _command() -> Any:
+    return typer.main.get_command(app)
+
+
 def _run(arguments: list[str] | None) -> int:  # noqa: PLR0911  # one return per way to end
     try:
-        code: Any = app(args=arguments, standalone_mode=False)
+        code: Any = _command()(args=arguments, standalone_mode=False)
     except _CLICK_ERROR as error:
         error.message = plain_text(error.message, keep_newlines=True)
         with suppress(OSError):

@@ -21,6 +21,7 @@ from gnas_search.node_input import feature_bytes
 from gnas_search.objective import LOSSES, Batch, batches, users_per_batch, view_contrast
 from gnas_search.operators import numba_products
 from gnas_search.operators.pattern import CsrPattern
+from gnas_search.optimizer import Adam
 from gnas_search.timings import Timings
 
 _TIMED_USERS = 256  # whose losses are timed
@@ -173,7 +174,7 @@ def _dense_s(spec: ArchitectureSpec, timings: Timings) -> float:
     def stepping() -> Callable[[], object]:
         parameter = torch.nn.Parameter(torch.rand((rows, dim)))
         parameter.grad = torch.rand((rows, dim))
-        return torch.optim.AdamW([parameter], lr=1e-3, fused=True).step
+        return Adam([parameter], lr=1e-3, weight_decay=1e-2, fused=True, decoupled_weight_decay=True).step
 
     added = timings.timed(("add", dim), adding) * num_nodes / rows
     weights = float(sum(_WEIGHTS[name] for name in spec.operators))

@@ -16,6 +16,7 @@ from gnas_search.initial_weights import InitialWeights
 from gnas_search.memory import peak_bytes, reuse_freed_memory
 from gnas_search.model import GraphRecommender
 from gnas_search.objective import LOSSES, Batch, adversarial, batches, view_contrast
+from gnas_search.optimizer import Adam
 from gnas_serve.errors import NoViableTrialError
 
 Floats = npt.NDArray[np.float32]
@@ -181,14 +182,14 @@ class Trainer:
             group["lr"] = learning_rate(self.spec, progress)
 
 
-def optimizer_of(model: GraphRecommender, spec: ArchitectureSpec) -> torch.optim.AdamW:
+def optimizer_of(model: GraphRecommender, spec: ArchitectureSpec) -> Adam:
     """Make the optimiser of a model's parameters; weights that a batch does not reach stay as they are."""
     weights = [weight for name, weight in model.named_parameters() if name != "embeddings"]
     groups = [
         {"params": [model.embeddings], "weight_decay": spec.weight_decay},
         {"params": weights, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=_BETAS, fused=True)
+    return Adam(groups, lr=spec.learning_rate, betas=_BETAS, fused=True, decoupled_weight_decay=True)
 
 
 def batch_loss(model: GraphRecommender, batch: Batch, spec: ArchitectureSpec, rng: np.random.Generator) -> torch.Tensor:

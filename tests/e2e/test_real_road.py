@@ -55,8 +55,7 @@ _BLEND = {
 def road(tmp_path_factory):
     out = tmp_path_factory.mktemp("road")
     (out / "blend.json").write_text(json.dumps(_BLEND))
-    # The last is what the first optimiser of a process loads.
-    with ForkedCli("gnas_search.study", "gnas_search.train", "gnas_export.pipeline", "torch._dynamo") as cli:
+    with ForkedCli("gnas_search.study", "gnas_search.train", "gnas_export.pipeline") as cli:
         made = Road(cli, out)
         made.gnas("search", _DATA, "--out", made.study, "--space", "quick", "--trials", "3", "--seed", "0")
         made.gnas("train", _DATA, "--spec", out / "blend.json", "--out", made.checkpoint)

@@ -40,7 +40,7 @@ def graph() -> InteractionGraph:
 
 @pytest.fixture(scope="module")
 def forked() -> Iterator[ForkedCli]:
-    with ForkedCli("torch._dynamo", main="measured_fit:main") as running:  # it comes with the first optimiser
+    with ForkedCli(main="measured_fit:main") as running:
         yield running
 
 

@@ -78,6 +78,7 @@ def _files(package: Path) -> dict[str, Path]:
     }
 
 
+@cache  # what is loaded stays as it is
 def _version(name: str) -> str | None:
     try:
         return version(name)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gnas_export.ranker.lessons import Lessons, log_likelihood, one_thread
 from gnas_export.ranker.network import RankerNetwork, TrainedRanker
+from gnas_search.optimizer import Adam
 
 MAX_USERS = 24_576
 """Whose lists are learned from: 300 candidates each, .4 GB of inputs. On Gowalla, over 5,000 other users, 4,096 of them
@@ -171,7 +172,9 @@ def timetable(count: int, epochs: int = EPOCHS) -> tuple[int, int, int]:
 def optimizer_of(network: nn.Module, learning_rate: float = LEARNING_RATE) -> torch.optim.Optimizer:
     """Give what moves the weights of a network."""
     # In one kernel: of so small a network a step weight by weight takes four times as long.
-    return torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True)
+    return Adam(
+        network.parameters(), lr=learning_rate, weight_decay=_WEIGHT_DECAY, fused=True, decoupled_weight_decay=True
+    )
 
 
 def train_step(

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from scipy.optimize import minimize
 
 from gnas_search.blend.assembly import PER_HISTORY_KINDS, history_lengths
 from gnas_search.blend.spread import spread_of
@@ -154,6 +153,8 @@ class CandidateScores:
             value = (np.log(totals).sum() - (shares * logits).sum()) / len(lengths)
             gradient = x.T @ chances / len(lengths) - wanted
             return value + _PENALTY * weights @ weights, gradient + 2.0 * _PENALTY * weights
+
+        from scipy.optimize import minimize  # a tenth of a second, which whoever blends nothing need not wait
 
         start = np.full(len(branches), 1.0 / len(branches))
         solved = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * len(branches))

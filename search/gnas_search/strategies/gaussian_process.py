@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
-from scipy.optimize import minimize
 from scipy.special import erfcx
 
 from gnas_search.operators.kernels import compiled
@@ -96,6 +95,8 @@ def fit(squares: Floats, values: Floats) -> Kernel:
         gradient[-1] = 0.5 * noise * float(outer.trace())
         prior, slope = _log_prior(relevance, scale, noise)
         return -(likelihood + prior), -(gradient + slope)
+
+    from scipy.optimize import minimize  # a tenth of a second, for this strategy alone
 
     start = np.array([*np.zeros(genes), 0.0, math.log(0.05)])
     bounds = [(-_FARTHEST, _FARTHEST)] * len(start)

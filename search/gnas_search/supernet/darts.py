@@ -15,6 +15,7 @@ from gnas_search.evaluate import Validation
 from gnas_search.memory import reuse_freed_memory
 from gnas_search.memory_check import within_memory
 from gnas_search.objective import batches
+from gnas_search.optimizer import Adam
 from gnas_search.space import NetworkSpace
 from gnas_search.space.encoder import NUM_LAYERS
 from gnas_search.strategies.shortlist import LISTED
@@ -83,7 +84,7 @@ def train_mixture(choices: Choices, survey: Survey) -> tuple[MixedNetwork, Mixtu
     optimizer = optimizer_of(network, spec)
     mixture = Mixture(choices, device)
     network.mix(mixture)
-    shares = torch.optim.Adam(mixture.free, lr=0.0, betas=_BETAS, weight_decay=_DECAY)
+    shares = Adam(mixture.free, lr=0.0, betas=_BETAS, weight_decay=_DECAY)
     rng = np.random.default_rng([survey.seed, 0])
     course = Course.of(spec, graph, survey.training_ends, survey.heard)
     before = HELD
@@ -108,7 +109,7 @@ def train_mixture(choices: Choices, survey: Survey) -> tuple[MixedNetwork, Mixtu
     return network, mixture, course
 
 
-def _step(optimizer: torch.optim.Adam, mixture: Mixture, loss: Tensor, rate: float) -> None:
+def _step(optimizer: Adam, mixture: Mixture, loss: Tensor, rate: float) -> None:
     # A choice that no other leaves any effect, as of the input where the last layer alone is scored, has no gradient.
     gradients = torch.autograd.grad(loss, mixture.free, allow_unused=True)
     for logits, gradient in zip(mixture.free, gradients, strict=True):
