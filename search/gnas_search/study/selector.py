@@ -37,7 +37,7 @@ def pick(study: Study, selector: str) -> ModelSpec:
         if trial is None or trial.spec is None:
             raise NoViableTrialError(
                 f"{study.folder}: no {_BEST[selector]} trial is complete",
-                hint="search on: the same command goes on with the study",
+                hint="let the same search go on for longer, with more --trials or a longer --budget",
             )
         return trial.spec
     elif selector == BLEND:
