@@ -18,13 +18,13 @@ from gnas_search.data.tables import FORMATS, write_table
 from gnas_serve.errors import ConfigError, DataError
 
 NOON = 1_700_049_600.0  # 2023-11-15 12:00:00
-LATER = {
+LATER: dict[str, list[Any]] = {
     "user_id": [1, 2, 9, 1],
     "item_id": ["a", "c", "b", "b"],
     "event": ["purchase", "view", "purchase", "view"],
     "timestamp": [NOON + 1, NOON + 2, NOON + 3.5, NOON + 4],
 }
-OURS = {
+OURS: dict[str, list[Any]] = {
     "user_id": [1, 1, 2, 3],
     "item_id": ["a", "b", "a", "b"],
     "event": ["view", "purchase", "view", "view"],
@@ -203,6 +203,76 @@ def test_ratings_are_kept_where_the_data_has_some(tmp_path: Path, form: str) -> 
     _, read = added(data, folder(tmp_path / "more", later))
     assert read.ratings is not None
     assert np.array_equal(read.ratings, [5, 4, 3, 2, 4.5, np.nan, np.nan, 2], equal_nan=True)
+
+
+SINGLE = pl.Series([4.1, 4.2, 4.3, None], dtype=pl.Float32)
+INTEGERS = {"item_id": ["10", "11", "10", "11"]}
+SECONDS = ["1700049597.0", "1700049598.50", "1700049599", "1.7000496e9"]
+WHOLE = ["1700049597", "1700049598", "1700049599", "-99999999999999999999"]
+ISO = ["2023-11-15T13:00:00+01:00", "2023-11-15T12:00:01Z", "2023-11-15T12:00:02.000Z", "2023-11-15T12:00:03Z"]
+CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    # Of four rows that are added the data has the first three, maybe in another form.
+    ({"rating": [5, 4, 3, 2]}, {"rating": [5.0, 4.0, 3.0, 2.5]}, "csv"),
+    ({"rating": ["5.00", "4.1", "", "2"]}, {"rating": [5.0, 4.1, None, 3.0]}, "csv"),
+    ({"rating": [5, 4, None, 2]}, {"rating": [5.0, 4.0, None, None]}, "parquet"),
+    ({"rating": [5, 4, None, 2]}, {"rating": [5.0, 4.0, None, 2.5]}, "jsonl"),
+    ({"rating": SINGLE}, {"rating": [4.1, 4.2, 4.3, 4.4]}, "parquet"),
+    ({"rating": ["5", "4", "", "2"]}, {"rating": [5.0, 4.0, None, 2.5]}, "parquet"),
+    (INTEGERS | {"user_id": ["007", "07", "2", "-3"]}, INTEGERS | {"user_id": ["7", "7", "2", "4"]}, "csv"),
+    ({"timestamp": SECONDS}, {"timestamp": [NOON - 3, NOON - 1.5, NOON - 1, NOON + 1]}, "csv"),
+    ({"timestamp": WHOLE}, {"timestamp": [NOON - 3, NOON - 2, NOON - 1, NOON]}, "csv"),
+    ({"timestamp": ISO}, {"timestamp": [NOON, NOON + 1, NOON + 2, NOON + 4]}, "csv"),
+]
+
+
+@pytest.mark.parametrize(("ours", "later", "form"), CASES)
+@pytest.mark.parametrize("more_form", ["csv", "parquet"])
+def test_rows_are_compared_by_value(
+    tmp_path: Path, ours: dict[str, Any], later: dict[str, Any], form: str, more_form: str
+) -> None:
+    options = {"id_type": "integer"} if "user_id" in ours else {}
+    data, more = folder(tmp_path / "ours", OURS | ours, form), folder(tmp_path / "more", OURS | later, more_form)
+    done = add_interactions(data, read_config(data, options), more, tmp_path / "newer")
+    assert (done.added, done.present) == (1, 3)
+    again = add_interactions(done.path, read_config(done.path, options), more, tmp_path / "newest")
+    assert (again.added, again.present, again.interactions) == (0, 4, 5)
+
+
+def test_text_ids_are_compared_as_they_are_written(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"user_id": ["007", "007", "2", "3"]}, "csv")
+    more = folder(tmp_path / "more", OURS | {"user_id": ["7", "007", "2", "3"]}, "csv")
+    done, read = added(data, more)
+    assert (done.added, done.present, read.users.is_text) == (1, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "later", "form", "wanted"),
+    [
+        ([5, 4, 3, None], [1.0, 2.5], "csv", ["5", "4", "3", None, "1", "2.5"]),
+        ([5.0, 4.5, 3.0, 2.0], [1.0, 4.1], "csv", ["5.0", "4.5", "3.0", "2.0", "1.0", "4.1"]),
+        ([5, 4, 3, None], [1.0, None], "parquet", pl.Series([5, 4, 3, None, 1, None])),
+        ([5, 4, 3, None], [1.0, 2.5], "parquet", pl.Series([5.0, 4.0, 3.0, None, 1.0, 2.5])),
+        (
+            pl.Series([5, 4, 3, 2], dtype=pl.Float32),
+            [1.0, 4.1],
+            "parquet",
+            pl.Series([5, 4, 3, 2, 1, 4.1], dtype=pl.Float32),
+        ),
+        (
+            pl.Series([5, 4, 3, 2], dtype=pl.Int8),
+            [1.0, 200.0],
+            "parquet",
+            pl.Series([5.0, 4.0, 3.0, 2.0, 1.0, 200.0]),
+        ),
+    ],
+)
+def test_ratings_take_the_form_of_the_data(tmp_path: Path, ours: Any, later: Any, form: str, wanted: Any) -> None:
+    data = folder(tmp_path / "ours", OURS | {"rating": ours}, form)
+    more = folder(tmp_path / "more", {name: LATER[name][:2] for name in LATER} | {"rating": later})
+    add_interactions(data, read_config(data, {}), more, tmp_path / "newer")
+    path = tmp_path / "newer" / f"interactions.{form}"
+    got = pl.read_parquet(path) if form == "parquet" else pl.read_csv(path, infer_schema=False)
+    assert got["rating"].equals(pl.Series(wanted), check_dtypes=True, null_equal=True)
 
 
 def test_what_the_data_has_no_place_for_is_said(tmp_path: Path) -> None:

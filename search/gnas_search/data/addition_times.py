@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gnas_search.data.addition_columns import Joined
 from gnas_search.data.columns import read_timestamps
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.tables import Table, shown
@@ -19,15 +20,13 @@ _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _PER_DAY_S = 86_400
 
 
-def join_times(base: Table, frame: pl.DataFrame, column: str, later: Table) -> tuple[pl.DataFrame, pl.Series]:
+def join_times(base: Table, column: str, later: Table) -> Joined:
     """Give later times the form of those in a log: its unit, its type, or text.
 
     Parameters
     ----------
     base
         The log.
-    frame
-        Its rows as they will be written.
     column
         Of its times.
     later
@@ -35,10 +34,8 @@ def join_times(base: Table, frame: pl.DataFrame, column: str, later: Table) -> t
 
     Returns
     -------
-    frame
-        Its column of times rewritten where it is text that is no number: all as ISO 8601, in UTC.
-    times
-        The later ones.
+    Joined
+        Those of the log are rewritten where they are text that is no number: all as ISO 8601, in UTC.
 
     Raises
     ------
@@ -53,20 +50,25 @@ def join_times(base: Table, frame: pl.DataFrame, column: str, later: Table) -> t
     micros = _micros(later, _COLUMN, seconds)
     kind = base.frame[column].dtype
     if kind == pl.Date:
-        return frame, pl.Series((micros // (_PER_DAY_S * 10**6)).astype(np.int32)).cast(pl.Date)
+        return _same(base.frame[column], pl.Series((micros // (_PER_DAY_S * 10**6)).astype(np.int32)).cast(pl.Date))
     if isinstance(kind, pl.Datetime):
-        return frame, pl.Series(_whole(later, micros, _PER_SECOND[kind.time_unit])).cast(kind)
+        return _same(base.frame[column], pl.Series(_whole(later, micros, _PER_SECOND[kind.time_unit])).cast(kind))
     is_text = kind == pl.String
     if is_text and base.frame[column].cast(pl.Float64, strict=False).null_count():
-        return frame.with_columns(_iso(_micros(base, column, own)).alias(column)), _iso(micros)
+        return _same(_iso(_micros(base, column, own)), _iso(micros))
     unit = _unit(base, column, own)
     if kind.is_integer() or (is_text and bool(base.frame[column].str.contains(r"^\s*[+-]?[0-9]+\s*$").all())):
         times = pl.Series(_whole(later, micros, unit))
     else:
         times = pl.Series(seconds * unit)
-    if is_text:
-        return frame, times.cast(pl.String)
-    return frame.with_columns(pl.col(column).cast(times.dtype)), times
+    if is_text:  # a number beyond 64 bits is none that is added
+        numbers = base.frame[column].cast(times.dtype, strict=False)
+        return Joined(base.frame[column], times.cast(pl.String), numbers, times)
+    return _same(base.frame[column].cast(times.dtype), times)
+
+
+def _same(own: pl.Series, later: pl.Series) -> Joined:
+    return Joined(own, later, own, later)
 
 
 def _unit(base: Table, column: str, own: npt.NDArray[np.float64]) -> int:
