@@ -238,6 +238,24 @@ def test_rows_are_compared_by_value(
     assert (again.added, again.present, again.interactions) == (0, 4, 5)
 
 
+def test_what_is_given_again_is_added_once_and_counted_apart(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"rating": [5, 4, None, 2]}, "csv")
+    # A new one three times, one without a rating that is there twice, and two kinds that become one.
+    later = {
+        "user_id": [9, 2, 9, 9, 2, 1, 1],
+        "item_id": ["a", "a", "a", "a", "a", "c", "c"],
+        "event": ["view", "view", "view", "view", "view", "look", "see"],
+        "timestamp": [NOON + 1, NOON - 1, NOON + 1, NOON + 1, NOON - 1, NOON + 2, NOON + 2],
+        "rating": [None] * 7,
+    }
+    more = folder(tmp_path / "more", later)
+    done, read = added(data, more, events={"view": "view", "look": "view", "see": "view"})
+    assert (done.added, done.present, done.repeated, done.interactions) == (2, 1, 4, 6)
+    assert len(read.user_rows) == 6
+    again = add_interactions(data, read_config(data, {}), more, tmp_path / "views", events={"view": "view"})
+    assert (again.added, again.present, again.repeated) == (1, 1, 3)
+
+
 def test_text_ids_are_compared_as_they_are_written(tmp_path: Path) -> None:
     data = folder(tmp_path / "ours", OURS | {"user_id": ["007", "007", "2", "3"]}, "csv")
     more = folder(tmp_path / "more", OURS | {"user_id": ["7", "007", "2", "3"]}, "csv")

@@ -33,7 +33,9 @@ class Addition:
     added
         How many are new in it.
     present
-        How many were in the data already.
+        How many different ones were in the data already.
+    repeated
+        How many more rows told one of these, new or present, again.
     interactions
         How many there are now.
     notes
@@ -43,6 +45,7 @@ class Addition:
     path: Path
     added: int
     present: int
+    repeated: int
     interactions: int
     notes: tuple[str, ...]
 
@@ -95,9 +98,8 @@ def add_interactions(
         else:
             notes.append(f"{base.path.name} has no column of ratings: those of {later.path.name} are left out")
     frame = base.frame.with_columns(joined.own.alias(name) for name, joined in columns.items())
-    new = pl.DataFrame([joined.later.alias(name) for name, joined in columns.items()])[
-        _new_rows(list(columns.values()), kinds)
-    ]
+    taken, new_rows = _taken_rows(list(columns.values()), kinds)
+    new = pl.DataFrame([joined.later.alias(name) for name, joined in columns.items()])[new_rows]
     if config.split_column in frame.columns:
         new = new.with_columns(pl.lit(PART_NAMES[TRAIN]).alias(config.split_column))
         notes.append(f"{base.path.name} has a column {config.split_column!r}: what is added is train")
@@ -108,7 +110,14 @@ def add_interactions(
         for path in others:
             if path is not None and path.is_file():
                 shutil.copyfile(path, folder / path.name)
-    return Addition(out, new.height, int(kinds.len() - kinds.null_count()) - new.height, joined.height, tuple(notes))
+    return Addition(
+        path=out,
+        added=new.height,
+        present=taken - new.height,
+        repeated=kinds.len() - kinds.null_count() - taken,
+        interactions=joined.height,
+        notes=tuple(notes),
+    )
 
 
 def _later(more: Path) -> Table:
@@ -128,13 +137,13 @@ def _later(more: Path) -> Table:
     return table
 
 
-def _new_rows(columns: Sequence[Joined], kinds: pl.Series) -> pl.Series:
-    """Find which later rows the log does not have, each once."""
+def _taken_rows(columns: Sequence[Joined], kinds: pl.Series) -> tuple[int, pl.Series]:
+    """Count the different later rows that are taken, and find those of them that the log does not have."""
     names = [str(place) for place in range(len(columns))]  # beside one another, whatever the log calls them
     there = pl.DataFrame([column.own_key.alias(name) for name, column in zip(names, columns, strict=True)])
     later = pl.DataFrame([column.later_key.alias(name) for name, column in zip(names, columns, strict=True)])
     rows = later.with_row_index("row").filter(kinds.is_not_null()).unique(names, keep="first", maintain_order=True)
-    return rows.join(there, on=names, how="anti", nulls_equal=True, maintain_order="left")["row"]
+    return rows.height, rows.join(there, on=names, how="anti", nulls_equal=True, maintain_order="left")["row"]
 
 
 def _kinds(later: Table, events: Mapping[str, str] | None, base: Table, config: DatasetConfig) -> pl.Series:
