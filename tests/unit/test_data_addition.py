@@ -157,9 +157,9 @@ IN_TIMES = pl.Series([datetime(2023, 11, 15, 12, 0, second) for second in range(
 @pytest.mark.parametrize(
     ("times", "form", "wrong", "said"),
     [
-        (IN_NS, "parquet", 9.3e9, "9300000000.0, which 64 bits of nanoseconds"),
-        (IN_NS, "parquet", -9.3e9, "-9300000000.0, which 64 bits of nanoseconds"),
-        (IN_NS, "csv", 9.3e9, "9300000000.0, which 64 bits of nanoseconds"),
+        (IN_NS, "parquet", 9.3e9, "9300000000.0, too far from 1970"),
+        (IN_NS, "parquet", -9.3e9, "-9300000000.0, too far from 1970"),
+        (IN_NS, "csv", 9.3e9, "9300000000.0, too far from 1970"),
         (IN_NS, "parquet", 1e12, "1000000000000.0, which no calendar has"),
         (OURS["timestamp"], "csv", 1e19, "1e+19, which no calendar has"),
         (OURS["timestamp"], "parquet", 1e300, "1e+300, which no calendar has"),
@@ -167,7 +167,7 @@ IN_TIMES = pl.Series([datetime(2023, 11, 15, 12, 0, second) for second in range(
         (IN_DATES, "parquet", 2e14, "200000000000000.0, which no calendar has"),
         (IN_TIMES, "parquet", 1e14, "100000000000000.0, which no calendar has"),
         (IN_TIMES, "parquet", -1e14, "-100000000000000.0, which no calendar has"),
-        (IN_TIMES.cast(pl.Datetime("ns")), "parquet", 9.3e9, "9300000000.0, which 64 bits of nanoseconds"),
+        (IN_TIMES.cast(pl.Datetime("ns")), "parquet", 9.3e9, "9300000000.0, too far from 1970"),
     ],
 )
 def test_a_time_that_the_data_cannot_hold_is_refused(

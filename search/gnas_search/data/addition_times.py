@@ -96,7 +96,7 @@ def _whole(later: Table, micros: npt.NDArray[np.int64], unit: int) -> npt.NDArra
         return micros // (10**6 // unit)
     by = unit // 10**6
     most = np.iinfo(np.int64).max // by
-    _refuse(later, _COLUMN, (micros < -most) | (micros > most), "which 64 bits of nanoseconds, as the data has, lack")
+    _refuse(later, _COLUMN, (micros < -most) | (micros > most), "too far from 1970 for the nanoseconds of the data")
     return micros * by
 
 
