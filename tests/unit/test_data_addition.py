@@ -160,13 +160,15 @@ IN_TIMES = pl.Series([datetime(2023, 11, 15, 12, 0, second) for second in range(
         (IN_NS, "parquet", 9.3e9, "9300000000.0, too far from 1970"),
         (IN_NS, "parquet", -9.3e9, "-9300000000.0, too far from 1970"),
         (IN_NS, "csv", 9.3e9, "9300000000.0, too far from 1970"),
-        (IN_NS, "parquet", 1e12, "1000000000000.0, which no calendar has"),
-        (OURS["timestamp"], "csv", 1e19, "1e+19, which no calendar has"),
-        (OURS["timestamp"], "parquet", 1e300, "1e+300, which no calendar has"),
-        (OURS["timestamp"], "parquet", NOON * 1e3, "1700049600000.0, which no calendar has"),
-        (IN_DATES, "parquet", 2e14, "200000000000000.0, which no calendar has"),
-        (IN_TIMES, "parquet", 1e14, "100000000000000.0, which no calendar has"),
-        (IN_TIMES, "parquet", -1e14, "-100000000000000.0, which no calendar has"),
+        (IN_NS, "parquet", 1e12, "1000000000000.0, outside the years 1 to 9999"),
+        (OURS["timestamp"], "csv", 1e19, "1e+19, outside the years 1 to 9999"),
+        (OURS["timestamp"], "parquet", 1e300, "1e+300, outside the years 1 to 9999"),
+        (OURS["timestamp"], "parquet", NOON * 1e3, "1700049600000.0, outside the years 1 to 9999"),
+        (IN_DATES, "parquet", 2e14, "200000000000000.0, outside the years 1 to 9999"),
+        (IN_TIMES, "parquet", 1e14, "100000000000000.0, outside the years 1 to 9999"),
+        (["2023-11-15T12:00:00Z"] * 4, "csv", 253402300800.0, "253402300800.0, outside the years 1 to 9999"),
+        (IN_DATES, "parquet", -62135596801.0, "-62135596801.0, outside the years 1 to 9999"),
+        (IN_TIMES, "parquet", -1e14, "-100000000000000.0, outside the years 1 to 9999"),
         (IN_TIMES.cast(pl.Datetime("ns")), "parquet", 9.3e9, "9300000000.0, too far from 1970"),
     ],
 )
@@ -181,6 +183,24 @@ def test_a_time_that_the_data_cannot_hold_is_refused(
     assert refused.value.hint is not None
     assert "the 2 such rows" in refused.value.hint
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "ours"]
+
+
+@pytest.mark.parametrize(("times", "form"), [(["2023-11-15T12:00:00Z"] * 4, "csv"), (IN_DATES, "parquet")])
+def test_the_first_and_the_last_day_of_the_calendar_have_every_form(tmp_path: Path, times: Any, form: str) -> None:
+    ends = [-62_135_596_800.0, 253_402_300_799.0]
+    data = folder(tmp_path / "ours", OURS | {"timestamp": times}, form)
+    _, read = added(data, folder(tmp_path / "more", LATER | {"timestamp": ends * 2}))
+    assert read.timestamps is not None
+    assert np.abs(read.timestamps[4:] - ends * 2).max() < 86_400
+
+
+def test_a_time_of_the_data_that_cannot_be_written_again_is_refused(tmp_path: Path) -> None:
+    times = ["2023-11-15T12:00:00+00:00", "9999-12-31T23:00:00-02:00"] * 2  # in UTC the year 10000
+    data = folder(tmp_path / "ours", OURS | {"timestamp": times}, "csv")
+    with pytest.raises(
+        DataError, match=r"ours/interactions.csv: timestamp in row 2 is '9999-12-31T23:00:00-02:00', out"
+    ):
+        add_interactions(data, read_config(data, {}), folder(tmp_path / "more", LATER), tmp_path / "newer")
 
 
 @pytest.mark.parametrize(
@@ -234,6 +254,9 @@ def test_rows_are_compared_by_value(
     data, more = folder(tmp_path / "ours", OURS | ours, form), folder(tmp_path / "more", OURS | later, more_form)
     done = add_interactions(data, read_config(data, options), more, tmp_path / "newer")
     assert (done.added, done.present) == (1, 3)
+    if form == "csv" and "timestamp" not in ours:  # what was there stays as it was written
+        lines = (data / "interactions.csv").read_text()
+        assert (done.path / "interactions.csv").read_text().startswith(lines)
     again = add_interactions(done.path, read_config(done.path, options), more, tmp_path / "newest")
     assert (again.added, again.present, again.interactions) == (0, 4, 5)
 
@@ -323,7 +346,11 @@ def test_what_has_no_form_in_the_data_is_refused_and_nothing_is_made(tmp_path: P
         (OURS, LATER | {"user_id": ["1", "2", "guest-7", "1"]}, "user_id in row 3 is 'guest-7', not a 64-bit integer"),
         (OURS | {"timestamp": [1, 2, 3, 4]}, LATER, "timestamp is at most 4, no time since 1970"),
         ({"user_id": [1, 2], "item_id": ["a", "b"]}, LATER, "no column of events"),
-        (OURS | {"timestamp": ["2023-11-15"] * 4}, LATER | {"timestamp": [1.0, 2.0, 9e12, 3.0]}, "no calendar has"),
+        (
+            OURS | {"timestamp": ["2023-11-15"] * 4},
+            LATER | {"timestamp": [1.0, 2.0, 9e12, 3.0]},
+            "outside the years 1 to 9999",
+        ),
         (OURS, {name: LATER[name] for name in ("user_id", "item_id", "event")}, "no column 'timestamp'"),
         (OURS, {name: LATER[name] for name in ("user_id", "item_id", "timestamp")}, "no column 'event'"),
         (OURS, {"visitor": [1]}, "no column 'user_id'"),

@@ -15,7 +15,7 @@ from gnas_serve.errors import DataError
 _COLUMN = DatasetConfig().timestamp_column
 _UNITS = (1, 10**3, 10**6, 10**9)  # how many of them are a second
 _PLAUSIBLE_S = (2.5e8, 4.1e9)  # 1978 to 2099: the ranges of the units lie apart
-_SHOWN_S = (-6.2e10, 2.5e11)  # years 1 to 9999, which alone every form of a time can show
+_SHOWN_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999, which alone every form of a time can show
 _PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _PER_DAY_S = 86_400
 
@@ -41,7 +41,7 @@ def join_times(base: Table, column: str, later: Table) -> Joined:
     ------
     DataError
         If times are missing, or those of the log are in no unit that is known, or have no form for a later one,
-        or a later one is in no calendar.
+        or times are outside the years 1 to 9999.
     """
     if _COLUMN not in later.frame.columns:
         raise DataError(f"{later.path} has no column {_COLUMN!r}, {base.path} has times", hint="add it")
@@ -84,8 +84,8 @@ def _unit(base: Table, column: str, own: npt.NDArray[np.float64]) -> int:
 
 def _micros(table: Table, column: str, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """Give times in whole microseconds, and refuse those that are none: milliseconds that were taken for seconds."""
-    wrong = (seconds < _SHOWN_S[0]) | (seconds > _SHOWN_S[1])
-    _refuse(table, column, wrong, "which no calendar has as seconds since 1970")
+    wrong = (seconds < _SHOWN_S[0]) | (seconds >= _SHOWN_S[1])
+    _refuse(table, column, wrong, "outside the years 1 to 9999")
     micros: npt.NDArray[np.int64] = np.round(seconds * 1e6).astype(np.int64)
     return micros
 
@@ -105,7 +105,7 @@ def _refuse(table: Table, column: str, wrong: npt.NDArray[np.bool_], why: str) -
     if len(rows):
         raise DataError(
             f"{table.path}: {column} in row {int(rows[0]) + 1} is {shown(table.frame[column][int(rows[0])])}, {why}",
-            hint=f"mend or drop the {len(rows)} such rows: is the unit of the column right?",
+            hint=f"mend or drop the {len(rows)} such rows; times that are numbers are seconds since 1970",
         )
 
 
