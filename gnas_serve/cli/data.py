@@ -162,9 +162,10 @@ def append(
     done = add_interactions(data, read_config(data, flags), more, out, events=_event_names(event))
     for note in done.notes:
         warn(note)
+    repeated = f", {done.repeated:,} given again" if done.repeated else ""
     text = (
-        f"{done.path}: {done.added:,} interactions of {more} added to those of {data} ({done.present:,} were there), "
-        f"{done.interactions:,} now"
+        f"{done.path}: {done.added:,} interactions of {more} added to those of {data} "
+        f"({done.present:,} were there{repeated}), {done.interactions:,} now"
     )
     emit({**asdict(done), "path": str(done.path)}, text, output)
 

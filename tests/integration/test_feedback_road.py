@@ -70,11 +70,17 @@ def test_the_commands_say_what_was_added(served: pl.DataFrame, gnas: Gnas) -> No
     )
     assert code == 0
     told = json.loads(out)
-    assert (told["path"], told["added"], told["present"]) == ("newer", served.height, 0)
+    assert (told["path"], told["added"], told["present"], told["repeated"]) == ("newer", served.height, 0, 0)
     assert "interactions.parquet did not have: order; it has favourite, purchase, view" in said
     code, out, said = gnas("data", "append", "newer", "more.csv", "--out", "newest", "--event", "purchase=order")
     assert f"newest: 0 interactions of more.csv added to those of newer ({served.height} were there)" in " ".join(
         out.split()
+    )
+    lines = Path("more.csv").read_text().splitlines(keepends=True)
+    Path("twice.csv").write_text("".join(lines + lines[1:3]))
+    code, out, _ = gnas("data", "append", "shop", "twice.csv", "--out", "twice")
+    assert f"{served.height} interactions of twice.csv added to those of shop (0 were there, 2 given again)" in (
+        " ".join(out.split())
     )
     for given in ("=order", "purchase="):
         code, _, said = gnas("data", "append", "shop", "more.csv", "--out", "x", "--event", given)

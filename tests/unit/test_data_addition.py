@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from added_data import LATER, NOON, OURS, added, folder
 
-from gnas_search.data.addition import Addition, add_interactions
+from gnas_search.data.addition import add_interactions
 from gnas_search.data.interactions import Interactions
 from gnas_search.data.readers import read_config, read_interactions
 from gnas_search.data.tables import FORMATS, write_table
 from gnas_serve.errors import ConfigError, DataError
-
-NOON = 1_700_049_600.0  # 2023-11-15 12:00:00
-LATER = {
-    "user_id": [1, 2, 9, 1],
-    "item_id": ["a", "c", "b", "b"],
-    "event": ["purchase", "view", "purchase", "view"],
-    "timestamp": [NOON + 1, NOON + 2, NOON + 3.5, NOON + 4],
-}
-OURS = {
-    "user_id": [1, 1, 2, 3],
-    "item_id": ["a", "b", "a", "b"],
-    "event": ["view", "purchase", "view", "view"],
-    "timestamp": [NOON - 3, NOON - 2, NOON - 1, NOON],
-}
-
-
-def folder(path: Path, columns: dict[str, Any], form: str = "parquet", settings: str = "") -> Path:
-    path.mkdir()
-    write_table(pl.DataFrame(columns), path / f"interactions.{form}")
-    if settings:
-        (path / "dataset.toml").write_text(settings)
-    return path
-
-
-def added(data: Path, more: Path, **options: Any) -> tuple[Addition, Interactions]:
-    out = data.parent / "newer"
-    done = add_interactions(data, read_config(data, {}), more, out, **options)
-    return done, read_interactions(out, read_config(out, {}))
 
 
 def told(read: Interactions) -> set[tuple[Any, ...]]:
@@ -97,34 +69,6 @@ def test_what_is_there_already_is_not_added_again(tmp_path: Path) -> None:
     assert (done.added, done.present, done.interactions) == (1, 4, 9)
 
 
-@pytest.mark.parametrize(
-    ("times", "form"),
-    [
-        ([int(NOON - 3), int(NOON - 2), int(NOON - 1), int(NOON)], "parquet"),
-        ([int(NOON * 1000) + step for step in range(4)], "parquet"),
-        ([str(int(NOON * 1e6) + step) for step in range(4)], "csv"),
-        ([NOON - 0.25, NOON, NOON, NOON], "jsonl"),
-        ([datetime(2023, 11, 15, 12, 0, second) for second in range(4)], "parquet"),
-        (["2023-11-15T12:00:00Z", "2023-11-15T12:00:01Z", "2023-11-15T12:00:02Z", "2023-11-15T12:00:03Z"], "csv"),
-        (["2023-11-15", "2023-11-14", "2023-11-13", "2023-11-12"], "jsonl"),
-        ([date(2023, 11, day) for day in (12, 13, 14, 15)], "parquet"),
-    ],
-)
-def test_times_take_the_unit_and_the_type_of_the_data(tmp_path: Path, times: list[Any], form: str) -> None:
-    data = folder(tmp_path / "ours", OURS | {"timestamp": times}, form)
-    before = read_interactions(data, read_config(data, {}))
-    done, read = added(data, folder(tmp_path / "more", LATER))
-    assert done.added == 4
-    assert before.timestamps is not None
-    assert read.timestamps is not None
-    assert np.array_equal(read.timestamps[:4], before.timestamps)
-    unit = 10.0 ** (3 * round(np.log10(before.timestamps.max() / NOON) / 3))
-    step = 86_400 if isinstance(times[0], date) and not isinstance(times[0], datetime) else 1
-    gap = np.array(LATER["timestamp"]) - read.timestamps[4:] / unit
-    assert (gap >= -1e-6).all()
-    assert (gap < step).all()
-
-
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_ratings_are_kept_where_the_data_has_some(tmp_path: Path, form: str) -> None:
     later = LATER | {"rating": [4.5, None, None, 2.0]}
@@ -132,6 +76,97 @@ def test_ratings_are_kept_where_the_data_has_some(tmp_path: Path, form: str) -> 
     _, read = added(data, folder(tmp_path / "more", later))
     assert read.ratings is not None
     assert np.array_equal(read.ratings, [5, 4, 3, 2, 4.5, np.nan, np.nan, 2], equal_nan=True)
+
+
+SINGLE = pl.Series([4.1, 4.2, 4.3, None], dtype=pl.Float32)
+INTEGERS = {"item_id": ["10", "11", "10", "11"]}
+SECONDS = ["1700049597.0", "1700049598.50", "1700049599", "1.7000496e9"]
+WHOLE = ["1700049597", "1700049598", "1700049599", "-99999999999999999999"]
+ISO = ["2023-11-15T13:00:00+01:00", "2023-11-15T12:00:01Z", "2023-11-15T12:00:02.000Z", "2023-11-15T12:00:03Z"]
+CASES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    # Of four rows that are added the data has the first three, maybe in another form.
+    ({"rating": [5, 4, 3, 2]}, {"rating": [5.0, 4.0, 3.0, 2.5]}, "csv"),
+    ({"rating": ["5.00", "4.1", "", "2"]}, {"rating": [5.0, 4.1, None, 3.0]}, "csv"),
+    ({"rating": [5, 4, None, 2]}, {"rating": [5.0, 4.0, None, None]}, "parquet"),
+    ({"rating": [5, 4, None, 2]}, {"rating": [5.0, 4.0, None, 2.5]}, "jsonl"),
+    ({"rating": SINGLE}, {"rating": [4.1, 4.2, 4.3, 4.4]}, "parquet"),
+    ({"rating": ["5", "4", "", "2"]}, {"rating": [5.0, 4.0, None, 2.5]}, "parquet"),
+    (INTEGERS | {"user_id": ["007", "07", "2", "-3"]}, INTEGERS | {"user_id": ["7", "7", "2", "4"]}, "csv"),
+    ({"timestamp": SECONDS}, {"timestamp": [NOON - 3, NOON - 1.5, NOON - 1, NOON + 1]}, "csv"),
+    ({"timestamp": WHOLE}, {"timestamp": [NOON - 3, NOON - 2, NOON - 1, NOON]}, "csv"),
+    ({"timestamp": ISO}, {"timestamp": [NOON, NOON + 1, NOON + 2, NOON + 4]}, "csv"),
+]
+
+
+@pytest.mark.parametrize(("ours", "later", "form"), CASES)
+@pytest.mark.parametrize("more_form", ["csv", "parquet"])
+def test_rows_are_compared_by_value(
+    tmp_path: Path, ours: dict[str, Any], later: dict[str, Any], form: str, more_form: str
+) -> None:
+    options = {"id_type": "integer"} if "user_id" in ours else {}
+    data, more = folder(tmp_path / "ours", OURS | ours, form), folder(tmp_path / "more", OURS | later, more_form)
+    done = add_interactions(data, read_config(data, options), more, tmp_path / "newer")
+    assert (done.added, done.present) == (1, 3)
+    if form == "csv" and "timestamp" not in ours:  # what was there stays as it was written
+        lines = (data / "interactions.csv").read_text()
+        assert (done.path / "interactions.csv").read_text().startswith(lines)
+    again = add_interactions(done.path, read_config(done.path, options), more, tmp_path / "newest")
+    assert (again.added, again.present, again.interactions) == (0, 4, 5)
+
+
+def test_what_is_given_again_is_added_once_and_counted_apart(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"rating": [5, 4, None, 2]}, "csv")
+    # A new one three times, one without a rating that is there twice, and two kinds that become one.
+    later = {
+        "user_id": [9, 2, 9, 9, 2, 1, 1],
+        "item_id": ["a", "a", "a", "a", "a", "c", "c"],
+        "event": ["view", "view", "view", "view", "view", "look", "see"],
+        "timestamp": [NOON + 1, NOON - 1, NOON + 1, NOON + 1, NOON - 1, NOON + 2, NOON + 2],
+        "rating": [None] * 7,
+    }
+    more = folder(tmp_path / "more", later)
+    done, read = added(data, more, events={"view": "view", "look": "view", "see": "view"})
+    assert (done.added, done.present, done.repeated, done.interactions) == (2, 1, 4, 6)
+    assert len(read.user_rows) == 6
+    again = add_interactions(data, read_config(data, {}), more, tmp_path / "views", events={"view": "view"})
+    assert (again.added, again.present, again.repeated) == (1, 1, 3)
+
+
+def test_text_ids_are_compared_as_they_are_written(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"user_id": ["007", "007", "2", "3"]}, "csv")
+    more = folder(tmp_path / "more", OURS | {"user_id": ["7", "007", "2", "3"]}, "csv")
+    done, read = added(data, more)
+    assert (done.added, done.present, read.users.is_text) == (1, 3, True)
+
+
+@pytest.mark.parametrize(
+    ("ours", "later", "form", "wanted"),
+    [
+        ([5, 4, 3, None], [1.0, 2.5], "csv", ["5", "4", "3", None, "1", "2.5"]),
+        ([5.0, 4.5, 3.0, 2.0], [1.0, 4.1], "csv", ["5.0", "4.5", "3.0", "2.0", "1.0", "4.1"]),
+        ([5, 4, 3, None], [1.0, None], "parquet", pl.Series([5, 4, 3, None, 1, None])),
+        ([5, 4, 3, None], [1.0, 2.5], "parquet", pl.Series([5.0, 4.0, 3.0, None, 1.0, 2.5])),
+        (
+            pl.Series([5, 4, 3, 2], dtype=pl.Float32),
+            [1.0, 4.1],
+            "parquet",
+            pl.Series([5, 4, 3, 2, 1, 4.1], dtype=pl.Float32),
+        ),
+        (
+            pl.Series([5, 4, 3, 2], dtype=pl.Int8),
+            [1.0, 200.0],
+            "parquet",
+            pl.Series([5.0, 4.0, 3.0, 2.0, 1.0, 200.0]),
+        ),
+    ],
+)
+def test_ratings_take_the_form_of_the_data(tmp_path: Path, ours: Any, later: Any, form: str, wanted: Any) -> None:
+    data = folder(tmp_path / "ours", OURS | {"rating": ours}, form)
+    more = folder(tmp_path / "more", {name: LATER[name][:2] for name in LATER} | {"rating": later})
+    add_interactions(data, read_config(data, {}), more, tmp_path / "newer")
+    path = tmp_path / "newer" / f"interactions.{form}"
+    got = pl.read_parquet(path) if form == "parquet" else pl.read_csv(path, infer_schema=False)
+    assert got["rating"].equals(pl.Series(wanted), check_dtypes=True, null_equal=True)
 
 
 def test_what_the_data_has_no_place_for_is_said(tmp_path: Path) -> None:
@@ -164,7 +199,11 @@ def test_what_has_no_form_in_the_data_is_refused_and_nothing_is_made(tmp_path: P
         (OURS, LATER | {"user_id": ["1", "2", "guest-7", "1"]}, "user_id in row 3 is 'guest-7', not a 64-bit integer"),
         (OURS | {"timestamp": [1, 2, 3, 4]}, LATER, "timestamp is at most 4, no time since 1970"),
         ({"user_id": [1, 2], "item_id": ["a", "b"]}, LATER, "no column of events"),
-        (OURS | {"timestamp": ["2023-11-15"] * 4}, LATER | {"timestamp": [1.0, 2.0, 9e12, 3.0]}, "no calendar has"),
+        (
+            OURS | {"timestamp": ["2023-11-15"] * 4},
+            LATER | {"timestamp": [1.0, 2.0, 9e12, 3.0]},
+            "outside the years 1 to 9999",
+        ),
         (OURS, {name: LATER[name] for name in ("user_id", "item_id", "event")}, "no column 'timestamp'"),
         (OURS, {name: LATER[name] for name in ("user_id", "item_id", "timestamp")}, "no column 'event'"),
         (OURS, {"visitor": [1]}, "no column 'user_id'"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
+from gnas_search.data.addition_columns import Joined, join_ids, join_ratings
 from gnas_search.data.addition_times import join_times
-from gnas_search.data.columns import PART_NAMES, TRAIN, read_events, read_ratings
-from gnas_search.data.ids import encode_ids
+from gnas_search.data.columns import PART_NAMES, TRAIN, read_events
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.readers import CONFIG_FILE, require_columns
 from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table, write_table
@@ -33,7 +33,9 @@ class Addition:
     added
         How many are new in it.
     present
-        How many were in the data already.
+        How many different ones were in the data already.
+    repeated
+        How many more rows told one of these, new or present, again.
     interactions
         How many there are now.
     notes
@@ -43,6 +45,7 @@ class Addition:
     path: Path
     added: int
     present: int
+    repeated: int
     interactions: int
     notes: tuple[str, ...]
 
@@ -77,30 +80,26 @@ def add_interactions(
     base = require_table(data, "interactions")
     require_columns(base, config)
     later = _later(more)
-    frame, columns, notes = base.frame, {}, []
+    columns, notes = {}, []
     for column, name in ((config.user_column, LATER.user_column), (config.item_column, LATER.item_column)):
-        is_text = encode_ids(base, column, config.id_type).vocabulary.is_text
-        columns[column] = _ids(later, name, is_text=is_text)
-        frame = frame.with_columns(pl.col(column).cast(pl.String if is_text or not base.typed else pl.Int64))
+        columns[column] = join_ids(base, column, later, name, config.id_type)
     kinds = _kinds(later, events, base, config)
-    if config.event_column in frame.columns:
-        columns[config.event_column] = kinds
-        frame = frame.with_columns(pl.col(config.event_column).cast(pl.String))
+    if config.event_column in base.frame.columns:
+        own = base.frame[config.event_column].cast(pl.String)
+        columns[config.event_column] = Joined(own, kinds, own, kinds)
         notes += _new_events(base, config.event_column, kinds)
-    if config.timestamp_column in frame.columns:
-        frame, columns[config.timestamp_column] = join_times(base, frame, config.timestamp_column, later)
+    if config.timestamp_column in base.frame.columns:
+        columns[config.timestamp_column] = join_times(base, config.timestamp_column, later)
     elif LATER.timestamp_column in later.frame.columns:
         notes.append(f"{base.path.name} has no column of times: those of {later.path.name} are left out")
     if LATER.rating_column in later.frame.columns:
-        if config.rating_column in frame.columns:
-            ratings = pl.Series(read_ratings(later, LATER.rating_column).astype("float64")).fill_nan(None)
-            columns[config.rating_column] = ratings
-            frame = frame.with_columns(pl.col(config.rating_column).cast(pl.Float64 if base.typed else pl.String))
+        if config.rating_column in base.frame.columns:
+            columns[config.rating_column] = join_ratings(base, config.rating_column, later, LATER.rating_column)
         else:
             notes.append(f"{base.path.name} has no column of ratings: those of {later.path.name} are left out")
-    rows = pl.DataFrame([values.alias(name) for name, values in columns.items()]).filter(kinds.is_not_null())
-    rows = rows.cast({name: frame.schema[name] for name in rows.columns}).unique(maintain_order=True)
-    new = rows.join(frame.select(rows.columns), on=rows.columns, how="anti", nulls_equal=True, maintain_order="left")
+    frame = base.frame.with_columns(joined.own.alias(name) for name, joined in columns.items())
+    taken, new_rows = _taken_rows(list(columns.values()), kinds)
+    new = pl.DataFrame([joined.later.alias(name) for name, joined in columns.items()])[new_rows]
     if config.split_column in frame.columns:
         new = new.with_columns(pl.lit(PART_NAMES[TRAIN]).alias(config.split_column))
         notes.append(f"{base.path.name} has a column {config.split_column!r}: what is added is train")
@@ -111,7 +110,14 @@ def add_interactions(
         for path in others:
             if path is not None and path.is_file():
                 shutil.copyfile(path, folder / path.name)
-    return Addition(out, new.height, int(kinds.len() - kinds.null_count()) - new.height, joined.height, tuple(notes))
+    return Addition(
+        path=out,
+        added=new.height,
+        present=taken - new.height,
+        repeated=kinds.len() - kinds.null_count() - taken,
+        interactions=joined.height,
+        notes=tuple(notes),
+    )
 
 
 def _later(more: Path) -> Table:
@@ -131,10 +137,13 @@ def _later(more: Path) -> Table:
     return table
 
 
-def _ids(later: Table, name: str, *, is_text: bool) -> pl.Series:
-    """Check the ids, and give them in the type of the data's: the doors, too, take integers as their decimal text."""
-    encode_ids(later, name, "text" if is_text else "integer")
-    return later.frame[name].cast(pl.String if is_text else pl.Int64)
+def _taken_rows(columns: Sequence[Joined], kinds: pl.Series) -> tuple[int, pl.Series]:
+    """Count the different later rows that are taken, and find those of them that the log does not have."""
+    names = [str(place) for place in range(len(columns))]  # beside one another, whatever the log calls them
+    there = pl.DataFrame([column.own_key.alias(name) for name, column in zip(names, columns, strict=True)])
+    later = pl.DataFrame([column.later_key.alias(name) for name, column in zip(names, columns, strict=True)])
+    rows = later.with_row_index("row").filter(kinds.is_not_null()).unique(names, keep="first", maintain_order=True)
+    return rows.height, rows.join(there, on=names, how="anti", nulls_equal=True, maintain_order="left")["row"]
 
 
 def _kinds(later: Table, events: Mapping[str, str] | None, base: Table, config: DatasetConfig) -> pl.Series:

@@ -6,27 +6,27 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from gnas_search.data.addition_columns import Joined
 from gnas_search.data.columns import read_timestamps
 from gnas_search.data.interactions import DatasetConfig
-from gnas_search.data.tables import Table
+from gnas_search.data.tables import Table, shown
 from gnas_serve.errors import DataError
 
 _COLUMN = DatasetConfig().timestamp_column
 _UNITS = (1, 10**3, 10**6, 10**9)  # how many of them are a second
 _PLAUSIBLE_S = (2.5e8, 4.1e9)  # 1978 to 2099: the ranges of the units lie apart
-_SHOWN_S = (-6.2e10, 2.5e11)  # years 1 to 9999, which alone have a form as ISO 8601 text
+_SHOWN_S = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999, which alone every form of a time can show
+_PER_SECOND = {"ms": 10**3, "us": 10**6, "ns": 10**9}
 _PER_DAY_S = 86_400
 
 
-def join_times(base: Table, frame: pl.DataFrame, column: str, later: Table) -> tuple[pl.DataFrame, pl.Series]:
+def join_times(base: Table, column: str, later: Table) -> Joined:
     """Give later times the form of those in a log: its unit, its type, or text.
 
     Parameters
     ----------
     base
         The log.
-    frame
-        Its rows as they will be written.
     column
         Of its times.
     later
@@ -34,35 +34,41 @@ def join_times(base: Table, frame: pl.DataFrame, column: str, later: Table) -> t
 
     Returns
     -------
-    frame
-        Its column of times rewritten where it is text that is no number: all as ISO 8601, in UTC.
-    times
-        The later ones.
+    Joined
+        Those of the log are rewritten where they are text that is no number: all as ISO 8601, in UTC.
 
     Raises
     ------
     DataError
-        If times are missing, or those of the log are in no unit that is known, or have no form for a later one.
+        If times are missing, or those of the log are in no unit that is known, or have no form for a later one,
+        or times are outside the years 1 to 9999.
     """
     if _COLUMN not in later.frame.columns:
         raise DataError(f"{later.path} has no column {_COLUMN!r}, {base.path} has times", hint="add it")
     own = read_timestamps(base, column)
     seconds = read_timestamps(later, _COLUMN)
+    micros = _micros(later, _COLUMN, seconds)
     kind = base.frame[column].dtype
     if kind == pl.Date:
-        return frame, pl.Series(np.floor(seconds / _PER_DAY_S).astype(np.int32)).cast(pl.Date)
+        return _same(base.frame[column], pl.Series((micros // (_PER_DAY_S * 10**6)).astype(np.int32)).cast(pl.Date))
     if isinstance(kind, pl.Datetime):
-        micros = pl.Series(np.round(seconds * 1e6).astype(np.int64)).cast(pl.Datetime("us", kind.time_zone))
-        return frame.with_columns(pl.col(column).cast(micros.dtype)), micros
+        return _same(base.frame[column], pl.Series(_whole(later, micros, _PER_SECOND[kind.time_unit])).cast(kind))
     is_text = kind == pl.String
     if is_text and base.frame[column].cast(pl.Float64, strict=False).null_count():
-        return frame.with_columns(_iso(base, own).alias(column)), _iso(later, seconds)
-    values = seconds * _unit(base, column, own)
-    whole = kind.is_integer() or (is_text and bool(base.frame[column].str.contains(r"^\s*[+-]?[0-9]+\s*$").all()))
-    times = pl.Series(np.floor(values).astype(np.int64)) if whole else pl.Series(values)
-    if is_text:
-        return frame, times.cast(pl.String)
-    return frame.with_columns(pl.col(column).cast(times.dtype)), times
+        return _same(_iso(_micros(base, column, own)), _iso(micros))
+    unit = _unit(base, column, own)
+    if kind.is_integer() or (is_text and bool(base.frame[column].str.contains(r"^\s*[+-]?[0-9]+\s*$").all())):
+        times = pl.Series(_whole(later, micros, unit))
+    else:
+        times = pl.Series(seconds * unit)
+    if is_text:  # a number beyond 64 bits is none that is added
+        numbers = base.frame[column].cast(times.dtype, strict=False)
+        return Joined(base.frame[column], times.cast(pl.String), numbers, times)
+    return _same(base.frame[column].cast(times.dtype), times)
+
+
+def _same(own: pl.Series, later: pl.Series) -> Joined:
+    return Joined(own, later, own, later)
 
 
 def _unit(base: Table, column: str, own: npt.NDArray[np.float64]) -> int:
@@ -76,12 +82,32 @@ def _unit(base: Table, column: str, own: npt.NDArray[np.float64]) -> int:
     )
 
 
-def _iso(table: Table, seconds: npt.NDArray[np.float64]) -> pl.Series:
-    wrong = np.flatnonzero((seconds < _SHOWN_S[0]) | (seconds > _SHOWN_S[1]))
-    if len(wrong):
+def _micros(table: Table, column: str, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Give times in whole microseconds, and refuse those that are none: milliseconds that were taken for seconds."""
+    wrong = (seconds < _SHOWN_S[0]) | (seconds >= _SHOWN_S[1])
+    _refuse(table, column, wrong, "outside the years 1 to 9999")
+    micros: npt.NDArray[np.int64] = np.round(seconds * 1e6).astype(np.int64)
+    return micros
+
+
+def _whole(later: Table, micros: npt.NDArray[np.int64], unit: int) -> npt.NDArray[np.int64]:
+    """Give times as whole numbers of a unit, the fraction dropped."""
+    if unit <= 10**6:
+        return micros // (10**6 // unit)
+    by = unit // 10**6
+    most = np.iinfo(np.int64).max // by
+    _refuse(later, _COLUMN, (micros < -most) | (micros > most), "too far from 1970 for the nanoseconds of the data")
+    return micros * by
+
+
+def _refuse(table: Table, column: str, wrong: npt.NDArray[np.bool_], why: str) -> None:
+    rows = np.flatnonzero(wrong)
+    if len(rows):
         raise DataError(
-            f"{table.path}: row {int(wrong[0]) + 1} is at {seconds[wrong[0]]:g} s from 1970, which no calendar has",
-            hint=f"mend or drop the {len(wrong)} such rows",
+            f"{table.path}: {column} in row {int(rows[0]) + 1} is {shown(table.frame[column][int(rows[0])])}, {why}",
+            hint=f"mend or drop the {len(rows)} such rows; times that are numbers are seconds since 1970",
         )
-    micros = pl.Series(np.round(seconds * 1e6).astype(np.int64)).cast(pl.Datetime("us"))
-    return micros.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
+
+
+def _iso(micros: npt.NDArray[np.int64]) -> pl.Series:
+    return pl.Series(micros).cast(pl.Datetime("us")).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")
