@@ -142,6 +142,37 @@ def test_of_a_long_text_the_rarest_words_count() -> None:
     assert int(np.argmax(weights)) == int(np.argmax(content.rarity[terms]))
 
 
+def test_a_long_text_leaves_a_heavier_attribute_in() -> None:
+    title = " ".join(f"w{place}" for place in range(2 * MAX_TERMS))
+    attributes = attributes_of({"kind": ["a", "b"] * 12, "title": [title] + ["other thing"] * 23})
+    facts, content = encoder_of(attributes, np.ones(24, np.int32), weights=(4.0, 1.0))
+    assert [column.name for column in facts.columns] == ["kind", "title"]
+    terms, _ = ContentEncoder(facts, content, np.ones(24, np.int32))._query(["a", title])
+    assert len(terms) == MAX_TERMS
+    # Every word of the title is rarer than the kind.
+    assert terms[0] == 0
+
+
+def test_of_words_that_many_items_have_the_rarest_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    titles = ["all some few"] * 3 + ["all some"] * 7 + ["all"] * 20
+    facts, content = encoder_of(attributes_of({"title": titles}), np.ones(30, np.int32), neighbours=30, prior=0.0)
+
+    def rows(told: str, most: int) -> list[int]:
+        monkeypatch.setattr(content_encoder, "MAX_POSTINGS", most)
+        lean = ContentEncoder(facts, content, np.ones(30, np.int32)).lean({"title": told})
+        assert lean is not None
+        assert lean.weights.sum() == pytest.approx(1.0)
+        return sorted(lean.rows.tolist())
+
+    assert rows("all some few", 43) == list(range(30))  # 30 + 10 + 3 items have the words
+    assert rows("all some few", 42) == list(range(10))
+    assert rows("all some few", 13) == list(range(10))
+    assert rows("all some few", 12) == [0, 1, 2]
+    # Of a word that alone is too common, items that are spread evenly.
+    assert rows("all", 10) == list(range(0, 30, 3))
+    assert rows("all", 29) == list(range(0, 30, 2))
+
+
 def test_words_and_numbers_are_read_alike_by_both_sides() -> None:
     assert words_of("Red, RED shoe! Straße_2") == ["red", "shoe", "strasse_2"]
     knots = (0.0, 1.0, 4.0)
