@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.content_facts import NUMBER, TEXT, ContentColumn, ContentFacts
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
+from gnas_serve.runtime.kept import Kept, digest_of
 from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.segments import FeatureValue, as_number, as_text
 from gnas_serve.runtime.topk import top_k
@@ -153,7 +153,7 @@ class ContentEncoder:
         known = np.flatnonzero(counts > 0)
         picked = np.linspace(0, max(len(known) - 1, 0), min(len(known), _MOST_REFERENCES)).astype(np.int64)
         self._references: _Rows = known[picked].astype(np.int64)
-        self._kept = lru_cache(_MOST_KEPT)(self._lean)
+        self._kept: Kept[tuple[Lean | None]] = Kept(_MOST_KEPT)
 
     def lean(self, told: Mapping[str, ItemValue]) -> Lean | None:
         """Find the known items that are like one.
@@ -168,12 +168,16 @@ class ContentEncoder:
         Lean or None
             None where nothing is told that any known item has.
         """
-        values = (told.get(column.name) for column in self.facts.columns)
-        # With their types: True and 1.0 are equal, and not the same text.
-        return self._kept(tuple((type(value), value) for value in values))
+        values = [told.get(column.name) for column in self.facts.columns]
+        key = digest_of(values)
+        found = self._kept.get(key)
+        if found is None:
+            found = (self._lean(values),)
+            self._kept.put(key, found)
+        return found[0]
 
-    def _lean(self, told: tuple[tuple[type, ItemValue], ...]) -> Lean | None:
-        terms, weights = self._query([value for _, value in told])
+    def _lean(self, told: Sequence[ItemValue]) -> Lean | None:
+        terms, weights = self._query(told)
         if not len(terms):
             return None
         rows, cosines = self._cosines(terms, weights)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import tracemalloc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
 from gnas_serve.runtime import content_encoder
 from gnas_serve.runtime.content_encoder import MAX_TERMS, ContentEncoder
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
+from gnas_serve.runtime.kept import Kept
 
 ITEMS = 120
 TITLES = ["red shoe", "Red Boots", "blue shoe", "Größe 42 shoe", "日本 boots", "", "a-b_c d", "red RED red"]
@@ -122,6 +126,41 @@ def test_what_is_kept_tells_truths_from_numbers() -> None:
     encoder = ContentEncoder(facts, content, np.ones(4, np.int32))
     leans = [encoder.lean({"kind": value}) for value in (True, 1.0, True, "1")]
     assert [sorted(lean.rows.tolist()) for lean in leans if lean is not None] == [[0, 2], [1, 3], [0, 2], [1, 3]]
+
+
+def test_what_is_kept_is_small_whatever_is_told(shop) -> None:
+    _, counts, facts, content, _ = shop
+    encoder, title = ContentEncoder(facts, content, counts), "red shoe " + "x" * 1_000_000
+    tracemalloc.start()
+    found = [encoder.lean({"title": f"{title}{place}"}) for place in range(20)]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_000_000
+    # And what is told again is not looked up again.
+    assert all(encoder.lean({"title": f"{title}{place}"}) is found[place] for place in range(20))
+
+
+def test_an_encoder_is_freed_with_its_last_user(shop) -> None:
+    _, counts, facts, content, _ = shop
+    encoder = ContentEncoder(facts, content, counts)
+    encoder.lean({"title": "red"})
+    freed = weakref.ref(encoder)
+    gc.disable()
+    try:
+        del encoder
+        assert freed() is None
+    finally:
+        gc.enable()
+
+
+def test_the_latest_used_values_are_kept() -> None:
+    kept: Kept[str] = Kept(2)
+    for name in ("one", "two"):
+        kept.put(name.encode(), name)
+    assert kept.get(b"one") == "one"
+    kept.put(b"three", "three")
+    assert [kept.get(key) for key in (b"one", b"two", b"three")] == ["one", None, "three"]
+    assert len(kept) == 2
 
 
 def test_items_that_nobody_has_are_leaned_on_by_none(shop) -> None:
