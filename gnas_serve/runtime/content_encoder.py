@@ -184,6 +184,8 @@ class ContentEncoder:
         best = top_k(cosines.astype(np.float32), self.facts.neighbours)
         shares = cosines[best] ** self.facts.power
         total = float(shares.sum()) + self.facts.prior
+        if not (len(best) and total > 0):  # numbers of a table may vanish in their products
+            return None
         return Lean(rows[best], shares / total, self.facts.prior / total)
 
     def _cosines(self, terms: _Rows, weights: _Floats) -> tuple[_Rows, _Floats]:
