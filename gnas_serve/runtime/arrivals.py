@@ -47,14 +47,28 @@ class Arrivals:
 
     @classmethod
     def of(
-        cls, features: ItemFeatures, items: Vocabulary, encoder: ContentEncoder | None, filters: Filters
+        cls,
+        features: ItemFeatures,
+        items: Vocabulary,
+        encoder: ContentEncoder | None,
+        filters: Filters,
+        *,
+        strict: bool,
     ) -> Arrivals:
         """Read what a question tells.
+
+        What is told of an item that the catalogue has meanwhile is passed over: it is asked for as the known item that
+        it is, so that one question can be put to two versions of a model of which one has it.
+
+        Parameters
+        ----------
+        strict
+            Whether that is an error.
 
         Raises
         ------
         NewItemError
-            If there is no encoder, the catalogue has one of the items, or no attribute of a name.
+            If there is no encoder, no attribute of a name, or of a strict question the catalogue has one of the items.
         """
         if encoder is None:
             raise NewItemError(
@@ -67,15 +81,18 @@ class Arrivals:
         told: dict[Id, Mapping[str, ItemValue]] = {}
         # In the order of their ids: a map of a message has none.
         for text, attributes in sorted(features, key=_id):
-            if items.row(text) >= 0:
-                raise NewItemError(
-                    f"item_features: the catalogue has item {_shown(text)} already",
-                    hint="tell attributes of items that it does not have, and name the others in candidates",
-                    code="known_item",
-                )
             unknown = min((name for name, _ in attributes if name not in filters.names), default=None)
             if unknown is not None:
                 raise _unknown_attribute(unknown, filters.names)
+            if items.row(text) >= 0:
+                if not strict:
+                    continue
+                raise NewItemError(
+                    f"item_features: the catalogue has item {_shown(text)} already",
+                    hint="tell attributes of items that it does not have, and name the others in candidates; or leave "
+                    "out strict, and it is answered as it is known",
+                    code="known_item",
+                )
             told[items.as_id(text)] = dict(attributes)
         return cls(told, tuple(encoder.lean(one) for one in told.values()), encoder, filters, items)
 
@@ -143,8 +160,13 @@ class Arrivals:
         every, found = _inserted(rows, scores, np.sort(retrieved)[::-1], values, len(self.items))
         return Joined(self, every, found, liked)
 
-    def lean_of(self, item_id: Id) -> Lean:
+    def lean_of(self, item_id: Id) -> Lean | None:
         """Give what one item leans on, of which alone is told.
+
+        Returns
+        -------
+        Lean or None
+            None where no unseen item is told of.
 
         Raises
         ------
@@ -158,6 +180,8 @@ class Arrivals:
                 hint="tell of item_id alone",
                 code="other_item",
             )
+        if not self.leans:
+            return None
         if self.leans[0] is None:
             raise NewItemError(
                 f"item_features: nothing is told of {_shown(str(item_id))} that any item of the catalogue has",
