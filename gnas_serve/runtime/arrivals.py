@@ -18,7 +18,7 @@ from gnas_serve.runtime.told_attributes import told_attributes
 from gnas_serve.vocabulary import Id, Vocabulary
 
 CONTENT = "content"
-UNTOLD = "popularity"
+UNTOLD = "unknown"
 """Source of an arrival of which nothing is told that any known item has: it stands last."""
 _MAX_NAMED = 20
 _MAX_SHOWN = 40

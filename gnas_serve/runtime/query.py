@@ -131,7 +131,7 @@ class Answer:
     unknown_items
         How many ids of its lists the model does not know.
     sources
-        Of each item, where they differ: ``"content"`` for one that the catalogue does not have, and ``"popularity"``
+        Of each item, where they differ: ``"content"`` for one that the catalogue does not have, and ``"unknown"``
         where nothing is known of it either. None where all have ``source``.
     """
 

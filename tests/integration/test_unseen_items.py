@@ -127,7 +127,7 @@ def test_they_stand_where_their_retrieval_score_does(shop: Shop) -> None:
         assert answer.sources is not None
         for item_id, source in zip(answer.item_ids, answer.sources, strict=True):
             leans = item_id in items and shop.lean(items[item_id]) is not None
-            assert source == (answer.source if item_id not in items else "content" if leans else "popularity")
+            assert source == (answer.source if item_id not in items else "content" if leans else "unknown")
         found = [place for place, item_id in enumerate(answer.item_ids) if item_id in items]
         placed += len(found)
         inside += sum(place < len(answer.item_ids) - len(found) for place in found)
@@ -190,7 +190,8 @@ def test_an_explanation_adds_up_and_names_what_they_are_like(shop: Shop) -> None
         rows = shop.recommender.items.rows([item_id for item_id, _ in one.contributions])
         assert (rows >= 0).all()
         assert set(one.remainder) == {"average"}
-        assert (nothing.source, nothing.score, nothing.contributions) == ("popularity", 0.0, ())
+        assert (nothing.source, nothing.score, nothing.contributions) == ("unknown", 0.0, ())
+        assert nothing.reason() == ("though nothing is known of it yet", ())
 
 
 def test_variety_and_chance_take_them_in(shop: Shop) -> None:
@@ -206,7 +207,7 @@ def test_variety_and_chance_take_them_in(shop: Shop) -> None:
         assert answer.sources is not None
         assert {one in items for one in answer.item_ids} == {True, False}
         for item_id, source in zip(answer.item_ids, answer.sources, strict=True):
-            assert (source in {"content", "popularity"}) == (item_id in items)
+            assert (source in {"content", "unknown"}) == (item_id in items)
 
 
 def test_what_is_like_an_unseen_item(shop: Shop, request: pytest.FixtureRequest) -> None:
