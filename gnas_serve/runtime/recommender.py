@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.runtime.arrivals import CONTENT, Arrivals, Joined
+from gnas_serve.runtime.arrivals import Arrivals
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
+from gnas_serve.runtime.joined import CONTENT, Joined
 from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
@@ -207,9 +208,9 @@ class Recommender:
     def _joined(self, who: Who, found: Ranked, arrivals: Arrivals) -> Joined:
         asker = who.asker
         if asker is None:
-            return arrivals.joined(found.rows, found.scores, found.retrieved, who.crowd.scores.take, NOTHING)
+            return Joined.of(arrivals, found, who.crowd.scores.take, NOTHING)
         score = partial(self._parts.retriever.scores, asker.vector, asker.history)
-        return arrivals.joined(found.rows, found.scores, found.retrieved, score, asker.history)
+        return Joined.of(arrivals, found, score, asker.history)
 
     def _explained(self, who: Who, joined: Joined | None, row: int) -> Explanation:
         unseen = None if joined is None else joined.explanation(row)
