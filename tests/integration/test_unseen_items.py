@@ -14,7 +14,7 @@ from plain_filters import random_tree, text_of, truth
 from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.errors import ItemNotFoundError, NewItemError, RequestError
+from gnas_serve.errors import NewItemError, RequestError
 from gnas_serve.runtime.query import MAX_NEW_ITEMS, Answer, Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -262,27 +262,6 @@ def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
     assert error.value.code == "nothing_known"
     with pytest.raises(RequestError, match="101 items"):
         recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_NEW_ITEMS + 1)})))
-
-
-def test_what_the_catalogue_has_meanwhile_is_the_known_item(shop: Shop) -> None:
-    recommender, rng = shop.recommender, random.Random(14)
-    user, new = recommender.users.id(6), told(shop.new_items(rng, 2))
-    known = tuple(recommender.items.ids(rng.sample(range(ITEMS), 6)))
-    of_known = tuple((str(one), (("price", 1.0),)) for one in known[:3])
-    for fields in ({}, {"candidates": (*known, "new-0", "new-1")}, {"history": known[:2], "exclude_items": known[2:3]}):
-        for unseen in ((), new):
-            plain, both = (
-                Query(user, k=20, exclude_seen=False, item_features=given, **fields)
-                for given in (unseen, of_known + unseen)
-            )
-            assert recommender.recommend(both) == recommender.recommend(plain)
-            if "candidates" in fields:
-                assert recommender.rank(both) == recommender.rank(plain)
-    assert recommender.similar_items(known[0], 5, of_known[:1]) == recommender.similar_items(known[0], 5)
-    with pytest.raises(ItemNotFoundError):
-        recommender.similar_items("new", 5, of_known)
-    with pytest.raises(NewItemError, match="new-0"):
-        recommender.similar_items(known[0], 5, new)
 
 
 def test_an_artifact_without_an_encoder_says_how_to_get_one(tmp_path: Path) -> None:

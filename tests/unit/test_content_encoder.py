@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import random
-import tracemalloc
-import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +14,8 @@ from content_tables import PlainEncoder, encoder_of
 from gnas_export.retrieval.content import ContentTerms, told_of
 from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
 from gnas_serve.runtime import content_encoder
-from gnas_serve.runtime.content_encoder import MAX_TERMS, ContentEncoder
+from gnas_serve.runtime.content_encoder import ContentEncoder
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
-from gnas_serve.runtime.kept import Kept
 
 ITEMS = 120
 TITLES = ["red shoe", "Red Boots", "blue shoe", "Größe 42 shoe", "日本 boots", "", "a-b_c d", "red RED red"]
@@ -128,88 +124,9 @@ def test_what_is_kept_tells_truths_from_numbers() -> None:
     assert [sorted(lean.rows.tolist()) for lean in leans if lean is not None] == [[0, 2], [1, 3], [0, 2], [1, 3]]
 
 
-def test_what_is_kept_is_small_whatever_is_told(shop) -> None:
-    _, counts, facts, content, _ = shop
-    encoder, title = ContentEncoder(facts, content, counts), "red shoe " + "x" * 1_000_000
-    tracemalloc.start()
-    found = [encoder.lean({"title": f"{title}{place}"}) for place in range(20)]
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert held < 1_000_000
-    # And what is told again is not looked up again.
-    assert all(encoder.lean({"title": f"{title}{place}"}) is found[place] for place in range(20))
-
-
-def test_an_encoder_is_freed_with_its_last_user(shop) -> None:
-    _, counts, facts, content, _ = shop
-    encoder = ContentEncoder(facts, content, counts)
-    encoder.lean({"title": "red"})
-    freed = weakref.ref(encoder)
-    gc.disable()
-    try:
-        del encoder
-        assert freed() is None
-    finally:
-        gc.enable()
-
-
-def test_the_latest_used_values_are_kept() -> None:
-    kept: Kept[str] = Kept(2)
-    for name in ("one", "two"):
-        kept.put(name.encode(), name)
-    assert kept.get(b"one") == "one"
-    kept.put(b"three", "three")
-    assert [kept.get(key) for key in (b"one", b"two", b"three")] == ["one", None, "three"]
-    assert len(kept) == 2
-
-
 def test_items_that_nobody_has_are_leaned_on_by_none(shop) -> None:
     _, counts, _, content, _ = shop
     assert (counts[content.items] > 0).all()
-
-
-def test_of_a_long_text_the_rarest_words_count() -> None:
-    common = " ".join(f"w{place}" for place in range(2 * MAX_TERMS))
-    attributes = attributes_of({"title": [common] * 20 + ["needle in here"] * 3})
-    facts, content = encoder_of(attributes, np.ones(23, np.int32), neighbours=3, prior=0.0)
-    encoder = ContentEncoder(facts, content, np.ones(23, np.int32))
-    lean = encoder.lean({"title": f"{common} needle"})
-    assert lean is not None
-    terms, weights = encoder._query([f"{common} needle"])
-    assert len(terms) == MAX_TERMS
-    assert np.linalg.norm(weights) == pytest.approx(1.0)
-    assert int(np.argmax(weights)) == int(np.argmax(content.rarity[terms]))
-
-
-def test_a_long_text_leaves_a_heavier_attribute_in() -> None:
-    title = " ".join(f"w{place}" for place in range(2 * MAX_TERMS))
-    attributes = attributes_of({"kind": ["a", "b"] * 12, "title": [title] + ["other thing"] * 23})
-    facts, content = encoder_of(attributes, np.ones(24, np.int32), weights=(4.0, 1.0))
-    assert [column.name for column in facts.columns] == ["kind", "title"]
-    terms, _ = ContentEncoder(facts, content, np.ones(24, np.int32))._query(["a", title])
-    assert len(terms) == MAX_TERMS
-    # Every word of the title is rarer than the kind.
-    assert terms[0] == 0
-
-
-def test_of_words_that_many_items_have_the_rarest_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    titles = ["all some few"] * 3 + ["all some"] * 7 + ["all"] * 20
-    facts, content = encoder_of(attributes_of({"title": titles}), np.ones(30, np.int32), neighbours=30, prior=0.0)
-
-    def rows(told: str, most: int) -> list[int]:
-        monkeypatch.setattr(content_encoder, "MAX_POSTINGS", most)
-        lean = ContentEncoder(facts, content, np.ones(30, np.int32)).lean({"title": told})
-        assert lean is not None
-        assert lean.weights.sum() == pytest.approx(1.0)
-        return sorted(lean.rows.tolist())
-
-    assert rows("all some few", 43) == list(range(30))  # 30 + 10 + 3 items have the words
-    assert rows("all some few", 42) == list(range(10))
-    assert rows("all some few", 13) == list(range(10))
-    assert rows("all some few", 12) == [0, 1, 2]
-    # Of a word that alone is too common, items that are spread evenly.
-    assert rows("all", 10) == list(range(0, 30, 3))
-    assert rows("all", 29) == list(range(0, 30, 2))
 
 
 def test_words_and_numbers_are_read_alike_by_both_sides() -> None:
