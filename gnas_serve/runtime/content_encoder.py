@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.content_facts import NUMBER, TEXT, ContentColumn, ContentFacts
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
+from gnas_serve.runtime.kept import Kept, digest_of
 from gnas_serve.runtime.seen import is_among
 from gnas_serve.runtime.segments import FeatureValue, as_number, as_text
 from gnas_serve.runtime.topk import top_k
@@ -23,7 +23,9 @@ from gnas_serve.vocabulary import Vocabulary
 ItemValue = FeatureValue | tuple[str, ...]
 """What is told of an item under the name of an attribute: as of a user, or a list of texts."""
 MAX_TERMS = 64
-"""Of one item, the rarest: so much, and no more, one long text can cost."""
+"""Of one item, those that weigh most: so much, and no more, one long text can cost."""
+MAX_POSTINGS = 1 << 18
+"""Of all terms of one item together, the rarest first: so many items that have one are looked at."""
 _MOST_REFERENCES = 256
 _MOST_KEPT = 2048  # of what items lean on: many questions tell of the same ones
 _SPARSE = 16  # where there are so many times more items than have a term, sorting these is quicker than a total of all
@@ -151,7 +153,7 @@ class ContentEncoder:
         known = np.flatnonzero(counts > 0)
         picked = np.linspace(0, max(len(known) - 1, 0), min(len(known), _MOST_REFERENCES)).astype(np.int64)
         self._references: _Rows = known[picked].astype(np.int64)
-        self._kept = lru_cache(_MOST_KEPT)(self._lean)
+        self._kept: Kept[tuple[Lean | None]] = Kept(_MOST_KEPT)
 
     def lean(self, told: Mapping[str, ItemValue]) -> Lean | None:
         """Find the known items that are like one.
@@ -166,27 +168,33 @@ class ContentEncoder:
         Lean or None
             None where nothing is told that any known item has.
         """
-        values = (told.get(column.name) for column in self.facts.columns)
-        # With their types: True and 1.0 are equal, and not the same text.
-        return self._kept(tuple((type(value), value) for value in values))
+        values = [told.get(column.name) for column in self.facts.columns]
+        key = digest_of(values)
+        found = self._kept.get(key)
+        if found is None:
+            found = (self._lean(values),)
+            self._kept.put(key, found)
+        return found[0]
 
-    def _lean(self, told: tuple[tuple[type, ItemValue], ...]) -> Lean | None:
-        terms, weights = self._query([value for _, value in told])
+    def _lean(self, told: Sequence[ItemValue]) -> Lean | None:
+        terms, weights = self._query(told)
         if not len(terms):
             return None
         rows, cosines = self._cosines(terms, weights)
         best = top_k(cosines.astype(np.float32), self.facts.neighbours)
         shares = cosines[best] ** self.facts.power
         total = float(shares.sum()) + self.facts.prior
+        if not (len(best) and total > 0):  # numbers of a table may vanish in their products
+            return None
         return Lean(rows[best], shares / total, self.facts.prior / total)
 
     def _cosines(self, terms: _Rows, weights: _Floats) -> tuple[_Rows, _Floats]:
         """Give the ascending rows of the items that have any of some terms, and their cosines."""
         table = self._table
-        spans = [(table.offsets[term], table.offsets[term + 1]) for term in terms.tolist()]
-        items = np.concatenate([table.items[start:end] for start, end in spans])
+        spans = [_span(int(table.offsets[term]), int(table.offsets[term + 1])) for term in terms.tolist()]
+        items = np.concatenate([table.items[span] for span in spans])
         parts = np.concatenate(
-            [weight * table.values[start:end] for weight, (start, end) in zip(weights.tolist(), spans, strict=True)]
+            [weight * table.values[span] for weight, span in zip(weights.tolist(), spans, strict=True)]
         )
         if len(items) * _SPARSE < self._num_items:
             rows, places = np.unique(items, return_inverse=True)
@@ -213,9 +221,25 @@ class ContentEncoder:
             return np.empty(0, dtype=np.int64), np.empty(0)
         found, parts = np.concatenate(terms), np.concatenate(weights)
         if len(found) > MAX_TERMS:
-            kept = np.sort(np.argsort(-self._table.rarity[found], kind="stable")[:MAX_TERMS])
+            kept = np.sort(np.argsort(-parts, kind="stable")[:MAX_TERMS])
             found, parts = found[kept], parts[kept]
+        kept = self._affordable(found)
+        found, parts = found[kept], parts[kept]
         return found, parts / np.linalg.norm(parts)
+
+    def _affordable(self, terms: _Rows) -> _Rows:
+        """Give the ascending places of the rarest terms that few enough items have together; of one term at least."""
+        counts = self._table.offsets[terms + 1] - self._table.offsets[terms]
+        if counts.sum() <= MAX_POSTINGS:
+            return np.arange(len(terms))
+        order = np.argsort(counts, kind="stable")
+        fitting = int(np.searchsorted(np.cumsum(counts[order]), MAX_POSTINGS, side="right"))
+        return np.sort(order[: max(fitting, 1)])
+
+
+def _span(start: int, end: int) -> slice:
+    """Give the items of one term, or where even these are too many, some that are spread evenly among them."""
+    return slice(start, end, max(1, -(-(end - start) // MAX_POSTINGS)))
 
 
 def _found(column: ContentColumn, words: Vocabulary | None, value: ItemValue) -> _Terms:

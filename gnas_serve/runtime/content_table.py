@@ -15,6 +15,7 @@ from gnas_serve.artifact.content_facts import NUMBER, ContentFacts
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.vocabulary import Vocabulary
 
+_ROUNDING = 1e-3
 _WORD = re.compile(r"\w+")
 
 
@@ -114,7 +115,8 @@ class ContentTable:
         Raises
         ------
         ValueError
-            If words do not ascend, or a number is none or negative.
+            If words do not ascend, a number is none or negative, one of a unit vector's is above 1, or a term tells
+            something that no item has.
         """
         for name, words in self.words(facts).items():
             if (np.diff(np.asarray(words.offsets)) < 0).any():
@@ -126,6 +128,10 @@ class ContentTable:
         for name, numbers in ((LAYOUT.content_rarity, self.rarity), (LAYOUT.content_values, self.values)):
             if not np.isfinite(numbers).all() or (len(numbers) and numbers.min() < 0):
                 raise ValueError(f"{name}: holds a negative number, or what is no finite one")
+        if len(self.values) and self.values.max() > 1 + _ROUNDING:
+            raise ValueError(f"{LAYOUT.content_values}: holds a number above 1, they are of vectors of unit length")
+        if ((self.rarity > 0) & (np.diff(self.offsets) == 0)).any():
+            raise ValueError(f"{LAYOUT.content_rarity}: a term that no item has is to have none")
 
 
 def words_of(text: str) -> list[str]:

@@ -27,7 +27,9 @@ _REASONS = {
     "popularity": "because many others have it",
     "segment": "because many who are like you have it",
     "content": "because it is like",
+    "unknown": "though nothing is known of it yet",
 }
+_NAME_NOTHING = {"segment", "unknown"}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Explanation:
         if places:
             listed = " and ".join(filter(None, [", ".join(places[:-1]), places[-1]]))
             return f"{_REASONS[self.source]} {listed}", items
-        return _REASONS["segment" if self.source == "segment" else "popularity"], ()
+        return _REASONS[self.source if self.source in _NAME_NOTHING else "popularity"], ()
 
     def _parts(self, shown: int) -> dict[str, Any]:
         template, items = self.reason()

@@ -10,7 +10,7 @@ import difflib
 import operator as operators
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -77,9 +77,9 @@ class Filters:
         if attributes is not None and attributes.num_items != num_items:
             raise ValueError(f"attributes of {attributes.num_items} items, there are {num_items}")
         self._attributes = attributes
-        self._num_items = num_items
         kept = CACHE_BYTES // (_BYTES_PER_ITEM * max(1, num_items))
-        self._kept = lru_cache(maxsize=min(_MAX_CACHED, max(1, kept)))(self._select)
+        # Not of a bound method: a cycle, which is never freed once the collector is frozen.
+        self._kept = lru_cache(maxsize=min(_MAX_CACHED, max(1, kept)))(partial(_selected, attributes))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,18 +107,19 @@ class Filters:
         """
         return self._kept(expression)
 
-    def _select(self, expression: str) -> Selection:
-        if self._attributes is None or not self._attributes.columns:
-            raise RequestError(
-                "this model has no attributes of items to filter by",
-                hint="export it from data with an items file that has columns beside the id",
-                code="no_attributes",
-            )
-        passes = _judge(parse(expression), self._attributes).true
-        selection = Selection(np.flatnonzero(passes), np.flatnonzero(~passes))
-        selection.rows.flags.writeable = False  # one selection answers many requests
-        selection.others.flags.writeable = False
-        return selection
+
+def _selected(attributes: Attributes | None, expression: str) -> Selection:
+    if attributes is None or not attributes.columns:
+        raise RequestError(
+            "this model has no attributes of items to filter by",
+            hint="export it from data with an items file that has columns beside the id",
+            code="no_attributes",
+        )
+    passes = _judge(parse(expression), attributes).true
+    selection = Selection(np.flatnonzero(passes), np.flatnonzero(~passes))
+    selection.rows.flags.writeable = False  # one selection answers many requests
+    selection.others.flags.writeable = False
+    return selection
 
 
 def _judge(node: Node, attributes: Attributes) -> _Verdict:

@@ -64,7 +64,8 @@ class Query:
         over, an unknown name is an error.
     item_features
         Items that the catalogue does not have, and what is known of them: where the model has a content encoder they
-        may be answered with the others, among the ``candidates`` where these are given.
+        may be answered with the others, among the ``candidates`` where these are given. One that the catalogue has is
+        answered as it is known; of a strict question it is an error.
     """
 
     user_id: Id | None = None
@@ -130,7 +131,7 @@ class Answer:
     unknown_items
         How many ids of its lists the model does not know.
     sources
-        Of each item, where they differ: ``"content"`` for one that the catalogue does not have, and ``"popularity"``
+        Of each item, where they differ: ``"content"`` for one that the catalogue does not have, and ``"unknown"``
         where nothing is known of it either. None where all have ``source``.
     """
 

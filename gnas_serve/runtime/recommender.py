@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.runtime.arrivals import CONTENT, Arrivals, Joined
+from gnas_serve.runtime.arrivals import Arrivals
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
+from gnas_serve.runtime.joined import CONTENT, Joined
 from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool, restrict
@@ -103,6 +104,9 @@ class Recommender:
         ------
         RequestError
             If a number or a list is outside its limits, the filter is malformed, or a feature is unknown.
+        NewItemError
+            If attributes of unseen items are told that the model cannot take: it has no content encoder or no attribute
+            of that name, or, of a strict question, the catalogue has one of the items.
         UserNotFoundError, ItemNotFoundError
             If an id of a strict question is unknown.
         """
@@ -132,7 +136,7 @@ class Recommender:
 
         Raises
         ------
-        RequestError, UserNotFoundError, ItemNotFoundError
+        RequestError, NewItemError, UserNotFoundError, ItemNotFoundError
             As :meth:`recommend`.
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
@@ -142,13 +146,14 @@ class Recommender:
         who = who_asks(query, self._parts, self._recent)
         return self._answer(query, who, Pool(NOTHING, rows), unknown, clock, arrivals)
 
-    def _arrivals(self, features: ItemFeatures) -> Arrivals:
-        return Arrivals.of(features, self.items, self._parts.content, self._parts.filters)
+    def _arrivals(self, features: ItemFeatures, *, strict: bool) -> Arrivals:
+        return Arrivals.of(features, self.items, self._parts.content, self._parts.filters, strict=strict)
 
     def _with_arrivals(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals | None]:
         if not query.item_features:
             return query, None
-        return self._arrivals(query.item_features).divided(query, excluding=excluding)
+        arrivals = self._arrivals(query.item_features, strict=query.strict)
+        return arrivals.divided(query, excluding=excluding) if arrivals.told else (query, None)
 
     def _answer(
         self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None, arrivals: Arrivals | None
@@ -203,9 +208,9 @@ class Recommender:
     def _joined(self, who: Who, found: Ranked, arrivals: Arrivals) -> Joined:
         asker = who.asker
         if asker is None:
-            return arrivals.joined(found.rows, found.scores, found.retrieved, who.crowd.scores.take, NOTHING)
+            return Joined.of(arrivals, found, who.crowd.scores.take, NOTHING)
         score = partial(self._parts.retriever.scores, asker.vector, asker.history)
-        return arrivals.joined(found.rows, found.scores, found.retrieved, score, asker.history)
+        return Joined.of(arrivals, found, score, asker.history)
 
     def _explained(self, who: Who, joined: Joined | None, row: int) -> Explanation:
         unseen = None if joined is None else joined.explanation(row)
@@ -224,7 +229,7 @@ class Recommender:
         Parameters
         ----------
         item_features
-            The attributes of the item, where the catalogue does not have it.
+            The attributes of the item, where the catalogue does not have it; else they are passed over.
 
         Raises
         ------
@@ -237,9 +242,10 @@ class Recommender:
         """
         check_k(k)
         if item_features:
-            lean = self._arrivals(item_features).lean_of(item_id)
-            rows, scores = self._parts.similar_items.find_like(lean.rows, lean.weights, k)
-            return Answer(self.items.ids(rows), scores.tolist(), CONTENT, underfilled=len(rows) < k)
+            lean = self._arrivals(item_features, strict=False).lean_of(item_id)
+            if lean is not None:
+                rows, scores = self._parts.similar_items.find_like(lean.rows, lean.weights, k)
+                return Answer(self.items.ids(rows), scores.tolist(), CONTENT, underfilled=len(rows) < k)
         rows, scores = self._parts.similar_items.find(item_row(self.items, item_id), k)
         return Answer(self.items.ids(rows), scores.tolist(), "item", underfilled=len(rows) < k)
 

@@ -42,8 +42,23 @@ def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, cloc
 
     Parameters
     ----------
+    parts
+        Of the artifact.
     candidates
         How many the ranker was trained on.
+    who
+        Asks.
+    pool
+        What may be answered.
+    count
+        At least 1; beyond ``candidates`` the list goes on in the retriever's order.
+    clock
+        Is told when each stage is over.
+
+    Returns
+    -------
+    Ranked
+        Of at most ``count`` items.
     """
     asker = who.asker
     if asker is None:

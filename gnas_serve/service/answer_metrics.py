@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gnas_serve.artifact.score_facts import ScoreFacts
+from gnas_serve.runtime.joined import CONTENT, UNTOLD
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.stage_clock import STAGES, StageClock
 from gnas_serve.service.coverage import WINDOW, Coverage
@@ -39,6 +40,13 @@ class AnswerMetrics:
             registry=registry,
         )
         self._unknown_users, self._unknown_items = unknown.labels("user"), unknown.labels("item")
+        unseen = Counter(
+            "gnas_serve_unseen_items",
+            "Items that the catalogue does not have, in answers, by what is known of them.",
+            ["source"],
+            registry=registry,
+        )
+        self._unseen = {source: unseen.labels(source) for source in (CONTENT, UNTOLD)}
         durations = Histogram(
             "gnas_serve_stage_duration_seconds",
             f"Time by stage of the request path; one question of {TIMED} is timed, and those that are traced.",
@@ -94,11 +102,15 @@ class AnswerMetrics:
             self._drifted.set(math.nan if scores is None else 0.0)
 
     def answered(self, answer: Answer, clock: StageClock | None) -> None:
-        """Count what a question named in vain, and how long its stages took where a clock was running."""
+        """Count what a question named in vain, unseen items, and how long its stages took where a clock was running."""
         if answer.unknown_user:
             self._unknown_users.inc()
         if answer.unknown_items:
             self._unknown_items.inc(answer.unknown_items)
+        if answer.sources is not None:
+            for source, counter in self._unseen.items():
+                if count := answer.sources.count(source):
+                    counter.inc(count)
         if clock is not None:
             for stage, began, ended in clock.spans():
                 self._durations[stage].observe(ended - began)

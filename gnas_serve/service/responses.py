@@ -49,7 +49,7 @@ class Item(BaseModel):
     score: float | None = Field(None, description="Absent where it was not wanted.")
     source: str = Field(
         description='How it was found: "user", "fold_in", "segment", "popularity" or "item"; "content" of one that the '
-        "catalogue does not have, and of items like it."
+        'catalogue does not have, and of items like it; "unknown" of one of which nothing known is told.'
     )
     explanation: Explanation | None = Field(None, description="Where it was asked for.")
 

@@ -88,7 +88,8 @@ class RecommendRequest(_Request):
     item_features: NewItems = Field(
         None,
         description="Items that the catalogue does not have, by id, with their attributes: they may be answered with "
-        "the others; among the candidates where these are given.",
+        "the others; among the candidates where these are given. One that the catalogue has is answered as it is known "
+        "(422 where strict).",
     )
 
     def query(self) -> Query:

@@ -33,7 +33,7 @@ def test_both_doors_answer_with_a_new_item(tmp_path: Path) -> None:
         assert "tags" in model["item_features"]
         assert model["item_features_metrics"] == METRICS
         with pytest.raises(HTTPError) as refused:
-            served.http("/v1/recommend", {"item_features": {"2010": {}}})
+            served.http("/v1/recommend", {"item_features": {"2010": {}}, "strict": True})
         assert refused.value.code == 422
         problem = json.loads(refused.value.read())
         assert problem["code"] == "known_item"

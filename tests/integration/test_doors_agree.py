@@ -117,7 +117,7 @@ class Questions:
             )
             told = {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
             number = int(self._rng.integers(0, 9000))
-            known = self._rng.random() < 0.02
+            known = self._rng.random() < 0.2
             found[str(self._item() if known else number + 9000 if self._rng.random() < 0.5 else f"new-{number}")] = told
         return found
 

@@ -19,6 +19,8 @@ import grpc
 import grpc_world
 import numpy as np
 import pytest
+from attribute_tables import attributes_of
+from content_tables import encoder_of
 from front_world import JSON, BrokenRecommender, World
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
@@ -336,6 +338,20 @@ class TestMetrics:
         world.post("/v1/recommend", {"user_id": "nobody", "strict": True})
         assert world.metric("gnas_serve_unknown_ids_total", kind="user") == 2
         assert world.metric("gnas_serve_unknown_ids_total", kind="item") == 5
+
+    def test_items_that_the_catalogue_does_not_have(self, tmp_path: Path) -> None:
+        attributes = attributes_of({"price": [float(row % 9) for row in range(80)]})
+        world = World(write_tiny_artifact(tmp_path / "artifact", attributes=attributes, content=encoder_of))
+        told = {"new-1": {"price": 3}, "new-2": {"price": 4}, "new-3": {}}
+        fields = {"candidates": [2010, *told], "item_features": told}
+        answers = [
+            world.post("/v1/recommend", body).json()["items"]
+            for body in ({"user_id": 1003, **fields}, {"k": 2, **fields}, {"user_id": 1003})
+        ]
+        sources = [item["source"] for items in answers for item in items]
+        assert sources.count("content") > 2
+        for source, count in (("content", sources.count("content")), ("unknown", 1)):
+            assert world.metric("gnas_serve_unseen_items_total", source=source) == count
 
     def test_coverage_is_of_the_stable_models_answers(self, artifact: Path) -> None:
         world = World(artifact)

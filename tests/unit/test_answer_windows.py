@@ -115,6 +115,7 @@ class TestDrift:
     def test_nor_what_is_answered_otherwise(self) -> None:
         assert not is_comparable(Query(1), Answer([1], [0.5], "fold_in"))
         assert not is_comparable(Query(1), Answer([], [], "user"))
+        assert not is_comparable(Query(1), Answer([1], [0.5], "user", sources=("content",)))
 
 
 class TestScoreFacts:

@@ -14,7 +14,7 @@ from content_tables import PlainEncoder, encoder_of
 from gnas_export.retrieval.content import ContentTerms, told_of
 from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
 from gnas_serve.runtime import content_encoder
-from gnas_serve.runtime.content_encoder import MAX_TERMS, ContentEncoder
+from gnas_serve.runtime.content_encoder import ContentEncoder
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
 
 ITEMS = 120
@@ -127,19 +127,6 @@ def test_what_is_kept_tells_truths_from_numbers() -> None:
 def test_items_that_nobody_has_are_leaned_on_by_none(shop) -> None:
     _, counts, _, content, _ = shop
     assert (counts[content.items] > 0).all()
-
-
-def test_of_a_long_text_the_rarest_words_count() -> None:
-    common = " ".join(f"w{place}" for place in range(2 * MAX_TERMS))
-    attributes = attributes_of({"title": [common] * 20 + ["needle in here"] * 3})
-    facts, content = encoder_of(attributes, np.ones(23, np.int32), neighbours=3, prior=0.0)
-    encoder = ContentEncoder(facts, content, np.ones(23, np.int32))
-    lean = encoder.lean({"title": f"{common} needle"})
-    assert lean is not None
-    terms, weights = encoder._query([f"{common} needle"])
-    assert len(terms) == MAX_TERMS
-    assert np.linalg.norm(weights) == pytest.approx(1.0)
-    assert int(np.argmax(weights)) == int(np.argmax(content.rarity[terms]))
 
 
 def test_words_and_numbers_are_read_alike_by_both_sides() -> None:

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
+from content_tables import encoder_of
 from onnx import TensorProto, helper
 from segment_tables import FACTS, random_segments
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
@@ -15,6 +16,7 @@ from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import FORMAT_VERSION, KIND
 from gnas_serve.artifact.store import MANIFEST, write_manifest
 from gnas_serve.errors import IntegrityError
+from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
 _USERS, _ITEMS, _DIM = 60, 80, 8
@@ -164,6 +166,55 @@ def test_a_file_of_attributes_is_missing(attributed):
 
 
 _TABLES = {LAYOUT.neighbour_offsets, LAYOUT.neighbour_items, LAYOUT.neighbour_values, LAYOUT.projection}
+
+
+@pytest.fixture
+def encoded(tmp_path):
+    table = attributes_of(random_table(random.Random(1), _ITEMS))
+    return write_tiny_artifact(
+        tmp_path / "encoded", num_users=_USERS, num_items=_ITEMS, dim=_DIM, attributes=table, content=encoder_of
+    )
+
+
+def _without_items(offsets):
+    """Give the items of the first term that has any to the next one."""
+    first = int(np.flatnonzero(np.diff(offsets))[0])
+    return np.concatenate([offsets[: first + 1], offsets[first : first + 1], offsets[first + 2 :]])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (LAYOUT.content_offsets, lambda array: array[:-1]),
+        (LAYOUT.content_offsets, lambda array: np.concatenate([array[:1], array[-2:0:-1], array[-1:]])),
+        (LAYOUT.content_offsets, _without_items),
+        (LAYOUT.content_items, lambda array: array + _ITEMS),
+        (LAYOUT.content_items, lambda array: array - _ITEMS),
+        (LAYOUT.content_items, np.zeros_like),
+        (LAYOUT.content_items, lambda array: array[:-1]),
+        (LAYOUT.content_values, lambda array: array * np.float32(1e30)),
+        (LAYOUT.content_values, lambda array: -array),
+        (LAYOUT.content_values, lambda array: array.astype(np.float64)),
+        (LAYOUT.content_rarity, lambda array: array * np.float32(np.nan)),
+        (LAYOUT.content_rarity, lambda array: array[:-1]),
+        (LAYOUT.content_word_bytes, lambda array: np.full_like(array, 0xFF)),
+        (LAYOUT.content_word_offsets, lambda array: array[:-1]),
+    ],
+)
+def test_a_wrong_table_of_content(encoded, name, change):
+    np.save(encoded / name, change(np.load(encoded / name)), allow_pickle=False)
+    _seal(encoded)
+    _refused(encoded, "content")
+
+
+def test_a_table_of_content_whose_numbers_vanish_answers(encoded):
+    values = np.load(encoded / LAYOUT.content_values)
+    np.save(encoded / LAYOUT.content_values, np.zeros_like(values), allow_pickle=False)
+    _seal(encoded)
+    recommender = Recommender.load(encoded)
+    told = (("new", tuple((name, 1.0) for name in recommender.info.item_features)),)
+    answer = recommender.recommend(Query(candidates=("new",), item_features=told))
+    assert answer.item_ids == ["new"]
 
 
 @pytest.fixture

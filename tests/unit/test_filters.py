@@ -1,7 +1,9 @@
 """The filter language: what it means, held against an evaluation in plain Python, and what it refuses."""
 
+import gc
 import random
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -156,6 +158,18 @@ def test_limits(shop, within, beyond):
     with pytest.raises(RequestError) as caught:
         shop.select(beyond)
     assert caught.value.code == "invalid_filter"
+
+
+def test_filters_are_freed_with_their_last_user():
+    filters = Filters(attributes_of(_SHOP), 5)
+    filters.select("price == 10")
+    freed = weakref.ref(filters)
+    gc.disable()
+    try:
+        del filters
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_what_is_kept_is_bounded_and_cannot_be_written():
