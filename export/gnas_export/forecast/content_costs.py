@@ -9,8 +9,9 @@ import numpy as np
 
 from gnas_export.draft import Draft
 from gnas_export.forecast.meter import seconds_of
-from gnas_export.judging.content import FOLDS, MOST_USERS, askers_of, trials
+from gnas_export.judging.content import MOST_USERS, trials
 from gnas_export.judging.content_choice import most_choices
+from gnas_export.judging.left_out import FOLDS, askers_of
 from gnas_export.retrieval.content import ContentTerms
 
 _FIRST = (40, 2.0, ((0.5, 3.0),))
