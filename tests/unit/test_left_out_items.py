@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from export_runs import PROFILE
+from fitted_draft import fitted_draft
 from planted_checkpoint import planted_checkpoint
 
-from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.judging.left_out import FOLDS, DividedItems, LeftOut, Wanting, askers_of, left_out, wanting
-from gnas_export.steps.compression import compress_neighbours, compress_tables
-from gnas_export.steps.users import choose_users, fit_fold_ins
 
 
 class TestDividedItems:
@@ -54,12 +51,7 @@ class TestLeftOut:
 
 @pytest.fixture(scope="module")
 def draft() -> Draft:
-    """Give a draft with the selection fit as it ships."""
-    checkpoint = planted_checkpoint(num_users=300, with_features=False)
-    draft = Draft(checkpoint, PROFILE, "never", 0, Decisions(PROFILE, "never"))
-    for step in (choose_users, compress_neighbours, compress_tables, fit_fold_ins):
-        step(draft)
-    return draft
+    return fitted_draft(planted_checkpoint(num_users=300, with_features=False))
 
 
 class TestWanting:

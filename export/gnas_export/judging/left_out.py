@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from gnas_export.judging.quality import K
 from gnas_export.retrieval.content import Rows
 from gnas_export.retrieval.shipped import ShippedFit
 from gnas_serve.runtime.asker import Asker, Askers
@@ -18,7 +19,10 @@ FOLDS = 5
 """At most: of few items, fewer."""
 MOST_ITEMS = 1000
 """Left out of all folds together where it is chosen, and where it is judged."""
+LAST = -1e30
+"""The score of an item of which nothing is told that a known one has: serving puts these last."""
 _LIST = 100  # items that a fold has where there are enough: of twenty, any order has the right ones in the first twenty
+Floats = npt.NDArray[np.float64]
 _NOTHING = np.empty(0, dtype=np.int64)
 
 
@@ -125,3 +129,13 @@ def wanting(
     rows = np.array(kept, dtype=np.int64)
     masks = np.stack(barred)
     return Wanting(found, rows, np.asarray(valid[rows][:, fold.items].toarray() > 0) & ~masks, masks)
+
+
+def ndcg_of(scores: Floats, wanted: npt.NDArray[np.bool_], barred: npt.NDArray[np.bool_]) -> Floats:
+    """Measure ndcg@20 of lists of left-out items, (n,); NaN of users who want none."""
+    order = np.argsort(-np.where(barred, -np.inf, scores), axis=1, kind="stable")[:, :K]
+    discounts = 1.0 / np.log2(np.arange(order.shape[1]) + 2.0)
+    gains = (np.take_along_axis(wanted, order, axis=1) * discounts).sum(axis=1)
+    counts = wanted.sum(axis=1)
+    ideal = np.cumsum(discounts)[np.minimum(np.maximum(counts, 1), len(discounts)) - 1]
+    return np.where(counts > 0, gains / ideal, np.nan)
