@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from planted_checkpoint import blended_checkpoint, planted_checkpoint
 from search_world import Gnas, calling, run
 
 from gnas_export.decisions import Decision, Decisions
+from gnas_export.draft import Draft
 from gnas_export.pipeline import PACKAGE
+from gnas_export.steps import content as content_step
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError, NewItemError, ParityError
@@ -28,6 +30,7 @@ from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
 DATA = Path(os.environ.get("GNAS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ml-100k"
+LATE = 11  # the row of an item that nobody had before validation
 
 
 def telling_items(checkpoint: Checkpoint) -> Checkpoint:
@@ -48,12 +51,52 @@ def telling_items(checkpoint: Checkpoint) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    return telling_items(planted_checkpoint(num_users=600, with_features=False))
+    planted = planted_checkpoint(num_users=600, with_features=False)
+    train = planted.train.tolil()
+    train[:, LATE] = 0
+    return telling_items(replace(planted, train=train.tocsr()))
+
+
+@dataclass
+class Watched:
+    """An export, its draft as the encoder was chosen, and what was given to those who chose and judged it."""
+
+    made: Any
+    drafts: list[Draft]
+    chose: list[tuple[Any, ...]]
+    judged: list[tuple[Any, ...]]
 
 
 @pytest.fixture(scope="module")
-def made(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return export(checkpoint, tmp_path_factory.mktemp("content") / "a", PROFILE, ranker="never")
+def watched(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    drafts: list[Draft] = []
+    chose: list[tuple[Any, ...]] = []
+    judged: list[tuple[Any, ...]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kept in (("trials", chose), ("judged_content", judged)):
+            plain = getattr(content_step, name)
+            patch.setattr(content_step, name, lambda *a, plain=plain, kept=kept: kept.append(a) or plain(*a))
+        after(patch, "choose_content", drafts.append)
+        made = export(checkpoint, tmp_path_factory.mktemp("content") / "a", PROFILE, ranker="never")
+    return Watched(made, drafts, chose, judged)
+
+
+@pytest.fixture(scope="module")
+def made(watched: Watched) -> Any:
+    return watched.made
+
+
+def test_who_judges_it_has_not_chosen_it(watched: Watched) -> None:
+    (draft,), (chose,), (judged,) = watched.drafts, watched.chose, watched.judged
+    assert any(one is draft.fitting for one in chose)
+    assert any(one is draft.jury.users for one in judged)
+    assert not set(draft.fitting.tolist()) & set(draft.jury.users.tolist())
+
+
+def test_what_ships_leans_on_all_items_that_somebody_has(watched: Watched) -> None:
+    final, selection = watched.drafts[0].final, watched.drafts[0].selection
+    assert set(final.content.items.tolist()) == set(np.flatnonzero(final.counts > 0).tolist())
+    assert set(final.content.items.tolist()) - set(selection.content.items.tolist()) == {LATE}
 
 
 def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
@@ -67,15 +110,15 @@ def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
     assert facts.metrics == figures
     assert [column.name for column in facts.columns][:1] == ["style"]
     assert "code" not in {column.name for column in facts.columns}
-    # What was chosen is the best that was tried.
-    top = max(fact["tried"], key=lambda one: one["ndcg@20"])
+    # What was chosen is the best that was tried with these weights.
+    weights = dict.fromkeys(fact["tried"][0]["weights"], 0.0) | {one.name: one.weight for one in facts.columns}
+    top = max((one for one in fact["tried"] if one["weights"] == weights), key=lambda one: one["ndcg@20"])
     assert (facts.neighbours, facts.power, facts.prior, facts.own) == (
         top["neighbours"],
         top["power"],
         top["prior"],
         top["own"],
     )
-    assert {column.name: column.weight for column in facts.columns} == {n: w for n, w in top["weights"].items() if w}
     assert Manifest.read(made.path).content == facts
 
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from gnas_export.draft import Draft
 from gnas_export.forecast.meter import seconds_of
-from gnas_export.judging.content import FOLDS, MOST_USERS, askers_of, trials
-from gnas_export.judging.content_choice import most_choices
+from gnas_export.judging.content import MOST_USERS
+from gnas_export.judging.content_choice import FIRST, most_choices
+from gnas_export.judging.content_trials import MOST_USERS as MOST_WHO_CHOOSE
+from gnas_export.judging.content_trials import trials
+from gnas_export.judging.left_out import FOLDS, askers_of
 from gnas_export.retrieval.content import ContentTerms
-
-_FIRST = (40, 2.0, ((0.5, 3.0),))
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class ContentCosts:
         tried_s = time.perf_counter() - start
         choice_s = 0.0
         if found:
-            weights = [1.0] * len(terms.columns)
-            choice_s = FOLDS * seconds_of(lambda: found[0].measured(weights, *_FIRST), repeats=2)
+            weights, (neighbours, power, prior, own) = [1.0] * len(terms.columns), FIRST
+            fold_s = seconds_of(lambda: found[0].measured(weights, neighbours, power, [(prior, own)]), repeats=2)
+            choice_s = len(found) * fold_s
         # Who judges is scored, fold by fold, as who chooses is.
-        asking_s = tried_s * min(judges, MOST_USERS) / max(1, min(len(draft.fitting), MOST_USERS // 2))
+        asking_s = tried_s * min(judges, MOST_USERS) / max(1, min(len(draft.fitting), MOST_WHO_CHOOSE))
         seconds = read_s + (FOLDS + 2) * table_s + tried_s + most_choices(len(terms.columns)) * choice_s + asking_s
         return cls(seconds, table.size_bytes)

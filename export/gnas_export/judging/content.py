@@ -2,179 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gnas_export.judging.quality import K
+from gnas_export.judging.left_out import LAST, DividedItems, Floats, left_out, ndcg_of, wanting
 from gnas_export.retrieval.content import ContentTerms, Rows, told_of
 from gnas_export.retrieval.shipped import ShippedFit
 from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.runtime.asker import Asker, Askers
 from gnas_serve.runtime.attributes import Attributes
-from gnas_serve.runtime.cold_start import FoldIn
 from gnas_serve.runtime.content_encoder import ContentEncoder
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.seen import is_among
 
-Floats = npt.NDArray[np.float64]
-
-FOLDS = 5
-MOST_ITEMS = 1000
-"""Left out of all folds together where it is chosen, and where it is judged."""
 MOST_USERS = 1000
-_MOST_KNOWN = 20_000  # that a choice is made among: similarities of all others are too many to hold
-_MOST_COSINES = 60_000_000  # of one fold and all columns: 240 MB
+"""Of each fold, who judge."""
 _NOTHING = np.empty(0, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """One fold: items as if nobody had them, and the others, which they may lean on."""
-
-    items: Rows
-    known: Rows
-
-
-def left_out(known: Rows, seed: int, most: int = MOST_ITEMS) -> list[LeftOut]:
-    """Divide the items that somebody has into folds, of which at most so many items are looked at in all."""
-    rng = np.random.default_rng(seed)
-    folds = np.array_split(rng.permutation(known), FOLDS)
-    found: list[LeftOut] = []
-    for place in range(FOLDS):
-        others = np.sort(np.concatenate([fold for other, fold in enumerate(folds) if other != place]))
-        found.append(LeftOut(np.sort(folds[place][: max(1, most // FOLDS)]), others))
-    return found
-
-
-def askers_of(fit: ShippedFit, *, folds_in: bool) -> Askers:
-    """Represent users as serving will."""
-    branches = tuple(branch.facts for branch in fit.exact.branches)
-    fold_in = FoldIn(fit.fold_in, fit.tables.items, fit.counts, branches)
-    return Askers(branches, fit.tables.users, fold_in, fit.tables.neighbours, folds_in=folds_in)
-
-
-@dataclass(frozen=True)
-class _Wanting:
-    """The users who want one of some left-out items."""
-
-    askers: list[Asker]
-    users: Rows
-    wanted: npt.NDArray[np.bool_]  # (n, L)
-    barred: npt.NDArray[np.bool_]  # (n, L): what they have already
-
-
-def _wanting(
-    fold: LeftOut, users: Rows, valid: sp.csr_matrix, fit: ShippedFit, askers: Askers, most: int
-) -> _Wanting | None:
-    # Of the rows alone, at first: users times items are many.
-    wanted = valid[users][:, fold.items]
-    some = users[np.diff(wanted.indptr) > 0]
-    found: list[Asker] = []
-    kept: list[int] = []
-    barred: list[npt.NDArray[np.bool_]] = []
-    for row in some.tolist():
-        past = fit.seen.of(row)
-        asker = askers.represent(row, past, _NOTHING)
-        if asker is not None and len(found) < most:
-            found.append(asker)
-            kept.append(row)
-            barred.append(is_among(fold.items, past))
-    if not found:
-        return None
-    rows = np.array(kept, dtype=np.int64)
-    masks = np.stack(barred)
-    return _Wanting(found, rows, np.asarray(valid[rows][:, fold.items].toarray() > 0) & ~masks, masks)
-
-
-def ndcg_of(scores: Floats, wanted: npt.NDArray[np.bool_], barred: npt.NDArray[np.bool_]) -> Floats:
-    """Measure ndcg@20 of lists of left-out items, (n,); NaN of users who want none."""
-    order = np.argsort(-np.where(barred, -np.inf, scores), axis=1, kind="stable")[:, :K]
-    discounts = 1.0 / np.log2(np.arange(order.shape[1]) + 2.0)
-    gains = (np.take_along_axis(wanted, order, axis=1) * discounts).sum(axis=1)
-    counts = wanted.sum(axis=1)
-    ideal = np.cumsum(discounts)[np.minimum(np.maximum(counts, 1), len(discounts)) - 1]
-    return np.where(counts > 0, gains / ideal, np.nan)
-
-
-@dataclass
-class Trial:
-    """One fold with all that a choice needs: cosines column by column, and scores of users."""
-
-    cosines: list[npt.NDArray[np.float32]]  # of (L, known)
-    has: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]  # whether left-out and known items have any
-    scores: npt.NDArray[np.float32]  # (n, known)
-    history: sp.csr_matrix  # (n, known)
-    wanting: _Wanting
-
-    def measured(
-        self, weights: Sequence[float], neighbours: int, power: float, rest: Sequence[tuple[float, float]]
-    ) -> list[float]:
-        """Measure pairs of prior and own, (len(rest),): the mean ndcg@20 of this fold."""
-        squares = [np.float32(weight * weight) for weight in weights]
-        total = np.zeros_like(self.cosines[0])
-        left, known = np.zeros(total.shape[0], np.float32), np.zeros(total.shape[1], np.float32)
-        for square, cosines, (has_left, has_known) in zip(squares, self.cosines, self.has, strict=True):
-            if square:
-                total += square * cosines
-                left += square * has_left
-                known += square * has_known
-        total /= np.sqrt(np.maximum(left, 1e-12))[:, None]
-        total /= np.sqrt(np.maximum(known, 1e-12))
-        count = min(neighbours, total.shape[1])
-        nearest = np.argpartition(-total, count - 1, axis=1)[:, :count]
-        shares = np.maximum(np.take_along_axis(total, nearest, axis=1), 0.0).astype(np.float64) ** power
-        places = (np.repeat(np.arange(len(total)), count), nearest.ravel())
-        leaning = sp.csr_matrix((shares.ravel(), places), shape=total.shape)
-        liked = np.asarray(leaning @ self.scores.T).T
-        own = np.asarray((self.history @ leaning.T).toarray())
-        sums = shares.sum(axis=1)
-        mean = self.scores.mean(axis=1, dtype=np.float64)[:, None]
-        spread = self.scores.std(axis=1, dtype=np.float64)[:, None]
-        found = []
-        for prior, likes in rest:
-            scores = (liked + likes * spread * own + prior * mean) / np.maximum(sums + prior, 1e-12)
-            found.append(float(np.nanmean(ndcg_of(scores, self.wanting.wanted, self.wanting.barred))))
-        return found
-
-
-def trials(
-    terms: ContentTerms, fit: ShippedFit, users: Rows, valid: sp.csr_matrix, askers: Askers, seed: int
-) -> list[Trial]:
-    """Prepare the folds by which an encoder is chosen.
-
-    Parameters
-    ----------
-    fit
-        The selection fit.
-    users
-        With an item in validation, who do not judge.
-    """
-    rng = np.random.default_rng(seed)
-    known = np.sort(rng.permutation(np.flatnonzero(fit.counts > 0))[:_MOST_KNOWN])
-    most = min(MOST_ITEMS, FOLDS * _MOST_COSINES // max(1, len(known) * len(terms.columns)))
-    retriever = fit.retriever()
-    found: list[Trial] = []
-    for fold in left_out(known, seed, most):
-        wanting = _wanting(fold, users, valid, fit, askers, MOST_USERS // 2)
-        if wanting is None or not wanting.wanted.any():
-            continue
-        units, rarities = terms.units(fold.known)
-        cosines, has = [], []
-        for unit, rarity, matrix in zip(units, rarities, terms.matrices, strict=True):
-            asked = matrix[fold.items] @ sp.diags(rarity.astype(np.float64))
-            lengths = np.sqrt(np.asarray(asked.multiply(asked).sum(axis=1), dtype=np.float64).ravel())
-            cosine = np.asarray((asked @ unit.T).todense(), dtype=np.float64)
-            cosine = np.divide(cosine, lengths[:, None], out=np.zeros_like(cosine), where=lengths[:, None] > 0)
-            cosines.append(cosine.astype(np.float32))
-            has.append(((lengths > 0).astype(np.float32), (np.diff(unit.indptr) > 0).astype(np.float32)))
-        scores = np.stack([retriever.scores(one.vector, one.history, fold.known) for one in wanting.askers])
-        own = sp.csr_matrix(np.stack([is_among(fold.known, one.history) for one in wanting.askers]).astype(np.float64))
-        found.append(Trial(cosines, has, scores, own, wanting))
-    return found
 
 
 @dataclass(frozen=True)
@@ -205,7 +51,7 @@ def judged_content(
     askers: Askers,
     seed: int,
 ) -> JudgedContent:
-    """Have left-out items scored by the code that serves, for users who judge.
+    """Have items that did not choose left out and scored by the code that serves, for users who judge.
 
     Parameters
     ----------
@@ -215,10 +61,10 @@ def judged_content(
     retriever, popularity = fit.retriever(), np.log1p(fit.counts).astype(np.float32)
     rng = np.random.default_rng(seed)
     sums: dict[int, list[tuple[float, float, float]]] = {}
-    folds = left_out(np.flatnonzero(fit.counts > 0), seed)
+    folds = left_out(DividedItems.of(fit.counts, seed).judging, np.flatnonzero(fit.counts > 0), seed)
     for fold in folds:
-        wanting = _wanting(fold, users, valid, fit, askers, MOST_USERS)
-        if wanting is None:
+        asking = wanting(fold, users, valid, fit, askers, MOST_USERS, rng)
+        if asking is None:
             continue
         counts = np.zeros_like(fit.counts)
         counts[fold.known] = fit.counts[fold.known]
@@ -229,11 +75,11 @@ def judged_content(
             continue
         leaning = encoder.leaning([lean for lean in leans if lean is not None])
         told = leaning.liked(lambda rows: popularity[rows], _NOTHING).scores
-        for place, (asker, row) in enumerate(zip(wanting.askers, wanting.users.tolist(), strict=True)):
+        for place, (asker, row) in enumerate(zip(asking.askers, asking.users.tolist(), strict=True)):
             one = leaning.liked(_scored_by(retriever, asker), asker.history).scores
-            ranked = np.full((3, len(leans)), -1e30)
+            ranked = np.full((3, len(leans)), LAST)
             ranked[0, usable], ranked[1, usable], ranked[2] = one, told, rng.random(len(leans))
-            wanted, barred = wanting.wanted[place], wanting.barred[place]
+            wanted, barred = asking.wanted[place], asking.barred[place]
             found = ndcg_of(ranked, np.tile(wanted, (3, 1)), np.tile(barred, (3, 1)))
             if not np.isnan(found).any():
                 sums.setdefault(row, []).append((float(found[0]), float(found[1]), float(found[2])))

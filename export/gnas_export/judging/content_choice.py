@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gnas_export.judging.content import Trial
+from gnas_export.judging.content_trials import Trial
 from gnas_export.retrieval.content import ContentTerms
 from gnas_serve.artifact.content_facts import ContentFacts
 
@@ -19,9 +19,10 @@ NEIGHBOURS = (10, 40, 160)
 POWERS = (1.0, 2.0, 3.0)
 PRIORS = (0.0, 0.5, 2.0)
 OWNS = (0.0, 3.0, 10.0, 30.0, 100.0)
-_FIRST = (40, 2.0, 0.5, 3.0)
+FIRST = (40, 2.0, 0.5, 3.0)
+"""Of each of the four numbers, what the weights are chosen with."""
 _ROUNDS = 2
-_GAIN = 1.01  # what is more complicated has to be better by so much
+_GAIN = 1.01  # a weight other than before has to be better by so much; numbers are as simple as each other
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,21 @@ def chosen_content(terms: ContentTerms, trials: Sequence[Trial]) -> ChosenConten
             tried.append(told | {"prior": prior, "own": own, "ndcg@20": mean})
         return float(means.max())
 
-    neighbours, power, prior, own = _FIRST
+    def best_of(weights: Sequence[float]) -> dict[str, Any]:
+        """Give the first of the best with these weights: others were tried as well, and did not gain enough."""
+        kept = dict(zip(names, weights, strict=True))
+        return max((one for one in tried if one["weights"] == kept), key=lambda one: one["ndcg@20"])
+
+    neighbours, power, prior, own = FIRST
     weights = [1.0] * len(names)
     best = measured(weights, neighbours, power, [(prior, own)])
     for _ in range(_ROUNDS if len(names) > 1 else 0):
         before = list(weights)
         for place in range(len(names)):
+            held = weights[place]
             for weight in WEIGHTS:
                 other = [*weights[:place], weight, *weights[place + 1 :]]
-                if other == weights or not any(other):
+                if weight == held or not any(other):
                     continue
                 if (found := measured(other, neighbours, power, [(prior, own)])) > best * _GAIN:
                     best, weights = found, other
@@ -71,10 +78,10 @@ def chosen_content(terms: ContentTerms, trials: Sequence[Trial]) -> ChosenConten
     for pair in product(NEIGHBOURS, POWERS):
         if pair != (neighbours, power):
             measured(weights, *pair, [(prior, own)])
-    top = _best(tried)
+    top = best_of(weights)
     neighbours, power = top["neighbours"], top["power"]
     measured(weights, neighbours, power, [pair for pair in product(PRIORS, OWNS) if pair != (prior, own)])
-    top = _best(tried)
+    top = best_of(weights)
     columns = terms.weighted(weights).columns
     return ChosenContent(ContentFacts(columns, neighbours, power, top["prior"], top["own"], {}), tuple(tried))
 
@@ -83,8 +90,3 @@ def most_choices(num_columns: int) -> int:
     """Tell how many pairs of numbers of neighbours and powers, with weights, are looked at; fewer where none gains."""
     weighed = _ROUNDS * num_columns * (len(WEIGHTS) - 1) if num_columns > 1 else 0
     return 1 + weighed + len(NEIGHBOURS) * len(POWERS)
-
-
-def _best(tried: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give the first of the best."""
-    return max(tried, key=lambda one: one["ndcg@20"])

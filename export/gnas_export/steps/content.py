@@ -7,8 +7,10 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from gnas_export.draft import Draft
-from gnas_export.judging.content import JudgedContent, askers_of, judged_content, trials
+from gnas_export.judging.content import JudgedContent, judged_content
 from gnas_export.judging.content_choice import chosen_content
+from gnas_export.judging.content_trials import trials
+from gnas_export.judging.left_out import askers_of
 from gnas_export.judging.quality import K
 from gnas_export.retrieval.content import ContentTerms
 from gnas_search.bootstrap import Interval, paired_interval
