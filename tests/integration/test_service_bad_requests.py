@@ -161,6 +161,8 @@ class TestAddress:
             ("user_id=1008", "invalid_address", None),
             ("k", "invalid_address", None),
             ("filter=%FF", "invalid_address", None),
+            ("user_features=%7B%22age%22%3A%22%5Cud800%22%7D", "invalid_field", "user_features"),  # half a character
+            ("item_features=%7B%22n%22%3A%7B%22tags%22%3A%5B%22%5Cud800%22%5D%7D%7D", "invalid_field", "item_features"),
         ],
     )
     def test_a_value_that_json_would_not_have(self, world: World, query: str, code: str, field: str | None) -> None:
