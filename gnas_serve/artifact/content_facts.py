@@ -92,9 +92,11 @@ class ContentFacts:
     own
         An item that the asker has counts as liked by so many standard deviations of the asker's scores more.
     metrics
-        Measured at export on items that were left out: ``"ndcg@20"``, the same of the orders by popularity as told by
-        the attributes and by chance (``"popularity_ndcg@20"``, ``"random_ndcg@20"``), and how many ``"users"`` and
-        ``"items"`` that was.
+        Measured at export on items that are left out of what an item may lean on, and of what users are known by where
+        the model folds in: ``"ndcg@20"``, the same of the orders by popularity as told by the attributes and by chance
+        (``"popularity_ndcg@20"``, ``"random_ndcg@20"``), how many ``"users"`` and ``"items"`` that was, and the mean
+        ``"list_length"``. The model that is judged was trained with these items, and so were its vectors, links and
+        maps of the others; the knots of numbers and the words are those of all items.
     """
 
     columns: tuple[ContentColumn, ...]
