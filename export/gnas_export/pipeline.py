@@ -14,6 +14,7 @@ from gnas_export.accounts.writing import write_accounts
 from gnas_export.decisions import Decisions
 from gnas_export.draft import Draft
 from gnas_export.gates import at_most, raise_first_breach
+from gnas_export.judging.first_answers import check_answers
 from gnas_export.judging.latency import latency_gate
 from gnas_export.package import write_files
 from gnas_export.profile import ExportProfile
@@ -40,10 +41,9 @@ from gnas_serve.artifact.signature import SigningKey
 from gnas_serve.artifact.sizes import artifact_bytes, bytes_by_part
 from gnas_serve.artifact.source_date import source_date, stamp
 from gnas_serve.artifact.store import atomic_folder, canonical_json
-from gnas_serve.errors import ExportError, GnasError, IntegrityError, OfflineError, QualityGateError, StorageError
+from gnas_serve.errors import GnasError, OfflineError, QualityGateError, StorageError
 from gnas_serve.network_guard import NetworkGuard
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.runtime.smoke import smoke_answers
 
 Step = Callable[[Draft], None]
 
@@ -286,17 +286,3 @@ def _keep_latency(draft: Draft, folder: Path, told_in: Path) -> None:
     draft.host_gates.append(gate)
     draft.facts["latency"] = runs
     raise_first_breach(draft.host_gates, quicker(draft, told_in))
-
-
-def check_answers(recommender: Recommender) -> None:
-    """Ask an artifact that is about to ship.
-
-    Raises
-    ------
-    ExportError
-        If it has no usable answer.
-    """
-    try:
-        smoke_answers(recommender)
-    except IntegrityError as error:
-        raise ExportError(f"the artifact has {error.message}", hint="train on more data") from error

@@ -10,6 +10,8 @@ from gnas_serve.artifact.segment_facts import is_number
 
 NUMBER, TEXT, WORDS = "number", "text", "words"
 CONTENT_KINDS = (NUMBER, TEXT, WORDS)
+# Beyond these nothing was ever chosen, and products of them would be no numbers.
+_LEAST, _MOST, _MOST_POWER = 1e-6, 1e6, 100
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,8 @@ class ContentColumn:
             raise TypeError(f"name of an attribute that the content encoder reads is no text: {name!r}")
         if kind not in CONTENT_KINDS:
             raise ValueError(f"content attribute {name!r} is of kind {kind!r}, expected {' or '.join(CONTENT_KINDS)}")
-        if not is_number(weight) or weight <= 0:
-            raise ValueError(f"the weight of content attribute {name!r} is no number above 0: {weight!r}")
+        if not is_number(weight) or not _LEAST <= weight <= _MOST:
+            raise ValueError(f"the weight of content attribute {name!r} is no usable number above 0: {weight!r}")
         if kind == NUMBER:
             knots = raw["knots"]
             ascend = isinstance(knots, list) and all(map(is_number, knots))
@@ -92,9 +94,11 @@ class ContentFacts:
     own
         An item that the asker has counts as liked by so many standard deviations of the asker's scores more.
     metrics
-        Measured at export on items that were left out: ``"ndcg@20"``, the same of the orders by popularity as told by
-        the attributes and by chance (``"popularity_ndcg@20"``, ``"random_ndcg@20"``), and how many ``"users"`` and
-        ``"items"`` that was.
+        Measured at export on items that are left out of what an item may lean on, and of what users are known by where
+        the model folds in: ``"ndcg@20"``, the same of the orders by popularity as told by the attributes and by chance
+        (``"popularity_ndcg@20"``, ``"random_ndcg@20"``), how many ``"users"`` and ``"items"`` that was, and the mean
+        ``"list_length"``. The model that is judged was trained with these items, and so were its vectors, links and
+        maps of the others; the knots of numbers and the words are those of all items.
     """
 
     columns: tuple[ContentColumn, ...]
@@ -133,12 +137,12 @@ class ContentFacts:
         if not columns or len({column.name for column in columns}) < len(columns):
             raise ValueError("the content encoder reads no attribute, or one twice")
         neighbours, metrics = raw["neighbours"], raw["metrics"]
-        if type(neighbours) is not int or neighbours < 1:
+        if type(neighbours) is not int or not 1 <= neighbours <= _MOST:
             raise ValueError(f"neighbours of the content encoder are no number from 1 on: {neighbours!r}")
-        if not is_number(raw["power"]) or raw["power"] <= 0:
+        if not is_number(raw["power"]) or not _LEAST <= raw["power"] <= _MOST_POWER:
             raise ValueError(f"power of the content encoder is no number above 0: {raw['power']!r}")
         for name in ("prior", "own"):
-            if not is_number(raw[name]) or raw[name] < 0:
+            if not is_number(raw[name]) or not 0 <= raw[name] <= _MOST:
                 raise ValueError(f"{name} of the content encoder is no number from 0 on: {raw[name]!r}")
         if not isinstance(metrics, dict) or not all(isinstance(k, str) and is_number(v) for k, v in metrics.items()):
             raise ValueError("metrics of the content encoder are no numbers by name")

@@ -106,6 +106,9 @@ def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
     assert figures["ndcg@20"] > 1.3 * figures["popularity_ndcg@20"]
     assert gain["low"] > 0.05 * max(figures["popularity_ndcg@20"], figures["random_ndcg@20"])
     assert f"{figures['ndcg@20']:.4f}" in decision["reason"]
+    assert 40 < figures["list_length"] < 60  # of two folds of a half of 239 items, without what users have
+    assert f"{figures['list_length']:.0f} to a list" in decision["reason"]
+    assert set(fact["popularity"]) == {"neighbours", "power", "prior"}
     facts = made.manifest.content
     assert facts.metrics == figures
     assert [column.name for column in facts.columns][:1] == ["style"]
@@ -157,6 +160,8 @@ def test_the_card_tells_of_it(made: Any) -> None:
     card = (made.path / "MODEL_CARD.md").read_text()
     assert f"ndcg@20 {made.manifest.content.metrics['ndcg@20']:.4f}" in card
     assert "items that it does not have" in card
+    assert f"{made.manifest.content.metrics['list_length']:.0f} to a list" in card
+    assert "the model was trained with them" in card
 
 
 def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

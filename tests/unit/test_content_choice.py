@@ -13,12 +13,22 @@ from fitted_draft import fitted_draft
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.draft import Draft
-from gnas_export.judging.content_choice import FIRST, NEIGHBOURS, OWNS, POWERS, PRIORS, chosen_content, most_choices
+from gnas_export.judging.content_choice import (
+    FIRST,
+    NEIGHBOURS,
+    OWNS,
+    POWERS,
+    PRIORS,
+    chosen_content,
+    chosen_popularity,
+    most_choices,
+)
 from gnas_export.judging.content_trials import Trial, trials
-from gnas_export.judging.left_out import LAST, DividedItems, askers_of, left_out, ndcg_of
+from gnas_export.judging.left_out import LAST, DividedItems, UsersWithout, left_out, ndcg_of
 from gnas_export.retrieval.content import ContentTerms, told_of
 from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.runtime.attributes import Attributes
+from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.content_encoder import ContentEncoder, Lean
 
 Worth = Callable[[tuple[float, ...], int, float, float, float], float]
@@ -36,6 +46,13 @@ class Told:
     ) -> list[float]:
         self.asked.append((tuple(weights), neighbours, power))
         return [self.worth(tuple(weights), neighbours, power, *pair) for pair in rest]
+
+
+class Popular(Told):
+    """One that tells popularity as well, as it is told."""
+
+    def by_popularity(self) -> Popular:
+        return self
 
 
 TWO = ContentTerms.of(attributes_of({"a": ["x", "x", "y", "y"], "b": ["p", "q", "p", "q"]}))
@@ -62,7 +79,9 @@ def test_weights_and_numbers_are_those_of_the_best() -> None:
     facts, trial = chosen(near)
     assert [column.weight for column in facts.columns] == [4.0, 0.5]
     assert numbers_of(facts) == best[1:]
-    assert len(trial.asked) <= most_choices(2)
+    popular = Popular(lambda *_: 0.2)
+    chosen_popularity(TWO, facts, [cast(Trial, popular)])
+    assert len(trial.asked) + len(popular.asked) <= most_choices(2)
 
 
 def test_numbers_are_those_that_are_best_with_the_weights_that_are_kept() -> None:
@@ -95,6 +114,17 @@ def test_all_numbers_are_tried() -> None:
     assert {(one["prior"], one["own"]) for one in kept} == {(prior, own) for prior in PRIORS for own in OWNS}
 
 
+def test_popularity_has_numbers_of_its_own_and_the_weights_of_the_encoder() -> None:
+    facts, _ = chosen(lambda weights, *_: 0.5 if weights[1] == 0 else 0.2)
+
+    def worth(weights: tuple[float, ...], neighbours: int, power: float, prior: float, own: float) -> float:
+        return (weights == (1.0, 0.0)) * 0.1 + 0.1 * ((neighbours == 10) + (power == 1.0) + (prior == 2.0)) - own
+
+    found = chosen_popularity(TWO, facts, [cast(Trial, Popular(worth))])
+    assert numbers_of(found) == (10, 1.0, 2.0, 0.0)
+    assert found.columns == facts.columns
+
+
 def test_without_trials_nothing_is_chosen() -> None:
     assert chosen_content(TWO, []).facts is None
 
@@ -125,11 +155,11 @@ class TestTrial:
         terms, fit = ContentTerms.of(attributes), draft.selection
         read = terms.weighted(self.WEIGHTS)
         facts = ContentFacts(read.columns, *numbers, {})
-        askers = askers_of(fit, folds_in=True)
+        askers = UsersWithout.of(fit, folds_in=True)
         found = trials(terms, fit, draft.fitting, draft.checkpoint.valid, askers, 0)
         folds = left_out(DividedItems.of(fit.counts, 0).choosing, np.flatnonzero(fit.counts > 0), 0)
         assert len(found) == len(folds) == 2
-        retriever, untold = fit.retriever(), 0
+        retriever, popular, untold = fit.retriever(), Popularity(fit.counts).scores, 0
         for trial, fold in zip(found, folds, strict=True):
             counts = np.zeros_like(fit.counts)
             counts[fold.known] = fit.counts[fold.known]
@@ -152,6 +182,9 @@ class TestTrial:
             clear = [not is_tied(lean, numbers[0]) for lean in further]
             assert np.mean(clear) > 0.6
             np.testing.assert_allclose(scores[:, clear], expected[:, clear], rtol=1e-4, atol=1e-5)
+            ((told),) = trial.by_popularity().listed(self.WEIGHTS, numbers[0], numbers[1], [(numbers[2], 0.0)])
+            expected[:, places] = leaning.liked(popular.take, np.empty(0, np.int64)).scores
+            np.testing.assert_allclose(told[:, clear], expected[:, clear], rtol=1e-4, atol=1e-5)
             (measured,) = trial.measured(self.WEIGHTS, numbers[0], numbers[1], [numbers[2:]])
             assert measured == pytest.approx(np.nanmean(ndcg_of(scores, trial.asking.wanted, trial.asking.barred)))
         assert untold > 0

@@ -10,7 +10,7 @@ from fitted_draft import fitted_draft
 from planted_checkpoint import planted_checkpoint
 
 from gnas_export.draft import Draft
-from gnas_export.judging.left_out import FOLDS, DividedItems, LeftOut, Wanting, askers_of, left_out, wanting
+from gnas_export.judging.left_out import FOLDS, DividedItems, LeftOut, UsersWithout, Wanting, left_out, wanting
 
 
 class TestDividedItems:
@@ -57,7 +57,7 @@ def draft() -> Draft:
 class TestWanting:
     def asked(self, draft: Draft, most: int, seed: int = 0) -> tuple[LeftOut, Wanting]:
         fold = left_out(np.arange(0, 240, 2), np.arange(240), 0)[0]
-        askers = askers_of(draft.selection, folds_in=True)
+        askers = UsersWithout.of(draft.selection, folds_in=True)
         users, rng = draft.jury.users, np.random.default_rng(seed)
         found = wanting(fold, users, draft.checkpoint.valid, draft.selection, askers, most, rng)
         assert found is not None
@@ -78,10 +78,36 @@ class TestWanting:
     ) -> None:
         everybody = np.sort(self.asked(draft, 1000)[1].users)
         represented: list[Any] = []
-        askers = type(askers_of(draft.selection, folds_in=True))
+        askers = UsersWithout
         plain = askers.represent
         monkeypatch.setattr(askers, "represent", lambda self, *given: represented.append(given) or plain(self, *given))
         rows = [self.asked(draft, 10, seed)[1].users.tolist() for seed in (0, 0, 1)]
         assert len(represented) == 30
         assert rows[0] == rows[1] != rows[2]
         assert not set(rows[0]) <= set(everybody[:20].tolist())
+
+    def test_they_are_known_by_what_is_not_left_out(self, draft: Draft) -> None:
+        fold, found = self.asked(draft, 1000)
+        fit, fold_in = draft.selection, UsersWithout.of(draft.selection, folds_in=True).askers
+        lost = 0
+        for asker, row in zip(found.askers, found.users.tolist(), strict=True):
+            past = set(fit.seen.of(row).tolist())
+            assert asker.history.tolist() == sorted(past - set(fold.items.tolist()))
+            lost += len(past) - len(asker.history)
+            newcomer = fold_in.represent(-1, np.empty(0, np.int64), asker.history)
+            assert newcomer is not None
+            assert (asker.vector == newcomer.vector).all()
+        assert lost > len(found.users)
+
+    def test_where_nobody_is_folded_in_it_is_the_trained_vector(self, draft: Draft) -> None:
+        past = draft.selection.seen.of(3).astype(np.int64)
+        without = UsersWithout.of(draft.selection, folds_in=False)
+        asker = without.represent(3, past, past[::2])
+        assert asker is not None
+        assert asker.history.tolist() == past[1::2].tolist()
+        assert (asker.vector == draft.selection.tables.users.row(3)).all()
+
+    @pytest.mark.parametrize("folds_in", [True, False])
+    def test_who_has_nothing_else_is_not_asked(self, draft: Draft, folds_in: bool) -> None:
+        past = draft.selection.seen.of(3).astype(np.int64)
+        assert UsersWithout.of(draft.selection, folds_in=folds_in).represent(3, past, past) is None

@@ -202,7 +202,8 @@ def _unseen(manifest: Manifest) -> str:
     named = ", ".join(column.name for column in manifest.content.columns)
     figures = manifest.content.metrics
     told = f"ndcg@{K} {figures[f'ndcg@{K}']:.4f}, {figures[f'popularity_ndcg@{K}']:.4f} by popularity as these tell it"
-    return f"by known items of similar {named}: of {figures['items']:g} left out {told}"
+    shown = f"of {figures['items']:g} left out of lists and histories, {figures['list_length']:.0f} to a list"
+    return f"by known items of similar {named}: {shown}, {told}; the model was trained with them"
 
 
 def _ranker(manifest: Manifest) -> str:

@@ -13,7 +13,7 @@ from gnas_export.judging.content import MOST_USERS
 from gnas_export.judging.content_choice import FIRST, most_choices
 from gnas_export.judging.content_trials import MOST_USERS as MOST_WHO_CHOOSE
 from gnas_export.judging.content_trials import trials
-from gnas_export.judging.left_out import FOLDS, askers_of
+from gnas_export.judging.left_out import FOLDS, UsersWithout
 from gnas_export.retrieval.content import ContentTerms
 
 
@@ -45,9 +45,9 @@ class ContentCosts:
         known, selection = np.flatnonzero(draft.final.counts > 0), draft.selection
         table = terms.table(known)
         table_s = seconds_of(lambda: terms.table(known), repeats=1)
-        askers = askers_of(selection, folds_in=draft.newcomers == "fold_in")
+        without = UsersWithout.of(selection, folds_in=draft.newcomers == "fold_in")
         start = time.perf_counter()
-        found = trials(terms, selection, draft.fitting, draft.checkpoint.valid, askers, draft.seed)
+        found = trials(terms, selection, draft.fitting, draft.checkpoint.valid, without, draft.seed)
         tried_s = time.perf_counter() - start
         choice_s = 0.0
         if found:

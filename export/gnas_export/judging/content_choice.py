@@ -86,7 +86,22 @@ def chosen_content(terms: ContentTerms, trials: Sequence[Trial]) -> ChosenConten
     return ChosenContent(ContentFacts(columns, neighbours, power, top["prior"], top["own"], {}), tuple(tried))
 
 
+def chosen_popularity(terms: ContentTerms, facts: ContentFacts, trials: Sequence[Trial]) -> ContentFacts:
+    """Choose the numbers with which popularity is told best by the attributes of an encoder, as these weigh there."""
+    weights = {column.name: column.weight for column in facts.columns}
+    all_weights = [weights.get(column.name, 0.0) for column in terms.columns]
+    rest = [(prior, 0.0) for prior in PRIORS]  # what the asker has is nothing that popularity knows
+    simple = [trial.by_popularity() for trial in trials]
+    best, found = -1.0, facts
+    for neighbours, power in product(NEIGHBOURS, POWERS):
+        means = np.mean([trial.measured(all_weights, neighbours, power, rest) for trial in simple], axis=0)
+        for (prior, own), mean in zip(rest, means.tolist(), strict=True):
+            if mean > best:
+                best, found = mean, ContentFacts(facts.columns, neighbours, power, prior, own, {})
+    return found
+
+
 def most_choices(num_columns: int) -> int:
     """Tell how many pairs of numbers of neighbours and powers, with weights, are looked at; fewer where none gains."""
     weighed = _ROUNDS * num_columns * (len(WEIGHTS) - 1) if num_columns > 1 else 0
-    return 1 + weighed + len(NEIGHBOURS) * len(POWERS)
+    return 1 + weighed + 2 * len(NEIGHBOURS) * len(POWERS)

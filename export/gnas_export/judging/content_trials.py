@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from gnas_export.judging.left_out import (
     MOST_ITEMS,
     DividedItems,
     Floats,
+    UsersWithout,
     Wanting,
     left_out,
     ndcg_of,
@@ -22,7 +23,7 @@ from gnas_export.judging.left_out import (
 )
 from gnas_export.retrieval.content import ContentTerms, Rows
 from gnas_export.retrieval.shipped import ShippedFit
-from gnas_serve.runtime.asker import Askers
+from gnas_serve.runtime.cold_start import Popularity
 from gnas_serve.runtime.seen import is_among
 
 MOST_USERS = 500
@@ -46,6 +47,8 @@ class Trial:
         Column by column, whether left-out items, (L,), and known ones, (known,), have any of its terms.
     scores : (n, known)
         Of the users.
+    popularity : (known,)
+        Of the known items, as serving scores it.
     history : (n, known) CSR
         Ones where a user has an item.
     asking
@@ -55,8 +58,13 @@ class Trial:
     cosines: list[npt.NDArray[np.float32]]
     has: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
     scores: npt.NDArray[np.float32]
+    popularity: npt.NDArray[np.float32]
     history: sp.csr_matrix
     asking: Wanting
+
+    def by_popularity(self) -> Trial:
+        """Give the same fold, of which everybody thinks what is popular among the known items."""
+        return replace(self, scores=np.broadcast_to(self.popularity, self.scores.shape))
 
     def listed(
         self, weights: Sequence[float], neighbours: int, power: float, rest: Sequence[tuple[float, float]]
@@ -97,7 +105,7 @@ class Trial:
 
 
 def trials(
-    terms: ContentTerms, fit: ShippedFit, users: Rows, valid: sp.csr_matrix, askers: Askers, seed: int
+    terms: ContentTerms, fit: ShippedFit, users: Rows, valid: sp.csr_matrix, without: UsersWithout, seed: int
 ) -> list[Trial]:
     """Prepare the folds by which an encoder is chosen: those of the items that do not judge it.
 
@@ -112,10 +120,10 @@ def trials(
     known = np.sort(rng.permutation(np.flatnonzero(fit.counts > 0))[:_MOST_KNOWN])
     choosing = DividedItems.of(fit.counts, seed).choosing
     most = min(MOST_ITEMS, FOLDS * _MOST_COSINES // max(1, len(known) * len(terms.columns)))
-    retriever = fit.retriever()
+    retriever, popularity = fit.retriever(), Popularity(fit.counts).scores
     found: list[Trial] = []
     for fold in left_out(choosing, known, seed, most):
-        asking = wanting(fold, users, valid, fit, askers, MOST_USERS, rng)
+        asking = wanting(fold, users, valid, fit, without, MOST_USERS, rng)
         if asking is None or not asking.wanted.any():
             continue
         units, rarities = terms.units(fold.known)
@@ -129,5 +137,5 @@ def trials(
             has.append(((lengths > 0).astype(np.float32), (np.diff(unit.indptr) > 0).astype(np.float32)))
         scores = np.stack([retriever.scores(one.vector, one.history, fold.known) for one in asking.askers])
         own = sp.csr_matrix(np.stack([is_among(fold.known, one.history) for one in asking.askers]).astype(np.float64))
-        found.append(Trial(cosines, has, scores, own, asking))
+        found.append(Trial(cosines, has, scores, popularity[fold.known], own, asking))
     return found

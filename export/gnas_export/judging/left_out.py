@@ -74,11 +74,37 @@ def left_out(items: Rows, known: Rows, seed: int, most: int = MOST_ITEMS) -> lis
     return found
 
 
-def askers_of(fit: ShippedFit, *, folds_in: bool) -> Askers:
-    """Represent users as serving will."""
-    branches = tuple(branch.facts for branch in fit.exact.branches)
-    fold_in = FoldIn(fit.fold_in, fit.tables.items, fit.counts, branches)
-    return Askers(branches, fit.tables.users, fold_in, fit.tables.neighbours, folds_in=folds_in)
+@dataclass(frozen=True)
+class UsersWithout:
+    """Represents users as if they did not have what is left out.
+
+    Attributes
+    ----------
+    askers
+        As serving makes them of the fit.
+    folds_in
+        Whether newcomers are answered by fold-in: then a user is one, with what else they have. Otherwise the trained
+        vector is taken, which has learned from what is left out as well.
+    """
+
+    askers: Askers
+    folds_in: bool
+
+    @classmethod
+    def of(cls, fit: ShippedFit, *, folds_in: bool) -> UsersWithout:
+        """Represent users by a fit."""
+        branches = tuple(branch.facts for branch in fit.exact.branches)
+        fold_in = FoldIn(fit.fold_in, fit.tables.items, fit.counts, branches)
+        return cls(Askers(branches, fit.tables.users, fold_in, fit.tables.neighbours, folds_in=folds_in), folds_in)
+
+    def represent(self, user_row: int, past: Rows, out: Rows) -> Asker | None:
+        """Find what the model knows of a user without some ascending rows; None where that is nothing."""
+        kept = past[~is_among(past, out)]
+        if not len(kept):
+            return None
+        if self.folds_in:
+            return self.askers.represent(-1, _NOTHING, kept)
+        return self.askers.represent(user_row, kept, _NOTHING)
 
 
 @dataclass(frozen=True)
@@ -88,7 +114,7 @@ class Wanting:
     Attributes
     ----------
     askers
-        As the model sees them.
+        As the model sees them without what is left out.
     users : (n,) user rows
     wanted, barred : (n, L)
         What each wants, and has already.
@@ -105,7 +131,7 @@ def wanting(
     users: Rows,
     valid: sp.csr_matrix,
     fit: ShippedFit,
-    askers: Askers,
+    without: UsersWithout,
     most: int,
     rng: np.random.Generator,
 ) -> Wanting | None:
@@ -116,8 +142,8 @@ def wanting(
     kept: list[int] = []
     barred: list[npt.NDArray[np.bool_]] = []
     for row in rng.permutation(users[np.diff(wanted.indptr) > 0]).tolist():
-        past = fit.seen.of(row)
-        asker = askers.represent(row, past, _NOTHING)
+        past = fit.seen.of(row).astype(np.int64)
+        asker = without.represent(row, past, fold.items)
         if asker is not None:
             found.append(asker)
             kept.append(row)

@@ -8,9 +8,9 @@ import numpy as np
 
 from gnas_export.draft import Draft
 from gnas_export.judging.content import JudgedContent, judged_content
-from gnas_export.judging.content_choice import chosen_content
+from gnas_export.judging.content_choice import chosen_content, chosen_popularity
 from gnas_export.judging.content_trials import trials
-from gnas_export.judging.left_out import askers_of
+from gnas_export.judging.left_out import UsersWithout
 from gnas_export.judging.quality import K
 from gnas_export.retrieval.content import ContentTerms
 from gnas_search.bootstrap import Interval, paired_interval
@@ -43,24 +43,27 @@ def choose_content(draft: Draft) -> None:
     if given is not None and given.choice == NONE:
         draft.facts[CONTENT] = {"ships": False, "reason": given.reason}
         return
-    askers = askers_of(draft.selection, folds_in=draft.newcomers == "fold_in")
-    found = trials(terms, draft.selection, draft.fitting, checkpoint.valid, askers, draft.seed)
+    without = UsersWithout.of(draft.selection, folds_in=draft.newcomers == "fold_in")
+    found = trials(terms, draft.selection, draft.fitting, checkpoint.valid, without, draft.seed)
     chosen = chosen_content(terms, found)
     if chosen.facts is None:
         _leave(draft, "no user who does not judge wants an item that is left out")
         return
     read = terms.as_stated(chosen.facts.columns)
+    rival = chosen_popularity(terms, chosen.facts, found)
     judged = judged_content(
         chosen.facts,
+        rival,
         read,
         checkpoint.item_attributes,
         draft.selection,
         jury.users,
         checkpoint.valid,
-        askers,
+        without,
         draft.seed,
     )
-    fact = {"folds": len(found), "tried": list(chosen.tried)}
+    popular = {name: getattr(rival, name) for name in ("neighbours", "power", "prior")}
+    fact = {"folds": len(found), "tried": list(chosen.tried), "popularity": popular}
     if len(judged.encoder) < LEAST_JUDGES:
         _leave(draft, f"{len(judged.encoder)} judging users want an item that is left out", fact)
         return
@@ -68,10 +71,11 @@ def choose_content(draft: Draft) -> None:
     gain, better = _gain(judged, jury.seed)
     fact |= {"metrics": figures, "against_simpler": asdict(gain)}
     if given is None:
+        shown = f"{judged.items} left-out items, {judged.list_length:.0f} to a list"
         reason = (
-            f"ndcg@{K} of {judged.items} left-out items {figures[f'ndcg@{K}']:.4f} against "
-            f"{figures[f'popularity_ndcg@{K}']:.4f} of popularity by attributes and {figures[f'random_ndcg@{K}']:.4f} "
-            f"of chance, {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f}), {len(judged.encoder)} gate users"
+            f"ndcg@{K} of {shown}, {figures[f'ndcg@{K}']:.4f} against {figures[f'popularity_ndcg@{K}']:.4f} of "
+            f"popularity by attributes and {figures[f'random_ndcg@{K}']:.4f} of chance, {gain.value:+.4f} "
+            f"({gain.low:+.4f} .. {gain.high:+.4f}), {len(judged.encoder)} gate users"
         )
         given = draft.decisions.take(CONTENT, ENCODER if better else NONE, reason)
     if given.choice == NONE:
@@ -96,6 +100,7 @@ def _figures(judged: JudgedContent) -> dict[str, float]:
         f"random_ndcg@{K}": float(judged.chance.mean()),
         "users": float(len(judged.encoder)),
         "items": float(judged.items),
+        "list_length": judged.list_length,
     }
 
 
