@@ -120,10 +120,7 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
         names += more[0]
         columns += more[1]
     if ignored:
-        message = (
-            f"{path.name}: what is neither number nor category is no feature that a network or a ranker reads (answers "
-            f"can be filtered by it all the same): {', '.join(ignored)}"
-        )
+        message = f"{path.name}: neither numbers nor categories, no network or ranker reads them: {', '.join(ignored)}"
         warnings.append(DataWarning("text_columns_ignored", len(ignored), message))
 
     features = None
