@@ -43,7 +43,6 @@ class Kept(Generic[Found]):
         """Keep a value, and let go of what was not used for the longest time."""
         with self._lock:
             self._values[key] = found
-            self._values.move_to_end(key)
             if len(self._values) > self._most:
                 self._values.popitem(last=False)
 

@@ -176,18 +176,11 @@ def encoded(tmp_path):
     )
 
 
-def _without_items(offsets):
-    """Give the items of the first term that has any to the next one."""
-    first = int(np.flatnonzero(np.diff(offsets))[0])
-    return np.concatenate([offsets[: first + 1], offsets[first : first + 1], offsets[first + 2 :]])
-
-
 @pytest.mark.parametrize(
     ("name", "change"),
     [
         (LAYOUT.content_offsets, lambda array: array[:-1]),
         (LAYOUT.content_offsets, lambda array: np.concatenate([array[:1], array[-2:0:-1], array[-1:]])),
-        (LAYOUT.content_offsets, _without_items),
         (LAYOUT.content_items, lambda array: array + _ITEMS),
         (LAYOUT.content_items, lambda array: array - _ITEMS),
         (LAYOUT.content_items, np.zeros_like),
@@ -205,6 +198,18 @@ def test_a_wrong_table_of_content(encoded, name, change):
     np.save(encoded / name, change(np.load(encoded / name)), allow_pickle=False)
     _seal(encoded)
     _refused(encoded, "content")
+
+
+def test_a_term_of_content_that_tells_something_and_no_item_has(encoded):
+    offsets = np.load(encoded / LAYOUT.content_offsets)
+    first = int(np.flatnonzero(np.diff(offsets))[0])
+    gone = np.arange(offsets[first], offsets[first + 1])
+    offsets[first + 1 :] -= len(gone)
+    np.save(encoded / LAYOUT.content_offsets, offsets, allow_pickle=False)
+    for name in (LAYOUT.content_items, LAYOUT.content_values):
+        np.save(encoded / name, np.delete(np.load(encoded / name), gone), allow_pickle=False)
+    _seal(encoded)
+    _refused(encoded, "a term that no item has")
 
 
 def test_a_table_of_content_whose_numbers_vanish_answers(encoded):
