@@ -13,8 +13,8 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -240,9 +240,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise ConfigError(f"{target} already exists", hint="choose another output folder or remove it", code="exists")
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    # Named before it is made: a signal that comes as it is made leaves nothing either.
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     try:
         with storage_errors(target):
+            temporary.mkdir(mode=0o700)
             yield temporary
             temporary.chmod(0o755)
             # Its names too, not the files' bytes alone: a crash may otherwise leave the folder without some of them.
@@ -261,7 +263,7 @@ def unfinished(target: Path) -> list[Path]:
 
     To be asked where nobody else is writing that target: the folder of one who is looks the same.
     """
-    left = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")  # as tempfile draws its names
+    left = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")  # as above
     beside = target.parent.iterdir() if target.parent.is_dir() else ()
     return sorted(path for path in beside if left.fullmatch(path.name) and path.is_dir() and not path.is_symlink())
 

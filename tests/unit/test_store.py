@@ -271,3 +271,16 @@ def test_among_others_a_file_of_that_name_is_somebodys(tmp_path):
     replace_file(tmp_path / "report.html", b"<!doctype html>", among_others=True)
     assert mine.read_bytes() == b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.html.tmp"]
+
+
+def test_a_signal_as_a_folder_is_made_leaves_nothing(tmp_path, monkeypatch):
+    made = os.mkdir
+
+    def interrupted(*arguments, **options):
+        made(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "mkdir", interrupted)
+    with pytest.raises(KeyboardInterrupt), store.atomic_folder(tmp_path / "art"):
+        pass
+    assert list(tmp_path.iterdir()) == []
