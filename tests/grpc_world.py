@@ -44,23 +44,41 @@ class World:
         self.telemetry = telemetry = Telemetry(self.registry, access_log=AccessLog.of(chosen), tracing=tracing)
         self.calls = Calls(Variants.of(self.recommender), telemetry, feedback)
         self.door = GrpcDoor(self.calls, telemetry, chosen, Admission.of(chosen))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
         self.target = f"127.0.0.1:{self.run(self.door.open())}"
         self.channel = grpc.insecure_channel(self.target)
         self.stub = RecommenderStub(self.channel)
 
     def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
 
     def close(self) -> None:
         self.channel.close()
         self.run(self.door.close())
         self.telemetry.hand_on()
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
+
+
+class Held:
+    """Keeps a loop from taking turns, as an answer that takes long does."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_held, self._may_go_on = threading.Event(), threading.Event()
+        loop.call_soon_threadsafe(self._hold)
+
+    def _hold(self) -> None:
+        self._is_held.set()
+        self._may_go_on.wait(30)
+
+    def __enter__(self) -> None:
+        assert self._is_held.wait(10)
+
+    def __exit__(self, *_error: object) -> None:
+        self._may_go_on.set()
 
 
 def refused(call: Callable[[], object]) -> tuple[grpc.StatusCode, str, str]:

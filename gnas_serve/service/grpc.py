@@ -16,6 +16,7 @@ from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.grpc_calls import SERVICE, GrpcCalls
+from gnas_serve.service.grpc_lanes import Lanes
 from gnas_serve.service.grpc_threads import stepping_back
 from gnas_serve.service.ports import address
 from gnas_serve.service.settings import Settings
@@ -45,10 +46,15 @@ class GrpcDoor:
     """
 
     def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings, admission: Admission) -> None:
-        self._calls = GrpcCalls(calls, telemetry, settings, admission)
         self._settings = settings
+        # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it, and
+        # streams of health and reflection, which last long.
+        most = 2 * settings.max_in_flight + MAX_STREAMS
         self._streams = Streams()
         self._health = BoundedHealth(self._streams)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        beside = self._health.handlers() | BoundedReflection(names, self._streams).handlers()
+        self._lanes = Lanes(GrpcCalls(calls, telemetry, settings, admission).handlers(), beside, most)
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
         self._port = settings.grpc_port
@@ -90,15 +96,8 @@ class GrpcDoor:
             ("grpc.max_connection_age_ms", 300_000),
             ("grpc.max_connection_age_grace_ms", 10_000),
         ]
-        # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it, and
-        # streams of health and reflection, which last long.
-        most = 2 * self._settings.max_in_flight + MAX_STREAMS
         with stepping_back():
-            server = aio.server(options=options, maximum_concurrent_rpcs=most)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        server.add_generic_rpc_handlers(
-            (self._calls.handler(), self._health.handler(), BoundedReflection(names, self._streams).handler())
-        )
+            server = self._lanes.server(options)
         listen = address(self._settings.grpc_host, self._port)
         try:
             credentials = server_credentials(self._settings)
@@ -115,10 +114,12 @@ class GrpcDoor:
         await server.start()
         for task in asyncio.all_tasks() - before:
             task.add_done_callback(lambda done: self._attend(server, done))
+        self._lanes.open(server)
 
     def _attend(self, server: aio.Server, done: asyncio.Task[Any]) -> None:
-        # grpcio takes calls in a task of its own, and that ends for good at a call whose path is no UTF-8: anybody
-        # could close the door for all. Another server takes its place at once; what is in flight finishes in the old.
+        # grpcio takes calls in a task of its own where there are no lanes, and that ends for good at a call whose path
+        # is no UTF-8: anybody could close the door for all. Another server takes its place at once; what is in flight
+        # finishes in the old.
         if server is self._server and not done.cancelled() and done.exception() is not None:
             _log.error("the gRPC door ended, and is opened again", exc_info=done.exception())
             self._replacing = asyncio.ensure_future(self._replace(server, self._bound_again()))
@@ -136,8 +137,7 @@ class GrpcDoor:
             await asyncio.sleep(_AGAIN_S)
             server = self._bound_again()
         await self._start(server)
-        with contextlib.suppress(UnicodeDecodeError):  # of the task that ended
-            await ended.stop(self._settings.timeout_s)
+        await _stopped(ended, self._settings.timeout_s)
 
     async def drain(self) -> None:
         """Report health as not serving, for good; calls are still answered."""
@@ -152,6 +152,12 @@ class GrpcDoor:
         if server is not None:
             spent_s = perf_counter() - (self._drain_began or 0.0)
             self._streams.end()
-            await server.stop(max(0.0, self._settings.drain_s - spent_s))
+            await _stopped(server, max(0.0, self._settings.drain_s - spent_s))
         if self._replacing is not None:
             self._replacing.cancel()
+
+
+async def _stopped(server: aio.Server, grace_s: float) -> None:
+    with contextlib.suppress(UnicodeDecodeError):  # at a path that is none, see above: the stop ends with that task
+        await server.stop(grace_s)
+    await server.stop(grace_s)  # and has to be gone on with; of one that is stopped it does nothing

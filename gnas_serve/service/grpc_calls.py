@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
@@ -13,8 +15,11 @@ import grpc
 from google.protobuf.message import Message
 
 from gnas_serve.errors import GnasError
+from gnas_serve.feedback.log import Acknowledged
+from gnas_serve.runtime.explain import Explanation
+from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.service.admission import Admission
-from gnas_serve.service.calls import Calls, model_facts
+from gnas_serve.service.calls import Calls, Signed, model_facts
 from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
     CODE_KEY,
@@ -29,6 +34,7 @@ from gnas_serve.service.item_lists import batch_response, list_response
 from gnas_serve.service.messages import explained, fields_of, similar_users
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.request_ids import HEADER, request_id_of
+from gnas_serve.service.routes import Route, route_named
 from gnas_serve.service.schemas import (
     ExplainRequest,
     FeedbackRequest,
@@ -47,9 +53,24 @@ from gnas_serve.service.telemetry import Telemetry
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 """Full name of the service that has the calls."""
 
-_Work = Coroutine[Any, Any, bytes]
-
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call: its method, its name at both doors, and how its messages are read and laid out.
+
+    What answers it is what answers it at the HTTP door.
+    """
+
+    method: str
+    name: str
+    read: Callable[[bytes], Any]
+    lay_out: Callable[[Any, Any], bytes]
+
+    @property
+    def route(self) -> Route:
+        return route_named(self.name)
 
 
 class GrpcCalls:
@@ -74,30 +95,12 @@ class GrpcCalls:
         self._admission = admission
         self._in_flight = 0
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, bytes]:
-        """Describe the service to a server."""
-        methods = {
-            "Explain": self._unary("explain", self._explain),
-            "Feedback": self._unary("feedback", self._feedback),
-            "GetModel": self._unary("model", self._model),
-            "Rank": self._unary("rank", self._rank),
-            "Recommend": self._unary("recommend", self._recommend),
-            "RecommendBatch": self._unary("recommend_batch", self._recommend_batch),
-            "SimilarItems": self._unary("similar_items", self._similar_items),
-            "SimilarUsers": self._unary("similar_users", self._similar_users),
-        }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
+        """Give the handlers of the service's methods, by their paths."""
+        return {f"/{SERVICE}/{call.method}": self._unary(call) for call in _CALLS}
 
-    def _unary(self, name: str, answer: Callable[[bytes], bytes | _Work]) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Make the handler of a call.
-
-        Parameters
-        ----------
-        name
-            Of the call in metrics and logs.
-        answer
-            Gives the message of the answer to that of the request: at once, or as work that has to wait for something.
-        """
+    def _unary(self, call: _Call) -> grpc.RpcMethodHandler[bytes, bytes]:
+        answers, is_immediate = call.route.answer, call.route.is_immediate
 
         async def behaviour(raw: bytes, context: Any) -> bytes:
             started = perf_counter()
@@ -110,22 +113,29 @@ class GrpcCalls:
             self._in_flight += 1
             try:
                 self._admit(sent, context)
-                await asyncio.sleep(0)  # as at the HTTP door: whoever waits is counted
-                found = answer(raw)
-                response = found if isinstance(found, bytes) else await self._in_time(found)
+                question = call.read(raw)
+                # Whoever waits for a turn is counted by those who come, as at the HTTP door. And who came in one turn
+                # takes the steps together: all are read, then all answered, then all answers laid out.
+                await asyncio.sleep(0)
+                answer = answers(self._calls, question)
+                if is_immediate:
+                    await asyncio.sleep(0)
+                else:
+                    answer = await self._in_time(answer)
+                response = call.lay_out(question, answer)
                 code = grpc.StatusCode.OK
             except GnasError as error:
                 code = statuses_of(error).grpc
                 if is_own_fault(error):
-                    _log.error("request %s failed: gRPC %s", request_id, name, exc_info=error)
+                    _log.error("request %s failed: gRPC %s", request_id, call.name, exc_info=error)
                 await context.abort(code, detail_of(error), trailing_metadata=((CODE_KEY, error.code), given_back))
             except Exception:  # noqa: BLE001  # the service boundary: a bug answers as one, and the server goes on
-                _log.exception("request %s failed: gRPC %s", request_id, name)
+                _log.exception("request %s failed: gRPC %s", request_id, call.name)
                 code = grpc.StatusCode.INTERNAL
                 await context.abort(code, HIDDEN, ((CODE_KEY, "internal"), given_back))
             finally:
                 self._in_flight -= 1
-                self._telemetry.ended("grpc", name, code.name, perf_counter() - started, request_id)
+                self._telemetry.ended("grpc", call.name, code.name, perf_counter() - started, request_id)
             return response
 
         # Bytes in, so that a message that cannot be decoded is the caller's error with a code, not the server's.
@@ -137,49 +147,58 @@ class GrpcCalls:
         if self._in_flight > self._settings.max_in_flight:
             raise OverloadedError("too many requests at once", hint="try again in a second")
 
-    async def _in_time(self, work: _Work) -> bytes:
+    async def _in_time(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
             return await within(self._settings.timeout_s, work)
         except TimeoutError as error:
             limit = f"{self._settings.timeout_s:g} s"
             raise DeadlineError(f"no answer within {limit}", hint="ask for less at once") from error
 
-    def _recommend(self, raw: bytes) -> bytes:
-        request = _read(RecommendRequest, pb.RecommendRequest, raw)
-        return list_response(self._calls.recommend(request), scores=request.return_scores)
 
-    def _rank(self, raw: bytes) -> bytes:
-        request = _read(RankRequest, pb.RankRequest, raw)
-        return list_response(self._calls.rank(request), scores=request.return_scores)
-
-    def _explain(self, raw: bytes) -> bytes:
-        return explained(self._calls.explain(_read(ExplainRequest, pb.ExplainRequest, raw))).SerializeToString()
-
-    def _model(self, raw: bytes) -> bytes:
-        decoded(pb.GetModelRequest, raw)
-        return pb.GetModelResponse(**model_facts(self._calls.model)).SerializeToString()
-
-    async def _recommend_batch(self, raw: bytes) -> bytes:
-        request = _read(RecommendBatchRequest, pb.RecommendBatchRequest, raw)
-        answers = await self._calls.recommend_batch(request)
-        scored = [query.return_scores for query in request.queries]
-        return batch_response(list(zip(answers, scored, strict=True)), self._calls.model.signature())
-
-    async def _similar_items(self, raw: bytes) -> bytes:
-        request = _read(SimilarItemsRequest, pb.SimilarItemsRequest, raw)
-        return list_response(await self._calls.similar_items(request))
-
-    async def _similar_users(self, raw: bytes) -> bytes:
-        request = _read(SimilarUsersRequest, pb.SimilarUsersRequest, raw)
-        return similar_users(await self._calls.similar_users(request)).SerializeToString()
-
-    async def _feedback(self, raw: bytes) -> bytes:
-        done = await self._calls.feedback(_read(FeedbackRequest, pb.FeedbackRequest, raw))
-        return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates).SerializeToString()
+def _reads(model: type[RequestModel], kind: type[Message]) -> Callable[[bytes], RequestModel]:
+    return lambda raw: from_mapping(model, fields_of(decoded(kind, raw)))
 
 
-def _read(model: type[RequestModel], kind: type[Message], raw: bytes) -> RequestModel:
-    return from_mapping(model, fields_of(decoded(kind, raw)))
+def _as_list(request: RecommendRequest | RankRequest, found: Signed[Answer]) -> bytes:
+    return list_response(found, scores=request.return_scores)
+
+
+def _as_lists(request: RecommendBatchRequest, found: tuple[list[Signed[Answer]], dict[str, Any]]) -> bytes:
+    answers, model = found
+    scored = [query.return_scores for query in request.queries]
+    return batch_response(list(zip(answers, scored, strict=True)), model)
+
+
+def _as_neighbours(_: SimilarItemsRequest, found: Signed[Answer]) -> bytes:
+    return list_response(found)
+
+
+def _as_users(_: SimilarUsersRequest, found: Signed[SimilarUsersAnswer]) -> bytes:
+    return similar_users(found).SerializeToString()
+
+
+def _as_explanation(_: ExplainRequest, found: Signed[Explanation]) -> bytes:
+    return explained(found).SerializeToString()
+
+
+def _as_model(_: object, found: ModelInfo) -> bytes:
+    return pb.GetModelResponse(**model_facts(found)).SerializeToString()
+
+
+def _as_acknowledged(_: FeedbackRequest, done: Acknowledged) -> bytes:
+    return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates).SerializeToString()
+
+
+_CALLS = (
+    _Call("Explain", "explain", _reads(ExplainRequest, pb.ExplainRequest), _as_explanation),
+    _Call("Feedback", "feedback", _reads(FeedbackRequest, pb.FeedbackRequest), _as_acknowledged),
+    _Call("GetModel", "model", partial(decoded, pb.GetModelRequest), _as_model),
+    _Call("Rank", "rank", _reads(RankRequest, pb.RankRequest), _as_list),
+    _Call("Recommend", "recommend", _reads(RecommendRequest, pb.RecommendRequest), _as_list),
+    _Call("RecommendBatch", "recommend_batch", _reads(RecommendBatchRequest, pb.RecommendBatchRequest), _as_lists),
+    _Call("SimilarItems", "similar_items", _reads(SimilarItemsRequest, pb.SimilarItemsRequest), _as_neighbours),
+    _Call("SimilarUsers", "similar_users", _reads(SimilarUsersRequest, pb.SimilarUsersRequest), _as_users),
+)
 
 
 def _metadata(context: Any) -> dict[str, bytes]:

@@ -111,13 +111,12 @@ class BoundedHealth(health.aio.HealthServicer):  # type: ignore[name-defined,mis
         super().__init__()
         self._streams = streams
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, Message]:
-        """Describe the service to a server."""
-        methods = {
-            "Check": grpc.unary_unary_rpc_method_handler(self.Check, None, encoded),
-            "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, None, encoded),
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
+        """Give the handlers of its methods, by their paths."""
+        return {
+            f"/{health.SERVICE_NAME}/Check": grpc.unary_unary_rpc_method_handler(self.Check, None, encoded),
+            f"/{health.SERVICE_NAME}/Watch": grpc.unary_stream_rpc_method_handler(self.Watch, None, encoded),
         }
-        return grpc.method_handlers_generic_handler(health.SERVICE_NAME, methods)
 
     async def Check(self, raw: bytes, context: Any) -> health_pb2.HealthCheckResponse:  # noqa: N802  # the protocol's
         """Report a service's health."""
@@ -150,12 +149,10 @@ class BoundedReflection(reflection.aio.ReflectionServicer):  # type: ignore[name
         super().__init__(service_names=names)
         self._streams = streams
 
-    def handler(self) -> grpc.GenericRpcHandler[bytes, Message]:
-        """Describe the service to a server."""
-        methods = {
-            "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self.ServerReflectionInfo, None, encoded)
-        }
-        return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, methods)
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, Message]]:
+        """Give the handler of its method, by its path."""
+        made = grpc.stream_stream_rpc_method_handler(self.ServerReflectionInfo, None, encoded)
+        return {f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": made}
 
     async def ServerReflectionInfo(  # noqa: N802  # the protocol's
         self, requests: AsyncIterable[bytes], context: Any

@@ -1,0 +1,187 @@
+"""Lanes: calls come to the gRPC door's loop several at a time, not one after the other.
+
+grpcio asks its core for one call, and for the next when that one has come. So each call finds itself alone in its turn
+of the event loop, and costs the changes between the thread that tells the loop and the loop's own, three of each a
+call. Here so many are asked for as may pass the door together: what has come while the loop had work is there in its
+next turn, and takes each step together (:mod:`gnas_serve.service.cohort` says why that is cheaper).
+
+Nor does a call whose path is no text end what takes the calls, as it does with grpcio's own task: what is asked for by
+its method needs no path to be read, and whatever else comes is told that there is no such method.
+
+It goes on what grpcio does not promise, and so only with the releases that it was tried with; with another one calls
+come one at a time, as they always have.
+
+References
+----------
+Larus and Parkes (2002), Using Cohort Scheduling to Enhance Server Performance, USENIX Annual Technical Conference.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import grpc
+
+# Of grpcio's own modules, the core of its asyncio server and what makes one.
+from grpc._cython import cygrpc
+from grpc.aio import Server, _server, server
+
+from gnas_serve.service.cohort import MOST
+
+TRIED = "1.85."
+"""How the version of grpcio begins, of the releases that this was tried with."""
+
+_Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, Any]"
+_log = logging.getLogger(__name__)
+
+
+class Lanes:
+    """Takes the calls of a server from grpcio's core.
+
+    Parameters
+    ----------
+    calls
+        Handlers by the paths of their methods, of one message each, answered with one; each has several lanes.
+    beside
+        Of any other kind; each has one.
+    most
+        So many calls may be read and answered at once; others are refused as too many.
+    """
+
+    def __init__(self, calls: Mapping[str, _Handler], beside: Mapping[str, _Handler], most: int) -> None:
+        self._calls, self._beside = dict(calls), dict(beside)
+        self._most = most
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    @staticmethod
+    def are_possible() -> bool:
+        """Whether the grpcio that is there was tried with them."""
+        return bool(grpc.__version__.startswith(TRIED))
+
+    def server(self, options: Sequence[tuple[str, Any]]) -> Server:
+        """Make a server whose calls are these; it is not started.
+
+        Parameters
+        ----------
+        options
+            As grpcio has them.
+        """
+        if self.are_possible():
+            return cast("Server", _LaneServer(options, self._calls | self._beside))  # unknown to grpcio's types
+        _log.info("grpcio %s: calls are taken one at a time", grpc.__version__)
+        made = server(options=options, maximum_concurrent_rpcs=self._most)
+        made.add_generic_rpc_handlers((_Generic(self._calls | self._beside),))
+        return made
+
+    def open(self, started: Server) -> None:
+        """Take calls until the server is stopped."""
+        if not isinstance(started, _LaneServer):
+            return
+        core = started.core
+        for path, handler in self._calls.items():
+            for _ in range(MOST):
+                self._keep(self._lane(core, core.next_of(path), _one_message(handler), path, handler))
+        for path, handler in self._beside.items():
+            self._keep(self._lane(core, core.next_of(path), _any(path, handler), path, handler))
+        self._keep(self._lane(core, core._request_call, _any("", None), "", None))
+
+    def _keep(self, lane: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(lane)
+        self._lanes.add(task)
+        task.add_done_callback(self._ended)
+
+    async def _lane(
+        self,
+        core: _Core,
+        next_call: Callable[[], Coroutine[Any, Any, Any]],
+        taken: _Taken,
+        path: str,
+        handler: _Handler | None,
+    ) -> None:
+        loop, refused = asyncio.get_running_loop(), _any(path, handler, is_one_too_many=True)
+        while core.is_running():  # one that was stopped has nothing that could be asked
+            try:
+                state = await next_call()
+            except cygrpc._RequestCallError:  # the server is being stopped, or the call left before it was taken
+                continue
+            work = (taken if len(self._in_flight) < self._most else refused)(state, loop)
+            # Its first step is to ask to be told when the caller leaves; the work is a task that it makes.
+            call = loop.create_task(cygrpc._schedule_rpc_coro(work, state, loop, path))
+            self._in_flight.add(call)
+            call.add_done_callback(self._in_flight.discard)
+        core.no_more()
+
+    def _ended(self, lane: asyncio.Task[None]) -> None:
+        self._lanes.discard(lane)
+        if not lane.cancelled() and (error := lane.exception()) is not None:
+            _log.error("a lane of the gRPC door ended", exc_info=error)
+
+
+_Taken: TypeAlias = Callable[[Any, asyncio.AbstractEventLoop], Coroutine[Any, Any, None]]
+"""Gives the work that a call is, to be run as a task."""
+
+
+def _one_message(handler: _Handler) -> _Taken:
+    return lambda state, loop: cygrpc._handle_unary_unary_rpc(handler, state, loop)
+
+
+def _any(path: str, handler: _Handler | None, *, is_one_too_many: bool = False) -> _Taken:
+    found = _Found(handler)
+    return lambda state, loop: cygrpc._handle_rpc(path, found, (), state, loop, is_one_too_many)
+
+
+class _Found:
+    """What finds the handler of a call, where that is known."""
+
+    def __init__(self, handler: _Handler | None) -> None:
+        self._handler = handler
+
+    def resolve_handler(self, _details: Any) -> _Handler | None:
+        return self._handler
+
+
+class _Core(cygrpc.AioServer):  # type: ignore[misc]  # untyped
+    """The core's server, which asks for no calls itself.
+
+    Where its own task ends, it drops what it has asked for, and the core writes to what is no more.
+    """
+
+    _asked: asyncio.Future[Any] | None = None
+
+    def _make_request_call_future(self, _method: bytes | None) -> asyncio.Future[Any]:
+        self._asked = asyncio.get_running_loop().create_future()
+        return self._asked
+
+    def next_of(self, path: str) -> Callable[[], Coroutine[Any, Any, Any]]:
+        """Give what takes the next call of a method that is registered."""
+        method = path.encode()
+        return lambda: self._request_registered_call(method)
+
+    def no_more(self) -> None:
+        """Tell the server's own task that no call comes any more; it waits for that in a stop."""
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(cygrpc._RequestCallError())
+
+
+class _LaneServer(_server.Server):
+    """grpcio's server over a core of ours; the names that it is made of are grpcio's."""
+
+    def __init__(self, options: Sequence[tuple[str, Any]], handlers: Mapping[str, _Handler]) -> None:
+        self._loop = cygrpc.get_working_loop()
+        self.core = _Core(self._loop, None, (), (), _server._augment_channel_arguments(options, None), None)
+        self.core.add_registered_method_handlers(dict(handlers))
+        self._server = self.core
+
+
+class _Generic(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # it takes none when it runs
+    """Handlers as a server takes them that asks for calls itself."""
+
+    def __init__(self, handlers: Mapping[str, _Handler]) -> None:
+        self._handlers = handlers
+
+    def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
+        return self._handlers.get(details.method)

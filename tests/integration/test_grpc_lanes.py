@@ -1,0 +1,145 @@
+"""Calls that only compute come to the gRPC door several at a time, take each step together, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc_world
+import pytest
+from grpc import aio
+from tiny_artifact import write_tiny_artifact
+
+from gnas_serve.service import grpc_calls
+from gnas_serve.service.cohort import MOST
+from gnas_serve.service.grpc_lanes import TRIED, Lanes
+from gnas_serve.service.item_lists import list_response
+from gnas_serve.service.proto import recommender_pb2 as pb
+
+SETTLED_S = 0.5  # what a channel sent is by then at the door
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[grpc_world.World]:
+    opened = grpc_world.World(write_tiny_artifact(tmp_path / "artifact"))
+    opened.stub.GetModel(pb.GetModelRequest())  # the channel is connected
+    yield opened
+    opened.close()
+
+
+def test_the_release_that_is_pinned_was_tried() -> None:
+    assert importlib.metadata.version("grpcio").startswith(TRIED)
+    assert Lanes.are_possible()
+
+
+def test_those_who_came_meanwhile_begin_in_one_turn(world: grpc_world.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, began = 0, []
+
+    async def count() -> None:
+        nonlocal turn
+        while len(began) < MOST:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(grpc_calls, "request_id_of", lambda _sent: began.append(turn) or b"x")
+    with grpc_world.Held(world.loop):
+        counting = asyncio.run_coroutine_threadsafe(count(), world.loop)
+        calls = [world.stub.Recommend.future(pb.RecommendRequest(k=1)) for _ in range(MOST)]
+        time.sleep(SETTLED_S)
+    for call in calls:
+        call.result(20)
+    counting.result(20)
+    # One at a time, each begins in a turn of its own.
+    assert len(set(began)) <= MOST // 2, began
+
+
+def test_they_take_each_step_together(world: grpc_world.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    answer = world.calls.recommend
+
+    def answered(request: Any) -> Any:
+        steps.append("answered")
+        return answer(request)
+
+    def laid_out(*found: Any, **how: Any) -> bytes:
+        steps.append("laid out")
+        return list_response(*found, **how)
+
+    monkeypatch.setattr(world.calls, "recommend", answered)
+    monkeypatch.setattr(grpc_calls, "list_response", laid_out)
+    with grpc_world.Held(world.loop):
+        calls = [world.stub.Recommend.future(pb.RecommendRequest(k=1)) for _ in range(MOST)]
+        time.sleep(SETTLED_S)
+    assert [len(call.result(20).items) for call in calls] == [1] * MOST
+    assert sorted(steps) == ["answered"] * MOST + ["laid out"] * MOST
+    changes = sum(before != after for before, after in pairwise(steps))
+    assert changes < MOST, steps  # answered and laid out one by one, there are twice as many
+
+
+def test_a_stop_leaves_none_of_those_that_came(world: grpc_world.World) -> None:
+    with grpc_world.Held(world.loop):
+        calls = [world.stub.Recommend.future(pb.RecommendRequest(k=1)) for _ in range(MOST)]
+        time.sleep(SETTLED_S)
+        closing = asyncio.run_coroutine_threadsafe(world.door.close(), world.loop)
+    assert [len(call.result(20).items) for call in calls] == [1] * MOST
+    closing.result(20)
+
+
+def test_who_leaves_takes_no_place(world: grpc_world.World) -> None:
+    with grpc_world.Held(world.loop):
+        leaving = [world.stub.Recommend.future(pb.RecommendRequest(k=1)) for _ in range(3 * MOST)]
+        time.sleep(SETTLED_S)
+        for call in leaving:
+            call.cancel()
+        time.sleep(SETTLED_S)
+    for _ in range(3 * MOST):
+        assert len(world.stub.Recommend(pb.RecommendRequest(k=2)).items) == 2
+
+
+def test_with_another_release_calls_are_answered_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc, "__version__", "2.0.0")
+    world = grpc_world.World(write_tiny_artifact(tmp_path / "artifact"))
+    try:
+        calls = [world.stub.Recommend.future(pb.RecommendRequest(k=1)) for _ in range(MOST)]
+        assert [len(call.result(20).items) for call in calls] == [1] * MOST
+    finally:
+        world.close()
+
+
+def test_beyond_their_number_calls_are_refused_before_they_are_read() -> None:
+    async def answers() -> list[bytes | grpc.StatusCode]:
+        is_read, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def behaviour(raw: bytes, _context: Any) -> bytes:
+            is_read.set()
+            await may_answer.wait()
+            return raw
+
+        lanes = Lanes({"/a.Service/Say": grpc.unary_unary_rpc_method_handler(behaviour, None, None)}, {}, most=1)
+        server = lanes.server(())
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        lanes.open(server)
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+
+            async def say(raw: bytes) -> bytes | grpc.StatusCode:
+                try:
+                    return await channel.unary_unary("/a.Service/Say")(raw, timeout=20)
+                except aio.AioRpcError as error:
+                    return error.code()
+
+            held = asyncio.ensure_future(say(b"held"))
+            await is_read.wait()
+            refused = [await say(b"refused") for _ in range(3)]
+            may_answer.set()
+            found = [await held, *refused, await say(b"later")]
+        await server.stop(None)
+        return found
+
+    assert asyncio.run(answers()) == [b"held", *[grpc.StatusCode.RESOURCE_EXHAUSTED] * 3, b"later"]
