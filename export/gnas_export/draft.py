@@ -250,6 +250,7 @@ class Draft:
             segments=self.segments,
             user_encoding=() if ranker.users is None else self.plan.encodings,
             content=self.content,
+            no_content="" if self.content is not None else self.facts.get("content", {}).get("reason", ""),
         )
 
     @contextmanager

@@ -14,7 +14,7 @@ from rich.text import Text
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, byte_count, microseconds, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
 from gnas_serve.cli.export_forecast import emit_forecast
 from gnas_serve.cli.export_work import kept_work
 from gnas_serve.cli.extras import need
@@ -144,6 +144,7 @@ def export(
     from gnas_export.pipeline import export as run
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_export.report.places import check_places
+    from gnas_export.steps.content import CONTENT, UNJUDGED
     from gnas_export.work.key import work_key
     from gnas_search.checkpoint import Checkpoint
     from gnas_serve.artifact.signature import SigningKey
@@ -201,6 +202,12 @@ def export(
     if guard is not None:
         console.print(f"export: {guard.summary}")
     facts = exported.report
+    unseen = facts["facts"][CONTENT]
+    if not unseen["ships"] and unseen["reason"].startswith(UNJUDGED):
+        warn(
+            f"no content encoder ships, whatever a model before had: {unseen['reason']}. Items that the catalogue does "
+            "not have are refused (422) by this artifact"
+        )
     result = {
         "artifact": str(exported.path),
         **manifest_facts(exported.manifest),

@@ -101,9 +101,10 @@ def _say_what_is_odd(made: FineTuned) -> None:
         )
     judges = len(divided_users(made.checkpoint).gate)
     if judges < LEAST_JUDGES:
+        without = ", and ship no content encoder" if made.checkpoint.item_attributes is not None else ""
         warn(
             f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
-            "the gates that need labels; wait for more"
+            f"the gates that need labels{without}; wait for more"
         )
 
 

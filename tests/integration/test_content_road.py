@@ -219,6 +219,7 @@ def test_attributes_that_tell_nothing_ship_nothing_and_the_report_says_why(tmp_p
     with pytest.raises(NewItemError) as error:
         Recommender.load(made.path).recommend(Query(item_features=(("new", (("colour", "c1"),)),)))
     assert error.value.code == "no_content_encoder"
+    assert decision["reason"] in error.value.hint
 
 
 def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -228,7 +229,13 @@ def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_
     few = telling_items(planted_checkpoint(num_users=40, with_features=False))
     judged = export(few, tmp_path / "b", PROFILE, ranker="never")
     assert judged.report["decisions"]["content"]["choice"] == "none"
-    assert judged.report["decisions"]["content"]["reason"].startswith("cannot be judged: ")
+    reason = judged.report["decisions"]["content"]["reason"]
+    assert reason == "cannot be judged: 20 gate users have a held-out item, fewer than 30"
+    assert Manifest.read(judged.path).no_content == reason
+    assert f"not scored: {reason}" in (judged.path / "MODEL_CARD.md").read_text()
+    with pytest.raises(NewItemError) as error:
+        Recommender.load(judged.path).recommend(Query(item_features=(("new", (("style", "left0"),)),)))
+    assert reason in error.value.hint
 
 
 def test_another_table_than_that_of_the_items_is_a_breach(

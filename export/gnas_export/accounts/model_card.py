@@ -198,7 +198,7 @@ def _strangers(manifest: Manifest) -> str:
 
 def _unseen(manifest: Manifest) -> str:
     if manifest.content is None:
-        return "not scored"
+        return f"not scored: {manifest.no_content}" if manifest.no_content else "not scored"
     named = ", ".join(column.name for column in manifest.content.columns)
     figures = manifest.content.metrics
     told = f"ndcg@{K} {figures[f'ndcg@{K}']:.4f}, {figures[f'popularity_ndcg@{K}']:.4f} by popularity as these tell it"

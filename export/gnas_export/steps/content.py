@@ -18,6 +18,8 @@ from gnas_search.division import LEAST_JUDGES
 
 CONTENT = "content"
 ENCODER, NONE = "encoder", "none"
+UNJUDGED = "cannot be judged: "
+"""How the reason begins where nobody could say whether an encoder is any good."""
 MARGIN = 0.05
 """Of the ndcg of the better of the two simple orders, by which the encoder has to be better than it."""
 
@@ -89,7 +91,8 @@ def choose_content(draft: Draft) -> None:
 def _leave(draft: Draft, why: str, fact: dict[str, object] | None = None) -> None:
     given = draft.decisions.given(CONTENT)
     if given is None or given.choice != NONE:
-        given = draft.decisions.take(CONTENT, NONE, f"cannot be judged: {why}")
+        fresh = "" if draft.checkpoint.finetuned_from is None else "; of a fine-tuned model those with fresh ones judge"
+        given = draft.decisions.take(CONTENT, NONE, f"{UNJUDGED}{why}{fresh}")
     draft.facts[CONTENT] = {"ships": False, "reason": given.reason, **(fact or {})}
 
 
