@@ -11,10 +11,11 @@ import polars as pl
 
 from gnas_search.data.addition_columns import Joined, join_ids, join_ratings
 from gnas_search.data.addition_times import join_times
+from gnas_search.data.addition_writing import joined_bytes
 from gnas_search.data.columns import PART_NAMES, TRAIN, read_events
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.readers import CONFIG_FILE, require_columns
-from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table, write_table
+from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table
 from gnas_serve.artifact.store import atomic_folder
 from gnas_serve.errors import ConfigError, DataError, unknown_name
 
@@ -103,9 +104,9 @@ def add_interactions(
     if config.split_column in frame.columns:
         new = new.with_columns(pl.lit(PART_NAMES[TRAIN]).alias(config.split_column))
         notes.append(f"{base.path.name} has a column {config.split_column!r}: what is added is train")
-    joined = pl.concat([frame, new], how="diagonal_relaxed")
+    content = joined_bytes(base, frame, new)
     with atomic_folder(out) as folder:
-        write_table(joined, folder / base.path.name)
+        (folder / base.path.name).write_bytes(content)
         others = (find_table(data, "items"), find_table(data, "users"), data / CONFIG_FILE)
         for path in others:
             if path is not None and path.is_file():
@@ -115,7 +116,7 @@ def add_interactions(
         added=new.height,
         present=taken - new.height,
         repeated=kinds.len() - kinds.null_count() - taken,
-        interactions=joined.height,
+        interactions=frame.height + new.height,
         notes=tuple(notes),
     )
 
