@@ -244,7 +244,8 @@ class Draft:
                 "fingerprint": checkpoint.fingerprint,
                 "policy": checkpoint.policy,
                 "target_event": checkpoint.target_event,
-            },
+            }
+            | ({"events": list(checkpoint.events)} if checkpoint.events else {}),
             gates=tuple(gate.to_json() for gate in self.binding_gates()),
             attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
             segments=self.segments,

@@ -175,7 +175,8 @@ class GrpcCalls:
 
     async def _feedback(self, raw: bytes) -> bytes:
         done = await self._calls.feedback(_read(FeedbackRequest, pb.FeedbackRequest, raw))
-        return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates).SerializeToString()
+        reply = pb.FeedbackResponse(written=done.written, duplicates=done.duplicates, warnings=done.unlike.warnings)
+        return reply.SerializeToString()
 
 
 def _read(model: type[RequestModel], kind: type[Message], raw: bytes) -> RequestModel:

@@ -234,6 +234,7 @@ def test_few_fresh_users_are_said(gnas: Gnas, world: Path, tmp_path: Path) -> No
     assert "warning: no content encoder ships, whatever a model before had: cannot be judged: " in said
     assert "of a fine-tuned model those with fresh ones judge" in said
     code, out, _ = gnas("inspect", tmp_path / "artifact", "--output", "json")
+    assert json.loads(out)["data"]["events"] == ["favourite", "purchase", "view"]
     assert (json.loads(out)["content"], "of a fine-tuned model" in json.loads(out)["no_content"]) == (None, True)
 
 

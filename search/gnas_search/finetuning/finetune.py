@@ -87,6 +87,7 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
         config=dataset.config,
         fingerprint=dataset.fingerprint,
         policy=dataset.policy,
+        events=dataset.events or checkpoint.events,
         digest="",
         **sides,
     )
