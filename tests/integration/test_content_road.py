@@ -17,6 +17,7 @@ from export_runs import PROFILE, after, files
 from export_runs import run as export
 from front_world import World
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
+from report_schema import faults
 from search_world import Gnas, calling, run
 
 from gnas_export.decisions import Decision, Decisions
@@ -100,6 +101,7 @@ def test_what_ships_leans_on_all_items_that_somebody_has(watched: Watched) -> No
 
 
 def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
+    assert faults(json.loads((made.path / "report.json").read_text())) == []
     fact, decision = made.report["facts"]["content"], made.report["decisions"]["content"]
     assert (decision["choice"], fact["ships"], fact["reason"]) == ("encoder", True, decision["reason"])
     figures, gain = fact["metrics"], fact["against_simpler"]

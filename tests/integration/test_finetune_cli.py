@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from report_schema import faults
 from safetensors.numpy import load_file
 from search_world import Gnas, run
 
@@ -120,6 +121,7 @@ def test_from_fine_tuning_to_an_evaluated_artifact(gnas: Gnas, world: Path, tmp_
     report = json.loads((tmp_path / "report.json").read_text())
     lineage = Checkpoint.load(tuned).finetuned_from
     assert report["checkpoint"]["finetuned_from"] == lineage
+    assert faults(report) == []
     # Learned from fresh interactions: half of the users that have some, those that judge set apart.
     users = np.count_nonzero(np.diff(Checkpoint.load(tuned).valid.indptr))
     assert report["facts"]["users"]["ranker_fitting"] == users // 2
