@@ -76,6 +76,8 @@ class Draft:
     ----------
     mode
         ``"auto"``, ``"always"`` or ``"never"``: how the learned ranker is treated.
+    content_before
+        The content encoder of the model before, to be kept where too few users can judge one.
     gates, decisions, facts
         What the report will say.
     ranker_gates
@@ -133,6 +135,7 @@ class Draft:
     mode: str
     seed: int
     decisions: Decisions
+    content_before: ContentFacts | None = None
     gates: list[Gate] = field(default_factory=list)
     ranker_gates: list[Gate] = field(default_factory=list)
     host_gates: list[Gate] = field(default_factory=list)

@@ -242,7 +242,8 @@ def _content(manifest: Manifest) -> str:
     named = ", ".join(f"{column.name} (x{column.weight:g})" for column in facts.columns)
     told = {name: f"{value:.4f}" for name, value in facts.metrics.items() if name.endswith("ndcg@20")}
     measured = ", ".join(f"{name} {value}" for name, value in told.items())
-    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}"
+    kept = f" (of version {facts.kept_from}, whose encoder was kept)" if facts.kept_from else ""
+    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}{kept}"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

@@ -102,7 +102,11 @@ def _say_what_is_odd(made: FineTuned) -> None:
     _say_what_it_brought(made)
     judges = len(divided_users(made.checkpoint).gate)
     if judges < LEAST_JUDGES:
-        without = ", and ship no content encoder" if made.checkpoint.item_attributes is not None else ""
+        without = (
+            ", and ship no content encoder (or that of `--content-from ARTIFACT`)"
+            if made.checkpoint.item_attributes is not None
+            else ""
+        )
         warn(
             f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
             f"the gates that need labels{without}; wait for more"

@@ -19,6 +19,7 @@ from front_world import World
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
 from report_schema import faults
 from search_world import Gnas, calling, run
+from telling_items import telling_items
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
@@ -32,22 +33,6 @@ from gnas_serve.runtime.recommender import Recommender
 
 DATA = Path(os.environ.get("GNAS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ml-100k"
 LATE = 11  # the row of an item that nobody had before validation
-
-
-def telling_items(checkpoint: Checkpoint) -> Checkpoint:
-    """Give the items attributes of which some tell whom they suit, and the others nothing."""
-    vectors = checkpoint.selection.branches[0].item_vectors
-    rng = np.random.default_rng(5)
-    attributes = {
-        "style": [
-            " ".join(f"{'left' if one < 0 else 'right'}{place}" for place, one in enumerate(row[:4])) for row in vectors
-        ],
-        "tilt": vectors[:, 4].astype(np.float64).round(3).tolist(),
-        "label": [f"label {row}" for row in rng.integers(0, 60, len(vectors))],
-        "code": [f"x{row}" for row in range(len(vectors))],
-    }
-    attributes["style"][7] = None
-    return replace(checkpoint, item_attributes=attributes_of(attributes))
 
 
 @pytest.fixture(scope="module")

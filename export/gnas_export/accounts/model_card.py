@@ -203,7 +203,9 @@ def _unseen(manifest: Manifest) -> str:
     figures = manifest.content.metrics
     told = f"ndcg@{K} {figures[f'ndcg@{K}']:.4f}, {figures[f'popularity_ndcg@{K}']:.4f} by popularity as these tell it"
     shown = f"of {figures['items']:g} left out of lists and histories, {figures['list_length']:.0f} to a list"
-    return f"by known items of similar {named}: {shown}, {told}; the model was trained with them"
+    kept = manifest.content.kept_from
+    of = f"kept from version {_line(kept)}, which was judged: " if kept else ""
+    return f"by known items of similar {named}: {of}{shown}, {told}; the model was trained with them"
 
 
 def _ranker(manifest: Manifest) -> str:
