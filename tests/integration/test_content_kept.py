@@ -85,7 +85,9 @@ def test_it_is_the_one_before_over_the_items_of_now_and_says_so(kept: Any, befor
     assert faults(report) == []
     reason = report["decisions"]["content"]["reason"]
     assert report["facts"]["content"] == {"ships": True, "reason": reason, "kept_from": before.manifest.version}
-    assert reason.startswith(f"kept from version {before.manifest.version}, with which it was judged: 10 gate users")
+    assert reason.startswith(
+        f"kept from version {before.manifest.version}, as too few can judge another: 10 gate users"
+    )
     card = (kept.path / "MODEL_CARD.md").read_text()
     assert f"kept from version {before.manifest.version}, which was judged: of " in card
     recommender = Recommender.load(kept.path)

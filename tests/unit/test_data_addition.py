@@ -197,11 +197,11 @@ def test_events_are_chosen_and_renamed(tmp_path: Path) -> None:
 
 def test_the_hint_about_a_new_event_names_all_that_are_to_be_kept(tmp_path: Path) -> None:
     data = folder(tmp_path / "ours", OURS)
-    more = folder(tmp_path / "more", LATER | {"event": ["buy", "view", "buy", "view"]})
+    more = folder(tmp_path / "more", LATER | {"event": ["buy", "view", "purchse", "view"]})
     done, _ = added(data, more)
     assert done.notes == (
-        "events that interactions.parquet did not have: buy (2); it has purchase, view. "
-        "To add them under its names: --event buy=ITS --event view=view",
+        "events that interactions.parquet did not have: buy (1), purchse (1); it has purchase, view. "
+        "To add them under its names: --event buy=ITS --event purchse=purchase --event view=view",
     )
 
 

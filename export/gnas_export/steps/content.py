@@ -108,7 +108,7 @@ def _still_readable(before: ContentFacts | None, terms: ContentTerms) -> Content
 
 
 def _keep(draft: Draft, read: ContentTerms, before: ContentFacts, why: str) -> None:
-    reason = f"kept from version {before.kept_from}, with which it was judged: {why}"
+    reason = f"kept from version {before.kept_from}, as too few can judge another: {why}"
     draft.decisions.take(CONTENT, ENCODER, reason)
     draft.facts[CONTENT] = {"ships": True, "reason": reason, "kept_from": before.kept_from}
     draft.content = replace(before, columns=read.columns)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -94,5 +95,9 @@ def of_new(kinds: pl.Series, base: Table, column: str, *, are_renamed: bool) -> 
         return []
     told = ", ".join(f"{name} ({counts[name]:,})" for name in new)
     said = f"events that {base.path.name} did not have: {told}; it has {', '.join(had)}"
-    flags = " ".join(f"--event {name}={'ITS' if name in new else name}" for name in sorted(counts))
+    flags = " ".join(f"--event {name}={_meant(name, had) if name in new else name}" for name in sorted(counts))
     return [said if are_renamed else f"{said}. To add them under its names: {flags}"]
+
+
+def _meant(name: str, had: Sequence[str]) -> str:
+    return next(iter(difflib.get_close_matches(name, had, n=1, cutoff=0.7)), "ITS")
