@@ -76,6 +76,8 @@ class Draft:
     ----------
     mode
         ``"auto"``, ``"always"`` or ``"never"``: how the learned ranker is treated.
+    content_before
+        The content encoder of the model before, to be kept where too few users can judge one.
     gates, decisions, facts
         What the report will say.
     ranker_gates
@@ -133,6 +135,7 @@ class Draft:
     mode: str
     seed: int
     decisions: Decisions
+    content_before: ContentFacts | None = None
     gates: list[Gate] = field(default_factory=list)
     ranker_gates: list[Gate] = field(default_factory=list)
     host_gates: list[Gate] = field(default_factory=list)
@@ -244,12 +247,14 @@ class Draft:
                 "fingerprint": checkpoint.fingerprint,
                 "policy": checkpoint.policy,
                 "target_event": checkpoint.target_event,
-            },
+            }
+            | ({"events": list(checkpoint.events)} if checkpoint.events else {}),
             gates=tuple(gate.to_json() for gate in self.binding_gates()),
             attributes=() if checkpoint.item_attributes is None else checkpoint.item_attributes.facts(),
             segments=self.segments,
             user_encoding=() if ranker.users is None else self.plan.encodings,
             content=self.content,
+            no_content="" if self.content is not None else self.facts.get("content", {}).get("reason", ""),
         )
 
     @contextmanager

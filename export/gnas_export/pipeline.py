@@ -35,6 +35,7 @@ from gnas_export.steps.scoring import draw_plain_ranker, train_ranker
 from gnas_export.steps.users import choose_users, fit_fold_ins
 from gnas_export.work.workbook import Workbook
 from gnas_search.checkpoint import Checkpoint
+from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.artifact.signature import SigningKey
@@ -95,6 +96,7 @@ def export(
     *,
     ranker: str,
     decisions: Decisions,
+    content_before: ContentFacts | None = None,
     seed: int = 0,
     report_path: Path | None = None,
     junit_path: Path | None = None,
@@ -115,6 +117,8 @@ def export(
         ``"auto"``, ``"always"`` or ``"never"``, from :func:`gnas_export.profile.ranker_mode`.
     decisions
         Empty, or those of an earlier export to repeat.
+    content_before
+        Of :func:`gnas_export.retrieval.content_before.content_before`: kept where too few users can judge an encoder.
     seed
         Of samples, k-means, the ranker's training and the bootstrap.
     report_path
@@ -150,7 +154,7 @@ def export(
     check_places(out, report_path, junit_path)
     source_date()  # malformed, it is to be told before any work
     running_code_sha256()  # of the code as it is loaded: its files may be edited meanwhile
-    draft = Draft(checkpoint, profile, ranker, seed, decisions)
+    draft = Draft(checkpoint, profile, ranker, seed, decisions, content_before)
     told_in = report_path or report_beside(out)
     elsewhere = ReportFiles(told_in, junit_path)
     steps: list[dict[str, Any]] = []
@@ -163,7 +167,7 @@ def export(
         while (wider := less_compressed(draft)) is not None:
             watched.announce(AGAIN)
             # From the start: the ranker has to learn from the candidates that it will be given.
-            draft = Draft(checkpoint, profile, ranker, seed, wider)
+            draft = Draft(checkpoint, profile, ranker, seed, wider, content_before)
             _run(draft, steps, watched)
         raise_first_breach(draft.binding_gates())
         watched.announce(PACKAGE)

@@ -99,6 +99,9 @@ class ContentFacts:
         (``"popularity_ndcg@20"``, ``"random_ndcg@20"``), how many ``"users"`` and ``"items"`` that was, and the mean
         ``"list_length"``. The model that is judged was trained with these items, and so were its vectors, links and
         maps of the others; the knots of numbers and the words are those of all items.
+    kept_from
+        The version of the artifact whose encoder it is, and whose metrics these are, where too few users could judge
+        one; empty where it was judged itself.
     """
 
     columns: tuple[ContentColumn, ...]
@@ -107,6 +110,7 @@ class ContentFacts:
     prior: float
     own: float
     metrics: dict[str, float]
+    kept_from: str = ""
 
     @property
     def num_terms(self) -> int:
@@ -122,7 +126,7 @@ class ContentFacts:
             "prior": self.prior,
             "own": self.own,
             "metrics": self.metrics,
-        }
+        } | ({"kept_from": self.kept_from} if self.kept_from else {})
 
     @classmethod
     def from_json(cls, raw: Any) -> ContentFacts:
@@ -146,5 +150,8 @@ class ContentFacts:
                 raise ValueError(f"{name} of the content encoder is no number from 0 on: {raw[name]!r}")
         if not isinstance(metrics, dict) or not all(isinstance(k, str) and is_number(v) for k, v in metrics.items()):
             raise ValueError("metrics of the content encoder are no numbers by name")
+        kept_from = raw.get("kept_from", "")
+        if not isinstance(kept_from, str):
+            raise TypeError(f"kept_from of the content encoder is no text: {kept_from!r}")
         numbers = {name: float(raw[name]) for name in ("power", "prior", "own")}
-        return cls(columns, neighbours, metrics=dict(metrics), **numbers)
+        return cls(columns, neighbours, metrics=dict(metrics), kept_from=kept_from, **numbers)

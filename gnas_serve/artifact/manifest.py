@@ -84,6 +84,8 @@ class Manifest:
     content
         How items that the catalogue does not have are scored by their attributes; None of artifacts of early versions,
         and where that was found to be no good. Who does not look for it passes it over.
+    no_content
+        Why there is none, for people; empty where there is one, and of artifacts of early versions.
     created
         The moment of ``SOURCE_DATE_EPOCH`` in ISO 8601; None where that was not set, as equal inputs give equal bytes.
     format_version
@@ -110,6 +112,7 @@ class Manifest:
     segments: SegmentFacts | None = None
     user_encoding: tuple[FeatureEncoding, ...] = ()
     content: ContentFacts | None = None
+    no_content: str = ""
     created: str | None = None
     format_version: int = FORMAT_VERSION
 
@@ -123,7 +126,9 @@ class Manifest:
         scores = {} if self.scores is None else {"scores": self.scores.to_json()}
         segments = {} if self.segments is None else {"segments": self.segments.to_json()}
         encoding = {"user_encoding": [one.to_json() for one in self.user_encoding]} if self.user_encoding else {}
-        content = {} if self.content is None else {"content": self.content.to_json()}
+        content: dict[str, Any] = {"no_content": self.no_content} if self.no_content else {}
+        if self.content is not None:
+            content = {"content": self.content.to_json()}
         return (
             attributes
             | scores
@@ -215,6 +220,7 @@ class Manifest:
                 segments=SegmentFacts.from_json(raw["segments"]) if "segments" in raw else None,
                 user_encoding=feature_encodings(raw.get("user_encoding", [])),
                 content=ContentFacts.from_json(raw["content"]) if "content" in raw else None,
+                no_content=raw.get("no_content", ""),
                 created=raw["created"],
                 format_version=raw["format_version"],
             )
@@ -247,8 +253,7 @@ def _check_types(raw: dict[str, Any]) -> None:
     texts = {name: raw[name] for name in ("name", "version", "profile", "newcomers")}
     texts |= {f"index.{name}": raw["index"][name] for name in ("kind",)}
     texts |= {f"ranker.{name}": raw["ranker"][name] for name in ("kind", "precision")}
-    if raw["created"] is not None:
-        texts["created"] = raw["created"]
+    texts |= {name: raw[name] for name in ("created", "no_content") if raw.get(name) is not None}
     for name, value in texts.items():
         if not isinstance(value, str):
             raise ValueError(f"{name} is no text: {value!r}")  # noqa: TRY004  # bad content, not a programmer's mistake

@@ -39,6 +39,7 @@ def inspect(artifact: ArtifactArgument, output: OutputOption = Output.text) -> N
         "segments": None if manifest.segments is None else manifest.segments.to_json(),
         "user_encoding": [encoding.to_json() for encoding in manifest.user_encoding],
         "content": None if manifest.content is None else manifest.content.to_json(),
+        "no_content": manifest.no_content,
         "scores": None if manifest.scores is None else manifest.scores.to_json(),
         "gates": gates,
         "format_version": manifest.format_version,
@@ -237,11 +238,12 @@ def _content(manifest: Manifest) -> str:
     """Say what the content encoder reads, and how well it does."""
     facts = manifest.content
     if facts is None:
-        return "not scored: no content encoder"
+        return f"not scored: {manifest.no_content or 'no content encoder'}"
     named = ", ".join(f"{column.name} (x{column.weight:g})" for column in facts.columns)
     told = {name: f"{value:.4f}" for name, value in facts.metrics.items() if name.endswith("ndcg@20")}
     measured = ", ".join(f"{name} {value}" for name, value in told.items())
-    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}"
+    kept = f" (of version {facts.kept_from}, whose encoder was kept)" if facts.kept_from else ""
+    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}{kept}"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

@@ -136,6 +136,16 @@ def append(
             show_default=False,
         ),
     ] = None,
+    left_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=output_path,
+            help="Leave out rows whose ids are text where DATA has integers, and write them to this file; "
+            "else they are refused.",
+            show_default=False,
+        ),
+    ] = None,
     user_column: options.UserColumnOption = None,
     item_column: options.ItemColumnOption = None,
     event_column: options.EventColumnOption = None,
@@ -159,13 +169,15 @@ def append(
         split_column=split_column,
         id_type=id_type,
     )
-    done = add_interactions(data, read_config(data, flags), more, out, events=_event_names(event))
+    config, events = read_config(data, flags), _event_names(event)
+    done = add_interactions(data, config, more, out, events=events, left_out=left_out)
     for note in done.notes:
         warn(note)
-    repeated = f", {done.repeated:,} given again" if done.repeated else ""
+    others = {"given again": done.repeated, "left out": done.left_out + sum(done.dropped.values())}
+    more_rows = "".join(f", {count:,} {what}" for what, count in others.items() if count)
     text = (
         f"{done.path}: {done.added:,} interactions of {more} added to those of {data} "
-        f"({done.present:,} were there{repeated}), {done.interactions:,} now"
+        f"({done.present:,} were there{more_rows}), {done.interactions:,} now"
     )
     emit({**asdict(done), "path": str(done.path)}, text, output)
 

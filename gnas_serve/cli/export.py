@@ -14,7 +14,7 @@ from rich.text import Text
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.cli.arguments import MAX_SEED, byte_count, microseconds, output_path
 from gnas_serve.cli.artifact import gate_table, manifest_facts
-from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit
+from gnas_serve.cli.console import Output, OutputOption, diagnostics, emit, warn
 from gnas_serve.cli.export_forecast import emit_forecast
 from gnas_serve.cli.export_work import kept_work
 from gnas_serve.cli.extras import need
@@ -80,6 +80,14 @@ def export(
     decisions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="decisions.json of an earlier artifact, to repeat its choices.")
     ] = None,
+    content_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ARTIFACT",
+            help="Of a fine-tuned checkpoint: keep the content encoder of this artifact, which was made of the "
+            "checkpoint before, where too few users can judge one.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the report here; beside FILE.json goes FILE.html, a page."),
@@ -144,6 +152,8 @@ def export(
     from gnas_export.pipeline import export as run
     from gnas_export.profile import ExportProfile, ranker_mode
     from gnas_export.report.places import check_places
+    from gnas_export.retrieval.content_before import content_before
+    from gnas_export.steps.content import CONTENT, UNJUDGED
     from gnas_export.work.key import work_key
     from gnas_search.checkpoint import Checkpoint
     from gnas_serve.artifact.signature import SigningKey
@@ -165,6 +175,7 @@ def export(
     taken = Decisions(chosen, mode)
     choices = taken if decisions is None else Decisions.read(decisions, profile=chosen, ranker=mode)
     trained = Checkpoint.load(checkpoint)
+    before = None if content_from is None else content_before(content_from, trained)
     console = diagnostics()
 
     def say(name: str) -> None:
@@ -180,7 +191,9 @@ def export(
             console.print(f"export: {guard.summary}")
         return
     with kept_work(
-        out, work_key(checkpoint, chosen, ranker=mode, seed=seed, decisions=choices), fresh=fresh
+        out,
+        work_key(checkpoint, chosen, ranker=mode, seed=seed, decisions=choices, content_before=before),
+        fresh=fresh,
     ) as workbook:
         exported = run(
             trained,
@@ -188,6 +201,7 @@ def export(
             out,
             ranker=mode,
             decisions=choices,
+            content_before=before,
             seed=seed,
             report_path=report,
             junit_path=junit,
@@ -201,6 +215,12 @@ def export(
     if guard is not None:
         console.print(f"export: {guard.summary}")
     facts = exported.report
+    unseen = facts["facts"][CONTENT]
+    if not unseen["ships"] and unseen["reason"].startswith(UNJUDGED):
+        warn(
+            f"no content encoder ships, whatever a model before had: {unseen['reason']}. Items that the catalogue does "
+            "not have are refused (422) by this artifact" + _how_to_keep_one(trained.finetuned_from)
+        )
     result = {
         "artifact": str(exported.path),
         **manifest_facts(exported.manifest),
@@ -213,6 +233,12 @@ def export(
     title += f"\nto look at: {exported.path / LAYOUT.report_page}"
     compressed = [*form_lines(facts), *saving_line(facts)]
     emit(result, Group(title, _decision_table(facts), *compressed, gate_table(facts["gates"])), output)
+
+
+def _how_to_keep_one(finetuned_from: dict[str, Any] | None) -> str:
+    if finetuned_from is None:
+        return ""
+    return "; --content-from ARTIFACT keeps that of the artifact before"
 
 
 def _decision_table(report: dict[str, Any]) -> Table:

@@ -13,7 +13,7 @@ from gnas_serve.cli import dataset_options as flags
 from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
-from gnas_serve.cli.lineage import finetuned_facts
+from gnas_serve.cli.lineage import compared_line, finetuned_facts
 from gnas_serve.cli.search_run import load_data
 from gnas_serve.errors import ConfigError
 
@@ -99,12 +99,32 @@ def _say_what_is_odd(made: FineTuned) -> None:
             f"validation of the data: {'the split by chance puts some' if chance else 'they are gone, or'} in its test "
             "part, of which evaluate then says little"
         )
+    _say_what_it_brought(made)
     judges = len(divided_users(made.checkpoint).gate)
     if judges < LEAST_JUDGES:
+        without = (
+            ", and ship no content encoder (or that of `--content-from ARTIFACT`)"
+            if made.checkpoint.item_attributes is not None
+            else ""
+        )
         warn(
             f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
-            "the gates that need labels; wait for more"
+            f"the gates that need labels{without}; wait for more"
         )
+
+
+def _say_what_it_brought(made: FineTuned) -> None:
+    compared = made.compared
+    if compared is None:
+        warn(
+            "not compared with the checkpoint before: none of the fresh interactions by which that could be told is in "
+            "the data's validation part"
+        )
+    elif compared.gain.value < 0:
+        is_clear = compared.gain.high < 0
+        than = "more" if is_clear else "no more"
+        advice = "go on with that one, or train a new model" if is_clear else "it may be as good"
+        warn(f"worse than the checkpoint before, by {than} than chance: {compared_line(compared.to_json())}; {advice}")
 
 
 def _table(result: dict[str, Any]) -> Table:

@@ -35,7 +35,25 @@ def _facts(lineage: dict[str, Any]) -> dict[str, str]:
             "that the model does not know"
         )
     facts["weights"] = _weights(lineage["weights"])
+    if (compared := lineage.get("compared")) is not None:
+        facts["ndcg@20 before and after"] = compared_line(compared)
     return facts
+
+
+def compared_line(compared: dict[str, Any]) -> str:
+    """Tell what fine-tuning brought, in a line.
+
+    Parameters
+    ----------
+    compared
+        ``compared`` of ``finetuned_from``.
+    """
+    old, new, gain = (compared["ndcg@20"][name] for name in ("old", "new", "gain"))
+    return (
+        f"{old['value']:.4f} ({old['low']:.4f} to {old['high']:.4f}) -> {new['value']:.4f} "
+        f"({new['low']:.4f} to {new['high']:.4f}): {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), "
+        f"of the newest fresh interactions of {compared['users']:,} users"
+    )
 
 
 def _counted(fresh: dict[str, int]) -> str:

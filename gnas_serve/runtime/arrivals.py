@@ -15,6 +15,7 @@ from gnas_serve.vocabulary import Id, Vocabulary
 
 _MAX_NAMED = 20
 _MAX_SHOWN = 40
+_MAX_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Arrivals:
         filters: Filters,
         *,
         strict: bool,
+        no_encoder: str = "",
     ) -> Arrivals:
         """Read what a question tells.
 
@@ -54,6 +56,8 @@ class Arrivals:
         ----------
         strict
             Whether that is an error.
+        no_encoder
+            Why there is none, as the artifact says; empty where it does not.
 
         Raises
         ------
@@ -63,7 +67,9 @@ class Arrivals:
         if encoder is None:
             raise NewItemError(
                 "item_features: this model has no content encoder",
-                hint="export it from data with an items file whose columns tell what users want; the report of an "
+                hint=f"its export shipped none: {plain_text(no_encoder[:_MAX_REASON])}"
+                if no_encoder
+                else "export it from data with an items file whose columns tell what users want; the report of an "
                 "export says why none ships",
                 code="no_content_encoder",
             )

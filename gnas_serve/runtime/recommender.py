@@ -147,7 +147,8 @@ class Recommender:
         return self._answer(query, who, Pool(NOTHING, rows), unknown, clock, arrivals)
 
     def _arrivals(self, features: ItemFeatures, *, strict: bool) -> Arrivals:
-        return Arrivals.of(features, self.items, self._parts.content, self._parts.filters, strict=strict)
+        parts, why = self._parts, self.manifest.no_content
+        return Arrivals.of(features, self.items, parts.content, parts.filters, strict=strict, no_encoder=why)
 
     def _with_arrivals(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals | None]:
         if not query.item_features:

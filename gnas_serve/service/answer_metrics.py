@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gnas_serve.artifact.score_facts import ScoreFacts
@@ -11,6 +12,7 @@ from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.stage_clock import STAGES, StageClock
 from gnas_serve.service.coverage import WINDOW, Coverage
 from gnas_serve.service.drift import Drift, is_comparable
+from gnas_serve.service.feedback_likeness import FIELDS
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Gauge
@@ -47,6 +49,15 @@ class AnswerMetrics:
             registry=registry,
         )
         self._unseen = {source: unseen.labels(source) for source in (CONTENT, UNTOLD)}
+        self._unlike = Counter(
+            "gnas_serve_feedback_unlike_data",
+            "Events of feedback with a kind that the model's data does not have, or with text for an id that is an "
+            "integer there, by the field.",
+            ["field"],
+            registry=registry,
+        )
+        for field in FIELDS:
+            self._unlike.labels(field)
         durations = Histogram(
             "gnas_serve_stage_duration_seconds",
             f"Time by stage of the request path; one question of {TIMED} is timed, and those that are traced.",
@@ -100,6 +111,11 @@ class AnswerMetrics:
         if self._drifted is not None:
             # Not NaN while there are few answers: of several workers it would hide those that have enough.
             self._drifted.set(math.nan if scores is None else 0.0)
+
+    def told_of(self, unlike: Mapping[str, int]) -> None:
+        """Count events of feedback that are unlike the data, by the field."""
+        for field, count in unlike.items():
+            self._unlike.labels(field).inc(count)
 
     def answered(self, answer: Answer, clock: StageClock | None) -> None:
         """Count what a question named in vain, unseen items, and how long its stages took where a clock was running."""

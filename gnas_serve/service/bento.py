@@ -11,7 +11,6 @@ import gc
 import logging
 import math
 import signal
-from dataclasses import asdict
 from types import FrameType
 from typing import Any
 
@@ -265,4 +264,4 @@ class GnasServe:
     @bentoml.api(route="/v1/feedback")  # type: ignore[untyped-decorator]
     async def feedback(self, request: FeedbackRequest, /) -> FeedbackResponse:
         """Keep what users did."""
-        return FeedbackResponse.model_validate(asdict(await self._calls.feedback(request)))
+        return FeedbackResponse.model_validate((await self._calls.feedback(request)).to_json())

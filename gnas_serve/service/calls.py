@@ -7,12 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
-from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, Query, SimilarUsersAnswer
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.errors import FeatureOffError
-from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.feedback import Feedback, Taken
 from gnas_serve.service.item_features import told_of
 from gnas_serve.service.schemas import (
     DeployRequest,
@@ -167,7 +166,7 @@ class Calls:
         found = variant.recommender.explain(request.item_id, request.user_id, request.history, features)
         return self._divided(found, variant)
 
-    async def feedback(self, request: FeedbackRequest) -> Acknowledged:
+    async def feedback(self, request: FeedbackRequest) -> Taken:
         """Keep what users did.
 
         Raises
@@ -181,7 +180,9 @@ class Calls:
             raise FeatureOffError("this server keeps no feedback", hint="start it with GNAS_FEEDBACK=FOLDER")
         if len(request.events) == 1:
             self._telemetry.noted(request.events[0].user_id, self.model.version)
-        return await self._feedback.take(request)
+        taken = await self._feedback.take(request)
+        self._telemetry.answers.told_of(taken.unlike.counts)
+        return taken
 
     def deployment(self) -> Deployment:
         """Tell what is served to whom.

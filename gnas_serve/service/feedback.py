@@ -7,15 +7,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnas_serve.errors import GnasError, StorageError
 from gnas_serve.feedback.event import FeedbackEvent
-from gnas_serve.feedback.log import BUSY, WINDOW, Acknowledged, FeedbackLog
+from gnas_serve.feedback.log import BUSY, WINDOW, FeedbackLog
 from gnas_serve.feedback.recent import Recent
 from gnas_serve.feedback.segments import FULL
 from gnas_serve.service.errors import NotReadyError, OverloadedError
+from gnas_serve.service.feedback_likeness import Likeness, Unlike
 from gnas_serve.service.schemas import FeedbackRequest
 
 if TYPE_CHECKING:
@@ -25,6 +27,28 @@ _POLL_S = 0.25
 _USUAL_EVENT = "interaction"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of the events of one call: all are in the log.
+
+    Attributes
+    ----------
+    written, duplicates
+        As of :class:`gnas_serve.feedback.log.Acknowledged`.
+    unlike
+        What of them is unlike the data of the model.
+    """
+
+    written: int
+    duplicates: int
+    unlike: Unlike
+
+    def to_json(self) -> dict[str, Any]:
+        """Lay it out as the HTTP door shows it: with ``"warnings"`` where there are any."""
+        told = {"written": self.written, "duplicates": self.duplicates}
+        return told | ({"warnings": list(self.unlike.warnings)} if self.unlike.warnings else {})
 
 
 class Feedback:
@@ -58,6 +82,7 @@ class Feedback:
         """Take from now on what events do not say, their kind and the version, from this model."""
         self._event = recommender.manifest.data.get("target_event") or _USUAL_EVENT
         self._version = recommender.info.version
+        self._likeness = Likeness(recommender)
 
     def attach(self, recommender: Recommender) -> None:
         """Let one more model follow the log, and tell it first what the log holds; in some seconds at most."""
@@ -79,8 +104,10 @@ class Feedback:
         """Begin to follow what other workers append; needs a running event loop."""
         self._following = asyncio.ensure_future(self._follow())
 
-    async def take(self, request: FeedbackRequest) -> Acknowledged:
+    async def take(self, request: FeedbackRequest) -> Taken:
         """Write events; when this returns they are on the disk, and the next answer of this worker knows of them.
+
+        What is unlike the data of the model is written as well, and told of.
 
         Raises
         ------
@@ -92,7 +119,9 @@ class Feedback:
             If the disk does not take them: none is acknowledged, and all may be sent again.
         """
         try:
-            return await asyncio.wrap_future(self._log.submit(self._events(request)))
+            events = self._events(request)
+            done = await asyncio.wrap_future(self._log.submit(events))
+            return Taken(done.written, done.duplicates, self._likeness.unlike(events))
         except StorageError as error:
             if error.code == BUSY:
                 raise OverloadedError("too many events wait for the disk", hint="send them again later") from error

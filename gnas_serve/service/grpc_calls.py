@@ -15,7 +15,6 @@ import grpc
 from google.protobuf.message import Message
 
 from gnas_serve.errors import GnasError
-from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.service.admission import Admission
@@ -30,6 +29,7 @@ from gnas_serve.service.errors import (
     is_own_fault,
     statuses_of,
 )
+from gnas_serve.service.feedback import Taken
 from gnas_serve.service.item_lists import batch_response, list_response
 from gnas_serve.service.messages import explained, fields_of, similar_users
 from gnas_serve.service.proto import recommender_pb2 as pb
@@ -185,8 +185,9 @@ def _as_model(_: object, found: ModelInfo) -> bytes:
     return pb.GetModelResponse(**model_facts(found)).SerializeToString()
 
 
-def _as_acknowledged(_: FeedbackRequest, done: Acknowledged) -> bytes:
-    return pb.FeedbackResponse(written=done.written, duplicates=done.duplicates).SerializeToString()
+def _as_acknowledged(_: FeedbackRequest, done: Taken) -> bytes:
+    reply = pb.FeedbackResponse(written=done.written, duplicates=done.duplicates, warnings=done.unlike.warnings)
+    return reply.SerializeToString()
 
 
 _CALLS = (

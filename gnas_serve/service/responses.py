@@ -111,6 +111,11 @@ class FeedbackResponse(BaseModel):
 
     written: int = Field(description="How many are in the log now that were not before.")
     duplicates: int = Field(description="How many had been sent before.")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="What is unlike the model's data, and kept all the same: kinds of events that it does not have, "
+        "ids of text where it has integers. Absent where there is nothing of the kind.",
+    )
 
 
 class Canary(BaseModel):

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from gnas_serve.feedback.log import Acknowledged
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.service.calls import Calls, Signed, model_facts
 from gnas_serve.service.deployment import Deployment
+from gnas_serve.service.feedback import Taken
 from gnas_serve.service.schemas import (
     DeployRequest,
     ExplainRequest,
@@ -132,7 +132,7 @@ async def _deploy(calls: Calls, request: DeployRequest) -> Deployment:
     return await calls.deploy(request)
 
 
-async def _feedback(calls: Calls, request: FeedbackRequest) -> Acknowledged:
+async def _feedback(calls: Calls, request: FeedbackRequest) -> Taken:
     return await calls.feedback(request)
 
 
@@ -164,6 +164,10 @@ def _as_fields(_: object, found: Any) -> dict[str, Any]:
     return asdict(found)
 
 
+def _as_taken(_: FeedbackRequest, found: Taken) -> dict[str, Any]:
+    return found.to_json()
+
+
 def _as_model(_: None, found: ModelInfo) -> dict[str, Any]:
     return model_facts(found)
 
@@ -172,7 +176,7 @@ ROUTES = (
     Route("/v1/admin/deployment", "GET", "deployment", _nothing, _deployment, _as_fields, is_admin=True),
     Route("/v1/admin/deployment", "POST", "deploy", _body_of(DeployRequest), _deploy, _as_fields, is_admin=True),
     Route("/v1/explain", "POST", "explain", _body_of(ExplainRequest), _explain, _as_explanation),
-    Route("/v1/feedback", "POST", "feedback", _body_of(FeedbackRequest), _feedback, _as_fields, HTTPStatus.ACCEPTED),
+    Route("/v1/feedback", "POST", "feedback", _body_of(FeedbackRequest), _feedback, _as_taken, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _nothing, _model, _as_model),
     Route("/v1/rank", "POST", "rank", _body_of(RankRequest), _rank, _as_ranking),
     Route("/v1/recommend", "POST", "recommend", _body_of(RecommendRequest), _recommend, _as_ranking),

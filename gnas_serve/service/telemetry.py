@@ -73,7 +73,7 @@ class Telemetry:
         registry = REGISTRY if registry is None else registry
         self._access_log, self._tracing = access_log, tracing
         self._follows = access_log is not None or tracing is not None
-        self._answers = AnswerMetrics(registry)
+        self.answers = AnswerMetrics(registry)  # and what feedback is like
         self._until_timed = 1
         self._requests = Counter(
             "gnas_serve_requests", "Requests answered.", ["door", "method", "code"], registry=registry
@@ -171,7 +171,7 @@ class Telemetry:
         scores
             What the manifest of the stable model says of its scores.
         """
-        self._answers.follow(models[0].version, models[0].num_items, scores)
+        self.answers.follow(models[0].version, models[0].num_items, scores)
         labels: set[tuple[str, ...]] = {
             (one.name, one.version, one.profile, one.index, one.ranker, one.precision) for one in models
         }
@@ -290,10 +290,10 @@ class Telemetry:
         """Count how an asker was represented, whether there was enough to answer, and what was unknown."""
         self._answered[answer.source] = self._answered.get(answer.source, 0) + 1
         self._underfilled_answers += answer.underfilled
-        self._answers.answered(answer, clock)
+        self.answers.answered(answer, clock)
         if self._follows and (trail := CURRENT.get()) is not None:
             trail.source = answer.source
 
     def recommended(self, query: Query, answer: Answer) -> None:
         """Look at an answer of the stable model, for coverage and drift."""
-        self._answers.recommended(query, answer)
+        self.answers.recommended(query, answer)

@@ -16,12 +16,13 @@ from safetensors.numpy import load_file, save
 
 from gnas_search.data.dataset import Dataset
 from gnas_search.data.interactions import DatasetConfig, FeatureTable
-from gnas_search.fit import Fit, Stored, branches_from, is_finite, stored, stored_csr, to_arrays
+from gnas_search.finite_fit import check_finite
+from gnas_search.fit import Fit, Stored, branches_from, stored, stored_csr, to_arrays
 from gnas_search.stored_vocabulary import stored_vocabulary, vocabulary_arrays
 from gnas_serve.artifact.attribute_facts import AttributeFacts, attribute_facts
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.artifact.store import MANIFEST, atomic_folder, read_manifest, write_manifest
-from gnas_serve.errors import IntegrityError, NoViableTrialError
+from gnas_serve.errors import IntegrityError
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.vocabulary import Vocabulary
 
@@ -69,6 +70,8 @@ class Checkpoint:
         What answers can be filtered by; None where the data has no attributes of items.
     user_attributes
         What newcomers can say of themselves; None where the data has no attributes that users share.
+    events
+        The kinds of events of the data; none where it names none, and of checkpoints of early versions.
     digest
         Of the folder that it was read from; empty where there is none.
     """
@@ -93,6 +96,7 @@ class Checkpoint:
     finetuned_from: dict[str, Any] | None = None
     item_attributes: Attributes | None = None
     user_attributes: Attributes | None = None
+    events: tuple[str, ...] = ()
     digest: str = ""
 
     @classmethod
@@ -128,6 +132,7 @@ class Checkpoint:
             metrics=metrics or {},
             item_attributes=dataset.item_attributes,
             user_attributes=dataset.user_attributes,
+            events=dataset.events,
         )
 
     def seen(self) -> sp.csr_matrix:
@@ -150,7 +155,7 @@ class Checkpoint:
         """
         files = {name: to_arrays(getattr(self, name)) for name in _FITS}
         for name, arrays in files.items():
-            _check_finite(name, getattr(self, name), arrays)
+            check_finite(name, getattr(self, name), arrays)
         files[_TABLES] = self._tables()
         for side, file in _ATTRIBUTES.items():
             attributes: Attributes | None = getattr(self, f"{side}_attributes")
@@ -197,7 +202,8 @@ class Checkpoint:
                 "fingerprint": self.fingerprint,
                 "policy": self.policy,
                 "target_event": self.target_event,
-            },
+            }
+            | ({"events": list(self.events)} if self.events else {}),
             "seed": self.seed,
             "metrics": self.metrics,
         }
@@ -219,6 +225,7 @@ class Checkpoint:
                 "spec": manifest["spec"],
                 "config": DatasetConfig.from_json(manifest["data"]["config"]),
                 **{name: manifest["data"][name] for name in ("fingerprint", "policy", "target_event")},
+                "events": _events(manifest["data"].get("events", [])),
                 "seed": manifest["seed"],
                 "metrics": manifest["metrics"],
                 "finetuned_from": _lineage(manifest.get("finetuned_from")),
@@ -265,6 +272,12 @@ def _lineage(raw: Any) -> dict[str, Any] | None:
     return raw
 
 
+def _events(raw: Any) -> tuple[str, ...]:
+    if not isinstance(raw, list) or not all(isinstance(name, str) for name in raw):
+        raise ValueError(f"data.events are no names: {raw!r}")
+    return tuple(raw)
+
+
 def _read_tables(arrays: dict[str, Stored], feature_names: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """Read everything but the fits: vocabularies first, which say how long the others are."""
     tables: dict[str, Any] = {name: stored_vocabulary(arrays, name) for name in ("users", "items")}
@@ -284,15 +297,3 @@ def _read_attributes(path: Path, facts: tuple[AttributeFacts, ...], count: int) 
     attributes = Attributes.of(facts, load_file(path), count)
     attributes.check_content()
     return attributes
-
-
-def _check_finite(name: str, fit: Fit, arrays: dict[str, Stored]) -> None:
-    for array_name, array in arrays.items():
-        place, _, part = array_name.partition(".")
-        if not is_finite(array):
-            facts = fit.branches[int(place)].facts
-            raise NoViableTrialError(
-                f"{name} fit: {part} of the {facts.kind} branch {facts.name} hold a value that is no finite number",
-                hint="give a network a lower learning_rate, a branch of a blend another weight and spread",
-                code="not_finite",
-            )

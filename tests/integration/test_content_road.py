@@ -17,7 +17,9 @@ from export_runs import PROFILE, after, files
 from export_runs import run as export
 from front_world import World
 from planted_checkpoint import blended_checkpoint, planted_checkpoint
+from report_schema import faults
 from search_world import Gnas, calling, run
+from telling_items import telling_items
 
 from gnas_export.decisions import Decision, Decisions
 from gnas_export.draft import Draft
@@ -31,22 +33,6 @@ from gnas_serve.runtime.recommender import Recommender
 
 DATA = Path(os.environ.get("GNAS_REAL_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ml-100k"
 LATE = 11  # the row of an item that nobody had before validation
-
-
-def telling_items(checkpoint: Checkpoint) -> Checkpoint:
-    """Give the items attributes of which some tell whom they suit, and the others nothing."""
-    vectors = checkpoint.selection.branches[0].item_vectors
-    rng = np.random.default_rng(5)
-    attributes = {
-        "style": [
-            " ".join(f"{'left' if one < 0 else 'right'}{place}" for place, one in enumerate(row[:4])) for row in vectors
-        ],
-        "tilt": vectors[:, 4].astype(np.float64).round(3).tolist(),
-        "label": [f"label {row}" for row in rng.integers(0, 60, len(vectors))],
-        "code": [f"x{row}" for row in range(len(vectors))],
-    }
-    attributes["style"][7] = None
-    return replace(checkpoint, item_attributes=attributes_of(attributes))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +86,7 @@ def test_what_ships_leans_on_all_items_that_somebody_has(watched: Watched) -> No
 
 
 def test_it_ships_where_it_shows_users_what_they_want(made: Any) -> None:
+    assert faults(json.loads((made.path / "report.json").read_text())) == []
     fact, decision = made.report["facts"]["content"], made.report["decisions"]["content"]
     assert (decision["choice"], fact["ships"], fact["reason"]) == ("encoder", True, decision["reason"])
     figures, gain = fact["metrics"], fact["against_simpler"]
@@ -219,6 +206,7 @@ def test_attributes_that_tell_nothing_ship_nothing_and_the_report_says_why(tmp_p
     with pytest.raises(NewItemError) as error:
         Recommender.load(made.path).recommend(Query(item_features=(("new", (("colour", "c1"),)),)))
     assert error.value.code == "no_content_encoder"
+    assert decision["reason"] in error.value.hint
 
 
 def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -228,7 +216,13 @@ def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_
     few = telling_items(planted_checkpoint(num_users=40, with_features=False))
     judged = export(few, tmp_path / "b", PROFILE, ranker="never")
     assert judged.report["decisions"]["content"]["choice"] == "none"
-    assert judged.report["decisions"]["content"]["reason"].startswith("cannot be judged: ")
+    reason = judged.report["decisions"]["content"]["reason"]
+    assert reason == "cannot be judged: 20 gate users have a held-out item, fewer than 30"
+    assert Manifest.read(judged.path).no_content == reason
+    assert f"not scored: {reason}" in (judged.path / "MODEL_CARD.md").read_text()
+    with pytest.raises(NewItemError) as error:
+        Recommender.load(judged.path).recommend(Query(item_features=(("new", (("style", "left0"),)),)))
+    assert reason in error.value.hint
 
 
 def test_another_table_than_that_of_the_items_is_a_breach(

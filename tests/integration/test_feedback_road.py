@@ -71,7 +71,9 @@ def test_the_commands_say_what_was_added(served: pl.DataFrame, gnas: Gnas) -> No
     assert code == 0
     told = json.loads(out)
     assert (told["path"], told["added"], told["present"], told["repeated"]) == ("newer", served.height, 0, 0)
-    assert "interactions.parquet did not have: order; it has favourite, purchase, view" in said
+    assert f"interactions.parquet did not have: order ({served.height}); it has favourite, purchase, view" in " ".join(
+        said.split()
+    )
     code, out, said = gnas("data", "append", "newer", "more.csv", "--out", "newest", "--event", "purchase=order")
     assert f"newest: 0 interactions of more.csv added to those of newer ({served.height} were there)" in " ".join(
         out.split()
@@ -85,5 +87,31 @@ def test_the_commands_say_what_was_added(served: pl.DataFrame, gnas: Gnas) -> No
     for given in ("=order", "purchase="):
         code, _, said = gnas("data", "append", "shop", "more.csv", "--out", "x", "--event", given)
         assert (code, "no NAME=ITS" in said) == (2, True)
-    assert gnas("data", "append", "shop", "more.csv", "--out", "newer")[0] == 2
+    code, out, said = gnas("data", "append", "shop", "more.csv", "--out", "newer")
+    assert (code, "already exists" in said) == (2, True)
     assert gnas("data", "append", "shop", "none.csv", "--out", "x")[0] == 3
+
+
+def test_what_visitors_without_a_number_did_is_left_out_by_name_and_kept(served: pl.DataFrame, gnas: Gnas) -> None:
+    with Opened(Path("log")) as opened:
+        events = [event(f"guest-{number}", user_id=f"guest-{number}", event="view") for number in range(3)]
+        opened.log.append([*events, event("look", event="look")])
+    assert gnas("feedback", "export", "log", "more.parquet")[0] == 0
+    code, _, said = gnas("data", "append", "shop", "more.parquet", "--out", "newer")
+    said = " ".join(said.split())
+    assert (code, "user_id in row" in said, "3 such rows: " in said, "--left-out FILE" in said) == (3, True, True, True)
+    taken = ("--event", "purchase", "--event", "view")
+    code, out, said = gnas(
+        "data", "append", "shop", "more.parquet", "--out", "newer", *taken, "--left-out", "odd.jsonl"
+    )
+    assert code == 0, said
+    assert "left out, as --event names other kinds: 1 look" in " ".join(said.split())
+    assert "3 such rows" in said
+    assert f"newer: {served.height} interactions of more.parquet added to those of shop (0 were there, 4 left out)" in (
+        " ".join(out.split())
+    )
+    assert [json.loads(line)["user_id"] for line in Path("odd.jsonl").read_text().splitlines()] == [
+        "guest-0",
+        "guest-1",
+        "guest-2",
+    ]

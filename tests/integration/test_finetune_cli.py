@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from report_schema import faults
 from safetensors.numpy import load_file
 from search_world import Gnas, run
 
@@ -120,6 +121,7 @@ def test_from_fine_tuning_to_an_evaluated_artifact(gnas: Gnas, world: Path, tmp_
     report = json.loads((tmp_path / "report.json").read_text())
     lineage = Checkpoint.load(tuned).finetuned_from
     assert report["checkpoint"]["finetuned_from"] == lineage
+    assert faults(report) == []
     # Learned from fresh interactions: half of the users that have some, those that judge set apart.
     users = np.count_nonzero(np.diff(Checkpoint.load(tuned).valid.indptr))
     assert report["facts"]["users"]["ranker_fitting"] == users // 2
@@ -225,10 +227,17 @@ def test_few_fresh_users_are_said(gnas: Gnas, world: Path, tmp_path: Path) -> No
     )
     code, out, said = gnas("finetune", world / "old-blend", data, "--out", tmp_path / "made", "--output", "json")
     assert code == 0, said
-    assert "it will skip the gates that need labels" in said
+    told = " ".join(said.split())
+    assert "it will skip the gates that need labels, and ship no content encoder; wait for more" in told
     assert "fresh users to fit weights by" in json.loads(out)["finetuned_from"]["weights"]["reason"]
     code, _, said = gnas("export", tmp_path / "made", "--out", tmp_path / "artifact", "--ranker", "never")
     assert code == 0, said
+    said = " ".join(said.split())
+    assert "warning: no content encoder ships, whatever a model before had: cannot be judged: " in said
+    assert "of a fine-tuned model those with fresh ones judge" in said
+    code, out, _ = gnas("inspect", tmp_path / "artifact", "--output", "json")
+    assert json.loads(out)["data"]["events"] == ["favourite", "purchase", "view"]
+    assert (json.loads(out)["content"], "of a fine-tuned model" in json.loads(out)["no_content"]) == (None, True)
 
 
 def test_a_split_by_chance_is_warned_of(gnas: Gnas, world: Path, tmp_path: Path) -> None:

@@ -93,6 +93,8 @@ def test_it_is_read_when_written_anew(folder: Path) -> None:
         lambda body: body.update(branches=[1]),
         lambda body: body.pop("epochs"),
         lambda body: body["data"].pop("fingerprint"),
+        lambda body: body["data"].update(events="view"),
+        lambda body: body["data"].update(events=["view", 1]),
         lambda body: body.update(finetuned_from="another"),
         lambda body: body.update(finetuned_from={"name": "a", "digest": "b", "times": "twice"}),
     ],
@@ -263,6 +265,13 @@ def test_what_is_not_finite_is_never_written(tmp_path: Path, fit: str, place: in
     assert caught.value.code == "not_finite"
     assert "spread" in caught.value.hint
     assert not list(tmp_path.iterdir())
+
+
+def test_kinds_of_events_survive_the_disk(folder: Path, tmp_path: Path) -> None:
+    without = Checkpoint.load(folder)
+    assert (without.events, "events" in json.loads((folder / MANIFEST).read_text())["data"]) == ((), False)
+    replace(without, events=("buy", "view")).save(tmp_path / "told")
+    assert Checkpoint.load(tmp_path / "told").events == ("buy", "view")
 
 
 def test_a_newer_format(folder: Path) -> None:

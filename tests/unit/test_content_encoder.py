@@ -174,6 +174,8 @@ def test_the_table_comes_back_from_its_files(shop, tmp_path: Path) -> None:
     for name, array in found.stored().items():
         np.testing.assert_array_equal(array, content.stored()[name])
     assert ContentFacts.from_json(facts.to_json()) == facts
+    kept = replace(facts, kept_from="v1")
+    assert ContentFacts.from_json(kept.to_json()) == kept
     assert ContentTable.open(tmp_path, None) is None
 
 
@@ -209,6 +211,7 @@ def test_a_damaged_table_is_refused(shop, tmp_path: Path, name: str, change, tol
         {"prior": -1},
         {"own": "3"},
         {"metrics": {"ndcg@20": None}},
+        {"kept_from": 3},
         {"columns": [ContentColumn("a", "text", 1.0, num_words=2).to_json()] * 2},
         {"columns": [{"name": "a", "kind": "number", "weight": 1.0, "knots": [2.0, 1.0]}]},
         {"columns": [{"name": "a", "kind": "text", "weight": 0.0, "num_words": 1}]},

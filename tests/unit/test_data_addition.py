@@ -107,7 +107,7 @@ def test_rows_are_compared_by_value(
     data, more = folder(tmp_path / "ours", OURS | ours, form), folder(tmp_path / "more", OURS | later, more_form)
     done = add_interactions(data, read_config(data, options), more, tmp_path / "newer")
     assert (done.added, done.present) == (1, 3)
-    if form == "csv" and "timestamp" not in ours:  # what was there stays as it was written
+    if form == "csv":  # what was there stays as it was written
         lines = (data / "interactions.csv").read_text()
         assert (done.path / "interactions.csv").read_text().startswith(lines)
     again = add_interactions(done.path, read_config(done.path, options), more, tmp_path / "newest")
@@ -174,10 +174,9 @@ def test_what_the_data_has_no_place_for_is_said(tmp_path: Path) -> None:
     data = folder(tmp_path / "ours", bare)
     more = folder(tmp_path / "more", LATER | {"rating": [1.0] * 4})
     done, read = added(data, more, events={"purchase": "purchase"})
-    assert (done.added, len(done.notes)) == (1, 3)
-    assert [word in " ".join(done.notes) for word in ("no column of times", "no column of ratings", "is train")] == [
-        True
-    ] * 3
+    assert (done.added, len(done.notes)) == (1, 4)
+    said = ("names other kinds: 2 view", "no column of times", "no column of ratings", "is train")
+    assert [word in " ".join(done.notes) for word in said] == [True] * 4
     assert read.parts is not None
     assert read.parts.tolist() == [0, 0, 1, 2, 0]
 
@@ -186,11 +185,75 @@ def test_events_are_chosen_and_renamed(tmp_path: Path) -> None:
     data = folder(tmp_path / "ours", OURS | {"event": [1, 2, 1, 1]})
     more = folder(tmp_path / "more", LATER)
     done, read = added(data, more, events={"purchase": "2"})
-    assert (done.added, read.events, done.notes) == (2, ("1", "2"), ())
+    assert (done.added, read.events, done.dropped) == (2, ("1", "2"), {"view": 2})
+    assert done.notes == ("left out, as --event names other kinds: 2 view; they stay in interactions.parquet alone",)
     done = add_interactions(data, read_config(data, {}), more, tmp_path / "all")
+    assert done.dropped == {}
     assert done.notes == (
-        "events that interactions.parquet did not have: purchase, view; it has 1, 2 (--event OURS=ITS)",
+        "events that interactions.parquet did not have: purchase (2), view (2); it has 1, 2. "
+        "To add them under its names: --event purchase=ITS --event view=ITS",
     )
+
+
+def test_the_hint_about_a_new_event_names_all_that_are_to_be_kept(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS)
+    more = folder(tmp_path / "more", LATER | {"event": ["buy", "view", "purchse", "view"]})
+    done, _ = added(data, more)
+    assert done.notes == (
+        "events that interactions.parquet did not have: buy (1), purchse (1); it has purchase, view. "
+        "To add them under its names: --event buy=ITS --event purchse=purchase --event view=view",
+    )
+
+
+GUESTS = LATER | {"user_id": ["1", "guest-7", "9", "guest-8"], "event": ["purchase", "view", "purchase", "buy"]}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("beside", ["odd.jsonl", "odd/odd.csv", "odd.parquet"])
+def test_rows_of_ids_without_form_are_left_out_into_a_file(tmp_path: Path, form: str, beside: str) -> None:
+    data, more = folder(tmp_path / "ours", OURS, form), folder(tmp_path / "more", GUESTS)
+    done, read = added(data, more, left_out=tmp_path / beside)
+    assert (done.added, done.left_out, done.interactions, read.users.is_text) == (2, 2, 6, False)
+    assert done.notes == (
+        "left out, as user_id in row 2 is 'guest-7' and no 64-bit integer: 2 such rows: 2, 4; "
+        f"they are in {tmp_path / beside}",
+    )
+    # Nothing is lost: what was left out can be added where ids are text.
+    texts = add_interactions(data, read_config(data, {"id_type": "text"}), tmp_path / beside, tmp_path / "texts")
+    assert (texts.added, texts.interactions) == (2, 6)
+
+
+def test_rows_of_ids_without_form_are_named_where_they_are_refused(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS | {"item_id": [10, 11, 10, 11]}, "csv")
+    later = {"user_id": ["guest"] * 5 + ["7"] * 8, "item_id": ["10"] * 8 + ["sku"] * 5, "event": ["view"] * 13}
+    more = folder(tmp_path / "more", later | {"timestamp": [NOON] * 13}, "csv")
+    with pytest.raises(DataError) as refused:
+        add_interactions(data, read_config(data, {}), more, tmp_path / "newer")
+    assert "user_id in row 1 is 'guest', not a 64-bit integer as the ids of interactions.csv" in refused.value.message
+    assert refused.value.message.endswith("10 such rows: 1, 2, 3, 4, 5, 9, 10, 11, 12, 13")
+    assert "--left-out FILE" in refused.value.hint
+    # Those of an event that is not taken have no say.
+    later["event"] = ["look"] * 5 + ["view"] * 3 + ["look"] * 5
+    few = folder(tmp_path / "few", later | {"timestamp": [NOON] * 13})
+    done = add_interactions(data, read_config(data, {}), few, tmp_path / "newer", events={"view": "view"})
+    assert (done.added, done.repeated, done.dropped, done.left_out) == (1, 2, {"look": 10}, 0)
+
+
+def test_the_file_of_what_is_left_out_is_made_with_the_data_or_not_at_all(tmp_path: Path) -> None:
+    data, more = folder(tmp_path / "ours", OURS), folder(tmp_path / "more", GUESTS)
+    config, out = read_config(data, {}), tmp_path / "newer"
+    (tmp_path / "mine.csv").write_text("mine")
+    for path, said in (("mine.csv", "already exists"), ("odd.txt", "is of no form")):
+        with pytest.raises(ConfigError, match=said):
+            add_interactions(data, config, more, out, left_out=tmp_path / path)
+    out.mkdir()
+    with pytest.raises(ConfigError, match="already exists"):
+        add_interactions(data, config, more, out, left_out=tmp_path / "odd.csv")
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+    plain = folder(tmp_path / "plain", LATER)
+    done = add_interactions(data, config, plain, tmp_path / "newest", left_out=tmp_path / "odd.csv")
+    assert (done.left_out, done.notes) == (0, ())
+    assert not (tmp_path / "odd.csv").exists()
 
 
 def test_what_has_no_form_in_the_data_is_refused_and_nothing_is_made(tmp_path: Path) -> None:

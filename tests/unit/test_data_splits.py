@@ -79,6 +79,10 @@ def test_equal_times_follow_the_file() -> None:
     assert policies.temporal(np.zeros(4, dtype=np.int64), np.ones(4)).tolist() == [0, 0, 1, 2]
 
 
+def test_data_that_names_no_events_has_no_kinds() -> None:
+    assert split(make([(1, item) for item in range(6)]))[0].events == ()
+
+
 def test_leave_last_out_takes_one_each() -> None:
     parts = policies.leave_last_out(np.repeat(np.array([3, 7]), [30, 2]), np.arange(32.0))
     assert parts.tolist() == [0] * 28 + [1, 2, 0, 0]
@@ -145,6 +149,7 @@ def test_other_events_are_edges_alone_and_none_from_the_first_question_on() -> N
     assert pairs(dataset, dataset.selection.edges) == train | {(1, 50), (2, 53)}
     assert pairs(dataset, dataset.final.edges) == train | {(1, 8), (1, 50), (1, 51), (2, 53)}
     assert dataset.items.row(52) == -1
+    assert dataset.events == ("buy", "view")
     assert asked(dataset, test) == set()  # item 9 occurs in test alone
     assert test.num_relevant.tolist() == [1]
     warned = {w.code: w.count for w in dataset.warnings}

@@ -14,6 +14,7 @@ from gnas_export.ranker.candidates import plan_features
 from gnas_export.work.array_file import ArrayFile, read_record
 from gnas_export.work.keeping import UNREADABLE, Keeper
 from gnas_export.work.key import work_key
+from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
 from gnas_serve.artifact.encoding_facts import WordsEncoding
 
 PROFILE = ExportProfile("test")
@@ -116,6 +117,8 @@ def test_whatever_decides_the_bytes_changes_the_key(checkpoint, tmp_path):
     assert changed(ranker="auto") == ["ranker mode"]
     flat = Decisions(PROFILE, "never", {"index": Decision("flat", "by hand")})
     assert changed(decisions=flat) == ["decisions"]
+    kept = ContentFacts((ContentColumn("style", "text", 1.0, num_words=2),), 40, 2.0, 0.5, 3.0, {}, "v1")
+    assert changed(content_before=kept) == ["content encoder of the model before"]
 
 
 def test_arrays_are_not_written_through_a_link(tmp_path):

@@ -198,12 +198,14 @@ def _strangers(manifest: Manifest) -> str:
 
 def _unseen(manifest: Manifest) -> str:
     if manifest.content is None:
-        return "not scored"
+        return f"not scored: {manifest.no_content}" if manifest.no_content else "not scored"
     named = ", ".join(column.name for column in manifest.content.columns)
     figures = manifest.content.metrics
     told = f"ndcg@{K} {figures[f'ndcg@{K}']:.4f}, {figures[f'popularity_ndcg@{K}']:.4f} by popularity as these tell it"
     shown = f"of {figures['items']:g} left out of lists and histories, {figures['list_length']:.0f} to a list"
-    return f"by known items of similar {named}: {shown}, {told}; the model was trained with them"
+    kept = manifest.content.kept_from
+    of = f"kept from version {_line(kept)}, which was judged: " if kept else ""
+    return f"by known items of similar {named}: {of}{shown}, {told}; the model was trained with them"
 
 
 def _ranker(manifest: Manifest) -> str:

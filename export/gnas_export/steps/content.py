@@ -15,9 +15,12 @@ from gnas_export.judging.quality import K
 from gnas_export.retrieval.content import ContentTerms
 from gnas_search.bootstrap import Interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
+from gnas_serve.artifact.content_facts import ContentFacts
 
 CONTENT = "content"
 ENCODER, NONE = "encoder", "none"
+UNJUDGED = "cannot be judged: "
+"""How the reason begins where nobody could say whether an encoder is any good."""
 MARGIN = 0.05
 """Of the ndcg of the better of the two simple orders, by which the encoder has to be better than it."""
 
@@ -28,7 +31,7 @@ def choose_content(draft: Draft) -> None:
     Given: both fits, ``fitting``, ``jury``, ``newcomers``.
     Result: ``content``, both fits with the table that is read for it; nothing where no attribute can be read, or the
     judging users are not shown what they want among left-out items better than by popularity as the attributes tell it
-    and by chance.
+    and by chance. Where too few could judge, the encoder of the model before is kept, if it is given.
     """
     checkpoint, jury = draft.checkpoint, draft.jury
     terms = ContentTerms.of(checkpoint.item_attributes)
@@ -37,7 +40,7 @@ def choose_content(draft: Draft) -> None:
         draft.facts[CONTENT] = {"ships": False, "reason": "items have no attribute that two of them have in common"}
         return
     if draft.is_popularity or jury.too_small:
-        _leave(draft, "the model is of popularity alone" if draft.is_popularity else jury.too_small)
+        _leave(draft, terms, "the model is of popularity alone" if draft.is_popularity else jury.too_small)
         return
     given = draft.decisions.given(CONTENT)
     if given is not None and given.choice == NONE:
@@ -47,7 +50,7 @@ def choose_content(draft: Draft) -> None:
     found = trials(terms, draft.selection, draft.fitting, checkpoint.valid, without, draft.seed)
     chosen = chosen_content(terms, found)
     if chosen.facts is None:
-        _leave(draft, "no user who does not judge wants an item that is left out")
+        _leave(draft, terms, "no user who does not judge wants an item that is left out")
         return
     read = terms.as_stated(chosen.facts.columns)
     rival = chosen_popularity(terms, chosen.facts, found)
@@ -65,7 +68,7 @@ def choose_content(draft: Draft) -> None:
     popular = {name: getattr(rival, name) for name in ("neighbours", "power", "prior")}
     fact = {"folds": len(found), "tried": list(chosen.tried), "popularity": popular}
     if len(judged.encoder) < LEAST_JUDGES:
-        _leave(draft, f"{len(judged.encoder)} judging users want an item that is left out", fact)
+        _leave(draft, terms, f"{len(judged.encoder)} judging users want an item that is left out", fact)
         return
     figures = _figures(judged)
     gain, better = _gain(judged, jury.seed)
@@ -86,11 +89,30 @@ def choose_content(draft: Draft) -> None:
     _take(draft, read)
 
 
-def _leave(draft: Draft, why: str, fact: dict[str, object] | None = None) -> None:
+def _leave(draft: Draft, terms: ContentTerms, why: str, fact: dict[str, object] | None = None) -> None:
     given = draft.decisions.given(CONTENT)
     if given is None or given.choice != NONE:
-        given = draft.decisions.take(CONTENT, NONE, f"cannot be judged: {why}")
+        if not draft.is_popularity and (before := _still_readable(draft.content_before, terms)) is not None:
+            _keep(draft, terms.as_stated(before.columns), before, why)
+            return
+        fresh = "" if draft.checkpoint.finetuned_from is None else "; of a fine-tuned model those with fresh ones judge"
+        given = draft.decisions.take(CONTENT, NONE, f"{UNJUDGED}{why}{fresh}")
     draft.facts[CONTENT] = {"ships": False, "reason": given.reason, **(fact or {})}
+
+
+def _still_readable(before: ContentFacts | None, terms: ContentTerms) -> ContentFacts | None:
+    """Leave of an encoder the attributes that there still are; None where none is."""
+    here = {(column.name, column.kind) for column in terms.columns}
+    kept = () if before is None else tuple(one for one in before.columns if (one.name, one.kind) in here)
+    return None if before is None or not kept else replace(before, columns=kept)
+
+
+def _keep(draft: Draft, read: ContentTerms, before: ContentFacts, why: str) -> None:
+    reason = f"kept from version {before.kept_from}, as too few can judge another: {why}"
+    draft.decisions.take(CONTENT, ENCODER, reason)
+    draft.facts[CONTENT] = {"ships": True, "reason": reason, "kept_from": before.kept_from}
+    draft.content = replace(before, columns=read.columns)
+    _take(draft, read)
 
 
 def _figures(judged: JudgedContent) -> dict[str, float]:

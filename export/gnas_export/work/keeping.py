@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 Tree = Any  # what JSON holds
 
 _FITS = ("selection", "final")
-_GIVEN = ("checkpoint", "profile", "mode", "seed")
+_GIVEN = ("checkpoint", "profile", "mode", "seed", "content_before")
 # Of an EmbeddingTable and of Neighbours, which also have what the kernels made of them.
 _TABLE = ("columns", "scales", "values")
 _NEIGHBOURS = ("history_power", "items", "offsets", "values")
@@ -113,7 +113,7 @@ class Keeper:
         """
         self._get, self._met = get, {}
         self._named = named_arrays(self._checkpoint)
-        draft = Draft(blank.checkpoint, blank.profile, blank.mode, blank.seed, blank.decisions)
+        draft = Draft(blank.checkpoint, blank.profile, blank.mode, blank.seed, blank.decisions, blank.content_before)
         known = {f.name for f in fields(Draft)} - {*_GIVEN}
         for name, value in tree.items():
             if name not in known:

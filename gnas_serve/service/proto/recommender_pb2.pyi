@@ -358,12 +358,14 @@ class FeedbackRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[FeedbackEvent, _Mapping]]] = ...) -> None: ...
 
 class FeedbackResponse(_message.Message):
-    __slots__ = ("written", "duplicates")
+    __slots__ = ("written", "duplicates", "warnings")
     WRITTEN_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     written: int
     duplicates: int
-    def __init__(self, written: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, written: _Optional[int] = ..., duplicates: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ()

@@ -10,13 +10,16 @@ from pathlib import Path
 import polars as pl
 
 from gnas_search.data.addition_columns import Joined, join_ids, join_ratings
+from gnas_search.data.addition_events import added_events, of_dropped, of_new
+from gnas_search.data.addition_odd_ids import OddIds
 from gnas_search.data.addition_times import join_times
-from gnas_search.data.columns import PART_NAMES, TRAIN, read_events
+from gnas_search.data.addition_writing import joined_bytes
+from gnas_search.data.columns import PART_NAMES, TRAIN
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.readers import CONFIG_FILE, require_columns
-from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table, write_table
+from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table
 from gnas_serve.artifact.store import atomic_folder
-from gnas_serve.errors import ConfigError, DataError, unknown_name
+from gnas_serve.errors import DataError
 
 LATER = DatasetConfig()
 """The names of the columns that are added: those that ``feedback export`` writes."""
@@ -36,6 +39,10 @@ class Addition:
         How many different ones were in the data already.
     repeated
         How many more rows told one of these, new or present, again.
+    dropped
+        How many rows of each kind of event were not asked for.
+    left_out
+        How many rows of others have an id of another type than the data's.
     interactions
         How many there are now.
     notes
@@ -46,12 +53,20 @@ class Addition:
     added: int
     present: int
     repeated: int
+    dropped: dict[str, int]
+    left_out: int
     interactions: int
     notes: tuple[str, ...]
 
 
 def add_interactions(
-    data: Path, config: DatasetConfig, more: Path, out: Path, *, events: Mapping[str, str] | None = None
+    data: Path,
+    config: DatasetConfig,
+    more: Path,
+    out: Path,
+    *,
+    events: Mapping[str, str] | None = None,
+    left_out: Path | None = None,
 ) -> Addition:
     """Make a data folder of another one and of later interactions, which take its columns, types and file format.
 
@@ -67,27 +82,36 @@ def add_interactions(
         The folder to make: the interactions of both, and what else of ``data`` is read.
     events
         Which kinds of ``more`` are taken, each with its name in ``data``; None takes all as they are.
+    left_out
+        The file to make of those rows of ``more`` whose ids have no form in ``data``, if there are any; None refuses
+        them.
 
     Raises
     ------
     DataError
         If either is unusable, or an id or time of ``more`` has no form in the columns of ``data``.
     ConfigError
-        If ``out`` exists, or ``events`` names a kind that does not occur, or is absent where it has to choose one.
+        If ``out`` or ``left_out`` exists, or ``events`` names a kind that does not occur, or is absent where it
+        has to choose one.
     StorageError
         If it cannot be written.
     """
     base = require_table(data, "interactions")
     require_columns(base, config)
     later = _later(more)
-    columns, notes = {}, []
+    columns, notes, odd = {}, [], OddIds(later, base)
+    taken = added_events(later, events, base, config.event_column)
     for column, name in ((config.user_column, LATER.user_column), (config.item_column, LATER.item_column)):
-        columns[column] = join_ids(base, column, later, name, config.id_type)
-    kinds = _kinds(later, events, base, config)
+        columns[column], without_form = join_ids(base, column, later, name, config.id_type)
+        odd.add(name, without_form & taken.kinds.is_not_null())
+    if left_out is None:
+        odd.refuse()
+    kinds = taken.kinds.set(odd.rows, None)
+    notes += [*of_dropped(taken.dropped, later), *odd.notes(left_out)]
     if config.event_column in base.frame.columns:
         own = base.frame[config.event_column].cast(pl.String)
         columns[config.event_column] = Joined(own, kinds, own, kinds)
-        notes += _new_events(base, config.event_column, kinds)
+        notes += of_new(kinds, base, config.event_column, are_renamed=events is not None)
     if config.timestamp_column in base.frame.columns:
         columns[config.timestamp_column] = join_times(base, config.timestamp_column, later)
     elif LATER.timestamp_column in later.frame.columns:
@@ -98,14 +122,14 @@ def add_interactions(
         else:
             notes.append(f"{base.path.name} has no column of ratings: those of {later.path.name} are left out")
     frame = base.frame.with_columns(joined.own.alias(name) for name, joined in columns.items())
-    taken, new_rows = _taken_rows(list(columns.values()), kinds)
+    told, new_rows = _taken_rows(list(columns.values()), kinds)
     new = pl.DataFrame([joined.later.alias(name) for name, joined in columns.items()])[new_rows]
     if config.split_column in frame.columns:
         new = new.with_columns(pl.lit(PART_NAMES[TRAIN]).alias(config.split_column))
         notes.append(f"{base.path.name} has a column {config.split_column!r}: what is added is train")
-    joined = pl.concat([frame, new], how="diagonal_relaxed")
-    with atomic_folder(out) as folder:
-        write_table(joined, folder / base.path.name)
+    content = joined_bytes(base, frame, new)
+    with odd.written(left_out), atomic_folder(out) as folder:
+        (folder / base.path.name).write_bytes(content)
         others = (find_table(data, "items"), find_table(data, "users"), data / CONFIG_FILE)
         for path in others:
             if path is not None and path.is_file():
@@ -113,9 +137,11 @@ def add_interactions(
     return Addition(
         path=out,
         added=new.height,
-        present=taken - new.height,
-        repeated=kinds.len() - kinds.null_count() - taken,
-        interactions=joined.height,
+        present=told - new.height,
+        repeated=kinds.len() - kinds.null_count() - told,
+        dropped=taken.dropped,
+        left_out=int(odd.rows.sum()),
+        interactions=frame.height + new.height,
         notes=tuple(notes),
     )
 
@@ -144,33 +170,3 @@ def _taken_rows(columns: Sequence[Joined], kinds: pl.Series) -> tuple[int, pl.Se
     later = pl.DataFrame([column.later_key.alias(name) for name, column in zip(names, columns, strict=True)])
     rows = later.with_row_index("row").filter(kinds.is_not_null()).unique(names, keep="first", maintain_order=True)
     return rows.height, rows.join(there, on=names, how="anti", nulls_equal=True, maintain_order="left")["row"]
-
-
-def _kinds(later: Table, events: Mapping[str, str] | None, base: Table, config: DatasetConfig) -> pl.Series:
-    """Give the event of each row by its name in the data; null where it is not taken."""
-    column = LATER.event_column
-    if column not in later.frame.columns:
-        if events is not None or config.event_column in base.frame.columns:
-            raise DataError(f"{later.path} has no column {column!r}", hint="name the event of every row")
-        return pl.Series(["interaction"] * later.frame.height)
-    names, _ = read_events(later, column)
-    kinds = later.frame[column].cast(pl.String)
-    if events is None:
-        if len(names) > 1 and config.event_column not in base.frame.columns:
-            raise ConfigError(
-                f"{base.path} has no column of events, {later.path.name} has {', '.join(names)}",
-                hint=f"choose what is added: --event {names[0]}",
-            )
-        return kinds
-    for name in events:
-        if name not in names:
-            raise unknown_name("event", name, names)
-    return kinds.replace_strict(list(events), list(events.values()), default=None, return_dtype=pl.String)
-
-
-def _new_events(base: Table, column: str, kinds: pl.Series) -> list[str]:
-    had, _ = read_events(base, column)
-    new = sorted(set(kinds.drop_nulls().unique().to_list()) - set(had))
-    if not new:
-        return []
-    return [f"events that {base.path.name} did not have: {', '.join(new)}; it has {', '.join(had)} (--event OURS=ITS)"]

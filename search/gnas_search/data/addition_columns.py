@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -31,21 +31,36 @@ class Joined:
     later_key: pl.Series
 
 
-def join_ids(base: Table, column: str, later: Table, name: str, id_type: str) -> Joined:
+def join_ids(base: Table, column: str, later: Table, name: str, id_type: str) -> tuple[Joined, pl.Series]:
     """Give later ids the type of a log's: the doors, too, take integers as their decimal text.
+
+    Returns
+    -------
+    joined
+        Of a later id that has no form in the log, 0.
+    odd
+        Where that is so: it is text, and the log's are integers.
 
     Raises
     ------
     DataError
-        If ids of either are unusable, or a later one is none of the log's type.
+        If ids of either are unusable.
     """
     is_text = encode_ids(base, column, id_type).vocabulary.is_text
-    encode_ids(later, name, "text" if is_text else "integer")
+    ids = later.frame[name]
+    odd = pl.repeat(False, later.frame.height, eager=True)
+    if not is_text and not ids.dtype.is_float():
+        texts = ids.cast(pl.String)
+        odd = texts.cast(pl.Int64, strict=False).is_null() & (texts != "").fill_null(False)
+        if odd.any():
+            ids = texts.set(odd, "0")
+    usable = later.frame.with_columns(ids.alias(name))
+    encode_ids(replace(later, frame=usable), name, "text" if is_text else "integer")
     kind = pl.String if is_text else pl.Int64
-    own_key, later_key = base.frame[column].cast(kind), later.frame[name].cast(kind)
+    own_key, later_key = base.frame[column].cast(kind), ids.cast(kind)
     if base.typed:
-        return Joined(own_key, later_key, own_key, later_key)
-    return Joined(base.frame[column], later_key.cast(pl.String), own_key, later_key)
+        return Joined(own_key, later_key, own_key, later_key), odd
+    return Joined(base.frame[column], later_key.cast(pl.String), own_key, later_key), odd
 
 
 def join_ratings(base: Table, column: str, later: Table, name: str) -> Joined:

@@ -74,6 +74,8 @@ class Dataset:
         What answers can be filtered by; None without an items file, or where it has no usable column.
     user_attributes
         What newcomers can say of themselves; None without a users file, or where it has no column that users share.
+    events
+        All kinds of events of the log, ascending; none where it names no events.
     """
 
     users: Vocabulary
@@ -92,6 +94,7 @@ class Dataset:
     valid_negatives: sp.csr_matrix | None = None
     item_attributes: Attributes | None = None
     user_attributes: Attributes | None = None
+    events: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

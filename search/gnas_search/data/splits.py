@@ -16,7 +16,7 @@ from gnas_search.data.edge_log import Clock, edge_log
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
 from gnas_search.data.low_rated import low_rated, negatives_of
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
-from gnas_search.data.readers import read_interactions
+from gnas_search.data.readers import SINGLE_EVENT, read_interactions
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError
 from gnas_serve.runtime.attributes import Attributes
 
@@ -161,6 +161,7 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         config=config,
         warnings=tuple(warnings),
         valid_negatives=None if low is None else negatives_of(low.part(VALID), known, known.users),
+        events=() if interactions.events == (SINGLE_EVENT,) else interactions.events,
         **attributes,
     )
     return dataset, _test_part(interactions, test, known, None if low is None else low.part(TEST))

@@ -13,9 +13,10 @@ import polars as pl
 from gnas_serve.errors import DataError
 
 FORMATS = ("parquet", "csv", "tsv", "jsonl")
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+"""Of values in a line, by the suffix of the file."""
 _REASON_CHARACTERS = 160
 _SHOWN_CHARACTERS = 40
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _RENAMED = re.compile(r"(.*)_duplicated_\d+\Z", re.DOTALL)  # what polars calls a column whose name was there before
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -103,14 +104,28 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
         If the disk is full or not writable.
     """
     # Through memory, so that a full disk is the operating system's error and not polars's.
+    path.write_bytes(table_bytes(frame, path.suffix))
+
+
+def table_bytes(frame: pl.DataFrame, suffix: str, *, with_header: bool = True, line_end: str = "\n") -> bytes:
+    """Give the content of a file.
+
+    Parameters
+    ----------
+    suffix
+        Of its name: which of the :data:`FORMATS` it has.
+    with_header, line_end
+        Of lines of values; each is ended, the last one too. Lines of JSON have no header.
+    """
     buffer = io.BytesIO()
-    if path.suffix == ".parquet":
+    if suffix == ".parquet":
         frame.write_parquet(buffer)
-    elif path.suffix == ".jsonl":
+    elif suffix == ".jsonl":
         frame.write_ndjson(buffer)
+        return buffer.getvalue().replace(b"\n", line_end.encode())  # JSON spells out those within a text
     else:
-        frame.write_csv(buffer, separator=_SEPARATORS[path.suffix])
-    path.write_bytes(buffer.getvalue())
+        frame.write_csv(buffer, separator=SEPARATORS[suffix], include_header=with_header, line_terminator=line_end)
+    return buffer.getvalue()
 
 
 def first_other_and_text(path: Path, column: str) -> tuple[tuple[int, int | float], tuple[int, str]] | None:
@@ -150,7 +165,7 @@ def _parse(path: Path) -> pl.DataFrame:
         # Bytes, since brackets in a path would be read as a pattern of many files.
         return pl.read_ndjson(path.read_bytes().removeprefix(_BYTE_ORDER_MARK), infer_schema_length=None)
     # Text first, types later: only so can a value that is no number be named with its row.
-    frame = pl.read_csv(path, separator=_SEPARATORS[path.suffix], infer_schema=False, glob=False)
+    frame = pl.read_csv(path, separator=SEPARATORS[path.suffix], infer_schema=False, glob=False)
     _check_header(path, frame.columns)
     blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
     if frame.height and blank[-1]:  # blank lines at the end of a file are no rows
@@ -161,15 +176,15 @@ def _parse(path: Path) -> pl.DataFrame:
 
 def _check_header(path: Path, columns: list[str]) -> None:
     """Refuse a header that was cut at the wrong separator, or that names a column twice."""
-    wrong = [other for other in (",", ";", "\t") if other != _SEPARATORS[path.suffix] and other in columns[0]]
+    wrong = [other for other in (",", ";", "\t") if other != SEPARATORS[path.suffix] and other in columns[0]]
     if len(columns) == 1 and wrong:
         raise DataError(
-            f"{path} is separated by {wrong[0]!r}, a {path.suffix[1:]} file by {_SEPARATORS[path.suffix]!r}",
-            hint=f"write it with {_SEPARATORS[path.suffix]!r}" + (", or name it .tsv" if wrong[0] == "\t" else ""),
+            f"{path} is separated by {wrong[0]!r}, a {path.suffix[1:]} file by {SEPARATORS[path.suffix]!r}",
+            hint=f"write it with {SEPARATORS[path.suffix]!r}" + (", or name it .tsv" if wrong[0] == "\t" else ""),
         )
     if any(_RENAMED.match(name) for name in columns):
         header = pl.read_csv(
-            path, separator=_SEPARATORS[path.suffix], has_header=False, n_rows=1, infer_schema=False, glob=False
+            path, separator=SEPARATORS[path.suffix], has_header=False, n_rows=1, infer_schema=False, glob=False
         ).row(0)
         twice = next((name for name in header if header.count(name) > 1), None)
         if twice is not None:

@@ -13,6 +13,7 @@ from gnas_search.data.attributes import updated_attributes
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import FeatureTable
 from gnas_search.evaluate import Validation
+from gnas_search.finetuning.before_after import BeforeAfter, before_after, newest_of
 from gnas_search.finetuning.fresh import Fresh, fresh_interactions
 from gnas_search.finetuning.reweighing import Reweighed, blend_of, reweigh, reweighted, with_weights
 from gnas_search.fit import Branch, Fit
@@ -34,12 +35,16 @@ class FineTuned:
         What became of the weights of its blend; None where it is none.
     remarks
         What was left as it was, and why; for people.
+    compared
+        The checkpoint before and after; None where no fresh interaction is in the data's validation part, or none of
+        a user by whom no weights were fitted.
     """
 
     checkpoint: Checkpoint
     fresh: Fresh
     reweighed: Reweighed | None
     remarks: tuple[str, ...] = ()
+    compared: BeforeAfter | None = None
 
 
 def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTuned:
@@ -87,6 +92,7 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
         config=dataset.config,
         fingerprint=dataset.fingerprint,
         policy=dataset.policy,
+        events=dataset.events or checkpoint.events,
         digest="",
         **sides,
     )
@@ -100,16 +106,21 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
     made = replace(made, final=_counted(made, spec))
     judged = Validation(made.train, made.valid, max_users=None, seed=0)
     recall, ndcg = judged.score_with(made.selection.score_rows(made.train)).mean()
+    earlier, newest = newest_of(fresh.interactions, alignment.matrix(dataset.valid))
+    updated = _counted(replace(made, valid=earlier), spec)
+    is_new = weighed is not None and weighed.kept
+    compared = before_after(checkpoint, made, updated, newest, weights_are_new=is_new, seed=seed)
     made = replace(
         made,
         metrics={"recall@20": recall, "ndcg@20": ndcg},
-        finetuned_from=_lineage(checkpoint, fresh, weighed, seed),
+        finetuned_from=_lineage(checkpoint, fresh, weighed, seed)
+        | {"compared": None if compared is None else compared.to_json()},
     )
-    return FineTuned(made, fresh, weighed, tuple(remarks))
+    return FineTuned(made, fresh, weighed, tuple(remarks), compared)
 
 
 def _counted(made: Checkpoint, spec: BlendSpec | None) -> Fit:
-    """Let popularity count the fresh interactions too, in the fit that ships."""
+    """Let popularity count what is fresh to a checkpoint too, in the fit that ships."""
     branches = made.selection.branches
     seen = made.seen()
     graph = InteractionGraph(seen, seen)
