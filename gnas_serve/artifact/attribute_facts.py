@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-NUMBER, TEXT, WORDS = "number", "text", "words"
+from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
+
 ATTRIBUTE_KINDS = (NUMBER, TEXT, WORDS)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
 from gnas_serve.artifact.segment_facts import is_number
 
-NUMBER, TEXT, WORDS = "number", "text", "words"
 CONTENT_KINDS = (NUMBER, TEXT, WORDS)
 # Beyond these nothing was ever chosen, and products of them would be no numbers.
 _LEAST, _MOST, _MOST_POWER = 1e-6, 1e6, 100

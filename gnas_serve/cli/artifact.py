@@ -13,6 +13,7 @@ from gnas_serve.cli.console import Output, OutputOption, emit
 from gnas_serve.cli.lineage import finetuned_facts
 from gnas_serve.cli.provenance_table import figure, provenance_tables
 from gnas_serve.errors import ConfigError, IntegrityError
+from gnas_serve.plain_text import listed
 
 if TYPE_CHECKING:
     from gnas_serve.artifact.branches import BranchFacts
@@ -216,21 +217,18 @@ def _fact_table(manifest: Manifest) -> Table:
 
 def _attributes(manifest: Manifest) -> str:
     facts = manifest.attributes
-    named = ", ".join(f"{fact.name} ({fact.kind})" for fact in facts[:_NAMED_ATTRIBUTES])
-    more = len(facts) - _NAMED_ATTRIBUTES
-    return f"{named} and {more} more" if more > 0 else named or "none"
+    return listed([f"{fact.name} ({fact.kind})" for fact in facts], _NAMED_ATTRIBUTES) or "none"
 
 
 def _user_features(manifest: Manifest) -> str:
     features = () if manifest.segments is None else manifest.segments.features
     read = {encoding.name for encoding in manifest.user_encoding}
     moving = [feature for feature in features if feature.values or feature.name in read]
-    named = ", ".join(
+    named = [
         f"{feature.name} ({feature.num_segments} segments{', ranker' if feature.name in read else ''})"
-        for feature in moving[:_NAMED_ATTRIBUTES]
-    )
-    more = len(moving) - _NAMED_ATTRIBUTES
-    return f"{named} and {more} more" if more > 0 else named or "none that move answers"
+        for feature in moving
+    ]
+    return listed(named, _NAMED_ATTRIBUTES) or "none that move answers"
 
 
 def _content(manifest: Manifest) -> str:

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from gnas_serve.errors import NewItemError
-from gnas_serve.plain_text import plain_text
-from gnas_serve.runtime.content_encoder import ContentEncoder, ItemValue, Lean
+from gnas_serve.errors import FeatureError
+from gnas_serve.runtime.content_encoder import ContentEncoder, Lean
 from gnas_serve.runtime.filters import Filters
 from gnas_serve.runtime.query import ItemFeatures, Query, check_item_features
 from gnas_serve.runtime.told_attributes import told_attributes
+from gnas_serve.runtime.told_values import ItemValue, TypedValue, known_names, shown, typed
 from gnas_serve.vocabulary import Id, Vocabulary
-
-_MAX_NAMED = 20
-_MAX_SHOWN = 40
 
 
 @dataclass(frozen=True)
@@ -24,12 +21,12 @@ class Arrivals:
     Attributes
     ----------
     told
-        Their attributes, by id in the type that ids have.
+        Their attributes in their types, by id in the type that ids have.
     leans
         What each leans on; None where nothing known is told of it.
     """
 
-    told: Mapping[Id, Mapping[str, ItemValue]]
+    told: Mapping[Id, Mapping[str, TypedValue]]
     leans: tuple[Lean | None, ...]
     encoder: ContentEncoder
     filters: Filters
@@ -57,33 +54,33 @@ class Arrivals:
 
         Raises
         ------
-        NewItemError
-            If there is no encoder, no attribute of a name, or of a strict question the catalogue has one of the items.
+        FeatureError
+            If there is no encoder, no attribute of a name, a value is not of its attribute's kind, or of a strict
+            question the catalogue has one of the items.
         """
         if encoder is None:
-            raise NewItemError(
+            raise FeatureError(
                 "item_features: this model has no content encoder",
                 hint="export it from data with an items file whose columns tell what users want; the report of an "
                 "export says why none ships",
                 code="no_content_encoder",
             )
         check_item_features(features)
-        told: dict[Id, Mapping[str, ItemValue]] = {}
+        told: dict[Id, Mapping[str, TypedValue]] = {}
+        kinds = filters.kinds
         # In the order of their ids: a map of a message has none.
         for text, attributes in sorted(features, key=_id):
-            unknown = min((name for name, _ in attributes if name not in filters.names), default=None)
-            if unknown is not None:
-                raise _unknown_attribute(unknown, filters.names)
+            values = _values(text, attributes, kinds)
             if items.row(text) >= 0:
                 if not strict:
                     continue
-                raise NewItemError(
-                    f"item_features: the catalogue has item {_shown(text)} already",
+                raise FeatureError(
+                    f"item_features: the catalogue has item {shown(text)} already",
                     hint="tell attributes of items that it does not have, and name the others in candidates; or leave "
                     "out strict, and it is answered as it is known",
                     code="known_item",
                 )
-            told[items.as_id(text)] = dict(attributes)
+            told[items.as_id(text)] = values
         return cls(told, tuple(encoder.lean(one) for one in told.values()), encoder, filters, items)
 
     def divided(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals]:
@@ -135,21 +132,21 @@ class Arrivals:
 
         Raises
         ------
-        NewItemError
+        FeatureError
             If it is told of another, or nothing that any known item has.
         """
         others = [one for one in self.told if one != self.items.as_id(item_id)]
         if others:
-            raise NewItemError(
-                f"item_features: {_shown(str(others[0]))} is not the item that is asked about",
+            raise FeatureError(
+                f"item_features: {shown(str(others[0]))} is not the item that is asked about",
                 hint="tell of item_id alone",
                 code="other_item",
             )
         if not self.leans:
             return None
         if self.leans[0] is None:
-            raise NewItemError(
-                f"item_features: nothing is told of {_shown(str(item_id))} that any item of the catalogue has",
+            raise FeatureError(
+                f"item_features: nothing is told of {shown(str(item_id))} that any item of the catalogue has",
                 hint=f"tell {', '.join(column.name for column in self.encoder.facts.columns)}",
                 code="nothing_known",
             )
@@ -168,15 +165,17 @@ def _id(one: tuple[str, object]) -> str:
     return one[0]
 
 
-def _shown(text: str) -> str:
-    return repr(plain_text(text[:_MAX_SHOWN]))
-
-
-def _unknown_attribute(name: str, known: tuple[str, ...]) -> NewItemError:
-    named = ", ".join(plain_text(one[:_MAX_SHOWN]) for one in known[:_MAX_NAMED])
-    more = f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else ""
-    return NewItemError(
-        f"item_features: {_shown(name)} is no attribute of this model's items",
-        hint=f"known: {named}{more}",
-        code="unknown_attribute",
-    )
+def _values(
+    item_id: str, attributes: tuple[tuple[str, ItemValue], ...], kinds: Mapping[str, str]
+) -> dict[str, TypedValue]:
+    """Read what is told of one item; of several mistakes the first by name is told of, whatever their order."""
+    unknown = min((name for name, _ in attributes if name not in kinds), default=None)
+    if unknown is not None:
+        raise FeatureError(
+            f"item_features: {shown(unknown)} is no attribute of this model's items",
+            hint=known_names(tuple(kinds)),
+            code="unknown_attribute",
+        )
+    return {
+        name: typed(kinds[name], value, "item_features", item_id, name) for name, value in sorted(attributes, key=_id)
+    }

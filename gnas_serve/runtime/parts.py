@@ -106,6 +106,10 @@ class Parts:
 def _content(manifest: Manifest, tables: Tables) -> ContentEncoder | None:
     if manifest.content is None or tables.content is None:
         return None
+    kinds = {fact.name: fact.kind for fact in manifest.attributes}
+    other = next((one.name for one in manifest.content.columns if kinds.get(one.name) != one.kind), None)
+    if other is not None:
+        raise ValueError(f"the content encoder reads {other!r}, which is no attribute of that kind")
     return ContentEncoder(manifest.content, tables.content, tables.counts)
 
 

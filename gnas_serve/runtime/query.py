@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
-from gnas_serve.runtime.content_encoder import ItemValue
 from gnas_serve.runtime.explain import Explanation
-from gnas_serve.runtime.segments import Features
+from gnas_serve.runtime.told_values import Features, ItemValue
 from gnas_serve.vocabulary import Id
 
 MAX_K = 1000

@@ -23,8 +23,8 @@ from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import Answer, ItemFeatures, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems, united
-from gnas_serve.runtime.segments import Features
 from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.told_values import Features
 from gnas_serve.runtime.two_stages import Ranked, ranked
 from gnas_serve.vocabulary import Id
 
@@ -103,10 +103,10 @@ class Recommender:
         Raises
         ------
         RequestError
-            If a number or a list is outside its limits, the filter is malformed, or a feature is unknown.
-        NewItemError
-            If attributes of unseen items are told that the model cannot take: it has no content encoder or no attribute
-            of that name, or, of a strict question, the catalogue has one of the items.
+            If a number or a list is outside its limits, or the filter is malformed.
+        FeatureError
+            If a feature or an attribute is told that the model does not have, or of another type than it has it in;
+            attributes also if it has no content encoder or, of a strict question, the catalogue has one of the items.
         UserNotFoundError, ItemNotFoundError
             If an id of a strict question is unknown.
         """
@@ -136,7 +136,7 @@ class Recommender:
 
         Raises
         ------
-        RequestError, NewItemError, UserNotFoundError, ItemNotFoundError
+        RequestError, FeatureError, UserNotFoundError, ItemNotFoundError
             As :meth:`recommend`.
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
@@ -235,7 +235,7 @@ class Recommender:
         ------
         ItemNotFoundError
             If the model does not know the item.
-        NewItemError
+        FeatureError
             If the attributes are of another item, or tell nothing that a known one has.
         RequestError
             If k is outside its limits, or the model is of popularity alone.

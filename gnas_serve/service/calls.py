@@ -126,7 +126,7 @@ class Calls:
         ------
         ItemNotFoundError
             If the model does not know the item.
-        NewItemError
+        FeatureError
             If its attributes, which it knows or cannot use, are told.
         """
         variant = self._variants.alone or self._variants.stable

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gnas_serve.runtime.content_encoder import ItemValue
 from gnas_serve.runtime.query import MAX_FEATURES, MAX_NEW_ITEMS, ItemFeatures
+from gnas_serve.runtime.told_values import ItemValue
 from gnas_serve.service.user_features import MAX_CHARACTERS, USER_FEATURE, checked_number
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 

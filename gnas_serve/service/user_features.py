@@ -10,7 +10,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from gnas_serve.runtime.query import MAX_FEATURES
-from gnas_serve.runtime.segments import Features, FeatureValue
+from gnas_serve.runtime.told_values import Features, FeatureValue
 
 USER_FEATURE = "user_feature"
 """Type of the error of a value, of a user or an item."""

@@ -25,7 +25,7 @@ from gnas_export.pipeline import PACKAGE
 from gnas_export.steps import content as content_step
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.errors import ConfigError, NewItemError, ParityError
+from gnas_serve.errors import ConfigError, FeatureError, ParityError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -182,6 +182,10 @@ def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, caps
         code, _, told_of = gnas(*asked)
         assert code == ConfigError.exit_code
         assert told in told_of
+    (tmp_path / "new.json").write_text('{"new-1": {"tilt": "steep"}}')
+    code, _, told_of = gnas(*asked)
+    assert code == FeatureError.exit_code
+    assert "item_features.new-1.tilt: expected a number" in " ".join(told_of.split())
     code, _, told_of = gnas("recommend", made.path, "--item-features", tmp_path / "absent.json")
     assert code == ConfigError.exit_code
     assert "absent.json" in told_of
@@ -216,7 +220,7 @@ def test_attributes_that_tell_nothing_ship_nothing_and_the_report_says_why(tmp_p
     assert "left-out items" in decision["reason"]
     assert made.report["facts"]["content"]["ships"] is False
     assert "content" not in json.loads((made.path / "manifest.json").read_text())
-    with pytest.raises(NewItemError) as error:
+    with pytest.raises(FeatureError) as error:
         Recommender.load(made.path).recommend(Query(item_features=(("new", (("colour", "c1"),)),)))
     assert error.value.code == "no_content_encoder"
 

@@ -14,7 +14,7 @@ from plain_filters import random_tree, text_of, truth
 from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.errors import NewItemError, RequestError
+from gnas_serve.errors import FeatureError, RequestError
 from gnas_serve.runtime.query import MAX_NEW_ITEMS, Answer, Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -246,18 +246,35 @@ def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
             lambda items: recommender.rank(Query(candidates=("new",), item_features=told(items))),
             lambda items: recommender.similar_items("new", 3, told(items)),
         ):
-            with pytest.raises(NewItemError, match="pri") as error:
+            with pytest.raises(FeatureError, match="pri") as error:
                 ask(items)
             assert error.value.code == "unknown_attribute"
             assert "\n" not in str(error.value)
+    for values, where in (
+        ({"price": "cheap"}, r"price: expected a number .*, found 'cheap'"),
+        ({"price": ["3"]}, "price: expected a number .*, found a list"),
+        ({"in_stock": "maybe"}, "in_stock: expected .* true or false, found 'maybe'"),
+        ({"category": ["bag"]}, "category: expected a text, found a list"),
+        ({"tags": 3.0}, "tags: expected a list of texts, found 3"),
+        ({"tags": True, "price": 1}, "tags: expected a list of texts, found true"),
+    ):
+        for one in ("new", known):
+            for ask in (
+                lambda items: recommender.recommend(Query(item_features=told(items))),
+                lambda items: recommender.rank(Query(candidates=("new",), item_features=told(items))),
+                lambda items: recommender.similar_items("new", 3, told(items)),
+            ):
+                with pytest.raises(FeatureError, match=rf"item_features\.{one}\.{where}") as error:
+                    ask({one: values})
+                assert error.value.code == "wrong_type"
     for ask_strictly in (recommender.recommend, recommender.rank):
-        with pytest.raises(NewItemError, match=known) as error:
+        with pytest.raises(FeatureError, match=known) as error:
             ask_strictly(Query(candidates=("new",), item_features=told({"new": {}, known: {}}), strict=True))
         assert error.value.code == "known_item"
-    with pytest.raises(NewItemError, match="is not the item") as error:
+    with pytest.raises(FeatureError, match="is not the item") as error:
         recommender.similar_items("new", 3, told({"other": {"price": 3}}))
     assert error.value.code == "other_item"
-    with pytest.raises(NewItemError, match="price") as error:
+    with pytest.raises(FeatureError, match="price") as error:
         recommender.similar_items("new", 3, told({"new": {}}))
     assert error.value.code == "nothing_known"
     with pytest.raises(RequestError, match="101 items"):
@@ -267,7 +284,7 @@ def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
 def test_an_artifact_without_an_encoder_says_how_to_get_one(tmp_path: Path) -> None:
     recommender = Recommender.load(write_blended_artifact(tmp_path / "artifact", branches=CLOSED_FORM))
     assert recommender.info.item_features == ()
-    with pytest.raises(NewItemError, match="items file") as error:
+    with pytest.raises(FeatureError, match="items file") as error:
         recommender.recommend(Query(item_features=told({"new": {}})))
     assert error.value.code == "no_content_encoder"
 

@@ -13,7 +13,7 @@ from attribute_tables import attributes_of, random_table
 from content_tables import encoder_of
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
-from gnas_serve.errors import ItemNotFoundError, NewItemError
+from gnas_serve.errors import FeatureError, ItemNotFoundError
 from gnas_serve.runtime.arrivals import Arrivals
 from gnas_serve.runtime.joined import Joined, _inserted
 from gnas_serve.runtime.query import Query
@@ -63,7 +63,7 @@ def test_what_the_catalogue_has_meanwhile_is_the_known_item(recommender: Recomme
     assert recommender.similar_items(known[0], 5, of_known[:1]) == recommender.similar_items(known[0], 5)
     with pytest.raises(ItemNotFoundError):
         recommender.similar_items("new", 5, of_known)
-    with pytest.raises(NewItemError, match="new-0"):
+    with pytest.raises(FeatureError, match="new-0"):
         recommender.similar_items(known[0], 5, NEW)
 
 
