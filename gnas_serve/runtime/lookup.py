@@ -30,6 +30,11 @@ class Who:
     described: npt.NDArray[np.float32] | None  # what a ranker reads of a newcomer's features; None where of none
     unknown_items: int  # ids of the history that the model does not know
 
+    @property
+    def source(self) -> str:
+        """How the asker is represented, as an answer says it."""
+        return self.crowd.source if self.asker is None else self.asker.source
+
 
 def who_asks(query: Query, parts: Parts, heard: RecentItems | None) -> Who:
     """Find what the model knows of the asker of a question.

@@ -19,7 +19,7 @@ MAX_LIST = 1000
 MAX_CANDIDATES = 10_000
 MAX_FEATURES = 100
 MAX_EXPLAINED = 100
-MAX_NEW_ITEMS = 100
+MAX_UNSEEN_ITEMS = 100
 MAX_SEED = 2**63 - 1
 
 
@@ -81,6 +81,11 @@ class Query:
     strict: bool = False
     user_features: Features = ()
     item_features: ItemFeatures = ()
+
+    @property
+    def is_rearranged(self) -> bool:
+        """Whether the answer leaves the ranker's order."""
+        return self.diversity > 0.0 or self.exploration > 0.0
 
     def check(self) -> None:
         """Check the limits.
@@ -260,15 +265,15 @@ def check_k(k: int) -> None:
 
 
 def check_item_features(features: ItemFeatures) -> None:
-    """Check how many new items are told of, and how much of each.
+    """Check how many unseen items are told of, and how much of each.
 
     Raises
     ------
     RequestError
         If it is more than may be.
     """
-    if len(features) > MAX_NEW_ITEMS:
-        raise RequestError(f"item_features: {len(features)} items given", hint=f"give at most {MAX_NEW_ITEMS}")
+    if len(features) > MAX_UNSEEN_ITEMS:
+        raise RequestError(f"item_features: {len(features)} items given", hint=f"give at most {MAX_UNSEEN_ITEMS}")
     if any(len(attributes) > MAX_FEATURES for _, attributes in features):
         raise RequestError("item_features: too many attributes of an item", hint=f"give at most {MAX_FEATURES}")
 

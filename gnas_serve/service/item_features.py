@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from gnas_serve.runtime.query import MAX_FEATURES, MAX_NEW_ITEMS, ItemFeatures
+from gnas_serve.runtime.query import MAX_FEATURES, MAX_UNSEEN_ITEMS, ItemFeatures
 from gnas_serve.runtime.told_values import ItemValue
 from gnas_serve.service.user_features import MAX_CHARACTERS, USER_FEATURE, checked_number
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
@@ -56,7 +56,7 @@ _Name = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 _ItemId = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARACTERS)]
 _Attributes = Annotated[dict[_Name, _Value], Field(max_length=MAX_FEATURES)]
 # Absent, and not an empty object, which would be copied for every question that tells of none.
-NewItems = Annotated[dict[_ItemId, _Attributes] | None, Field(max_length=MAX_NEW_ITEMS)]
+UnseenItems = Annotated[dict[_ItemId, _Attributes] | None, Field(max_length=MAX_UNSEEN_ITEMS)]
 
 
 def told_of(items: Mapping[str, Mapping[str, ItemValue]] | None) -> ItemFeatures:

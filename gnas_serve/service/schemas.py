@@ -23,7 +23,7 @@ from gnas_serve.feedback.event import (
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.deployment import NAME, Canary, Deployment
-from gnas_serve.service.item_features import NewItems, told_of
+from gnas_serve.service.item_features import UnseenItems, told_of
 from gnas_serve.service.refusals import refusal
 from gnas_serve.service.user_features import UserFeatures, pairs_of
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
@@ -85,7 +85,7 @@ class RecommendRequest(_Request):
     user_features: UserFeatures = Field(
         None, description="What is known of a newcomer, by name: what moves the answer where no history does."
     )
-    item_features: NewItems = Field(
+    item_features: UnseenItems = Field(
         None,
         description="Items that the catalogue does not have, by id, with their attributes: they may be answered with "
         "the others; among the candidates where these are given. One that the catalogue has is answered as it is known "
@@ -116,7 +116,7 @@ class SimilarItemsRequest(_Request):
 
     item_id: ExternalId
     k: Count = Field(10, description="How many items.")
-    item_features: NewItems = Field(
+    item_features: UnseenItems = Field(
         None, description="The attributes of the item, by its id, where the catalogue does not have it."
     )
 
@@ -140,7 +140,7 @@ class RankRequest(_Request):
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
     user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
-    item_features: NewItems = Field(
+    item_features: UnseenItems = Field(
         None, description="Items that the catalogue does not have, by id, with their attributes: those of candidates."
     )
 

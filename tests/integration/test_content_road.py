@@ -164,7 +164,7 @@ def test_the_card_tells_of_it(made: Any) -> None:
     assert "the model was trained with them" in card
 
 
-def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reads_unseen_items(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gnas: Gnas = calling(capsys)
     (tmp_path / "new.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}, "new-2": {}}))
     asked = ("recommend", made.path, "--user", 1003, "--item-features", tmp_path / "new.json")

@@ -15,7 +15,7 @@ from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import FeatureError, RequestError
-from gnas_serve.runtime.query import MAX_NEW_ITEMS, Answer, Query
+from gnas_serve.runtime.query import MAX_UNSEEN_ITEMS, Answer, Query
 from gnas_serve.runtime.recommender import Recommender
 
 USERS, ITEMS, CANDIDATES = 60, 80, 40
@@ -45,7 +45,7 @@ class Shop:
         assert facts is not None
         self.plain = PlainEncoder(facts, self.items, self.counts)
 
-    def new_items(self, rng: random.Random, count: int) -> dict[str, dict[str, Any]]:
+    def draw(self, rng: random.Random, count: int) -> dict[str, dict[str, Any]]:
         def one() -> dict[str, Any]:
             told = {name: value for name, value in rng.choice(self.items).items() if rng.random() < 0.7 and value != ""}
             return {n: [one for one in v if one] if isinstance(v, list) else v for n, v in told.items()}
@@ -94,7 +94,7 @@ def test_they_stand_where_their_retrieval_score_does(shop: Shop) -> None:
     rng, recommender = random.Random(11), shop.recommender
     placed = inside = 0
     for _ in range(120):
-        items = shop.new_items(rng, rng.randrange(1, 6))
+        items = shop.draw(rng, rng.randrange(1, 6))
         tree = random_tree(rng, 1)
         fields: dict[str, Any] = {
             "user_id": recommender.users.id(rng.randrange(USERS)) if rng.random() < 0.6 else None,
@@ -161,7 +161,7 @@ def brute_force(shop: Shop, query: Query, items: dict[str, dict[str, Any]]) -> l
 def test_rank_puts_all_candidates_in_order(shop: Shop) -> None:
     rng, recommender = random.Random(12), shop.recommender
     for row in range(12):
-        items = shop.new_items(rng, 4)
+        items = shop.draw(rng, 4)
         candidates = (*recommender.items.ids(rng.sample(range(ITEMS), 6)), *list(items)[:3], "never heard of")
         query = Query(recommender.users.id(row), candidates=candidates, item_features=told(items))
         answer = recommender.rank(query)
@@ -196,7 +196,7 @@ def test_an_explanation_adds_up_and_names_what_they_are_like(shop: Shop) -> None
 
 def test_variety_and_chance_take_them_in(shop: Shop) -> None:
     rng = random.Random(13)
-    items, user = shop.new_items(rng, 8), shop.recommender.users.id(4)
+    items, user = shop.draw(rng, 8), shop.recommender.users.id(4)
     for more in (
         {"diversity": 0.7},
         {"exploration": 0.8, "seed": 1},
@@ -278,7 +278,7 @@ def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
         recommender.similar_items("new", 3, told({"new": {}}))
     assert error.value.code == "nothing_known"
     with pytest.raises(RequestError, match="101 items"):
-        recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_NEW_ITEMS + 1)})))
+        recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_UNSEEN_ITEMS + 1)})))
 
 
 def test_an_artifact_without_an_encoder_says_how_to_get_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from content_tables import encoder_of
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.errors import FeatureError, ItemNotFoundError
-from gnas_serve.runtime.arrivals import Arrivals
 from gnas_serve.runtime.joined import Joined, _inserted
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.two_stages import Ranked
+from gnas_serve.runtime.unseen_items import UnseenItems
 
 ITEMS = 80
 LINKS, PRIOR = BLEND[1], BLEND[3]
@@ -96,19 +97,19 @@ def test_rows_are_of_the_catalogue_alone(recommender: Recommender) -> None:
 
 def test_an_unseen_item_is_told_apart_by_what_it_is_most_like(recommender: Recommender) -> None:
     parts = recommender._parts
-    arrivals = Arrivals.of(NEW, parts.items, parts.content, parts.filters, strict=False)
+    unseen = UnseenItems.of(NEW, parts, strict=False)
     none = np.empty(0, np.float32)
     joined = Joined.of(
-        arrivals,
+        unseen,
         Ranked(np.empty(0, np.int64), none, none),
         lambda rows: np.ones(len(rows), np.float32),
         np.empty(0, np.int64),
     )
-    likest = [0 if lean is None else int(lean.rows[0]) for lean in arrivals.leans]
+    likest = [0 if lean is None else int(lean.rows[0]) for lean in unseen.leans]
     assert likest[0] > 0
     assert likest[1] > 0
-    stand_ins = joined.stand_ins(np.array([ITEMS + 1, 5, ITEMS, ITEMS + 2]))
-    assert stand_ins.tolist() == [likest[1], 5, likest[0], 0]
+    joined = replace(joined, rows=np.array([ITEMS + 1, 5, ITEMS, ITEMS + 2]))
+    assert joined.stand_ins.tolist() == [likest[1], 5, likest[0], 0]
 
 
 def test_they_are_carried_over_to_the_scale_of_the_ranker() -> None:

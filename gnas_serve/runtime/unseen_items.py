@@ -1,4 +1,4 @@
-"""Arrivals: items of one question that the catalogue does not have, told by their attributes."""
+"""Unseen items: those that the catalogue does not have, and a question tells of by their attributes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gnas_serve.errors import FeatureError
 from gnas_serve.runtime.content_encoder import ContentEncoder, Lean
 from gnas_serve.runtime.filters import Filters
+from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.query import ItemFeatures, Query, check_item_features
 from gnas_serve.runtime.told_attributes import told_attributes
 from gnas_serve.runtime.told_values import ItemValue, TypedValue, known_names, shown, typed
@@ -15,7 +16,7 @@ from gnas_serve.vocabulary import Id, Vocabulary
 
 
 @dataclass(frozen=True)
-class Arrivals:
+class UnseenItems:
     """The unseen items of one question; the first has the row after the last of the catalogue, and so on.
 
     Attributes
@@ -33,15 +34,7 @@ class Arrivals:
     items: Vocabulary
 
     @classmethod
-    def of(
-        cls,
-        features: ItemFeatures,
-        items: Vocabulary,
-        encoder: ContentEncoder | None,
-        filters: Filters,
-        *,
-        strict: bool,
-    ) -> Arrivals:
+    def of(cls, features: ItemFeatures, parts: Parts, *, strict: bool) -> UnseenItems:
         """Read what a question tells.
 
         What is told of an item that the catalogue has meanwhile is passed over: it is asked for as the known item that
@@ -58,6 +51,7 @@ class Arrivals:
             If there is no encoder, no attribute of a name, a value is not of its attribute's kind, or of a strict
             question the catalogue has one of the items.
         """
+        items, encoder, filters = parts.items, parts.content, parts.filters
         if encoder is None:
             raise FeatureError(
                 "item_features: this model has no content encoder",
@@ -83,7 +77,7 @@ class Arrivals:
             told[items.as_id(text)] = values
         return cls(told, tuple(encoder.lean(one) for one in told.values()), encoder, filters, items)
 
-    def divided(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals]:
+    def divided(self, query: Query, *, excluding: bool) -> tuple[Query, UnseenItems]:
         """Take these items out of the lists of a question, where others would not be known.
 
         Parameters
@@ -95,7 +89,7 @@ class Arrivals:
         -------
         query
             Of items of the catalogue alone.
-        arrivals
+        unseen
             Those that may be answered.
         """
         may = set(self.told)
@@ -111,7 +105,7 @@ class Arrivals:
         )
         return known, self._only([place for place, one in enumerate(self.told) if one in may])
 
-    def passing(self, expression: str) -> Arrivals:
+    def passing(self, expression: str) -> UnseenItems:
         """Leave those that pass a filter by what is told of them.
 
         Raises
@@ -155,10 +149,29 @@ class Arrivals:
     def _others(self, ids: tuple[Id, ...]) -> tuple[Id, ...]:
         return tuple(one for one in ids if self.items.as_id(one) not in self.told)
 
-    def _only(self, places: list[int]) -> Arrivals:
+    def _only(self, places: list[int]) -> UnseenItems:
         ids = list(self.told)
         told = {ids[place]: self.told[ids[place]] for place in places}
         return replace(self, told=told, leans=tuple(self.leans[place] for place in places))
+
+
+def told_apart(query: Query, parts: Parts, *, excluding: bool) -> tuple[Query, UnseenItems | None]:
+    """Divide a question into that of the catalogue's items and the unseen ones that may be answered beside them.
+
+    Parameters
+    ----------
+    excluding
+        As of :meth:`UnseenItems.divided`.
+
+    Raises
+    ------
+    RequestError, FeatureError
+        As :meth:`UnseenItems.of`.
+    """
+    if not query.item_features:
+        return query, None
+    unseen = UnseenItems.of(query.item_features, parts, strict=query.strict)
+    return unseen.divided(query, excluding=excluding) if unseen.told else (query, None)
 
 
 def _id(one: tuple[str, object]) -> str:
