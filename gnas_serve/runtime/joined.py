@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,6 @@ from gnas_serve.runtime.explain import Explainer, Explanation
 from gnas_serve.runtime.lookup import NOTHING, Who
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
-from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.runtime.two_stages import Ranked, ranked
 from gnas_serve.runtime.unseen_items import UnseenItems
@@ -70,10 +69,6 @@ class Joined:
         rows, scores = _inserted(found.rows, found.scores, retrieved, values, len(unseen.items))
         return cls(unseen, rows, scores, liked)
 
-    def first(self, count: int) -> Joined:
-        """Leave the best."""
-        return self if len(self.rows) <= count else replace(self, rows=self.rows[:count], scores=self.scores[:count])
-
     def ids(self, rows: _Rows, items: Vocabulary) -> list[Id]:
         """Give the ids of some of the rows."""
         known, told = len(items), list(self.unseen.told)
@@ -119,24 +114,24 @@ class Joined:
 
 
 def listed(
-    parts: Parts, candidates: int, who: Who, pool: Pool, query: Query, clock: StageClock | None
+    parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None
 ) -> Ranked | Joined:
-    """Find what a question is answered with, in its order: retrieve, rank, and put unseen items where they belong.
+    """Retrieve and rank, and put unseen items where they belong.
 
     Parameters
     ----------
-    parts, candidates, who, pool, clock
+    parts, candidates, who, pool, count, clock
         As of :func:`gnas_serve.runtime.two_stages.ranked`.
-    query
-        Says how many. Of what is rearranged later so many more are found as are ranked anyway.
+
+    Returns
+    -------
+    Ranked or Joined
+        At least as many as are wanted, where there are so many.
     """
     if pool.unseen is None:
-        count = max(query.k, candidates) if query.is_rearranged else query.k
         return ranked(parts, candidates, who, pool, count, clock)
     # All that is ranked: an unseen item stands by its place among what was retrieved.
-    found = ranked(parts, candidates, who, pool, max(query.k, candidates), clock)
-    joined = joined_for(parts, who, pool.unseen, found)
-    return joined if query.is_rearranged else joined.first(query.k)
+    return joined_for(parts, who, pool.unseen, ranked(parts, candidates, who, pool, max(count, candidates), clock))
 
 
 def joined_for(parts: Parts, who: Who, unseen: UnseenItems, found: Ranked) -> Joined:

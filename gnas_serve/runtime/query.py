@@ -82,11 +82,6 @@ class Query:
     user_features: Features = ()
     item_features: ItemFeatures = ()
 
-    @property
-    def is_rearranged(self) -> bool:
-        """Whether the answer leaves the ranker's order."""
-        return self.diversity > 0.0 or self.exploration > 0.0
-
     def check(self) -> None:
         """Check the limits.
 

@@ -139,9 +139,11 @@ class Recommender:
             pool = pool.passing(query.filter, parts.filters)
             if clock is not None:
                 clock.end("filter")
-        found = listed(parts, self.candidates, who, pool, query, clock)
-        rows, scores = found.rows, found.scores
-        if query.is_rearranged and len(rows):
+        rearranged = query.diversity > 0.0 or query.exploration > 0.0
+        wanted = max(query.k, self.candidates) if rearranged else query.k
+        found = listed(parts, self.candidates, who, pool, wanted, clock)
+        rows, scores, source = found.rows, found.scores, who.source
+        if rearranged and len(rows):
             order = parts.rerank.order(
                 found.stand_ins,
                 scores,
@@ -153,6 +155,8 @@ class Recommender:
             rows, scores = rows[order], scores[order]
             if clock is not None:
                 clock.end("rerank")
+        elif len(rows) > query.k:
+            rows, scores = rows[: query.k], scores[: query.k]
         explained = None
         if query.explain:
             explained = tuple(found.explanation(who, row, parts.explainer) for row in rows.tolist())
@@ -161,13 +165,13 @@ class Recommender:
         return Answer(
             found.ids(rows, self.items),
             scores.tolist(),
-            who.source,
+            source,
             underfilled=len(rows) < query.k,
             explanations=explained,
             rows=found.known(rows),
             unknown_user=who.user_row < 0 and query.user_id is not None,
             unknown_items=who.unknown_items + pool.unknown_items,
-            sources=found.sources(rows, who.source),
+            sources=found.sources(rows, source),
         )
 
     def with_index(self, index: Index) -> Recommender:
