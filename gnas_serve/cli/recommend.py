@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.errors import ConfigError
+from gnas_serve.plain_text import listed
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.query import Answer
@@ -24,7 +25,15 @@ FeatureOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="What is known of a newcomer, as age=34; may be given many times."),
 ]
+ItemFeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSON",
+        help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
+    ),
+]
 _SHOWN = 20
+_NAMED = 5
 
 
 def recommend(
@@ -51,13 +60,7 @@ def recommend(
     ] = False,
     strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
     feature: FeatureOption = None,
-    item_features: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="JSON",
-            help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
-        ),
-    ] = None,
+    item_features: ItemFeaturesOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
@@ -103,19 +106,24 @@ def explain(
     user: Annotated[str | None, typer.Option(help="Who asks; somebody unknown when not given.")] = None,
     history: HistoryOption = None,
     feature: FeatureOption = None,
+    item_features: ItemFeaturesOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Say which items of a user's past the score of one item comes from.
 
     Graph filters and two-hop links are divided exactly among the items; a trained network or compressed blend by the
     linear map that answers newcomers, which is approximate: what it leaves open and a popularity term are shown as one
-    number each. The score is that of retrieval: a learned ranker may order otherwise.
+    number each. An item that the catalogue does not have, told of with --item-features, is divided through the known
+    items that it is like. The score is that of retrieval: a learned ranker may order otherwise.
     """
+    from gnas_serve.cli.item_features import told_in
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    past = _known(recommender, history, "items of the history")
-    found = recommender.explain(item, user, past, _features(feature))
+    every = () if item_features is None else told_in(item_features)
+    told = tuple(one for one in every if one[0] == item)
+    past = _known(recommender, history, "items of the history", {item_id for item_id, _ in every})
+    found = recommender.explain(item, user, past, _features(feature), told)
     table = Table(
         title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
         title_justify="left",
@@ -131,6 +139,9 @@ def explain(
         table.add_row(f"{len(others)} more items", f"{sum(value for _, value in others):.4f}")
     for kind, value in found.remainder.items():
         table.add_row(kind, f"{value:.4f}")
+    if found.like:
+        like = listed([f"{item_id} ({value:.4f})" for item_id, value in found.like], _NAMED)
+        table.caption = f"like {like}; {table.caption}"
     emit({**found.to_json(), "score_of": "retrieval", "model": recommender.info.signature()}, table, output)
 
 

@@ -94,7 +94,7 @@ class Leaning:
             found += more * is_among(self._rows, history)
         shares = self._weights * found[self._places]
         sums = np.add.reduceat(shares, self._starts) + self._rests * mean
-        return Liked(sums.astype(np.float32), shares, self._starts, self._rests * mean)
+        return Liked(sums.astype(np.float32), shares, self._starts, self._rests * mean, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +110,15 @@ class Liked:
         Where the shares of each begin.
     rests : (n,) float64
         What that of average liking adds.
+    own
+        By so much an item that somebody has counts as liked more than the model says.
     """
 
     scores: npt.NDArray[np.float32]
     shares: _Floats
     starts: _Rows
     rests: _Floats
+    own: float
 
     def shares_of(self, place: int) -> _Floats:
         """Give what adds up, with its rest, to the score of one item."""

@@ -113,6 +113,16 @@ class Joined:
         return Explanation(item_id, float(shares.sum()) + rest, CONTENT, contributions, remainder, exact=False)
 
 
+def traced(parts: Parts, who: Who, unseen: UnseenItems) -> Explanation:
+    """Say what of an asker's past the score of the first unseen item comes from."""
+    nothing = Ranked(NOTHING, np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
+    joined = joined_for(parts, who, unseen, nothing)
+    found, lean = joined.explanation(who, len(unseen.items), parts.explainer), unseen.leans[0]
+    if lean is None or joined.liked is None:
+        return found
+    return parts.explainer.trace(found, who.asker, who.crowd, lean, joined.liked.own)
+
+
 def listed(
     parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None
 ) -> Ranked | Joined:

@@ -135,14 +135,15 @@ class Neighbours:
         scores[links.rows] = links.scores
         return scores
 
-    def shares(self, history: Rows, row: int) -> npt.NDArray[np.float64]:
-        """Give what each item of a history adds to the score of one item, (h,)."""
+    def shares(self, history: Rows, rows: Rows, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Give what each item of a history adds to the weighted sum of the scores of some items, (h,)."""
         shares = np.zeros(len(history))
         for place, item in enumerate(history):
-            start, stop = self.offsets[item], self.offsets[item + 1]
-            found = start + np.searchsorted(self.items[start:stop], row)
-            if found < stop and self.items[found] == row:
-                shares[place] = self.values[found]
+            linked = self.items[self.offsets[item] : self.offsets[item + 1]]
+            if len(linked):
+                found = np.minimum(np.searchsorted(linked, rows), len(linked) - 1)
+                values = self.values[self.offsets[item] + found].astype(np.float64)
+                shares[place] = np.where(linked[found] == rows, values, 0.0) @ weights
         return shares * self._factor(len(history))
 
     def _factor(self, length: int) -> float:

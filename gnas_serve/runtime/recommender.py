@@ -12,7 +12,7 @@ from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
-from gnas_serve.runtime.joined import CONTENT, listed
+from gnas_serve.runtime.joined import CONTENT, listed, traced
 from gnas_serve.runtime.lookup import Who, item_row, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
@@ -225,16 +225,23 @@ class Recommender:
         return SimilarUsersAnswer(self.users.ids(rows), scores.tolist(), self._parts.similar_users.source)
 
     def explain(
-        self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = (), user_features: Features = ()
+        self,
+        item_id: Id,
+        user_id: Id | None = None,
+        history: tuple[Id, ...] = (),
+        user_features: Features = (),
+        item_features: ItemFeatures = (),
     ) -> Explanation:
         """Say what of an asker's past the score of one item comes from.
 
         Parameters
         ----------
         item_id
-            Any item of the catalogue, also one that the asker has.
+            Any item of the catalogue, also one that the asker has; or an unseen one that is told of.
         user_id, history, user_features
             As of a :class:`Query`; the asker is represented as `recommend` does it.
+        item_features
+            As of :meth:`similar_items`.
 
         Returns
         -------
@@ -246,9 +253,15 @@ class Recommender:
         ItemNotFoundError
             If the model does not know the item.
         RequestError
-            If the history is too long, or a feature is unknown.
+            If the history is too long.
+        FeatureError
+            As :meth:`recommend`, or if attributes of another item are told.
         """
-        query = Query(user_id, history=history, user_features=user_features)
+        query = Query(user_id, history=history, user_features=user_features, item_features=item_features)
         query.check()
+        query, unseen = told_apart(query, self._parts, excluding=False)
+        if unseen is not None:
+            unseen.check_alone(item_id)
+            return traced(self._parts, who_asks(query, self._parts, self._recent), unseen)
         who = who_asks(query, self._parts, self._recent)
         return self._parts.explainer.explain(who.asker, who.crowd, item_row(self.items, item_id))

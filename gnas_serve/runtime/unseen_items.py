@@ -116,6 +116,22 @@ class UnseenItems:
         attributes = told_attributes(self.filters.kinds, tuple(self.told.values()))
         return self._only(Filters(attributes, len(self.told)).select(expression).rows.tolist())
 
+    def check_alone(self, item_id: Id) -> None:
+        """Check that nothing is told but of one item.
+
+        Raises
+        ------
+        FeatureError
+            If it is told of another.
+        """
+        others = [one for one in self.told if one != self.items.as_id(item_id)]
+        if others:
+            raise FeatureError(
+                f"item_features: {shown(str(others[0]))} is not the item that is asked about",
+                hint="tell of item_id alone",
+                code="other_item",
+            )
+
     def lean_of(self, item_id: Id) -> Lean | None:
         """Give what one item leans on, of which alone is told.
 
@@ -129,13 +145,7 @@ class UnseenItems:
         FeatureError
             If it is told of another, or nothing that any known item has.
         """
-        others = [one for one in self.told if one != self.items.as_id(item_id)]
-        if others:
-            raise FeatureError(
-                f"item_features: {shown(str(others[0]))} is not the item that is asked about",
-                hint="tell of item_id alone",
-                code="other_item",
-            )
+        self.check_alone(item_id)
         if not self.leans:
             return None
         if self.leans[0] is None:

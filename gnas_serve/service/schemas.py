@@ -160,10 +160,15 @@ class RankRequest(_Request):
 class ExplainRequest(_Request):
     """One item and who asks for it."""
 
-    item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
+    item_id: ExternalId = Field(
+        description="Any item of the catalogue, also one that the user has; or an unseen one that is told of."
+    )
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
     history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
     user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
+    item_features: UnseenItems = Field(
+        None, description="The attributes of the item, by its id, where the catalogue does not have it."
+    )
 
 
 class FeedbackEvent(_Request):

@@ -177,6 +177,15 @@ def test_the_command_reads_unseen_items(made: Any, tmp_path: Path, capsys: pytes
     code, out, _ = gnas(*asked, "--candidate", "new-1", "--explain")
     assert code == 0
     assert "content" in out
+    about = ("explain", *asked[1:], "--item", "new-1")
+    code, out, warned = gnas(*about, "--history", "new-1", "--output", "json")
+    assert (code, warned) == (0, "")
+    explained = json.loads(out)
+    parts = [one["contribution"] for one in explained["contributions"]] + list(explained["remainder"].values())
+    assert explained["score"] == pytest.approx(sum(parts))
+    code, out, _ = gnas(*about)
+    assert code == 0
+    assert f"like {explained['like'][0]['item_id']} (" in " ".join(out.split())
     for content, told in (("{", "JSON"), ('{"new-1": 3}', "item_features.new-1"), ('{"": {}}', "item_features")):
         (tmp_path / "new.json").write_text(content)
         code, _, told_of = gnas(*asked)

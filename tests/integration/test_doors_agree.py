@@ -66,7 +66,7 @@ class Questions:
         if call == "SimilarItems":
             return call, self._of_unseen() or self._some(asked | {"k": self._k()}, 0.8)
         said = {"user_id": self._user(), "history": self._ids(4), "user_features": self._features()}
-        return call, asked | self._some(said, 0.6)
+        return call, (self._of_unseen() or asked) | self._some(said, 0.6)
 
     def question(self) -> dict[str, Any]:
         rng = self._rng
@@ -192,6 +192,8 @@ def told(message: Message) -> Any:
         value = getattr(message, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             found[field.name] = dict(value)
+        elif field.name == "like" and not value:
+            continue  # of unseen items alone
         elif field.is_repeated:
             found[field.name] = [told(one) if isinstance(one, Message) else one for one in value]
         elif not field.has_presence or message.HasField(field.name):
@@ -245,7 +247,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     questions = Questions(7, text=is_text)
 
     async def ask_all() -> dict[str, int]:
-        seen: dict[str, int] = {"by segment": 0, "by content": 0}
+        seen: dict[str, int] = {"by segment": 0, "by content": 0, "like": 0}
         async with doors.http.client() as client:
             for _ in range(REQUESTS // 2):
                 call, fields = questions.draw()
@@ -254,6 +256,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
                 outcome = by_http[0] if isinstance(by_http, tuple) else "ok"
                 seen[outcome] = seen.get(outcome, 0) + 1
                 seen["by segment"] += '"source": "segment"' in json.dumps(by_http)
+                seen["like"] += isinstance(by_http, dict) and "like" in by_http
                 seen["by content"] += '"source": "content"' in json.dumps(by_http)
         return seen
 
@@ -264,6 +267,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     assert {"unknown_feature", "wrong_type", "invalid_field"} <= set(outcomes)
     assert (outcomes["by segment"] > 20) == is_text
     assert outcomes["by content"] > 20
+    assert outcomes["like"] > 5
     assert {"known_item", "unknown_attribute"} <= set(outcomes)
 
 
@@ -317,7 +321,11 @@ def test_both_doors_say_which_features_and_attributes_there_are(both: tuple[Both
 def test_a_value_of_another_type_is_the_same_422_at_both_doors(both: tuple[Both, bool]) -> None:
     doors, is_text = both
     items = {"new-1": {"price": "cheap", "tags": ["a"]}}
-    asked = [("Recommend", {}), ("Rank", {"candidates": ["new-1"]}), ("SimilarItems", {"item_id": "new-1"})]
+    asked = [
+        ("Recommend", {}),
+        ("Rank", {"candidates": ["new-1"]}),
+        *((call, {"item_id": "new-1"}) for call in ("SimilarItems", "Explain")),
+    ]
     questions = [(call, {**fields, "item_features": items}) for call, fields in asked]
     questions.append(("RecommendBatch", {"queries": [{}, {"item_features": items}]}))
     if is_text:

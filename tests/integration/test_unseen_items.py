@@ -8,86 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attribute_tables import attributes_of, random_table
-from content_tables import PlainEncoder, encoder_of
 from plain_filters import random_tree, text_of, truth
-from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
+from tiny_artifact import CLOSED_FORM, write_blended_artifact
+from unseen_shop import CANDIDATES, ITEMS, KINDS, USERS, Shop, history_of, told
 
-from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import FeatureError, RequestError
 from gnas_serve.runtime.query import MAX_UNSEEN_ITEMS, Answer, Query
 from gnas_serve.runtime.recommender import Recommender
-
-USERS, ITEMS, CANDIDATES = 60, 80, 40
-LINKS, PRIOR = BLEND[1], BLEND[3]
-# A ranker that orders otherwise than retrieval: the best third goes to the end.
-CONTRARY = {"cross": ("score_z", "log_rank"), "weights": (0.2, 0.7)}
-KINDS = {
-    "vectors": write_tiny_artifact,
-    "ranked": lambda folder, **more: write_tiny_artifact(folder, **CONTRARY, **more),
-    "texts": lambda folder, **more: write_tiny_artifact(folder, text_ids=True, **more),
-    "blend": lambda folder, **more: write_blended_artifact(folder, tables="int8", **more),
-    "ranked blend": lambda folder, **more: write_blended_artifact(folder, **CONTRARY, **more),
-    "links": lambda folder, **more: write_blended_artifact(folder, branches=(LINKS, PRIOR), **more),
-}
-
-
-class Shop:
-    """An artifact with an encoder, and all that it takes to say what it is to answer."""
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        table = random_table(random.Random(7), ITEMS)
-        self.items = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-        KINDS[kind](folder, attributes=attributes_of(table), content=encoder_of)
-        self.recommender = Recommender.load(folder)
-        self.counts = np.load(folder / LAYOUT.item_counts)
-        facts = self.recommender.manifest.content
-        assert facts is not None
-        self.plain = PlainEncoder(facts, self.items, self.counts)
-
-    def draw(self, rng: random.Random, count: int) -> dict[str, dict[str, Any]]:
-        def one() -> dict[str, Any]:
-            told = {name: value for name, value in rng.choice(self.items).items() if rng.random() < 0.7 and value != ""}
-            return {n: [one for one in v if one] if isinstance(v, list) else v for n, v in told.items()}
-
-        return {f"new-{place}": one() if rng.random() < 0.9 else {} for place in range(count)}
-
-    def lean(self, item: dict[str, Any]) -> tuple[list[int], list[float], float] | None:
-        """What the encoder leans on, which is held against the definition elsewhere; ties of cosines are its own."""
-        encoder = self.recommender._parts.content
-        assert encoder is not None
-        found = encoder.lean(dict(told({"new": item})[0][1]))
-        return None if found is None else (found.rows.tolist(), found.weights.tolist(), found.rest)
-
-    def scores(self, query: Query) -> np.ndarray:
-        """The retrieval scores of all items for the asker of a question."""
-        everything = tuple(self.recommender.items.ids(range(ITEMS)))
-        asked = Query(query.user_id, history=query.history, candidates=everything, k=ITEMS, explain=True)
-        explained = self.recommender.rank(asked).explanations
-        assert explained is not None
-        rows = self.recommender.items.rows([one.item_id for one in explained])
-        found = np.empty(ITEMS)
-        found[rows] = [one.score for one in explained]
-        return found
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     return Shop(tmp_path_factory.mktemp("unseen") / "artifact", request.param)
-
-
-def told(items: dict[str, dict[str, Any]]) -> Any:
-    return tuple(
-        (item_id, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in values.items()))
-        for item_id, values in items.items()
-    )
-
-
-def history_of(shop: Shop, query: Query) -> set[int]:
-    recommender = shop.recommender
-    row = -1 if query.user_id is None else recommender.users.row(query.user_id)
-    own = set(recommender.seen.of(row).tolist())
-    return own or set(recommender.items.rows(query.history).tolist()) - {-1}
 
 
 def test_they_stand_where_their_retrieval_score_does(shop: Shop) -> None:
@@ -172,26 +104,6 @@ def test_rank_puts_all_candidates_in_order(shop: Shop) -> None:
         known = [one for one in answer.item_ids if one not in items]
         plain = recommender.rank(Query(recommender.users.id(row), candidates=candidates[:6]))
         assert known == plain.item_ids
-
-
-def test_an_explanation_adds_up_and_names_what_they_are_like(shop: Shop) -> None:
-    items = {
-        "twin": {name: value for name, value in shop.items[int(np.argmax(shop.counts))].items() if value is not None}
-    }
-    for fields in ({"user_id": shop.recommender.users.id(2)}, {}):
-        query = Query(**fields, candidates=("twin", "blank"), explain=True, item_features=told(items | {"blank": {}}))
-        answer = shop.recommender.recommend(query)
-        assert answer.item_ids == ["twin", "blank"]
-        assert answer.explanations is not None
-        one, nothing = answer.explanations
-        assert one.score == pytest.approx(sum(v for _, v in one.contributions) + sum(one.remainder.values()))
-        assert (one.source, one.exact) == ("content", False)
-        assert one.reason()[0].startswith("because it is like {0}")
-        rows = shop.recommender.items.rows([item_id for item_id, _ in one.contributions])
-        assert (rows >= 0).all()
-        assert set(one.remainder) == {"average"}
-        assert (nothing.source, nothing.score, nothing.contributions) == ("unknown", 0.0, ())
-        assert nothing.reason() == ("though nothing is known of it yet", ())
 
 
 def test_variety_and_chance_take_them_in(shop: Shop) -> None:
