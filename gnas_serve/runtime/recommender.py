@@ -106,7 +106,7 @@ class Recommender:
             If an id of a strict question is unknown.
         """
         query.check()
-        query, unseen = told_apart(query, self._parts, excluding=True)
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=True)
         who = who_asks(query, self._parts, self._recent)
         return self._answer(query, who, Pool.of(query, who, self.items, unseen), clock)
 
@@ -127,7 +127,7 @@ class Recommender:
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
         query.check()
-        query, unseen = told_apart(query, self._parts, excluding=False)
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=False)
         pool = Pool.of_candidates(query, self.items, unseen)
         return self._answer(query, who_asks(query, self._parts, self._recent), pool, clock)
 
@@ -259,7 +259,7 @@ class Recommender:
         """
         query = Query(user_id, history=history, user_features=user_features, item_features=item_features)
         query.check()
-        query, unseen = told_apart(query, self._parts, excluding=False)
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=False)
         if unseen is not None:
             unseen.check_alone(item_id)
             return traced(self._parts, who_asks(query, self._parts, self._recent), unseen)

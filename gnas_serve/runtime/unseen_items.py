@@ -10,6 +10,7 @@ from gnas_serve.runtime.content_encoder import ContentEncoder, Lean
 from gnas_serve.runtime.filters import Filters
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.query import ItemFeatures, Query, check_item_features
+from gnas_serve.runtime.seen import RecentItems
 from gnas_serve.runtime.told_attributes import told_attributes
 from gnas_serve.runtime.told_values import ItemValue, TypedValue, known_names, shown, typed
 from gnas_serve.vocabulary import Id, Vocabulary
@@ -77,13 +78,13 @@ class UnseenItems:
             told[items.as_id(text)] = values
         return cls(told, tuple(encoder.lean(one) for one in told.values()), encoder, filters, items)
 
-    def divided(self, query: Query, *, excluding: bool) -> tuple[Query, UnseenItems]:
+    def divided(self, query: Query, unwanted: set[Id]) -> tuple[Query, UnseenItems]:
         """Take these items out of the lists of a question, where others would not be known.
 
         Parameters
         ----------
-        excluding
-            Whether those in its history and those that are not wanted are left out.
+        unwanted
+            Of these items, which may not be answered.
 
         Returns
         -------
@@ -92,11 +93,9 @@ class UnseenItems:
         unseen
             Those that may be answered.
         """
-        may = set(self.told)
+        may = set(self.told) - unwanted
         if query.candidates is not None:
             may &= {self.items.as_id(one) for one in query.candidates}
-        if excluding:
-            may -= {self.items.as_id(one) for one in (*query.exclude_items, *query.history)}
         known = replace(
             query,
             history=self._others(query.history),
@@ -165,13 +164,17 @@ class UnseenItems:
         return replace(self, told=told, leans=tuple(self.leans[place] for place in places))
 
 
-def told_apart(query: Query, parts: Parts, *, excluding: bool) -> tuple[Query, UnseenItems | None]:
+def told_apart(
+    query: Query, parts: Parts, recent: RecentItems | None, *, excluding: bool
+) -> tuple[Query, UnseenItems | None]:
     """Divide a question into that of the catalogue's items and the unseen ones that may be answered beside them.
 
     Parameters
     ----------
+    recent
+        What users have had since the model was made; None where nobody listens.
     excluding
-        As of :meth:`UnseenItems.divided`.
+        Whether those that the question excludes are left out, that are in its history, or that the user has.
 
     Raises
     ------
@@ -181,7 +184,14 @@ def told_apart(query: Query, parts: Parts, *, excluding: bool) -> tuple[Query, U
     if not query.item_features:
         return query, None
     unseen = UnseenItems.of(query.item_features, parts, strict=query.strict)
-    return unseen.divided(query, excluding=excluding) if unseen.told else (query, None)
+    if not unseen.told:
+        return query, None
+    unwanted: set[Id] = set()
+    if excluding:
+        unwanted = {parts.items.as_id(one) for one in (*query.exclude_items, *query.history)}
+        if query.exclude_seen and recent is not None and query.user_id is not None:
+            unwanted |= recent.outside(query.user_id, unseen.told)
+    return unseen.divided(query, unwanted)
 
 
 def _id(one: tuple[str, object]) -> str:

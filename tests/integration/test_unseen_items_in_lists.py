@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
 from content_tables import encoder_of
+from feedback_events import event
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.errors import FeatureError, ItemNotFoundError
+from gnas_serve.feedback.recent import Recent
 from gnas_serve.runtime.joined import Joined, _inserted
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
@@ -83,6 +85,24 @@ def test_what_a_history_or_an_exclusion_names_is_not_answered(recommender: Recom
     ranked = recommender.rank(Query(history=history, exclude_items=("new-1",), candidates=named, item_features=NEW))
     assert sorted(map(str, ranked.item_ids)) == sorted(map(str, named))
     assert ranked.unknown_items == 0
+
+
+def test_what_a_user_has_by_feedback_is_not_answered_again(recommender: Recommender) -> None:
+    user, other = recommender.users.ids([2, 3])
+    recent = Recent(recommender.items)
+    recent.add([event(1, user_id=user, item_id="new-0"), event(2, user_id="nobody", item_id="new-1")])
+    told_of = {"k": 90, "item_features": NEW}
+    recommender.follow(recent)
+    try:
+        answers = {who: set(recommender.recommend(Query(who, **told_of)).item_ids) for who in (user, other, "nobody")}
+        asked = Query(user, candidates=("new-0", "new-2"), **told_of)
+        kept = recommender.recommend(replace(asked, exclude_seen=False)).item_ids
+        assert recommender.recommend(asked).item_ids == ["new-2"]
+        assert sorted(recommender.rank(asked).item_ids) == sorted(kept) == ["new-0", "new-2"]
+    finally:
+        recommender._recent = None
+    new = {name for name, _ in NEW}
+    assert [new - answers[who] for who in (user, other, "nobody")] == [{"new-0"}, set(), {"new-1"}]
 
 
 def test_rows_are_of_the_catalogue_alone(recommender: Recommender) -> None:
