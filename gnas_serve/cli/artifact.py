@@ -236,10 +236,10 @@ def _content(manifest: Manifest) -> str:
     facts = manifest.content
     if facts is None:
         return "not scored: no content encoder"
-    named = ", ".join(f"{column.name} (x{column.weight:g})" for column in facts.columns)
+    named = ", ".join(f"{column.name} (weight {column.weight:g})" for column in facts.columns)
     told = {name: f"{value:.4f}" for name, value in facts.metrics.items() if name.endswith("ndcg@20")}
     measured = ", ".join(f"{name} {value}" for name, value in told.items())
-    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}"
+    return f"scored as the {facts.neighbours} known items most like them, by {named}; of items left out {measured}"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:
