@@ -69,21 +69,22 @@ class Joined:
         rows, scores = _inserted(found.rows, found.scores, retrieved, values, len(unseen.items))
         return cls(unseen, rows, scores, liked)
 
-    def ids(self, rows: _Rows, items: Vocabulary) -> list[Id]:
-        """Give the ids of some of the rows."""
+    def laid_out(self, rows: _Rows, items: Vocabulary, source: str) -> tuple[list[Id], _Rows, tuple[str, ...]]:
+        """Give the ids of some of the rows, those that the catalogue has, and how each was found.
+
+        Parameters
+        ----------
+        source
+            Of the known ones.
+        """
         known, told = len(items), list(self.unseen.told)
-        ids = items.ids(np.where(rows < known, rows, 0))
-        return [told[row - known] if row >= known else one for row, one in zip(rows.tolist(), ids, strict=True)]
-
-    def sources(self, rows: _Rows, source: str) -> tuple[str, ...]:
-        """Say of some of the rows how each was found; ``source`` is that of the known ones."""
-        known, leans = len(self.unseen.items), self.unseen.leans
-        found = [UNTOLD if lean is None else CONTENT for lean in leans]
-        return tuple(found[row - known] if row >= known else source for row in rows.tolist())
-
-    def known(self, rows: _Rows) -> _Rows:
-        """Give those of some rows that the catalogue has."""
-        return rows[rows < len(self.unseen.items)]
+        found = [UNTOLD if lean is None else CONTENT for lean in self.unseen.leans]
+        ids, sources = items.ids(np.where(rows < known, rows, 0)), []
+        for place, row in enumerate(rows.tolist()):
+            if row >= known:
+                ids[place] = told[row - known]
+            sources.append(found[row - known] if row >= known else source)
+        return ids, rows[rows < known], tuple(sources)
 
     @property
     def stand_ins(self) -> _Rows:

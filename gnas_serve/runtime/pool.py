@@ -48,10 +48,12 @@ class Pool:
             If an item that a strict question names is unknown.
         """
         excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
-        unwanted, unknown = known_rows(items, query.exclude_items, strict=query.strict)
-        for rows in (who.history, unwanted):
-            if len(rows):
-                excluded = united(excluded, rows)
+        if len(who.history):
+            excluded = united(excluded, who.history)
+        unknown = 0
+        if query.exclude_items:
+            unwanted, unknown = known_rows(items, query.exclude_items, strict=query.strict)
+            excluded = united(excluded, unwanted)
         if query.candidates is None:
             return cls(excluded, None, unseen, unknown)
         allowed, more = known_rows(items, query.candidates, strict=query.strict)

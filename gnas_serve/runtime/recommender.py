@@ -162,16 +162,17 @@ class Recommender:
             explained = tuple(found.explanation(who, row, parts.explainer) for row in rows.tolist())
             if clock is not None:
                 clock.end("explain")
+        ids, known, sources = found.laid_out(rows, self.items, source)
         return Answer(
-            found.ids(rows, self.items),
+            ids,
             scores.tolist(),
             source,
             underfilled=len(rows) < query.k,
             explanations=explained,
-            rows=found.known(rows),
+            rows=known,
             unknown_user=who.user_row < 0 and query.user_id is not None,
             unknown_items=who.unknown_items + pool.unknown_items,
-            sources=found.sources(rows, source),
+            sources=sources,
         )
 
     def with_index(self, index: Index) -> Recommender:

@@ -24,7 +24,7 @@ _Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What the two stages found.
+    """What the two stages found: items of the catalogue alone.
 
     Attributes
     ----------
@@ -43,16 +43,9 @@ class Ranked:
         """Known items to tell the rows apart by: themselves."""
         return self.rows
 
-    def ids(self, rows: _Rows, items: Vocabulary) -> list[Id]:
-        """Give the ids of some of the rows."""
-        return items.ids(rows)
-
-    def sources(self, _rows: _Rows, _source: str) -> None:
-        """Say that all were found in one way."""
-
-    def known(self, rows: _Rows) -> _Rows:
-        """Give those of some rows that the catalogue has: all."""
-        return rows
+    def laid_out(self, rows: _Rows, items: Vocabulary, _source: str) -> tuple[list[Id], _Rows, None]:
+        """Give the ids of some of the rows, those that the catalogue has (all), and no source but that of the asker."""
+        return items.ids(rows), rows, None
 
     def explanation(self, who: Who, row: int, explainer: Explainer) -> Explanation:
         """Say where the score of one of the rows comes from."""
