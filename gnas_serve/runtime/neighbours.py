@@ -113,8 +113,7 @@ class Neighbours:
             )
             return Links(rows[:count], scores[:count])
         # The places of all links of all items of the history, without a loop over them.
-        places = (stops - lengths.cumsum()).repeat(lengths)
-        places += np.arange(len(places))
+        places = _places(stops, lengths)
         items, values = self.items.take(places), self.values.take(places)
         # Either way the weights of an item are added up in the order of the history: to the same number.
         if len(places) * _SPARSE < len(self):
@@ -136,15 +135,23 @@ class Neighbours:
         return scores
 
     def shares(self, history: Rows, rows: Rows, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Give what each item of a history adds to the weighted sum of the scores of some items, (h,)."""
-        shares = np.zeros(len(history))
-        for place, item in enumerate(history):
-            linked = self.items[self.offsets[item] : self.offsets[item + 1]]
-            if len(linked):
-                found = np.minimum(np.searchsorted(linked, rows), len(linked) - 1)
-                values = self.values[self.offsets[item] + found].astype(np.float64)
-                shares[place] = np.where(linked[found] == rows, values, 0.0) @ weights
-        return shares * self._factor(len(history))
+        """Give what each item of a history adds to the weighted sum of the scores of some distinct items, (h,)."""
+        history, order = np.asarray(history), np.argsort(rows)
+        starts, stops = self.offsets[history], self.offsets[history + 1]
+        places = _places(stops, stops - starts)
+        found = np.minimum(np.searchsorted(rows[order], self.items.take(places)), len(rows) - 1)
+        leads = rows[order[found]] == self.items.take(places)
+        owners = np.arange(len(history)).repeat(stops - starts)[leads]
+        parts = self.values.take(places[leads]) * weights[order[found[leads]]]
+        shares = np.bincount(owners, weights=parts, minlength=len(history))
+        return (shares * self._factor(len(history))).astype(np.float64, copy=False)
 
     def _factor(self, length: int) -> float:
         return float(max(length, 1) ** -self.history_power)
+
+
+def _places(stops: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """List the places of spans, one span after the other."""
+    places: npt.NDArray[np.int64] = (stops - lengths.cumsum()).repeat(lengths)
+    places += np.arange(len(places))
+    return places

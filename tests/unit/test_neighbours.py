@@ -39,7 +39,7 @@ def test_scores_are_the_sum_of_the_rows_of_the_history(seed, length, power, dtyp
 def test_what_each_item_adds_makes_up_the_score(seed, length):
     matrix = _random(seed)
     rng = np.random.default_rng(seed)
-    history, rows = rng.choice(40, length, replace=False), rng.integers(0, 40, rng.integers(1, 9))
+    history, rows = rng.choice(40, length, replace=False), rng.choice(40, rng.integers(1, 9), replace=False)
     weights = rng.random(len(rows))
     neighbours = _served(matrix, 0.5)
     shares = neighbours.shares(history, rows, weights)
