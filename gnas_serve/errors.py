@@ -18,8 +18,8 @@
     ├── OfflineError                 9   500  something wanted the network where none may be used
     ├── StorageError                10   500  disk full, port taken, permission denied
     └── RequestError                 -   400  a request to the service is malformed
+        ├── FeatureError             -   422  what is told of a user or an unseen item, and this model cannot take
         ├── ItemNotFoundError        -   404  a question about an item that the model does not know
-        ├── NewItemError             -   422  attributes of an unseen item that this model cannot take
         ├── UserNotFoundError        -   404  a question that only a user whom the model knows can be answered
         └── RequestTooLargeError     -   413  a body is over its limit
 
@@ -165,13 +165,13 @@ class RequestError(GnasError):
     exit_code = 2
 
 
-class NewItemError(RequestError):
-    """Attributes of an unseen item that this model cannot take; not for an item that is unknown and not told of.
+class FeatureError(RequestError):
+    """What is told of a user or an unseen item, and this model cannot take; not for what no model could.
 
-    That one is an :class:`ItemNotFoundError`.
+    That is a plain :class:`RequestError`, and an item that is unknown and not told of an :class:`ItemNotFoundError`.
     """
 
-    code = "new_item"
+    code = "feature"
 
 
 class ItemNotFoundError(RequestError):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+MAX_LISTED = 20
+
 _CONTROLS = (*range(0x20), *range(0x7F, 0xA0))  # C0, DEL and C1
 _DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # that show letters in another order than they have
 _SPELLED = {code: f"\\x{code:02x}" for code in _CONTROLS} | {code: f"\\u{code:04x}" for code in _DIRECTIONS}
@@ -17,3 +21,9 @@ def plain_text(text: str, *, keep_newlines: bool = False) -> str:
         Where a message may have several lines.
     """
     return text.translate(_SPELLED_IN_LINES if keep_newlines else _SPELLED)
+
+
+def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
+    """List some names, and say how many others there are: ``a, b and 3 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -64,7 +64,7 @@ STEPS: tuple[Step, ...] = (
     choose_ranker,  # the learned ranker in its final form against plain retrieval
     choose_fold_in,  # newcomers are ranked as everybody is
     choose_segments,  # what is left for those who bring no history either
-    choose_content,  # items that nobody has yet: they lean on the scores that are settled by now
+    choose_content,  # unseen items: they lean on the scores that are settled by now
     judge,  # the whole path, once everything in it is chosen
 )
 AGAIN, PACKAGE = "again", "package"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-NUMBER, TEXT, WORDS = "number", "text", "words"
-ATTRIBUTE_KINDS = (NUMBER, TEXT, WORDS)
+from gnas_serve.artifact.kinds import ATTRIBUTE_KINDS, NUMBER
 
 
 @dataclass(frozen=True)

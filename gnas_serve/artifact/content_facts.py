@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from gnas_serve.artifact.kinds import ATTRIBUTE_KINDS, NUMBER
 from gnas_serve.artifact.segment_facts import is_number
 
-NUMBER, TEXT, WORDS = "number", "text", "words"
-CONTENT_KINDS = (NUMBER, TEXT, WORDS)
 # Beyond these nothing was ever chosen, and products of them would be no numbers.
 _LEAST, _MOST, _MOST_POWER = 1e-6, 1e6, 100
 
@@ -61,8 +60,8 @@ class ContentColumn:
         name, kind, weight = raw["name"], raw["kind"], raw["weight"]
         if not isinstance(name, str):
             raise TypeError(f"name of an attribute that the content encoder reads is no text: {name!r}")
-        if kind not in CONTENT_KINDS:
-            raise ValueError(f"content attribute {name!r} is of kind {kind!r}, expected {' or '.join(CONTENT_KINDS)}")
+        if kind not in ATTRIBUTE_KINDS:
+            raise ValueError(f"content attribute {name!r} is of kind {kind!r}, expected {' or '.join(ATTRIBUTE_KINDS)}")
         if not is_number(weight) or not _LEAST <= weight <= _MOST:
             raise ValueError(f"the weight of content attribute {name!r} is no usable number above 0: {weight!r}")
         if kind == NUMBER:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gnas_serve.artifact.kinds import NUMBER, WORDS
 from gnas_serve.artifact.segment_facts import is_number
 
-NUMBER, WORDS = "number", "words"
 _MOST = 3e38  # what a column of float32 can hold
 
 

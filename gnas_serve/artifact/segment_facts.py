@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-TEXT, NUMBER, BINS = "text", "number", "bins"
+from gnas_serve.artifact.kinds import NUMBER, TEXT
+
+BINS = "bins"
 FEATURE_KINDS = (TEXT, NUMBER, BINS)
 
 

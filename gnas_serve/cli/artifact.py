@@ -13,6 +13,7 @@ from gnas_serve.cli.console import Output, OutputOption, emit
 from gnas_serve.cli.lineage import finetuned_facts
 from gnas_serve.cli.provenance_table import figure, provenance_tables
 from gnas_serve.errors import ConfigError, IntegrityError
+from gnas_serve.plain_text import listed
 
 if TYPE_CHECKING:
     from gnas_serve.artifact.branches import BranchFacts
@@ -217,21 +218,18 @@ def _fact_table(manifest: Manifest) -> Table:
 
 def _attributes(manifest: Manifest) -> str:
     facts = manifest.attributes
-    named = ", ".join(f"{fact.name} ({fact.kind})" for fact in facts[:_NAMED_ATTRIBUTES])
-    more = len(facts) - _NAMED_ATTRIBUTES
-    return f"{named} and {more} more" if more > 0 else named or "none"
+    return listed([f"{fact.name} ({fact.kind})" for fact in facts], _NAMED_ATTRIBUTES) or "none"
 
 
 def _user_features(manifest: Manifest) -> str:
     features = () if manifest.segments is None else manifest.segments.features
     read = {encoding.name for encoding in manifest.user_encoding}
     moving = [feature for feature in features if feature.values or feature.name in read]
-    named = ", ".join(
+    named = [
         f"{feature.name} ({feature.num_segments} segments{', ranker' if feature.name in read else ''})"
-        for feature in moving[:_NAMED_ATTRIBUTES]
-    )
-    more = len(moving) - _NAMED_ATTRIBUTES
-    return f"{named} and {more} more" if more > 0 else named or "none that move answers"
+        for feature in moving
+    ]
+    return listed(named, _NAMED_ATTRIBUTES) or "none that move answers"
 
 
 def _content(manifest: Manifest) -> str:
@@ -239,11 +237,12 @@ def _content(manifest: Manifest) -> str:
     facts = manifest.content
     if facts is None:
         return f"not scored: {manifest.no_content or 'no content encoder'}"
-    named = ", ".join(f"{column.name} (x{column.weight:g})" for column in facts.columns)
+    named = ", ".join(f"{column.name} (weight {column.weight:g})" for column in facts.columns)
     told = {name: f"{value:.4f}" for name, value in facts.metrics.items() if name.endswith("ndcg@20")}
     measured = ", ".join(f"{name} {value}" for name, value in told.items())
     kept = f" (of version {facts.kept_from}, whose encoder was kept)" if facts.kept_from else ""
-    return f"by {facts.neighbours} known items, alike by {named}; of items left out {measured}{kept}"
+    alike = f"scored as the {facts.neighbours} known items most like them, by {named}"
+    return f"{alike}; of items left out {measured}{kept}"
 
 
 def _branch(branch: BranchFacts, manifest: Manifest) -> str:

@@ -27,7 +27,7 @@ def told_in(path: Path) -> ItemFeatures:
     from gnas_serve.service.schemas import RecommendRequest, from_mapping
 
     try:
-        raw = path.read_bytes()
+        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # as some editors begin a file
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="give a JSON file of items by id") from error
     try:

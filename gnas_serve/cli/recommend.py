@@ -11,6 +11,7 @@ from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.errors import ConfigError
+from gnas_serve.plain_text import listed
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.query import Answer
@@ -18,13 +19,21 @@ if TYPE_CHECKING:
 
 ArtifactArgument = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Folder of an exported artifact.")]
 HistoryOption = Annotated[
-    list[str] | None, typer.Option(help="Id of an item that the user is known to have; may be given many times.")
+    list[str] | None, typer.Option(help="Ids of items that the user is known to have: 1,2 or given many times.")
 ]
 FeatureOption = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME=VALUE", help="What is known of a newcomer, as age=34; may be given many times."),
 ]
+ItemFeaturesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="JSON",
+        help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
+    ),
+]
 _SHOWN = 20
+_NAMED = 5
 
 
 def recommend(
@@ -34,10 +43,10 @@ def recommend(
     history: HistoryOption = None,
     exclude_seen: Annotated[bool, typer.Option(help="Leave out the items of the user's own past.")] = True,
     candidate: Annotated[
-        list[str] | None, typer.Option(help="Id of an item that may be answered, others may not; many times.")
+        list[str] | None, typer.Option(help="Ids of items that may be answered, others may not: 1,2 or many times.")
     ] = None,
     exclude_item: Annotated[
-        list[str] | None, typer.Option(help="Id of an item that is not wanted; may be given many times.")
+        list[str] | None, typer.Option(help="Ids of items that are not wanted: 1,2 or given many times.")
     ] = None,
     condition: Annotated[
         str | None,
@@ -51,13 +60,7 @@ def recommend(
     ] = False,
     strict: Annotated[bool, typer.Option(help="Refuse ids that the model does not know.")] = False,
     feature: FeatureOption = None,
-    item_features: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="JSON",
-            help='File with items that the catalogue does not have: {"new-1": {"category": "shoes", "price": 30}}.',
-        ),
-    ] = None,
+    item_features: ItemFeaturesOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Ask an artifact for one user's items."""
@@ -86,7 +89,7 @@ def recommend(
     )
     answer = recommender.recommend(query)
     items = answer.items()
-    table = Table(title=f"for {user if user is not None else 'an unknown user'}", title_justify="left")
+    table = Table(title=f"for {_asker(user, history, feature)}", title_justify="left")
     for column in ("rank", "item", "score", "source", *(["because of"] if explain else [])):
         table.add_column(column, justify="right" if column in {"rank", "score"} else "left")
     for rank, item in enumerate(items, start=1):
@@ -103,21 +106,26 @@ def explain(
     user: Annotated[str | None, typer.Option(help="Who asks; somebody unknown when not given.")] = None,
     history: HistoryOption = None,
     feature: FeatureOption = None,
+    item_features: ItemFeaturesOption = None,
     output: OutputOption = Output.text,
 ) -> None:
     """Say which items of a user's past the score of one item comes from.
 
     Graph filters and two-hop links are divided exactly among the items; a trained network or compressed blend by the
     linear map that answers newcomers, which is approximate: what it leaves open and a popularity term are shown as one
-    number each. The score is that of retrieval: a learned ranker may order otherwise.
+    number each. An item that the catalogue does not have, told of with --item-features, is divided through the known
+    items that it is like. The score is that of retrieval: a learned ranker may order otherwise.
     """
+    from gnas_serve.cli.item_features import told_in
     from gnas_serve.runtime.recommender import Recommender
 
     recommender = Recommender.load(artifact)
-    past = _known(recommender, history, "items of the history")
-    found = recommender.explain(item, user, past, _features(feature))
+    every = () if item_features is None else told_in(item_features)
+    told = tuple(one for one in every if one[0] == item)
+    past = _known(recommender, history, "items of the history", {item_id for item_id, _ in every})
+    found = recommender.explain(item, user, past, _features(feature), told)
     table = Table(
-        title=f"{found.item_id} for {user if user is not None else 'an unknown user'}: {found.score:.4f}",
+        title=f"{found.item_id} for {_asker(user, history, feature)}: {found.score:.4f}",
         title_justify="left",
         caption=f"source: {found.source}; the lines add up to the score{_of_retrieval(recommender)}"
         f"{'' if found.exact else '; what the items add is approximate'}",
@@ -131,7 +139,17 @@ def explain(
         table.add_row(f"{len(others)} more items", f"{sum(value for _, value in others):.4f}")
     for kind, value in found.remainder.items():
         table.add_row(kind, f"{value:.4f}")
+    if found.like:
+        like = listed([f"{item_id} ({value:.4f})" for item_id, value in found.like], _NAMED)
+        table.caption = f"like {like}; {table.caption}"
     emit({**found.to_json(), "score_of": "retrieval", "model": recommender.info.signature()}, table, output)
+
+
+def _asker(user: str | None, history: list[str] | None, feature: list[str] | None) -> str:
+    """Say for whom an answer is."""
+    if user is not None:
+        return user
+    return "somebody with this history" if history else "somebody with these features" if feature else "anybody"
 
 
 def _crowd(answer: Answer) -> str:
@@ -161,8 +179,13 @@ def _of_retrieval(recommender: Recommender) -> str:
 
 
 def _known(recommender: Recommender, ids: list[str] | None, what: str, unseen: Collection[str] = ()) -> tuple[str, ...]:
-    """Take the given ids, saying how many of them the model neither knows nor is told of."""
-    known = tuple(ids or ())
+    """Take the given ids, saying how many of them the model neither knows nor is told of.
+
+    Commas divide ids, as in an address, but for one that the model knows as a whole.
+    """
+    known: tuple[str, ...] = ()
+    for text in ids or ():
+        known += (text,) if text in unseen or recommender.items.row(text) >= 0 else tuple(text.split(","))
     unknown = int((recommender.items.rows([one for one in known if one not in unseen]) < 0).sum())
     if unknown:
         warn(f"{unknown} of {len(known)} {what} are unknown to this model")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from functools import lru_cache, partial
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from gnas_serve.vocabulary import Id, Vocabulary
 
 MAX_USERS = 100_000
 MAX_ITEMS_PER_USER = 256
+MAX_OUTSIDE_PER_USER = 64
+"""Of the items that the model does not have: eight bytes each, some 80 MB of so many users who have all of them."""
 _REMEMBERED_ROWS = 1 << 16
 _NOTHING = np.empty(0, dtype=np.int64)
 _NOTHING.flags.writeable = False
@@ -32,12 +36,13 @@ class Recent:
     Parameters
     ----------
     items
-        Of the model; others are passed over.
+        Of the model. Of others it is remembered that a user has them, for questions that tell of them.
     target_event, min_value
         What counts: every event where ``target_event`` is None, every value where ``min_value`` is. An event without a
         value counts.
-    max_users, max_items_per_user
-        Of more users, those go of whom nothing was heard the longest; of more items of a user, the oldest.
+    max_users, max_items_per_user, max_outside_per_user
+        Of more users, those go of whom nothing was heard the longest; of more items of a user, the oldest. Items that
+        the model does not have are counted apart, users of them as well: they take nobody's place.
     """
 
     def __init__(
@@ -48,15 +53,19 @@ class Recent:
         min_value: float | None = None,
         max_users: int = MAX_USERS,
         max_items_per_user: int = MAX_ITEMS_PER_USER,
+        max_outside_per_user: int = MAX_OUTSIDE_PER_USER,
     ) -> None:
         # A text id takes a search of some 20 us, and a log has few items many times.
-        self._row = lru_cache(_REMEMBERED_ROWS)(items.row)
+        self._place = lru_cache(_REMEMBERED_ROWS)(partial(_place, items))
+        self._items = items
         self._target_event = target_event
         self._min_value = min_value
         self._max_users = max_users
         self._max_items = max_items_per_user
+        self._max_outside = max_outside_per_user
         # Users and the rows of each in the order in which they came; a dict is a set that has one.
         self._rows: OrderedDict[str, dict[int, None]] = OrderedDict()
+        self._outside: OrderedDict[str, array[int]] = OrderedDict()  # the places of the others, the oldest first
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -64,14 +73,22 @@ class Recent:
     def add(self, events: Sequence[FeedbackEvent]) -> None:
         """Take note of events, in the order of the log."""
         for event in events:
-            if self._counts(event) and (row := self._row(event.item_id)) >= 0:
-                self._note(_key(event.user_id), row)
+            if self._counts(event):
+                place = self._place(event.item_id)
+                note = self._note if place >= 0 else self._note_outside
+                note(_key(event.user_id), place)
 
     def of(self, user_id: Id) -> npt.NDArray[np.int64]:
         """Give the rows of the items of a user, ascending; none of somebody who did nothing."""
         rows = self._rows.get(_key(user_id))
         # A list is made in one go, whatever is added meanwhile.
         return _NOTHING if rows is None else np.array(sorted(rows), dtype=np.int64)
+
+    def outside(self, user_id: Id, ids: Iterable[Id]) -> set[Id]:
+        """Give those of some items that a user has, and the model does not."""
+        places = self._outside.get(_key(user_id))
+        # Not by what is remembered of items: what a caller names would crowd out what the log does.
+        return set() if places is None else {one for one in ids if _place_outside(self._items, one) in places}
 
     def replay(self, folder: Path, count: int) -> None:
         """Take note of what a log holds: of a model that is loaded while the log is open already.
@@ -109,6 +126,26 @@ class Recent:
         self._rows.move_to_end(key)
         if len(self._rows) > self._max_users:
             self._rows.popitem(last=False)
+
+    def _note_outside(self, key: str, place: int) -> None:
+        # A new one each time: who asks meanwhile looks at the old one.
+        others = [one for one in self._outside.get(key, ()) if one != place]
+        self._outside[key] = array("q", [*others, place][-self._max_outside :])
+        self._outside.move_to_end(key)
+        if len(self._outside) > self._max_users:
+            self._outside.popitem(last=False)
+
+
+def _place(items: Vocabulary, item_id: Id) -> int:
+    """Give the row of an item, or of one that there is not a number below 0 that it shares with none, by all odds."""
+    row = items.row(item_id)
+    return row if row >= 0 else _place_outside(items, item_id)
+
+
+def _place_outside(items: Vocabulary, item_id: Id) -> int:
+    # The id in the type that ids have: one is a number and the other its text, and both are one item.
+    digest = blake2b(repr(items.as_id(item_id)).encode(), digest_size=8).digest()
+    return -1 - (int.from_bytes(digest) >> 1)
 
 
 def _key(user_id: Id) -> str:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.artifact.attribute_facts import NUMBER, TEXT, WORDS
+from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
 from gnas_serve.vocabulary import Vocabulary
 
 UNKNOWN = -1

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.arrays import read_array
-from gnas_serve.artifact.attribute_facts import NUMBER, TEXT, WORDS, AttributeFacts
+from gnas_serve.artifact.attribute_facts import AttributeFacts
+from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.runtime.attribute_columns import Column, NumberColumn, TextColumn, WordsColumn, word_offsets
 from gnas_serve.vocabulary import Vocabulary

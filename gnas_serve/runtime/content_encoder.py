@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gnas_serve.artifact.content_facts import NUMBER, TEXT, ContentColumn, ContentFacts
+from gnas_serve.artifact.content_facts import ContentColumn, ContentFacts
+from gnas_serve.artifact.kinds import NUMBER, TEXT
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
 from gnas_serve.runtime.kept import Kept, digest_of
 from gnas_serve.runtime.seen import is_among
-from gnas_serve.runtime.segments import FeatureValue, as_number, as_text
+from gnas_serve.runtime.told_values import TypedValue
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id, Vocabulary
 
-ItemValue = FeatureValue | tuple[str, ...]
-"""What is told of an item under the name of an attribute: as of a user, or a list of texts."""
 MAX_TERMS = 64
 """Of one item, those that weigh most: so much, and no more, one long text can cost."""
 MAX_POSTINGS = 1 << 18
@@ -95,7 +94,7 @@ class Leaning:
             found += more * is_among(self._rows, history)
         shares = self._weights * found[self._places]
         sums = np.add.reduceat(shares, self._starts) + self._rests * mean
-        return Liked(sums.astype(np.float32), shares, self._starts, self._rests * mean)
+        return Liked(sums.astype(np.float32), shares, self._starts, self._rests * mean, more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +110,15 @@ class Liked:
         Where the shares of each begin.
     rests : (n,) float64
         What that of average liking adds.
+    own
+        By so much an item that somebody has counts as liked more than the model says.
     """
 
     scores: npt.NDArray[np.float32]
     shares: _Floats
     starts: _Rows
     rests: _Floats
+    own: float
 
     def shares_of(self, place: int) -> _Floats:
         """Give what adds up, with its rest, to the score of one item."""
@@ -157,13 +159,14 @@ class ContentEncoder:
         self._references: _Rows = known[picked].astype(np.int64)
         self._kept: Kept[tuple[Lean | None]] = Kept(_MOST_KEPT)
 
-    def lean(self, told: Mapping[str, ItemValue]) -> Lean | None:
+    def lean(self, told: Mapping[str, TypedValue]) -> Lean | None:
         """Find the known items that are like one.
 
         Parameters
         ----------
         told
-            Its attributes. Values that no known item has are passed over, and names that the encoder does not read.
+            Its attributes, each value of the kind of its attribute. Values that no known item has are passed over, and
+            names that the encoder does not read.
 
         Returns
         -------
@@ -178,7 +181,7 @@ class ContentEncoder:
             self._kept.put(key, found)
         return found[0]
 
-    def _lean(self, told: Sequence[ItemValue]) -> Lean | None:
+    def _lean(self, told: Sequence[TypedValue]) -> Lean | None:
         terms, weights = self._query(told)
         if not len(terms):
             return None
@@ -209,7 +212,7 @@ class ContentEncoder:
         """Put some items together, at least one, which are scored at once."""
         return Leaning(leans, self._references, self.facts.own)
 
-    def _query(self, told: Sequence[ItemValue]) -> _Terms:
+    def _query(self, told: Sequence[TypedValue]) -> _Terms:
         """Make the vector of an item's terms, of unit length; none where nothing is known of it."""
         terms, weights = [], []
         for (column, first, words), value in zip(self._finders, told, strict=True):
@@ -248,17 +251,14 @@ def _places(words: Vocabulary | None) -> dict[Id, int]:
     return {} if words is None else dict(zip(words.ids(range(len(words))), range(len(words)), strict=True))
 
 
-def _found(column: ContentColumn, words: Mapping[Id, int], value: ItemValue) -> _Terms:
+def _found(column: ContentColumn, words: Mapping[Id, int], value: TypedValue) -> _Terms:
     """Find the terms of one attribute that an item has, and how much of each."""
+    if value is None:
+        return np.empty(0, dtype=np.int64), np.empty(0)
     if column.kind == NUMBER:
-        number = None if isinstance(value, tuple) else as_number(value)
-        if number is None:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        lower, share = soft_places(np.array([number]), column.knots)
+        lower, share = soft_places(np.array([value], dtype=np.float64), column.knots)
         return np.concatenate([lower, lower + 1]), np.concatenate([1.0 - share, share])
-    texts = value if isinstance(value, tuple) else (as_text(value),)
-    listed = [text for text in texts if text is not None]
-    wanted = words_of(" ".join(listed)) if column.kind == TEXT else terms_of(listed)
+    wanted = words_of(str(value)) if column.kind == TEXT else terms_of(value if isinstance(value, tuple) else ())
     rows = np.array([words[word] for word in wanted if word in words], dtype=np.int64)
     return rows, np.ones(len(rows))
 

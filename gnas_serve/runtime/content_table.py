@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.arrays import read_array
-from gnas_serve.artifact.content_facts import NUMBER, ContentFacts
+from gnas_serve.artifact.content_facts import ContentFacts
+from gnas_serve.artifact.kinds import NUMBER
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.vocabulary import Vocabulary
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,10 @@ import numpy.typing as npt
 from gnas_serve.artifact.branches import FILTER, POPULARITY, TWO_HOP, BranchFacts
 from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.cold_start import FoldIn, Popularity, history_weights
+from gnas_serve.runtime.content_encoder import Lean
 from gnas_serve.runtime.embeddings import EmbeddingTable
 from gnas_serve.runtime.neighbours import Neighbours
+from gnas_serve.runtime.seen import is_among
 from gnas_serve.vocabulary import Id, Vocabulary
 
 _Rows = npt.NDArray[np.integer]
@@ -44,13 +46,16 @@ class Explanation:
         How the asker was represented, as in :class:`gnas_serve.runtime.query.Answer`.
     contributions
         Items of the history with what each adds, the greatest first; those that add nothing are left out. Of an item
-        that the catalogue does not have, known items that it is like.
+        that the catalogue does not have, beside an item of an answer, known items that it is like.
     remainder
         By kind of branch, what is not due to any item: a popularity term; of ``"segment"`` beside it what each feature
         of the asker adds, as ``"user_features.age"``; of a graph filter its constant, what the
         rounding of the shipped vectors changes, and what a fold-in map that had to be fitted leaves open; of a trained
         network or a compressed blend what its own vector of the asker has beyond that map. Of an item that the
         catalogue does not have, what an item of average liking adds (``"average"``).
+    like
+        Of an item that the catalogue does not have, where the contributions are those of the history: the known items
+        that it is like, with what each adds. The history adds what it does through their scores.
     exact
         Whether every contribution is the model's own sum, as of filters and links. The shares of a trained network or
         a compressed blend are those of the linear map that answers newcomers: an approximation, and the remainder
@@ -63,10 +68,12 @@ class Explanation:
     contributions: tuple[tuple[Id, float], ...]
     remainder: dict[str, float]
     exact: bool = True
+    like: tuple[tuple[Id, float], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form. Contributions and remainder add up to the score."""
-        return {"item_id": self.item_id, "source": self.source, **self._parts(len(self.contributions))}
+        """Give the JSON form. Contributions and remainder add up to the score; so do ``like`` and the average."""
+        like = {"like": _laid_out(self.like)} if self.like else {}
+        return {"item_id": self.item_id, "source": self.source, **self._parts(len(self.contributions)), **like}
 
     def beside_item(self) -> dict[str, Any]:
         """Give the short form that stands with an item of an answer: its greatest contributions, and those of others.
@@ -87,9 +94,8 @@ class Explanation:
         items
             Those that add most, at most three.
         """
-        items = tuple(item_id for item_id, value in self.contributions if value > 0 or self.source == "content")[
-            :_NAMED
-        ]
+        named = self.like or self.contributions
+        items = tuple(item_id for item_id, value in named if value > 0 or self.source == "content")[:_NAMED]
         places = [f"{{{place}}}" for place in range(len(items))]
         if places:
             listed = " and ".join(filter(None, [", ".join(places[:-1]), places[-1]]))
@@ -100,13 +106,15 @@ class Explanation:
         template, items = self.reason()
         return {
             "score": self.score,
-            "contributions": [
-                {"item_id": item_id, "contribution": value} for item_id, value in self.contributions[:shown]
-            ],
+            "contributions": _laid_out(self.contributions[:shown]),
             "remainder": self.remainder,
             "exact": self.exact,
             "reason": {"template": template, "items": list(items)},
         }
+
+
+def _laid_out(contributions: tuple[tuple[Id, float], ...]) -> list[dict[str, Any]]:
+    return [{"item_id": item_id, "contribution": value} for item_id, value in contributions]
 
 
 class Explainer:
@@ -149,23 +157,58 @@ class Explainer:
         if asker is None:
             parts = crowd.parts(row)
             return Explanation(self._item_ids.id(row), sum(parts.values()), crowd.source, (), parts)
-        shares, remainder = self.divide(asker.vector, asker.history, row)
-        order = [place for place in np.argsort(-np.abs(shares), kind="stable").tolist() if shares[place] != 0]
-        ids = self._item_ids.ids(asker.history[order])
+        shares, remainder = self.divide(asker.vector, asker.history, np.array([row]), np.ones(1))
         score = float(shares.sum()) + sum(remainder.values())
-        contributions = tuple(zip(ids, shares[order].tolist(), strict=True))
+        contributions = self._named(asker.history, shares)
         return Explanation(self._item_ids.id(row), score, asker.source, contributions, remainder, self._is_exact)
 
-    def divide(self, user: _Floats, history: _Rows, row: int) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
-        """Divide the score of one item.
+    def trace(self, found: Explanation, asker: Asker | None, crowd: Popularity, lean: Lean, own: float) -> Explanation:
+        """Say what of an asker's past the score of an unseen item comes from, through the known items that it is like.
+
+        Parameters
+        ----------
+        found
+            On which these are, with what each adds.
+        asker, crowd
+            As of :meth:`explain`.
+        lean
+            The same with their weights.
+        own
+            As of :class:`gnas_serve.runtime.content_encoder.Liked`.
+        """
+        shares, remainder = np.empty(0), dict[str, float]()
+        contributions: tuple[tuple[Id, float], ...] = ()
+        if asker is None:
+            for row, weight in zip(lean.rows.tolist(), lean.weights.tolist(), strict=True):
+                for kind, part in crowd.parts(row).items():
+                    remainder[kind] = remainder.get(kind, 0.0) + weight * part
+        else:
+            shares, remainder = self.divide(asker.vector, asker.history, lean.rows, lean.weights)
+            # What the asker has counts as liked more than the model says: that is due to it alone.
+            has = is_among(lean.rows, asker.history)
+            shares[np.searchsorted(asker.history, lean.rows[has])] += own * lean.weights[has]
+            contributions = self._named(asker.history, shares)
+        remainder |= found.remainder
+        score = float(shares.sum()) + sum(remainder.values())
+        return replace(found, score=score, contributions=contributions, remainder=remainder, like=found.contributions)
+
+    def _named(self, history: _Rows, shares: npt.NDArray[np.float64]) -> tuple[tuple[Id, float], ...]:
+        """Name the items of a history that add anything, the greatest first."""
+        order = [place for place in np.argsort(-np.abs(shares), kind="stable").tolist() if shares[place] != 0]
+        return tuple(zip(self._item_ids.ids(history[order]), shares[order].tolist(), strict=True))
+
+    def divide(
+        self, user: _Floats, history: _Rows, rows: _Rows, weights: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.float64], dict[str, float]]:
+        """Divide the weighted sum of the scores of some items; all of it is linear in their vectors.
 
         Parameters
         ----------
         user : (D,) float32
             The vector that represents the asker.
         history : (h,) distinct item rows
-        row
-            The item.
+        rows : (m,) item rows
+        weights : (m,) float64
 
         Returns
         -------
@@ -176,27 +219,28 @@ class Explainer:
         """
         shares = np.zeros(len(history))
         remainder: dict[str, float] = {}
-        own = self._items.score_parts(user, np.array([row]))[0]  # (B,)
+        own = weights @ self._items.score_parts(user, rows).astype(np.float64)  # (B,)
+        target = weights @ self._items.rows(rows).astype(np.float64)  # (D,)
         for (branch, span, matrix), score in zip(self._fold_in.maps, own.tolist(), strict=True):
             rest = score
             if branch.kind != POPULARITY and len(history):
-                found = self._branch_shares(branch, span, matrix, history, row)
+                found = self._branch_shares(branch, span, matrix, history, target[span])
                 shares += found
                 rest -= float(found.sum())
             remainder[branch.kind] = remainder.get(branch.kind, 0.0) + rest
         if self._neighbours is not None:
-            linked = self._neighbours.shares(history, row)
+            linked = self._neighbours.shares(history, rows, weights)
             shares += linked
-            remainder[TWO_HOP] = float(self._neighbours.links(history).at(np.array([row]))[0]) - float(linked.sum())
+            whole = float(weights @ self._neighbours.links(history).at(rows).astype(np.float64))
+            remainder[TWO_HOP] = whole - float(linked.sum())
         return shares, remainder
 
     def _branch_shares(
-        self, branch: BranchFacts, span: slice, matrix: _Floats, history: _Rows, row: int
+        self, branch: BranchFacts, span: slice, matrix: _Floats, history: _Rows, target: npt.NDArray[np.float64]
     ) -> npt.NDArray[np.float64]:
-        """Push the item's vector back through the fold-in map: one dot product per item of the history."""
+        """Push an item's vector back through the fold-in map: one dot product per item of the history."""
         vectors = self._items.rows(history)[:, span].astype(np.float64)
         weights = history_weights(self._counts[history], branch.item_power, branch.history_power).astype(np.float64)
-        target = self._items.row(row)[span].astype(np.float64)
         wide = matrix.astype(np.float64)
         shares: npt.NDArray[np.float64] = weights * (vectors @ (wide[:-1] @ target))
         if branch.unit_length:

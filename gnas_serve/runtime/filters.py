@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.errors import RequestError
+from gnas_serve.plain_text import listed
 from gnas_serve.runtime.attribute_columns import UNKNOWN, Mask, NumberColumn, TextColumn, WordsColumn
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.filter_language import EQUAL, HAS, IN, IS_NULL, Comparison, Every, Node, Not, parse
@@ -221,9 +222,8 @@ def _unknown_attribute(comparison: Comparison, attributes: Attributes) -> Reques
     names = sorted(attributes.names)
     nearest = difflib.get_close_matches(comparison.name, names, n=1, cutoff=0.5)
     did_you_mean = f"did you mean {written(nearest[0])}? " if nearest else ""
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return RequestError(
         f"filter, character {comparison.position}: unknown attribute {shown(comparison.name)}",
-        hint=f"{did_you_mean}known: {', '.join(map(written, names[:_MAX_NAMED]))}{more}",
+        hint=f"{did_you_mean}known: {listed(list(map(written, names)), _MAX_NAMED)}",
         code="unknown_attribute",
     )

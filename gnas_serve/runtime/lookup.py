@@ -30,6 +30,11 @@ class Who:
     described: npt.NDArray[np.float32] | None  # what a ranker reads of a newcomer's features; None where of none
     unknown_items: int  # ids of the history that the model does not know
 
+    @property
+    def source(self) -> str:
+        """How the asker is represented, as an answer says it."""
+        return self.crowd.source if self.asker is None else self.asker.source
+
 
 def who_asks(query: Query, parts: Parts, heard: RecentItems | None) -> Who:
     """Find what the model knows of the asker of a question.
@@ -50,8 +55,9 @@ def who_asks(query: Query, parts: Parts, heard: RecentItems | None) -> Who:
     if query.strict and user_row < 0 and query.user_id is not None:
         raise unknown_user(query.user_id)
     past = parts.seen.of(user_row)
-    history, unknown = known_rows(parts.items, query.history, strict=query.strict)
-    recent = NOTHING
+    history, unknown, recent = NOTHING, 0, NOTHING
+    if query.history:
+        history, unknown = known_rows(parts.items, query.history, strict=query.strict)
     if heard is not None and query.user_id is not None:
         recent = heard.of(query.user_id)
     asker = parts.askers.represent(user_row, past, history, recent)

@@ -113,8 +113,7 @@ class Neighbours:
             )
             return Links(rows[:count], scores[:count])
         # The places of all links of all items of the history, without a loop over them.
-        places = (stops - lengths.cumsum()).repeat(lengths)
-        places += np.arange(len(places))
+        places = _places(stops, lengths)
         items, values = self.items.take(places), self.values.take(places)
         # Either way the weights of an item are added up in the order of the history: to the same number.
         if len(places) * _SPARSE < len(self):
@@ -135,15 +134,24 @@ class Neighbours:
         scores[links.rows] = links.scores
         return scores
 
-    def shares(self, history: Rows, row: int) -> npt.NDArray[np.float64]:
-        """Give what each item of a history adds to the score of one item, (h,)."""
-        shares = np.zeros(len(history))
-        for place, item in enumerate(history):
-            start, stop = self.offsets[item], self.offsets[item + 1]
-            found = start + np.searchsorted(self.items[start:stop], row)
-            if found < stop and self.items[found] == row:
-                shares[place] = self.values[found]
-        return shares * self._factor(len(history))
+    def shares(self, history: Rows, rows: Rows, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Give what each item of a history adds to the weighted sum of the scores of some distinct items, (h,)."""
+        history, order = np.asarray(history), np.argsort(rows)
+        starts, stops = self.offsets[history], self.offsets[history + 1]
+        places = _places(stops, stops - starts)
+        found = np.minimum(np.searchsorted(rows[order], self.items.take(places)), len(rows) - 1)
+        leads = rows[order[found]] == self.items.take(places)
+        owners = np.arange(len(history)).repeat(stops - starts)[leads]
+        parts = self.values.take(places[leads]) * weights[order[found[leads]]]
+        shares = np.bincount(owners, weights=parts, minlength=len(history))
+        return (shares * self._factor(len(history))).astype(np.float64, copy=False)
 
     def _factor(self, length: int) -> float:
         return float(max(length, 1) ** -self.history_power)
+
+
+def _places(stops: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """List the places of spans, one span after the other."""
+    places: npt.NDArray[np.int64] = (stops - lengths.cumsum()).repeat(lengths)
+    places += np.arange(len(places))
+    return places

@@ -33,7 +33,13 @@ from gnas_serve.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Parts:
-    """What a request passes through, in order, and what the other calls need."""
+    """What a request passes through, in order, and what the other calls need.
+
+    Attributes
+    ----------
+    no_content
+        Why there is no content encoder, where the artifact says.
+    """
 
     users: Vocabulary
     items: Vocabulary
@@ -51,6 +57,7 @@ class Parts:
     similar_items: SimilarItems
     similar_users: SimilarUsers
     content: ContentEncoder | None
+    no_content: str
 
     @classmethod
     def open(cls, path: Path, manifest: Manifest, *, verify: bool, provider: str = CPU) -> Parts:
@@ -100,12 +107,17 @@ class Parts:
             similar_items=SimilarItems(items, branches, tables.neighbours),
             similar_users=SimilarUsers(tables.user_vectors, branches, tables.seen),
             content=_content(manifest, tables),
+            no_content=manifest.no_content,
         )
 
 
 def _content(manifest: Manifest, tables: Tables) -> ContentEncoder | None:
     if manifest.content is None or tables.content is None:
         return None
+    kinds = {fact.name: fact.kind for fact in manifest.attributes}
+    other = next((one.name for one in manifest.content.columns if kinds.get(one.name) != one.kind), None)
+    if other is not None:
+        raise ValueError(f"the content encoder reads {other!r}, which is no attribute of that kind")
     return ContentEncoder(manifest.content, tables.content, tables.counts)
 
 

@@ -10,9 +10,8 @@ import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import RequestError
-from gnas_serve.runtime.content_encoder import ItemValue
 from gnas_serve.runtime.explain import Explanation
-from gnas_serve.runtime.segments import Features
+from gnas_serve.runtime.told_values import Features, ItemValue
 from gnas_serve.vocabulary import Id
 
 MAX_K = 1000
@@ -20,7 +19,7 @@ MAX_LIST = 1000
 MAX_CANDIDATES = 10_000
 MAX_FEATURES = 100
 MAX_EXPLAINED = 100
-MAX_NEW_ITEMS = 100
+MAX_UNSEEN_ITEMS = 100
 MAX_SEED = 2**63 - 1
 
 
@@ -261,15 +260,15 @@ def check_k(k: int) -> None:
 
 
 def check_item_features(features: ItemFeatures) -> None:
-    """Check how many new items are told of, and how much of each.
+    """Check how many unseen items are told of, and how much of each.
 
     Raises
     ------
     RequestError
         If it is more than may be.
     """
-    if len(features) > MAX_NEW_ITEMS:
-        raise RequestError(f"item_features: {len(features)} items given", hint=f"give at most {MAX_NEW_ITEMS}")
+    if len(features) > MAX_UNSEEN_ITEMS:
+        raise RequestError(f"item_features: {len(features)} items given", hint=f"give at most {MAX_UNSEEN_ITEMS}")
     if any(len(attributes) > MAX_FEATURES for _, attributes in features):
         raise RequestError("item_features: too many attributes of an item", hint=f"give at most {MAX_FEATURES}")
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.runtime.arrivals import Arrivals
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
-from gnas_serve.runtime.joined import CONTENT, Joined
-from gnas_serve.runtime.lookup import NOTHING, Who, item_row, known_rows, unknown_user, who_asks
+from gnas_serve.runtime.joined import CONTENT, listed, traced
+from gnas_serve.runtime.lookup import Who, item_row, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
-from gnas_serve.runtime.pool import Pool, restrict
+from gnas_serve.runtime.pool import Pool
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import Answer, ItemFeatures, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
-from gnas_serve.runtime.seen import RecentItems, SeenItems, united
-from gnas_serve.runtime.segments import Features
+from gnas_serve.runtime.seen import RecentItems, SeenItems
 from gnas_serve.runtime.stage_clock import StageClock
-from gnas_serve.runtime.two_stages import Ranked, ranked
+from gnas_serve.runtime.told_values import Features
+from gnas_serve.runtime.unseen_items import UnseenItems, told_apart
 from gnas_serve.vocabulary import Id
-
-_Rows = npt.NDArray[np.int64]
 
 
 class Recommender:
@@ -103,26 +98,17 @@ class Recommender:
         Raises
         ------
         RequestError
-            If a number or a list is outside its limits, the filter is malformed, or a feature is unknown.
-        NewItemError
-            If attributes of unseen items are told that the model cannot take: it has no content encoder or no attribute
-            of that name, or, of a strict question, the catalogue has one of the items.
+            If a number or a list is outside its limits, or the filter is malformed.
+        FeatureError
+            If a feature or an attribute is told that the model does not have, or of another type than it has it in;
+            attributes also if it has no content encoder or, of a strict question, the catalogue has one of the items.
         UserNotFoundError, ItemNotFoundError
             If an id of a strict question is unknown.
         """
         query.check()
-        query, arrivals = self._with_arrivals(query, excluding=True)
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=True)
         who = who_asks(query, self._parts, self._recent)
-        excluded = (who.past if query.exclude_seen else who.past[:0]).astype(np.int64)
-        unwanted, unknown = known_rows(self.items, query.exclude_items, strict=query.strict)
-        for rows in (who.history, unwanted):
-            if len(rows):
-                excluded = united(excluded, rows)
-        allowed = None
-        if query.candidates is not None:
-            allowed, unknown_candidates = known_rows(self.items, query.candidates, strict=query.strict)
-            unknown += unknown_candidates
-        return self._answer(query, who, Pool(excluded, allowed), unknown, clock, arrivals)
+        return self._answer(query, who, Pool.of(query, who, self.items, unseen), clock)
 
     def rank(self, query: Query, clock: StageClock | None = None) -> Answer:
         """Order given items, all that the model knows of them: those that the asker has, too.
@@ -136,49 +122,30 @@ class Recommender:
 
         Raises
         ------
-        RequestError, NewItemError, UserNotFoundError, ItemNotFoundError
+        RequestError, FeatureError, UserNotFoundError, ItemNotFoundError
             As :meth:`recommend`.
         """
         query = replace(query, k=max(len(query.candidates or ()), 1))
         query.check()
-        query, arrivals = self._with_arrivals(query, excluding=False)
-        rows, unknown = known_rows(self.items, query.candidates or (), strict=query.strict)
-        who = who_asks(query, self._parts, self._recent)
-        return self._answer(query, who, Pool(NOTHING, rows), unknown, clock, arrivals)
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=False)
+        pool = Pool.of_candidates(query, self.items, unseen)
+        return self._answer(query, who_asks(query, self._parts, self._recent), pool, clock)
 
-    def _arrivals(self, features: ItemFeatures, *, strict: bool) -> Arrivals:
-        parts, why = self._parts, self.manifest.no_content
-        return Arrivals.of(features, self.items, parts.content, parts.filters, strict=strict, no_encoder=why)
-
-    def _with_arrivals(self, query: Query, *, excluding: bool) -> tuple[Query, Arrivals | None]:
-        if not query.item_features:
-            return query, None
-        arrivals = self._arrivals(query.item_features, strict=query.strict)
-        return arrivals.divided(query, excluding=excluding) if arrivals.told else (query, None)
-
-    def _answer(
-        self, query: Query, who: Who, pool: Pool, unknown: int, clock: StageClock | None, arrivals: Arrivals | None
-    ) -> Answer:
+    def _answer(self, query: Query, who: Who, pool: Pool, clock: StageClock | None) -> Answer:
         parts = self._parts
         if clock is not None:
             clock.end("represent")
         if query.filter is not None:
-            pool = restrict(pool, query.filter, parts.filters)
-            arrivals = None if arrivals is None else arrivals.passing(query.filter)
+            pool = pool.passing(query.filter, parts.filters)
             if clock is not None:
                 clock.end("filter")
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
-        wanted = max(query.k, self.candidates) if rearranged or arrivals is not None else query.k
-        found = ranked(parts, self.candidates, who, pool, wanted, clock)
-        rows, scores, joined = found.rows, found.scores, None
-        if arrivals is not None:
-            joined = self._joined(who, found, arrivals)
-            rows, scores = joined.rows, joined.scores
-            if not rearranged:
-                rows, scores = rows[: query.k], scores[: query.k]
+        wanted = max(query.k, self.candidates) if rearranged else query.k
+        found = listed(parts, self.candidates, who, pool, wanted, clock)
+        rows, scores, source = found.rows, found.scores, who.source
         if rearranged and len(rows):
             order = parts.rerank.order(
-                rows if joined is None else joined.stand_ins(rows),
+                found.stand_ins,
                 scores,
                 query.k,
                 diversity=query.diversity,
@@ -188,34 +155,25 @@ class Recommender:
             rows, scores = rows[order], scores[order]
             if clock is not None:
                 clock.end("rerank")
+        elif len(rows) > query.k:
+            rows, scores = rows[: query.k], scores[: query.k]
         explained = None
         if query.explain:
-            explained = tuple(self._explained(who, joined, row) for row in rows.tolist())
+            explained = tuple(found.explanation(who, row, parts.explainer) for row in rows.tolist())
             if clock is not None:
                 clock.end("explain")
-        source = who.crowd.source if who.asker is None else who.asker.source
+        ids, known, sources = found.laid_out(rows, self.items, source)
         return Answer(
-            self.items.ids(rows) if joined is None else joined.ids(rows),
+            ids,
             scores.tolist(),
             source,
             underfilled=len(rows) < query.k,
             explanations=explained,
-            rows=rows if joined is None else rows[rows < len(self.items)],
+            rows=known,
             unknown_user=who.user_row < 0 and query.user_id is not None,
-            unknown_items=who.unknown_items + unknown,
-            sources=None if joined is None else joined.sources(rows, source),
+            unknown_items=who.unknown_items + pool.unknown_items,
+            sources=sources,
         )
-
-    def _joined(self, who: Who, found: Ranked, arrivals: Arrivals) -> Joined:
-        asker = who.asker
-        if asker is None:
-            return Joined.of(arrivals, found, who.crowd.scores.take, NOTHING)
-        score = partial(self._parts.retriever.scores, asker.vector, asker.history)
-        return Joined.of(arrivals, found, score, asker.history)
-
-    def _explained(self, who: Who, joined: Joined | None, row: int) -> Explanation:
-        unseen = None if joined is None else joined.explanation(row)
-        return self._parts.explainer.explain(who.asker, who.crowd, row) if unseen is None else unseen
 
     def with_index(self, index: Index) -> Recommender:
         """Give the same recommender with another index over the whole vectors, to compare retrieval alone."""
@@ -236,14 +194,14 @@ class Recommender:
         ------
         ItemNotFoundError
             If the model does not know the item.
-        NewItemError
+        FeatureError
             If the attributes are of another item, or tell nothing that a known one has.
         RequestError
             If k is outside its limits, or the model is of popularity alone.
         """
         check_k(k)
         if item_features:
-            lean = self._arrivals(item_features, strict=False).lean_of(item_id)
+            lean = UnseenItems.of(item_features, self._parts, strict=False).lean_of(item_id)
             if lean is not None:
                 rows, scores = self._parts.similar_items.find_like(lean.rows, lean.weights, k)
                 return Answer(self.items.ids(rows), scores.tolist(), CONTENT, underfilled=len(rows) < k)
@@ -268,16 +226,23 @@ class Recommender:
         return SimilarUsersAnswer(self.users.ids(rows), scores.tolist(), self._parts.similar_users.source)
 
     def explain(
-        self, item_id: Id, user_id: Id | None = None, history: tuple[Id, ...] = (), user_features: Features = ()
+        self,
+        item_id: Id,
+        user_id: Id | None = None,
+        history: tuple[Id, ...] = (),
+        user_features: Features = (),
+        item_features: ItemFeatures = (),
     ) -> Explanation:
         """Say what of an asker's past the score of one item comes from.
 
         Parameters
         ----------
         item_id
-            Any item of the catalogue, also one that the asker has.
+            Any item of the catalogue, also one that the asker has; or an unseen one that is told of.
         user_id, history, user_features
             As of a :class:`Query`; the asker is represented as `recommend` does it.
+        item_features
+            As of :meth:`similar_items`.
 
         Returns
         -------
@@ -289,9 +254,15 @@ class Recommender:
         ItemNotFoundError
             If the model does not know the item.
         RequestError
-            If the history is too long, or a feature is unknown.
+            If the history is too long.
+        FeatureError
+            As :meth:`recommend`, or if attributes of another item are told.
         """
-        query = Query(user_id, history=history, user_features=user_features)
+        query = Query(user_id, history=history, user_features=user_features, item_features=item_features)
         query.check()
+        query, unseen = told_apart(query, self._parts, self._recent, excluding=False)
+        if unseen is not None:
+            unseen.check_alone(item_id)
+            return traced(self._parts, who_asks(query, self._parts, self._recent), unseen)
         who = who_asks(query, self._parts, self._recent)
         return self._parts.explainer.explain(who.asker, who.crowd, item_row(self.items, item_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -66,4 +67,8 @@ class RecentItems(Protocol):
 
     def of(self, user_id: Id) -> npt.NDArray[np.int64]:
         """Give the item rows of one user, ascending; none of somebody of whom nothing was heard."""
+        ...
+
+    def outside(self, user_id: Id, ids: Iterable[Id]) -> set[Id]:
+        """Give those of some items that a user has, and the catalogue does not."""
         ...

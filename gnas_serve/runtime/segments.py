@@ -12,19 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.arrays import read_array
+from gnas_serve.artifact.kinds import NUMBER, TEXT
 from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.artifact.segment_facts import BINS, TEXT, SegmentFacts, UserFeature
-from gnas_serve.errors import RequestError
-from gnas_serve.plain_text import plain_text
+from gnas_serve.artifact.segment_facts import BINS, SegmentFacts, UserFeature
+from gnas_serve.errors import FeatureError
 from gnas_serve.runtime.cold_start import Popularity
-
-FeatureValue = str | float | bool | None
-"""What a newcomer says under the name of a feature; None where it is unknown."""
-Features = tuple[tuple[str, FeatureValue], ...]
-
-_MAX_NAMED = 20
-_MAX_SHOWN = 40
-_TRUTHS = {"true": 1.0, "false": 0.0}
+from gnas_serve.runtime.told_values import Features, FeatureValue, known_names, shown, typed
 
 
 @dataclass(frozen=True)
@@ -186,8 +179,9 @@ class Segments:
 
         Raises
         ------
-        RequestError
-            With code ``"unknown_feature"``, if the model has no feature of that name.
+        FeatureError
+            With code ``"unknown_feature"``, if the model has no feature of that name; ``"wrong_type"``, if a value is
+            not of its kind.
         """
         found = []
         for name, value in sorted(features, key=_name):  # sums in one order: a map of a message has none
@@ -206,13 +200,12 @@ class _Finder:
     def __init__(self, feature: UserFeature, shares: list[_Share]) -> None:
         self._feature = feature
         self._shares = shares
+        self._kind = TEXT if feature.kind == TEXT else NUMBER
         self._places = {value: place for place, value in enumerate(feature.values)} if feature.kind != BINS else {}
 
     def find(self, value: FeatureValue) -> _Share | None:
-        if not self._shares:
-            return None
-        known = as_text(value) if self._feature.kind == TEXT else as_number(value)
-        if known is None:
+        known = typed(self._kind, value, "user_features", self._feature.name)
+        if known is None or not self._shares:
             return None
         if self._feature.kind == BINS:
             return self._shares[bisect_right(self._feature.values, known)]
@@ -237,37 +230,9 @@ def _name(pair: tuple[str, FeatureValue]) -> str:
     return pair[0]
 
 
-def as_text(value: FeatureValue) -> str | None:
-    """Read a text, also from a number as the data is read; None where nothing is known."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    number = as_number(value)
-    return None if number is None else str(int(number)) if number.is_integer() else repr(number)
-
-
-def as_number(value: FeatureValue) -> float | None:
-    """Read a number, also from its text and from yes and no, as the data is read; None where it is none."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        if (truth := _TRUTHS.get(value.strip().lower())) is not None:
-            return truth
-        if not value.isascii() or "_" in value:
-            return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) < float("inf") else None
-
-
-def _unknown_feature(name: str, known: Mapping[str, object]) -> RequestError:
-    shown = [plain_text(one[:_MAX_SHOWN]) for one in list(known)[:_MAX_NAMED]]
-    more = f" and {len(known) - _MAX_NAMED} more" if len(known) > _MAX_NAMED else ""
-    return RequestError(
-        f"user_features: {name[:_MAX_SHOWN]!r} is no feature of this model's users",
-        hint=f"known: {', '.join(shown)}{more}" if known else "this model knows none: leave them out",
+def _unknown_feature(name: str, known: Mapping[str, object]) -> FeatureError:
+    return FeatureError(
+        f"user_features: {shown(name)} is no feature of this model's users",
+        hint=known_names(tuple(known)) if known else "this model knows none: leave them out",
         code="unknown_feature",
     )

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.runtime.asker import Asker
+from gnas_serve.runtime.explain import Explainer, Explanation
 from gnas_serve.runtime.lookup import Who
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
@@ -15,6 +16,7 @@ from gnas_serve.runtime.query import MAX_K
 from gnas_serve.runtime.seen import united
 from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.runtime.topk import top_k
+from gnas_serve.vocabulary import Id, Vocabulary
 
 _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
@@ -22,7 +24,7 @@ _Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What the two stages found.
+    """What the two stages found: items of the catalogue alone.
 
     Attributes
     ----------
@@ -35,6 +37,19 @@ class Ranked:
     rows: _Rows
     scores: _Floats
     retrieved: _Floats
+
+    @property
+    def stand_ins(self) -> _Rows:
+        """Known items to tell the rows apart by: themselves."""
+        return self.rows
+
+    def laid_out(self, rows: _Rows, items: Vocabulary, _source: str) -> tuple[list[Id], _Rows, None]:
+        """Give the ids of some of the rows, those that the catalogue has (all), and no source but that of the asker."""
+        return items.ids(rows), rows, None
+
+    def explanation(self, who: Who, row: int, explainer: Explainer) -> Explanation:
+        """Say where the score of one of the rows comes from."""
+        return explainer.explain(who.asker, who.crowd, row)
 
 
 def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None) -> Ranked:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_serve.artifact.encoding_facts import FeatureEncoding, NumberEncoding, WordsEncoding
-from gnas_serve.runtime.segments import Features, FeatureValue, as_number, as_text
+from gnas_serve.runtime.told_values import Features, FeatureValue, as_number, as_text
 
 _Floats = npt.NDArray[np.float32]
 

@@ -125,7 +125,7 @@ class Calls:
         ------
         ItemNotFoundError
             If the model does not know the item.
-        NewItemError
+        FeatureError
             If its attributes, which it knows or cannot use, are told.
         """
         variant = self._variants.alone or self._variants.stable
@@ -159,11 +159,13 @@ class Calls:
         ------
         ItemNotFoundError
             If the model does not know the item.
+        FeatureError
+            If what is told of it, or of the user, is nothing that the model can take.
         """
         variant = self._variants.choose(Query(request.user_id, history=request.history))
         self._telemetry.noted(request.user_id, variant.recommender.info.version)
-        features = pairs_of(request.user_features)
-        found = variant.recommender.explain(request.item_id, request.user_id, request.history, features)
+        features, told = pairs_of(request.user_features), told_of(request.item_features)
+        found = variant.recommender.explain(request.item_id, request.user_id, request.history, features, told)
         return self._divided(found, variant)
 
     async def feedback(self, request: FeedbackRequest) -> Taken:

@@ -7,8 +7,7 @@ from typing import Any
 
 import grpc
 
-from gnas_serve.runtime.content_encoder import ItemValue
-from gnas_serve.runtime.segments import FeatureValue
+from gnas_serve.runtime.told_values import FeatureValue, ItemValue
 from gnas_serve.service.proto import recommender_pb2 as pb
 from gnas_serve.service.proto.recommender_pb2_grpc import RecommenderStub
 

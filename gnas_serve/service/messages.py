@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -128,12 +128,14 @@ def explanation_of(content: dict[str, Any]) -> pb.Explanation:
     reason, others = content["reason"], content.get("others")
     return pb.Explanation(
         score=content["score"],
-        contributions=[
-            pb.Contribution(item_id=to_id(part["item_id"]), contribution=part["contribution"])
-            for part in content["contributions"]
-        ],
+        contributions=_contributions(content["contributions"]),
         remainder=content["remainder"],
         exact=content["exact"],
         reason=pb.Reason(template=reason["template"], items=[to_id(item_id) for item_id in reason["items"]]),
         others=None if others is None else pb.Others(**others),
+        like=_contributions(content.get("like", ())),
     )
+
+
+def _contributions(parts: Iterable[dict[str, Any]]) -> list[pb.Contribution]:
+    return [pb.Contribution(item_id=to_id(part["item_id"]), contribution=part["contribution"]) for part in parts]

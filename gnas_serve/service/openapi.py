@@ -70,8 +70,8 @@ _PROBLEMS: dict[int, tuple[str, set[str] | None]] = {
     413: ("The body is too large.", None),
     415: ("The body is not JSON by its headers.", _ASKING),
     422: (
-        "An item that is told of is in the catalogue, or this model cannot read its attributes.",
-        {"rank", "recommend", "recommend_batch", "recommend_user", "similar_items"},
+        "What is told of the user or an item is nothing that this model can take, or the catalogue has the item.",
+        {"explain", "rank", "recommend", "recommend_batch", "recommend_user", "similar_items"},
     ),
     429: ("Too many requests, of this caller or at once.", None),
     431: ("The path and the headers are too long.", None),

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from gnas_serve.plain_text import plain_text
 from gnas_serve.service.errors import InvalidFieldError
-from gnas_serve.service.user_features import USER_FEATURE
+from gnas_serve.service.told_values import TOLD_VALUE
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 _SHOWN_CHARACTERS = 40
@@ -30,7 +30,7 @@ def refusal(error: ValidationError) -> InvalidFieldError:
         return InvalidFieldError(f"{error.error_count()} fields are unknown or wrong", field="", code="invalid_field")
     first = error.errors(include_url=False)[0]
     parts = [str(part) for part in first["loc"]]
-    is_feature = first["type"] == USER_FEATURE  # its name is the caller's, perhaps "int" or "k"
+    is_feature = first["type"] == TOLD_VALUE  # its name is the caller's, perhaps "int" or "k"
     is_id = bool(parts) and parts[-1] in _UNION_MEMBERS and not is_feature
     field = ".".join(_plain(part) for part in (parts[:-1] if is_id else parts))
     found = "" if isinstance(first["input"], (dict, list, tuple)) else f", found {_described(first['input'])}"

@@ -102,7 +102,15 @@ class ExplainResponse(Explanation):
     """Where one score comes from, and of which model."""
 
     item_id: int | str
-    source: str = Field(description='How the asker was represented: "user", "fold_in", "segment" or "popularity".')
+    source: str = Field(
+        description='How the asker was represented: "user", "fold_in", "segment" or "popularity"; of an unseen item '
+        '"content", or "unknown" where nothing known is told of it.'
+    )
+    like: list[Contribution] | None = Field(
+        None,
+        description="Of an unseen item: the known items that it is like, with what each adds; its contributions are "
+        "what items of the history add through their scores.",
+    )
     model: Model
 
 

@@ -23,9 +23,9 @@ from gnas_serve.feedback.event import (
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.deployment import NAME, Canary, Deployment
-from gnas_serve.service.item_features import NewItems, told_of
+from gnas_serve.service.item_features import ItemFeaturesField, told_of
 from gnas_serve.service.refusals import refusal
-from gnas_serve.service.user_features import UserFeatures, pairs_of
+from gnas_serve.service.user_features import UserFeaturesField, pairs_of
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
 
 MAX_BATCH = 256
@@ -82,10 +82,10 @@ class RecommendRequest(_Request):
     explain: bool = Field(False, description="Whether each item says what its score comes from; k at most 100 then.")
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
-    user_features: UserFeatures = Field(
+    user_features: UserFeaturesField = Field(
         None, description="What is known of a newcomer, by name: what moves the answer where no history does."
     )
-    item_features: NewItems = Field(
+    item_features: ItemFeaturesField = Field(
         None,
         description="Items that the catalogue does not have, by id, with their attributes: they may be answered with "
         "the others; among the candidates where these are given. One that the catalogue has is answered as it is known "
@@ -116,7 +116,7 @@ class SimilarItemsRequest(_Request):
 
     item_id: ExternalId
     k: Count = Field(10, description="How many items.")
-    item_features: NewItems = Field(
+    item_features: ItemFeaturesField = Field(
         None, description="The attributes of the item, by its id, where the catalogue does not have it."
     )
 
@@ -139,8 +139,8 @@ class RankRequest(_Request):
     explain: bool = Field(False, description="Whether each item says what its score comes from; at most 100 then.")
     return_scores: bool = Field(True, description="Whether items have scores.")
     strict: bool = Field(False, description="Whether an id that the model does not know is an error (404).")
-    user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
-    item_features: NewItems = Field(
+    user_features: UserFeaturesField = Field(None, description="What is known of a newcomer, by name.")
+    item_features: ItemFeaturesField = Field(
         None, description="Items that the catalogue does not have, by id, with their attributes: those of candidates."
     )
 
@@ -160,10 +160,15 @@ class RankRequest(_Request):
 class ExplainRequest(_Request):
     """One item and who asks for it."""
 
-    item_id: ExternalId = Field(description="Any item of the catalogue, also one that the user has.")
+    item_id: ExternalId = Field(
+        description="Any item of the catalogue, also one that the user has; or an unseen one that is told of."
+    )
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
     history: IdList = Field((), description="Items that an unknown user has: the basis of fold-in.")
-    user_features: UserFeatures = Field(None, description="What is known of a newcomer, by name.")
+    user_features: UserFeaturesField = Field(None, description="What is known of a newcomer, by name.")
+    item_features: ItemFeaturesField = Field(
+        None, description="The attributes of the item, by its id, where the catalogue does not have it."
+    )
 
 
 class FeedbackEvent(_Request):

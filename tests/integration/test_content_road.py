@@ -27,7 +27,7 @@ from gnas_export.pipeline import PACKAGE
 from gnas_export.steps import content as content_step
 from gnas_search.checkpoint import Checkpoint
 from gnas_serve.artifact.manifest import Manifest
-from gnas_serve.errors import ConfigError, NewItemError, ParityError
+from gnas_serve.errors import ConfigError, FeatureError, ParityError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 
@@ -151,7 +151,7 @@ def test_the_card_tells_of_it(made: Any) -> None:
     assert "the model was trained with them" in card
 
 
-def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_reads_unseen_items(made: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gnas: Gnas = calling(capsys)
     (tmp_path / "new.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}, "new-2": {}}))
     asked = ("recommend", made.path, "--user", 1003, "--item-features", tmp_path / "new.json")
@@ -164,11 +164,24 @@ def test_the_command_reads_new_items_from_a_file(made: Any, tmp_path: Path, caps
     code, out, _ = gnas(*asked, "--candidate", "new-1", "--explain")
     assert code == 0
     assert "content" in out
+    about = ("explain", *asked[1:], "--item", "new-1")
+    code, out, warned = gnas(*about, "--history", "new-1", "--output", "json")
+    assert (code, warned) == (0, "")
+    explained = json.loads(out)
+    parts = [one["contribution"] for one in explained["contributions"]] + list(explained["remainder"].values())
+    assert explained["score"] == pytest.approx(sum(parts))
+    code, out, _ = gnas(*about)
+    assert code == 0
+    assert f"like {explained['like'][0]['item_id']} (" in " ".join(out.split())
     for content, told in (("{", "JSON"), ('{"new-1": 3}', "item_features.new-1"), ('{"": {}}', "item_features")):
         (tmp_path / "new.json").write_text(content)
         code, _, told_of = gnas(*asked)
         assert code == ConfigError.exit_code
         assert told in told_of
+    (tmp_path / "new.json").write_text('{"new-1": {"tilt": "steep"}}')
+    code, _, told_of = gnas(*asked)
+    assert code == FeatureError.exit_code
+    assert "item_features.new-1.tilt: expected a number" in " ".join(told_of.split())
     code, _, told_of = gnas("recommend", made.path, "--item-features", tmp_path / "absent.json")
     assert code == ConfigError.exit_code
     assert "absent.json" in told_of
@@ -203,7 +216,7 @@ def test_attributes_that_tell_nothing_ship_nothing_and_the_report_says_why(tmp_p
     assert "left-out items" in decision["reason"]
     assert made.report["facts"]["content"]["ships"] is False
     assert "content" not in json.loads((made.path / "manifest.json").read_text())
-    with pytest.raises(NewItemError) as error:
+    with pytest.raises(FeatureError) as error:
         Recommender.load(made.path).recommend(Query(item_features=(("new", (("colour", "c1"),)),)))
     assert error.value.code == "no_content_encoder"
     assert decision["reason"] in error.value.hint
@@ -220,7 +233,7 @@ def test_without_attributes_or_judges_nothing_ships(checkpoint: Checkpoint, tmp_
     assert reason == "cannot be judged: 20 gate users have a held-out item, fewer than 30"
     assert Manifest.read(judged.path).no_content == reason
     assert f"not scored: {reason}" in (judged.path / "MODEL_CARD.md").read_text()
-    with pytest.raises(NewItemError) as error:
+    with pytest.raises(FeatureError) as error:
         Recommender.load(judged.path).recommend(Query(item_features=(("new", (("style", "left0"),)),)))
     assert reason in error.value.hint
 

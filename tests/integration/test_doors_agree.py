@@ -66,7 +66,7 @@ class Questions:
         if call == "SimilarItems":
             return call, self._of_unseen() or self._some(asked | {"k": self._k()}, 0.8)
         said = {"user_id": self._user(), "history": self._ids(4), "user_features": self._features()}
-        return call, asked | self._some(said, 0.6)
+        return call, (self._of_unseen() or asked) | self._some(said, 0.6)
 
     def question(self) -> dict[str, Any]:
         rng = self._rng
@@ -98,24 +98,31 @@ class Questions:
         }
 
     def _features(self) -> dict[str, Any]:
-        """Say something of the user, now and then under a name that there is not."""
-        values: list[Any] = ["north", "straße", "", "true", "41", 41, 3.5, True, None, "x" * 257]
+        """Say something of the user, now and then under a name that there is not, or in another type."""
+        numbers: list[Any] = ["", "true", "41", 41, 3.5, True, None]
+        texts: list[Any] = ["north", "straße", *numbers]
+        kinds = {"age": numbers, "member": numbers, "shoe size": numbers}
         names = ["region", "age", "nickname", "member", "shoe size"]
         named = self._rng.choice(names, self._rng.integers(0, 4), replace=False, p=[0.3, 0.3, 0.2, 0.18, 0.02])
-        share = [*[0.99 / (len(values) - 1)] * (len(values) - 1), 0.01]
-        return {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
+        return {str(name): self._value(kinds.get(name, texts), ["north", "x" * 257]) for name in named}
+
+    def _value(self, right: list[Any], odd: list[Any]) -> Any:
+        values = odd if self._rng.random() < 0.015 else right
+        return values[self._rng.integers(0, len(values))]
 
     def _items(self) -> dict[str, dict[str, Any]]:
-        """Tell of items that there are not, now and then of one that there is, or under a name that there is not."""
-        values: list[Any] = ["bag", "a", "", 1, 3.25, -9, True, None, ["bag", "zz"], [], "x" * 2001, ["y" * 257]]
+        """Tell of items that there are not; at times of one that there is, of what there is not, or of odd values."""
+        numbers: list[Any] = ["", "3.25", 1, 3.25, -9, True, None]
+        texts: list[Any] = ["bag", "a", *numbers]
+        kinds: dict[Any, list[Any]] = {"category": texts, "a`b": texts, "tags": ["bag", "", None, ["bag", "zz"], []]}
+        odd = [["bag", "zz"], "cheap", 3, "x" * 2001, ["y" * 257]]
         names = ["price", "category", "tags", "in_stock", "a`b", "colour"]
-        share = [*[0.995 / (len(values) - 2)] * (len(values) - 2), 0.003, 0.002]
         found = {}
         for _ in range(self._rng.integers(0, 4)):
             named = self._rng.choice(
                 names, self._rng.integers(0, 5), replace=False, p=[0.245, 0.245, 0.245, 0.14, 0.12, 0.005]
             )
-            told = {str(name): values[self._rng.choice(len(values), p=share)] for name in named}
+            told = {str(name): self._value(kinds.get(name, numbers), odd) for name in named}
             number = int(self._rng.integers(0, 9000))
             known = self._rng.random() < 0.2
             found[str(self._item() if known else number + 9000 if self._rng.random() < 0.5 else f"new-{number}")] = told
@@ -185,6 +192,8 @@ def told(message: Message) -> Any:
         value = getattr(message, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             found[field.name] = dict(value)
+        elif field.name == "like" and not value:
+            continue  # of unseen items alone
         elif field.is_repeated:
             found[field.name] = [told(one) if isinstance(one, Message) else one for one in value]
         elif not field.has_presence or message.HasField(field.name):
@@ -238,7 +247,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     questions = Questions(7, text=is_text)
 
     async def ask_all() -> dict[str, int]:
-        seen: dict[str, int] = {"by segment": 0, "by content": 0}
+        seen: dict[str, int] = {"by segment": 0, "by content": 0, "like": 0}
         async with doors.http.client() as client:
             for _ in range(REQUESTS // 2):
                 call, fields = questions.draw()
@@ -247,6 +256,7 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
                 outcome = by_http[0] if isinstance(by_http, tuple) else "ok"
                 seen[outcome] = seen.get(outcome, 0) + 1
                 seen["by segment"] += '"source": "segment"' in json.dumps(by_http)
+                seen["like"] += isinstance(by_http, dict) and "like" in by_http
                 seen["by content"] += '"source": "content"' in json.dumps(by_http)
         return seen
 
@@ -254,9 +264,10 @@ def test_whatever_is_asked(both: tuple[Both, bool]) -> None:
     # The draw really asked for all of it: answers, and refusals of many kinds.
     assert outcomes["ok"] > REQUESTS // 5
     assert {"user_not_found", "item_not_found", "invalid_k", "list_too_short", "missing_field"} <= set(outcomes)
-    assert {"unknown_feature", "invalid_field"} <= set(outcomes)
+    assert {"unknown_feature", "wrong_type", "invalid_field"} <= set(outcomes)
     assert (outcomes["by segment"] > 20) == is_text
     assert outcomes["by content"] > 20
+    assert outcomes["like"] > 5
     assert {"known_item", "unknown_attribute"} <= set(outcomes)
 
 
@@ -305,6 +316,32 @@ def test_both_doors_say_which_features_and_attributes_there_are(both: tuple[Both
         answer = recommend(doors.grpc.target, user_features=said)
         assert answer["items"][0]["source"] == "segment"
         assert answer == doors.http.post("/v1/recommend", {"user_features": said}).json()
+
+
+def test_a_value_of_another_type_is_the_same_422_at_both_doors(both: tuple[Both, bool]) -> None:
+    doors, is_text = both
+    items = {"new-1": {"price": "cheap", "tags": ["a"]}}
+    asked = [
+        ("Recommend", {}),
+        ("Rank", {"candidates": ["new-1"]}),
+        *((call, {"item_id": "new-1"}) for call in ("SimilarItems", "Explain")),
+    ]
+    questions = [(call, {**fields, "item_features": items}) for call, fields in asked]
+    questions.append(("RecommendBatch", {"queries": [{}, {"item_features": items}]}))
+    if is_text:
+        known = str(doors.http.recommender.items.id(0))
+        questions += [("Recommend", {"user_features": {"age": "old"}}), ("Explain", {"item_id": known})]
+        questions[-1][1]["user_features"] = {"age": "old"}
+    for call, fields in questions:
+        reply = doors.http.post(PATHS[call], fields)
+        assert (reply.status_code, reply.json()["code"]) == (422, "wrong_type")
+        assert reply.json()["detail"].startswith(
+            "user_features.age: expected a number" if "user_features" in fields else "item_features.new-1.price: "
+        )
+        assert doors.of_grpc(call, fields) == told_by_http(reply)
+        with pytest.raises(grpc.RpcError) as refused:
+            getattr(doors.grpc.stub, call)(to_message(call, fields))
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def _plain(value: Any) -> str:

@@ -6,9 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tiny_artifact import CLOSED_FORM, SEEN_PER_USER, write_blended_artifact
+
+from gnas_serve.cli.recommend import _known
+from gnas_serve.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +44,32 @@ def test_text_shows_the_items_and_the_terms_that_no_item_is_due_to(artifact: Pat
     history = [argument for row in range(30) for argument in ("--history", str(2000 + row))]
     done = gnas_serve("explain", str(artifact), "--item", "2050", *history, "--history", "none")
     assert done.returncode == 0, done.stderr
-    for shown in ("2050 for an unknown user", "item 20", "10 more items", "filter", "two-hop", "popularity", "fold_in"):
+    for shown in (
+        "2050 for somebody with this history",
+        "item 20",
+        "10 more items",
+        "filter",
+        "two-hop",
+        "popularity",
+        "fold_in",
+    ):
         assert shown in done.stdout
     assert "1 of 31 items of the history are unknown" in done.stderr
+
+
+def test_ids_are_divided_by_commas_as_in_an_address(artifact: Path) -> None:
+    def explained(*given: str) -> Any:
+        told = [argument for one in given for argument in ("--history", one)]
+        done = gnas_serve("explain", str(artifact), "--item", "2050", *told, "--output", "json")
+        assert (done.returncode, done.stderr) == (0, "")
+        return json.loads(done.stdout)
+
+    divided = explained("2000,2001", "2002")
+    assert divided == explained("2000", "2001", "2002")
+    assert divided["source"] == "fold_in"
+    # An id that the model knows, or is told of, with a comma is one id.
+    items: Any = SimpleNamespace(items=Vocabulary.from_ids(["a", "b", "a,b"]))
+    assert _known(items, ["a,b", "b,a", "new,1"], "items", {"new,1"}) == ("a,b", "b", "a", "new,1")
 
 
 def test_an_unknown_item_is_a_clear_error(artifact: Path) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from attribute_tables import attributes_of
 from cli_call import call
+from content_tables import encoder_of
 from front_world import JSON, feedback_of
 from front_world import World as HttpWorld
 from grpc_world import World as GrpcWorld
 from grpc_world import refused
-from tiny_artifact import CLOSED_FORM, write_blended_artifact
+from tiny_artifact import CLOSED_FORM, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.runtime.cold_start import history_vector
@@ -66,6 +68,31 @@ def door(artifact: Path, tmp_path: Path) -> Iterator[Door]:
 
 def event(number: int = 0, **fields: Any) -> dict[str, Any]:
     return {"event_id": f"e{number}", "user_id": USER, "item_id": 2003} | fields
+
+
+def test_an_unseen_item_that_was_bought_is_not_told_of_in_vain(tmp_path: Path) -> None:
+    attributes = attributes_of({"price": [float(row % 9) for row in range(80)]})
+    artifact = write_tiny_artifact(tmp_path / "artifact", attributes=attributes, content=encoder_of)
+    items = {"new-1": {"price": 3}, "new-2": {"price": 4}}
+    asked = {"user_id": USER, "candidates": list(items), "item_features": items}
+
+    def answered(door: Door, **more: Any) -> set[Any]:
+        return {one["item_id"] for one in door.world.post("/v1/recommend", asked | more).json()["items"]}
+
+    door = Door(artifact, tmp_path / "log")
+    try:
+        assert answered(door) == set(items)
+        assert door.send(event(1, item_id="new-1")).status_code == 202
+        assert answered(door) == {"new-2"}
+        assert answered(door, exclude_seen=False) == answered(door, user_id=1008) == set(items)
+    finally:
+        door.close()
+    # The log tells whoever starts later.
+    again = Door(artifact, tmp_path / "log")
+    try:
+        assert answered(again, user_id=str(USER)) == {"new-2"}
+    finally:
+        again.close()
 
 
 def logged(tmp_path: Path) -> list[dict[str, Any]]:

@@ -8,67 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attribute_tables import attributes_of, random_table
-from content_tables import PlainEncoder, encoder_of
 from plain_filters import random_tree, text_of, truth
-from tiny_artifact import BLEND, CLOSED_FORM, write_blended_artifact, write_tiny_artifact
+from tiny_artifact import CLOSED_FORM, write_blended_artifact
+from unseen_shop import CANDIDATES, ITEMS, KINDS, USERS, Shop, history_of, told
 
-from gnas_serve.artifact.layout import LAYOUT
-from gnas_serve.errors import NewItemError, RequestError
-from gnas_serve.runtime.query import MAX_NEW_ITEMS, Answer, Query
+from gnas_serve.errors import FeatureError, RequestError
+from gnas_serve.runtime.query import MAX_UNSEEN_ITEMS, Answer, Query
 from gnas_serve.runtime.recommender import Recommender
-
-USERS, ITEMS, CANDIDATES = 60, 80, 40
-LINKS, PRIOR = BLEND[1], BLEND[3]
-# A ranker that orders otherwise than retrieval: the best third goes to the end.
-CONTRARY = {"cross": ("score_z", "log_rank"), "weights": (0.2, 0.7)}
-KINDS = {
-    "vectors": write_tiny_artifact,
-    "ranked": lambda folder, **more: write_tiny_artifact(folder, **CONTRARY, **more),
-    "texts": lambda folder, **more: write_tiny_artifact(folder, text_ids=True, **more),
-    "blend": lambda folder, **more: write_blended_artifact(folder, tables="int8", **more),
-    "ranked blend": lambda folder, **more: write_blended_artifact(folder, **CONTRARY, **more),
-    "links": lambda folder, **more: write_blended_artifact(folder, branches=(LINKS, PRIOR), **more),
-}
-
-
-class Shop:
-    """An artifact with an encoder, and all that it takes to say what it is to answer."""
-
-    def __init__(self, folder: Path, kind: str) -> None:
-        table = random_table(random.Random(7), ITEMS)
-        self.items = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
-        KINDS[kind](folder, attributes=attributes_of(table), content=encoder_of)
-        self.recommender = Recommender.load(folder)
-        self.counts = np.load(folder / LAYOUT.item_counts)
-        facts = self.recommender.manifest.content
-        assert facts is not None
-        self.plain = PlainEncoder(facts, self.items, self.counts)
-
-    def new_items(self, rng: random.Random, count: int) -> dict[str, dict[str, Any]]:
-        def one() -> dict[str, Any]:
-            told = {name: value for name, value in rng.choice(self.items).items() if rng.random() < 0.7 and value != ""}
-            return {n: [one for one in v if one] if isinstance(v, list) else v for n, v in told.items()}
-
-        return {f"new-{place}": one() if rng.random() < 0.9 else {} for place in range(count)}
-
-    def lean(self, item: dict[str, Any]) -> tuple[list[int], list[float], float] | None:
-        """What the encoder leans on, which is held against the definition elsewhere; ties of cosines are its own."""
-        encoder = self.recommender._parts.content
-        assert encoder is not None
-        found = encoder.lean(dict(told({"new": item})[0][1]))
-        return None if found is None else (found.rows.tolist(), found.weights.tolist(), found.rest)
-
-    def scores(self, query: Query) -> np.ndarray:
-        """The retrieval scores of all items for the asker of a question."""
-        everything = tuple(self.recommender.items.ids(range(ITEMS)))
-        asked = Query(query.user_id, history=query.history, candidates=everything, k=ITEMS, explain=True)
-        explained = self.recommender.rank(asked).explanations
-        assert explained is not None
-        rows = self.recommender.items.rows([one.item_id for one in explained])
-        found = np.empty(ITEMS)
-        found[rows] = [one.score for one in explained]
-        return found
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -76,25 +22,11 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Shop(tmp_path_factory.mktemp("unseen") / "artifact", request.param)
 
 
-def told(items: dict[str, dict[str, Any]]) -> Any:
-    return tuple(
-        (item_id, tuple((name, tuple(v) if isinstance(v, list) else v) for name, v in values.items()))
-        for item_id, values in items.items()
-    )
-
-
-def history_of(shop: Shop, query: Query) -> set[int]:
-    recommender = shop.recommender
-    row = -1 if query.user_id is None else recommender.users.row(query.user_id)
-    own = set(recommender.seen.of(row).tolist())
-    return own or set(recommender.items.rows(query.history).tolist()) - {-1}
-
-
 def test_they_stand_where_their_retrieval_score_does(shop: Shop) -> None:
     rng, recommender = random.Random(11), shop.recommender
     placed = inside = 0
     for _ in range(120):
-        items = shop.new_items(rng, rng.randrange(1, 6))
+        items = shop.draw(rng, rng.randrange(1, 6))
         tree = random_tree(rng, 1)
         fields: dict[str, Any] = {
             "user_id": recommender.users.id(rng.randrange(USERS)) if rng.random() < 0.6 else None,
@@ -161,7 +93,7 @@ def brute_force(shop: Shop, query: Query, items: dict[str, dict[str, Any]]) -> l
 def test_rank_puts_all_candidates_in_order(shop: Shop) -> None:
     rng, recommender = random.Random(12), shop.recommender
     for row in range(12):
-        items = shop.new_items(rng, 4)
+        items = shop.draw(rng, 4)
         candidates = (*recommender.items.ids(rng.sample(range(ITEMS), 6)), *list(items)[:3], "never heard of")
         query = Query(recommender.users.id(row), candidates=candidates, item_features=told(items))
         answer = recommender.rank(query)
@@ -174,29 +106,9 @@ def test_rank_puts_all_candidates_in_order(shop: Shop) -> None:
         assert known == plain.item_ids
 
 
-def test_an_explanation_adds_up_and_names_what_they_are_like(shop: Shop) -> None:
-    items = {
-        "twin": {name: value for name, value in shop.items[int(np.argmax(shop.counts))].items() if value is not None}
-    }
-    for fields in ({"user_id": shop.recommender.users.id(2)}, {}):
-        query = Query(**fields, candidates=("twin", "blank"), explain=True, item_features=told(items | {"blank": {}}))
-        answer = shop.recommender.recommend(query)
-        assert answer.item_ids == ["twin", "blank"]
-        assert answer.explanations is not None
-        one, nothing = answer.explanations
-        assert one.score == pytest.approx(sum(v for _, v in one.contributions) + sum(one.remainder.values()))
-        assert (one.source, one.exact) == ("content", False)
-        assert one.reason()[0].startswith("because it is like {0}")
-        rows = shop.recommender.items.rows([item_id for item_id, _ in one.contributions])
-        assert (rows >= 0).all()
-        assert set(one.remainder) == {"average"}
-        assert (nothing.source, nothing.score, nothing.contributions) == ("unknown", 0.0, ())
-        assert nothing.reason() == ("though nothing is known of it yet", ())
-
-
 def test_variety_and_chance_take_them_in(shop: Shop) -> None:
     rng = random.Random(13)
-    items, user = shop.new_items(rng, 8), shop.recommender.users.id(4)
+    items, user = shop.draw(rng, 8), shop.recommender.users.id(4)
     for more in (
         {"diversity": 0.7},
         {"exploration": 0.8, "seed": 1},
@@ -246,28 +158,45 @@ def test_what_cannot_be_told_is_refused_by_name(shop: Shop) -> None:
             lambda items: recommender.rank(Query(candidates=("new",), item_features=told(items))),
             lambda items: recommender.similar_items("new", 3, told(items)),
         ):
-            with pytest.raises(NewItemError, match="pri") as error:
+            with pytest.raises(FeatureError, match="pri") as error:
                 ask(items)
             assert error.value.code == "unknown_attribute"
             assert "\n" not in str(error.value)
+    for values, where in (
+        ({"price": "cheap"}, r"price: expected a number .*, found 'cheap'"),
+        ({"price": ["3"]}, "price: expected a number .*, found a list"),
+        ({"in_stock": "maybe"}, "in_stock: expected .* true or false, found 'maybe'"),
+        ({"category": ["bag"]}, "category: expected a text, found a list"),
+        ({"tags": 3.0}, "tags: expected a list of texts, found 3"),
+        ({"tags": True, "price": 1}, "tags: expected a list of texts, found true"),
+    ):
+        for one in ("new", known):
+            for ask in (
+                lambda items: recommender.recommend(Query(item_features=told(items))),
+                lambda items: recommender.rank(Query(candidates=("new",), item_features=told(items))),
+                lambda items: recommender.similar_items("new", 3, told(items)),
+            ):
+                with pytest.raises(FeatureError, match=rf"item_features\.{one}\.{where}") as error:
+                    ask({one: values})
+                assert error.value.code == "wrong_type"
     for ask_strictly in (recommender.recommend, recommender.rank):
-        with pytest.raises(NewItemError, match=known) as error:
+        with pytest.raises(FeatureError, match=known) as error:
             ask_strictly(Query(candidates=("new",), item_features=told({"new": {}, known: {}}), strict=True))
         assert error.value.code == "known_item"
-    with pytest.raises(NewItemError, match="is not the item") as error:
+    with pytest.raises(FeatureError, match="is not the item") as error:
         recommender.similar_items("new", 3, told({"other": {"price": 3}}))
     assert error.value.code == "other_item"
-    with pytest.raises(NewItemError, match="price") as error:
+    with pytest.raises(FeatureError, match="price") as error:
         recommender.similar_items("new", 3, told({"new": {}}))
     assert error.value.code == "nothing_known"
     with pytest.raises(RequestError, match="101 items"):
-        recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_NEW_ITEMS + 1)})))
+        recommender.recommend(Query(item_features=told({f"new-{one}": {} for one in range(MAX_UNSEEN_ITEMS + 1)})))
 
 
 def test_an_artifact_without_an_encoder_says_how_to_get_one(tmp_path: Path) -> None:
     recommender = Recommender.load(write_blended_artifact(tmp_path / "artifact", branches=CLOSED_FORM))
     assert recommender.info.item_features == ()
-    with pytest.raises(NewItemError, match="items file") as error:
+    with pytest.raises(FeatureError, match="items file") as error:
         recommender.recommend(Query(item_features=told({"new": {}})))
     assert error.value.code == "no_content_encoder"
 

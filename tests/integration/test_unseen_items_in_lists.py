@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ import numpy as np
 import pytest
 from attribute_tables import attributes_of, random_table
 from content_tables import encoder_of
+from feedback_events import event
 from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
-from gnas_serve.errors import ItemNotFoundError, NewItemError
-from gnas_serve.runtime.arrivals import Arrivals
+from gnas_serve.errors import FeatureError, ItemNotFoundError
+from gnas_serve.feedback.recent import Recent
 from gnas_serve.runtime.joined import Joined, _inserted
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.two_stages import Ranked
+from gnas_serve.runtime.unseen_items import UnseenItems
 
 ITEMS = 80
 LINKS, PRIOR = BLEND[1], BLEND[3]
@@ -63,7 +66,7 @@ def test_what_the_catalogue_has_meanwhile_is_the_known_item(recommender: Recomme
     assert recommender.similar_items(known[0], 5, of_known[:1]) == recommender.similar_items(known[0], 5)
     with pytest.raises(ItemNotFoundError):
         recommender.similar_items("new", 5, of_known)
-    with pytest.raises(NewItemError, match="new-0"):
+    with pytest.raises(FeatureError, match="new-0"):
         recommender.similar_items(known[0], 5, NEW)
 
 
@@ -84,6 +87,24 @@ def test_what_a_history_or_an_exclusion_names_is_not_answered(recommender: Recom
     assert ranked.unknown_items == 0
 
 
+def test_what_a_user_has_by_feedback_is_not_answered_again(recommender: Recommender) -> None:
+    user, other = recommender.users.ids([2, 3])
+    recent = Recent(recommender.items)
+    recent.add([event(1, user_id=user, item_id="new-0"), event(2, user_id="nobody", item_id="new-1")])
+    told_of = {"k": 90, "item_features": NEW}
+    recommender.follow(recent)
+    try:
+        answers = {who: set(recommender.recommend(Query(who, **told_of)).item_ids) for who in (user, other, "nobody")}
+        asked = Query(user, candidates=("new-0", "new-2"), **told_of)
+        kept = recommender.recommend(replace(asked, exclude_seen=False)).item_ids
+        assert recommender.recommend(asked).item_ids == ["new-2"]
+        assert sorted(recommender.rank(asked).item_ids) == sorted(kept) == ["new-0", "new-2"]
+    finally:
+        recommender._recent = None
+    new = {name for name, _ in NEW}
+    assert [new - answers[who] for who in (user, other, "nobody")] == [{"new-0"}, set(), {"new-1"}]
+
+
 def test_rows_are_of_the_catalogue_alone(recommender: Recommender) -> None:
     new = {name for name, _ in NEW}
     for ask in (recommender.recommend, recommender.rank):
@@ -96,19 +117,19 @@ def test_rows_are_of_the_catalogue_alone(recommender: Recommender) -> None:
 
 def test_an_unseen_item_is_told_apart_by_what_it_is_most_like(recommender: Recommender) -> None:
     parts = recommender._parts
-    arrivals = Arrivals.of(NEW, parts.items, parts.content, parts.filters, strict=False)
+    unseen = UnseenItems.of(NEW, parts, strict=False)
     none = np.empty(0, np.float32)
     joined = Joined.of(
-        arrivals,
+        unseen,
         Ranked(np.empty(0, np.int64), none, none),
         lambda rows: np.ones(len(rows), np.float32),
         np.empty(0, np.int64),
     )
-    likest = [0 if lean is None else int(lean.rows[0]) for lean in arrivals.leans]
+    likest = [0 if lean is None else int(lean.rows[0]) for lean in unseen.leans]
     assert likest[0] > 0
     assert likest[1] > 0
-    stand_ins = joined.stand_ins(np.array([ITEMS + 1, 5, ITEMS, ITEMS + 2]))
-    assert stand_ins.tolist() == [likest[1], 5, likest[0], 0]
+    joined = replace(joined, rows=np.array([ITEMS + 1, 5, ITEMS, ITEMS + 2]))
+    assert joined.stand_ins.tolist() == [likest[1], 5, likest[0], 0]
 
 
 def test_they_are_carried_over_to_the_scale_of_the_ranker() -> None:

@@ -14,8 +14,8 @@ from leaks import leak_of
 
 # Of the artifact that is asked: some of what is drawn is to be known to it.
 FILTERS = ("price < 50", 'category == "a" and not tags has "x"', 'price is null or category in ["a", "b"]')
-FEATURES = ("region", "age", "member", "nickname")
-ATTRIBUTES = ("price", "category", "tags")
+FEATURES = {"region": "text", "age": "number", "member": "number", "nickname": "text"}
+ATTRIBUTES = {"price": "number", "category": "text", "tags": "words"}
 KNOWN: dict[str, Callable[[int], Any]] = {
     "user_id": lambda drawn: 1000 + drawn % 60,
     "item_id": lambda drawn: 2000 + drawn % 80,
@@ -23,13 +23,24 @@ KNOWN: dict[str, Callable[[int], Any]] = {
     "stable": lambda drawn: ("one", "two")[drawn % 2],
     "shadow": lambda drawn: ("one", "two", None)[drawn % 3],
 }
-# An unknown name of a feature is refused, and so is an item that there is.
+# An unknown name of a feature is refused, a value of another type, and an item that there is.
 NAMED: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "user_features": lambda told: dict(zip(FEATURES, told.values(), strict=False)),
-    "item_features": lambda told: {
-        f"new-{place}": dict(zip(ATTRIBUTES, one.values(), strict=False)) for place, one in enumerate(told.values())
-    },
+    "user_features": lambda told: typed(FEATURES, told),
+    "item_features": lambda told: {f"new-{place}": typed(ATTRIBUTES, one) for place, one in enumerate(told.values())},
 }
+
+
+def typed(kinds: dict[str, str], told: dict[str, Any]) -> dict[str, Any]:
+    """Tell the same under names that there are, each value in the type that belongs there."""
+    return {name: as_kind(kind, value) for (name, kind), value in zip(kinds.items(), told.values(), strict=False)}
+
+
+def as_kind(kind: str, value: Any) -> Any:
+    if kind == "number":
+        return len(value) if isinstance(value, str | list) else value
+    if kind == "text":
+        return "b" if isinstance(value, list) else value
+    return value if value is None or isinstance(value, str | list) else ["x"]
 
 
 @schemathesis.hook
@@ -50,7 +61,10 @@ def mended(value: Any, drawn: int, name: str = "") -> Any:
     if name in NAMED and isinstance(value, dict):
         return NAMED[name](value)
     if isinstance(value, dict):
-        return {key: mended(one, drawn, key) for key, one in value.items()}
+        fields = {key: mended(one, drawn, key) for key, one in value.items()}
+        if "item_id" in fields and fields.get("item_features"):  # which is to be of that item, and say something
+            fields["item_features"] = {str(fields["item_id"]): {**fields["item_features"]["new-0"], "price": 3}}
+        return fields
     if isinstance(value, list):
         return [mended(one, drawn + place) for place, one in enumerate(value)]
     if name == "filter" and isinstance(value, str):

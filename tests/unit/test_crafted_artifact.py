@@ -212,12 +212,26 @@ def test_a_term_of_content_that_tells_something_and_no_item_has(encoded):
     _refused(encoded, "a term that no item has")
 
 
+@pytest.mark.parametrize("name", ["no such attribute", "category"])
+def test_an_encoder_of_what_is_no_attribute_of_that_kind(encoded, name):
+    columns = json.loads((encoded / MANIFEST).read_text())["content"]["columns"]
+    number = next(one for one in columns if one["kind"] == "number")
+    for one in columns:
+        if one["name"] == name:
+            one["name"] = number["name"]
+    number["name"] = name
+    _seal(encoded, content__columns=columns)
+    with pytest.raises(IntegrityError, match=name):
+        Recommender.load(encoded, verify=False)
+
+
 def test_a_table_of_content_whose_numbers_vanish_answers(encoded):
     values = np.load(encoded / LAYOUT.content_values)
     np.save(encoded / LAYOUT.content_values, np.zeros_like(values), allow_pickle=False)
     _seal(encoded)
     recommender = Recommender.load(encoded)
-    told = (("new", tuple((name, 1.0) for name in recommender.info.item_features)),)
+    kinds = recommender.info.attribute_types
+    told = (("new", tuple((name, "1" if kinds[name] == "words" else 1.0) for name in recommender.info.item_features)),)
     answer = recommender.recommend(Query(candidates=("new",), item_features=told))
     assert answer.item_ids == ["new"]
 

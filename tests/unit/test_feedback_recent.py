@@ -24,6 +24,27 @@ def test_rows_ascend_and_are_distinct_and_unknown_items_are_passed_over():
     assert len(recent) == 1
 
 
+def test_of_items_that_the_model_does_not_have_it_is_known_who_has_them():
+    recent = Recent(ITEMS, target_event="purchase", max_users=2, max_outside_per_user=2)
+    recent.add(did("1007", "new-1", 9001) + did(1007, "new-2", event="view"))
+    # An integer id may be named by its text, of a user and of an item.
+    assert recent.outside(1007, ["new-1", "new-2", 9001, "9002"]) == {"new-1", 9001}
+    assert recent.outside("1007", ["9001", 2000]) == {"9001"}
+    assert recent.outside(8, ["new-1"]) == set()
+    recent.add(did(1007, 2001, "new-1", "new-3"))
+    assert recent.outside(1007, ["new-1", "new-3", 9001]) == {"new-1", "new-3"}
+    # They take nobody's place who has items of the model, nor do these theirs.
+    recent.add(did(8, "new-1") + did(9, "new-1", 2002) + did(10, 2003))
+    assert [recent.of(user).tolist() for user in (1007, 8, 9, 10)] == [[], [], [2], [3]]
+    assert [recent.outside(user, ["new-1"]) for user in (1007, 8, 9, 10)] == [set(), {"new-1"}, {"new-1"}, set()]
+
+
+def test_text_ids_tell_a_number_from_its_text():
+    recent = Recent(Vocabulary.from_ids(["a", "b"]))
+    recent.add(did(1, "9001"))
+    assert recent.outside(1, ["9001", 9001]) == {"9001"}
+
+
 def test_an_integer_user_may_be_named_by_decimal_text():
     recent = Recent(ITEMS)
     recent.add(did(1007, 2001) + did("1007", 2002))

@@ -17,6 +17,7 @@ def test_attributes_by_name_by_id(tmp_path: Path) -> None:
     told = told_in(written(tmp_path, '{"new-1": {"tags": ["a", "b"], "price": 3, "old": true, "kind": null}, "2": {}}'))
     assert told == (("new-1", (("tags", ("a", "b")), ("price", 3.0), ("old", True), ("kind", None))), ("2", ()))
     assert told_in(written(tmp_path, "{}")) == ()
+    assert told_in(written(tmp_path, "\ufeff" + '{"new-1": {}}')) == (("new-1", ()),)
 
 
 @pytest.mark.parametrize(

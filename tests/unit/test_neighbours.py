@@ -39,11 +39,12 @@ def test_scores_are_the_sum_of_the_rows_of_the_history(seed, length, power, dtyp
 def test_what_each_item_adds_makes_up_the_score(seed, length):
     matrix = _random(seed)
     rng = np.random.default_rng(seed)
-    history, row = rng.choice(40, length, replace=False), int(rng.integers(40))
+    history, rows = rng.choice(40, length, replace=False), rng.choice(40, rng.integers(1, 9), replace=False)
+    weights = rng.random(len(rows))
     neighbours = _served(matrix, 0.5)
-    shares = neighbours.shares(history, row)
-    assert shares == pytest.approx(matrix[history, row].toarray().ravel() * length**-0.5)
-    assert shares.sum() == pytest.approx(float(neighbours.scores(history)[row]), rel=1e-6)
+    shares = neighbours.shares(history, rows, weights)
+    assert shares == pytest.approx(matrix[history][:, rows].toarray() @ weights * length**-0.5)
+    assert shares.sum() == pytest.approx(float(neighbours.scores(history)[rows] @ weights), rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])

@@ -20,7 +20,7 @@ from gnas_search.data.interactions import FeatureTable
 from gnas_search.data.tables import Table
 from gnas_serve.artifact.encoding_facts import NumberEncoding, WordsEncoding, feature_encodings
 from gnas_serve.runtime.attributes import Attributes
-from gnas_serve.runtime.segments import Features
+from gnas_serve.runtime.told_values import Features
 from gnas_serve.runtime.user_encoding import UserEncoder
 from gnas_serve.vocabulary import Vocabulary
 

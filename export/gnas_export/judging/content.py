@@ -16,8 +16,9 @@ from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.runtime.asker import Asker
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.cold_start import Popularity
-from gnas_serve.runtime.content_encoder import ContentEncoder, ItemValue, Leaning
+from gnas_serve.runtime.content_encoder import ContentEncoder, Leaning
 from gnas_serve.runtime.retriever import Retriever
+from gnas_serve.runtime.told_values import TypedValue
 
 MOST_USERS = 1000
 """Of each fold, who judge."""
@@ -96,7 +97,7 @@ def judged_content(
     return JudgedContent(means[:, 0], means[:, 1], means[:, 2], sum(len(fold.items) for fold in folds), length)
 
 
-def _leaning(encoder: ContentEncoder, told: Sequence[Mapping[str, ItemValue]]) -> tuple[list[int], Leaning | None]:
+def _leaning(encoder: ContentEncoder, told: Sequence[Mapping[str, TypedValue]]) -> tuple[list[int], Leaning | None]:
     """Give the places of the items of which something is told that a known one has, and these together."""
     leans = [encoder.lean(one) for one in told]
     usable = [lean for lean in leans if lean is not None]

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from gnas_serve.artifact.content_facts import NUMBER, TEXT, WORDS, ContentColumn
+from gnas_serve.artifact.content_facts import ContentColumn
+from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
 from gnas_serve.runtime.attribute_columns import Column, NumberColumn, TextColumn, WordsColumn
 from gnas_serve.runtime.attributes import Attributes
-from gnas_serve.runtime.content_encoder import ItemValue, terms_of
+from gnas_serve.runtime.content_encoder import terms_of
 from gnas_serve.runtime.content_table import ContentTable, soft_places, words_of
+from gnas_serve.runtime.told_values import TypedValue
 from gnas_serve.vocabulary import Vocabulary
 
 MAX_COLUMNS = 12
@@ -164,9 +166,9 @@ def _texts(name: str, column: Column) -> _Read | None:
     return ContentColumn(name, kind, 1.0, num_words=len(words)), matrix[:, kept], vocabulary
 
 
-def told_of(attributes: Attributes, row: int) -> dict[str, ItemValue]:
+def told_of(attributes: Attributes, row: int) -> dict[str, TypedValue]:
     """Give what would be told of a known item, as a question tells it."""
-    told: dict[str, ItemValue] = {}
+    told: dict[str, TypedValue] = {}
     for name, column in attributes.columns.items():
         if isinstance(column, NumberColumn):
             if not np.isnan(column.values[row]):

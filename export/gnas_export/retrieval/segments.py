@@ -9,10 +9,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from gnas_search.checkpoint import Checkpoint
-from gnas_serve.artifact.segment_facts import BINS, NUMBER, TEXT, SegmentFacts, UserFeature
+from gnas_serve.artifact.kinds import NUMBER, TEXT
+from gnas_serve.artifact.segment_facts import BINS, SegmentFacts, UserFeature
 from gnas_serve.runtime.attribute_columns import Column, NumberColumn, TextColumn
 from gnas_serve.runtime.attributes import Attributes
-from gnas_serve.runtime.segments import Features, FeatureValue, SegmentTable
+from gnas_serve.runtime.segments import SegmentTable
+from gnas_serve.runtime.told_values import Features, FeatureValue
 
 LEAST_USERS = 20
 """Of a value that makes a segment: of fewer it says little, and their counts may say who they are."""

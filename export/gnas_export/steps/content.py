@@ -1,4 +1,4 @@
-"""Step for items that nobody has yet: scored by their attributes, where that shows users what they want."""
+"""Step for unseen items: scored by their attributes, where that shows users what they want."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Item(_message.Message):
     def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., score: _Optional[float] = ..., source: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class Explanation(_message.Message):
-    __slots__ = ("score", "contributions", "remainder", "exact", "reason", "others")
+    __slots__ = ("score", "contributions", "remainder", "exact", "reason", "others", "like")
     class RemainderEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -135,13 +135,15 @@ class Explanation(_message.Message):
     EXACT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     OTHERS_FIELD_NUMBER: _ClassVar[int]
+    LIKE_FIELD_NUMBER: _ClassVar[int]
     score: float
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
     remainder: _containers.ScalarMap[str, float]
     exact: bool
     reason: Reason
     others: Others
-    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., others: _Optional[_Union[Others, _Mapping]] = ...) -> None: ...
+    like: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, score: _Optional[float] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., remainder: _Optional[_Mapping[str, float]] = ..., exact: bool = ..., reason: _Optional[_Union[Reason, _Mapping]] = ..., others: _Optional[_Union[Others, _Mapping]] = ..., like: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
 
 class Others(_message.Message):
     __slots__ = ("count", "contribution")
@@ -301,7 +303,7 @@ class SimilarUsersResponse(_message.Message):
     def __init__(self, users: _Optional[_Iterable[_Union[User, _Mapping]]] = ..., model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class ExplainRequest(_message.Message):
-    __slots__ = ("item_id", "user_id", "history", "user_features")
+    __slots__ = ("item_id", "user_id", "history", "user_features", "item_features")
     class UserFeaturesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -309,15 +311,24 @@ class ExplainRequest(_message.Message):
         key: str
         value: FeatureValue
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureValue, _Mapping]] = ...) -> None: ...
+    class ItemFeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ItemAttributes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ItemAttributes, _Mapping]] = ...) -> None: ...
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     USER_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FEATURES_FIELD_NUMBER: _ClassVar[int]
     item_id: Id
     user_id: Id
     history: _containers.RepeatedCompositeFieldContainer[Id]
     user_features: _containers.MessageMap[str, FeatureValue]
-    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ...) -> None: ...
+    item_features: _containers.MessageMap[str, ItemAttributes]
+    def __init__(self, item_id: _Optional[_Union[Id, _Mapping]] = ..., user_id: _Optional[_Union[Id, _Mapping]] = ..., history: _Optional[_Iterable[_Union[Id, _Mapping]]] = ..., user_features: _Optional[_Mapping[str, FeatureValue]] = ..., item_features: _Optional[_Mapping[str, ItemAttributes]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
     __slots__ = ("item_id", "source", "explanation", "model")
