@@ -5,12 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +111,17 @@ def test_metrics_of_both_doors_are_in_bentomls(served: Served) -> None:
     assert any(line.startswith("gnas_serve_model_info{") and 'version="test-0"' in line for line in lines)
     assert any(line.startswith('gnas_serve_answers_total{source="user"}') for line in lines)
     assert any('gnas_serve_request_duration_seconds_bucket{door="grpc",le="0.0005"' in line for line in lines)
+
+
+def test_the_page_for_people_leads_to_what_there_is(served: Served) -> None:
+    with urllib.request.urlopen(f"{served.ready['http']}/", timeout=5) as reply:
+        page = reply.read().decode()
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links
+    assert "google" not in page
+    for link in links:
+        with urllib.request.urlopen(f"{served.ready['http']}/{link}", timeout=5) as reply:
+            assert reply.status == 200
 
 
 def test_openapi_lists_the_calls_with_their_schemas(served: Served) -> None:
