@@ -10,23 +10,23 @@ _SCRIPT = """
 import json, sys
 from gnas_serve.cli.app import main
 
-loaders = []
-for arguments in json.loads(sys.argv[2]):
+first = None
+for number, arguments in enumerate(json.loads(sys.argv[2])):
     try:
         main(arguments)
     except SystemExit as ended:
         assert ended.code == 0, (arguments, ended.code)
     if sys.argv[1] in sys.modules:
-        loaders.append(arguments[:2])
+        first = number
         break
-print(json.dumps(loaders), file=sys.stderr)
+print(json.dumps(first), file=sys.stderr)
 """
 
 
-def first_to_load(module: str, *commands: tuple[object, ...]) -> list[list[str]]:
-    """Run commands one after the other; give the beginning of the first that loaded a module, if any did."""
+def first_to_load(module: str, *commands: tuple[object, ...]) -> int | None:
+    """Run commands one after the other in one process; give the place of the first that loaded a module, if any did."""
     asked = json.dumps([[str(argument) for argument in command] for command in commands])
     ended = subprocess.run([sys.executable, "-c", _SCRIPT, module, asked], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    found: list[list[str]] = json.loads(ended.stderr.splitlines()[-1])
+    found: int | None = json.loads(ended.stderr.splitlines()[-1])
     return found

@@ -41,7 +41,7 @@ class TestReport:
 
 def test_to_look_at_a_study_needs_no_torch(study: Path) -> None:
     looks = [("study", name, study) for name in ("status", "leaderboard", "report")]
-    assert not first_to_load("torch", *looks)
+    assert first_to_load("torch", *looks) is None
 
 
 class TestResume:
