@@ -10,7 +10,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from served_process import Served
+from served_process import AT_ONCE, Served
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.load.grpc_door import GrpcDoor
@@ -26,7 +26,7 @@ ASKED = b'POST /v1/recommend HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent
 
 
 def test_newcomers_do_not_stand_outside_while_others_are_answered(tmp_path: Path) -> None:
-    served = Served(str(write_tiny_artifact(tmp_path / "artifact")), tmp_path / "run")
+    served = Served(str(write_tiny_artifact(tmp_path / "artifact")), tmp_path / "run", settings=AT_ONCE)
     try:
         door = HttpDoor("127.0.0.1", served.http_port)
         questions = Questions([door.question(1000 + row, 100) for row in range(60)], seed=0)
