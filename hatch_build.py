@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCES = ROOT / "gnas_serve" / "kernels" / "src"
 MODULE = ROOT / "gnas_serve" / "kernels" / "_native.abi3.so"
 CHECKSUM = MODULE.with_name(f"{MODULE.name}.sha256")
-"""Of the bytes of the module, as `sha256sum -c` reads it: what does not have them any more is not loaded."""
+"""Of the bytes of the module, as `sha256sum -c` reads it: a file that has others is not loaded."""
 # No fused multiplication and addition: numbers are to be the same on every processor. Overflow is defined.
 FLAGS = ("-std=c11", "-O3", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-fwrapv", "-fvisibility=hidden", "-Wall")
 _UNIVERSAL = ["arm64", "x86_64"]
@@ -40,12 +40,24 @@ def compiled() -> Path | None:
         with tempfile.TemporaryDirectory(dir=MODULE.parent) as folder:
             if not made(Path(folder)):
                 return None
-            for path in (CHECKSUM, MODULE):
-                (Path(folder) / path.name).replace(path)  # at once: another process may be loading the one before
+            _put(Path(folder))
     except OSError as error:  # a checkout that is not to be written
         _say_none(str(error))
         return None
     return MODULE
+
+
+def _put(folder: Path) -> None:
+    """Put the module in the place of the one before, each file at once: another process may be loading that.
+
+    At every moment, should it end here, the checksum is also one of the module that is there.
+    """
+    fresh = (folder / CHECKSUM.name).read_text()
+    both = folder / f"both.{CHECKSUM.name}"
+    both.write_text(fresh + (CHECKSUM.read_text() if CHECKSUM.exists() else ""))
+    both.replace(CHECKSUM)
+    (folder / MODULE.name).replace(MODULE)
+    (folder / CHECKSUM.name).replace(CHECKSUM)
 
 
 def made(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import fit_closed_form
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.footprint import _RUNTIME_BYTES, needed_bytes
 from gnas_search.memory import peak_bytes, resident_bytes

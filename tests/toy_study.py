@@ -11,16 +11,19 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form, with_prior
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import DatasetConfig
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import UserMetrics
 from gnas_search.fit import Branch, Fit
-from gnas_search.selection import EpochResult
 from gnas_search.slots import Event, Failure, Job, Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec, kind_of
-from gnas_search.study import CostMeter, Limits, Study, begin, run
+from gnas_search.study import CostMeter, Limits, Study
+from gnas_search.study.beginning import begin
+from gnas_search.study.driver import run
 from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.vocabulary import Vocabulary
 

@@ -77,6 +77,8 @@ def evaluate(
 
 def _rivals(against: list[str], exam: Exam) -> dict[str, Examinee]:
     """Read the models to compare with, baselines apart; all of them before anything is measured."""
+    if not against:  # and torch, with which baselines are fitted, need not be loaded
+        return {}
     from gnas_search.contenders import EVERY_BASELINE, named_baselines
     from gnas_search.examinee import Examinee
 

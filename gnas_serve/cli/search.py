@@ -96,7 +96,8 @@ def search(
 
     from gnas_search.space import SearchSpace
     from gnas_search.strategies import require_strategy
-    from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader, begin
+    from gnas_search.study import LastRun, Limits, Objectives, Study, StudyHeader
+    from gnas_search.study.beginning import begin
     from gnas_serve.cli.search_plan import Asked, emit_plan
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # of each study in memory it says that there is one

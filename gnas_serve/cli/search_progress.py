@@ -11,8 +11,8 @@ from rich.console import Console
 from gnas_serve.cli.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
-    from gnas_search.forecast import Forecast
-    from gnas_search.selection import EpochResult
+    from gnas_search.epoch import EpochResult
+    from gnas_search.expected_cost import Forecast
     from gnas_search.specs import BranchSpec
     from gnas_search.strategies.shortlist import Shortlist
     from gnas_search.study import Baseline, BlendRecord, Finalist, Limits, Measurement, Objectives, Trial

@@ -186,7 +186,8 @@ def go_on(
     """
     import optuna
 
-    from gnas_search.study import Study, leaderboard, run
+    from gnas_search.study import Study, leaderboard
+    from gnas_search.study.driver import run
     from gnas_search.tracking import FanOut
     from gnas_serve.cli.search_progress import SearchProgress
     from gnas_serve.cli.search_tables import BEST_SHOWN, leaderboard_table
@@ -244,7 +245,7 @@ def meter_of(dataset: Dataset, header: StudyHeader) -> CostMeter | None:
     MissingExtraError
         If what it takes is not installed.
     """
-    from gnas_search.study import needs_meter
+    from gnas_search.study.driver import needs_meter
 
     if not needs_meter(header):
         return None

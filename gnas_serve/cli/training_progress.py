@@ -9,7 +9,7 @@ from rich.console import Console
 from gnas_serve.cli.progress_lines import ProgressLines
 
 if TYPE_CHECKING:
-    from gnas_search.selection import EpochResult
+    from gnas_search.epoch import EpochResult
     from gnas_search.specs import ModelSpec
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -29,16 +31,28 @@ _OTHER_SOURCES = "the compiled module is of other sources than these"
 
 
 def _problem_of_file() -> str:
-    """Look at the file before the system does: to load one that is cut off or damaged may end the process."""
+    """Look at the file before the system does: to load one that is cut off or damaged may end the process.
+
+    Where another process replaces it meanwhile, what is noted before and after names what was read between them.
+    """
     try:
+        before = _noted()
         found = hashlib.sha256(_MODULE.read_bytes()).hexdigest()
     except OSError:
         return "none was compiled"
+    noted = before | _noted()
+    if not noted:
+        return "the compiled module has no checksum beside it"
+    return "" if found in noted else _NOT_WHOLE
+
+
+def _noted() -> set[str]:
+    """Read the checksums: one, or while the module is replaced that of the one before, too."""
     try:
         noted = _MODULE.with_name(f"{_MODULE.name}.sha256").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return "the compiled module has no checksum beside it"
-    return "" if noted.split()[:1] == [found] else _NOT_WHOLE
+    except FileNotFoundError:
+        return set()
+    return {line.partition(" ")[0] for line in noted.splitlines() or [""]}
 
 
 def _is_of_these_sources(module: ModuleType) -> bool:
@@ -54,11 +68,15 @@ def _is_of_these_sources(module: ModuleType) -> bool:
 def _loaded() -> tuple[ModuleType | None, str]:
     if problem := _problem_of_file():
         return None, problem
+    name = f"{__name__}._native"
+    # Of this very file: an import would prefer one that is left beside it of one interpreter (`.cpython-311-...so`).
+    loader = ExtensionFileLoader(name, str(_MODULE))
     try:
-        from gnas_serve.kernels import _native
+        module = module_from_spec(ModuleSpec(name, loader, origin=str(_MODULE)))
+        loader.exec_module(module)
     except ImportError as error:  # for another kind of machine
         return None, f"the compiled module cannot be loaded: {error}"
-    return (_native, "") if _is_of_these_sources(_native) else (None, _OTHER_SOURCES)
+    return (module, "") if _is_of_these_sources(module) else (None, _OTHER_SOURCES)
 
 
 native, absence = _loaded()

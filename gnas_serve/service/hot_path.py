@@ -1,4 +1,4 @@
-"""The HTTP door: ``/v1/...`` answered before BentoML's middlewares, everything else by BentoML.
+"""The HTTP door: ``/v1/...`` and ``/`` answered before BentoML's middlewares, everything else by BentoML.
 
 BentoML's own endpoint costs some twenty times the CPU of a bare ASGI route per request. So these routes are
 answered here, with limits, timeouts and metrics of their own: the long way, which may wait, or step by step
@@ -39,6 +39,7 @@ from gnas_serve.service.errors import (
     SlowRequestError,
     UnsupportedMediaError,
 )
+from gnas_serve.service.front_page import PATH, front_page
 from gnas_serve.service.problems import methods_of, problem_reply
 from gnas_serve.service.request_head import RequestHead
 from gnas_serve.service.routes import ROUTES, Asked, Route
@@ -95,7 +96,7 @@ class HotPath:
     Parameters
     ----------
     app
-        BentoML's application, for every path outside ``/v1/``.
+        BentoML's application, for every path outside ``/v1/`` but the page at ``/``.
     settings
         Limits and timeouts.
     admission
@@ -123,9 +124,7 @@ class HotPath:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
         if scope["type"] != "http" or not scope["path"].startswith(_PREFIX):
-            if self._telemetry:
-                self._telemetry.hand_on()  # it may be the metrics that are asked for
-            await self._app(scope, receive, send)
+            await self._pass_by(scope, receive, send)
             return
         head, code = RequestHead.of(scope), GONE
         self._begin(head)
@@ -140,6 +139,15 @@ class HotPath:
             pass
         finally:
             self._end(head, code)
+
+    async def _pass_by(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is none of the calls; all but the page for people is BentoML's."""
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] in {"GET", "HEAD"}:
+            await send_reply(send, receive, *front_page(self._settings))
+            return
+        if self._telemetry:
+            self._telemetry.hand_on()  # it may be the metrics that are asked for
+        await self._app(scope, receive, send)
 
     def take_in(self, scope: Scope, route: Route, asked: Asked) -> Passage:
         """Let in and read a request of an immediate call, whose body is there; the first of its three steps."""

@@ -100,7 +100,7 @@ def load_another(path: Path, present: Recommender | None, provider: str) -> Reco
     path
         Of a folder or of a link, which is looked up once: it may change while this reads.
     present
-        What was loaded from there before; given back where the folder holds the same.
+        What was loaded from there before; given back where the folder holds the same, whole.
 
     Raises
     ------
@@ -112,6 +112,7 @@ def load_another(path: Path, present: Recommender | None, provider: str) -> Reco
 
     folder = path.resolve()
     if present is not None and Manifest.read(folder, verify=False) == present.manifest:
+        Manifest.read(folder)  # equal in what it says it holds: its files are hashed as those of any other
         return present
     fresh = Recommender.load(folder, provider=provider)
     smoke_answers(fresh)

@@ -25,7 +25,7 @@ from gnas_serve.service.responses import (
     RecommendResponse,
     SimilarUsersResponse,
 )
-from gnas_serve.service.routes import ROUTES, Route
+from gnas_serve.service.routes import ROUTES, Route, names_off
 from gnas_serve.service.schemas import (
     DeployRequest,
     ExplainRequest,
@@ -142,7 +142,7 @@ def describe(specification: OpenAPISpecification, *, version: str, settings: Set
         schemas["$defs"][name] |= rules
     operations: dict[str, dict[str, Any]] = {"/readyz": _READINESS}
     for route in ROUTES:
-        if settings is None or route.name not in _off(settings):
+        if settings is None or route.name not in names_off(settings):
             operations.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
     paths = {path: item for path, item in specification.paths.items() if not path.startswith("/v1/")}
     for path, found in operations.items():
@@ -157,11 +157,6 @@ def describe(specification: OpenAPISpecification, *, version: str, settings: Set
         # BentoML's own describe error bodies and streams that none of these calls has.
         components={"schemas": schemas["$defs"], "securitySchemes": _SECURITY},
     )
-
-
-def _off(settings: Settings) -> set[str]:
-    feedback = {"feedback"} if settings.feedback is None else set()
-    return feedback | ({"deploy", "deployment"} if settings.admin_keys is None else set())
 
 
 def _operation(route: Route, settings: Settings | None) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from gnas_serve.service.schemas import (
     from_json,
     from_mapping,
 )
+from gnas_serve.service.settings import Settings
 from gnas_serve.service.user_address import question_of, user_in
 
 
@@ -209,6 +210,12 @@ for _route in ROUTES[:-1]:
 def route_named(name: str) -> Route:
     """Find a call by its name in the metrics, which is the same at both doors."""
     return _NAMED[name]
+
+
+def names_off(settings: Settings) -> set[str]:
+    """Say which calls a server was started without, by their names."""
+    feedback = {"feedback"} if settings.feedback is None else set()
+    return feedback | ({"deploy", "deployment"} if settings.admin_keys is None else set())
 
 
 def answered_on_the_spot(routes: Iterable[Route]) -> dict[bytes, Route]:

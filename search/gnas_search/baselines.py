@@ -5,15 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from gnas_search.closed_form import (
-    ClosedFormSpec,
-    FilterSpec,
-    PopularitySpec,
-    Spectra,
-    TwoHopSpec,
-    fit_closed_form,
-    with_prior,
-)
+from gnas_search.closed_form import ClosedFormSpec, FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from gnas_search.operators.kernels import Kernel
+from gnas_search.loops import Kernel
 
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.uint8]

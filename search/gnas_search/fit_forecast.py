@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.closed_form.spectra import decomposed_rank
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,6 +12,7 @@ from torch.nn.functional import normalize
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.construction import edge_counts
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.expected_cost import Forecast
 from gnas_search.footprint import network_bytes
 from gnas_search.memory import resident_bytes, reuse_freed_memory
 from gnas_search.model import is_polynomial
@@ -65,28 +64,6 @@ _SCORER_WEIGHTS = {"bilinear": 0.5, "cosine": 0.0, "dot": 0.0, "mlp": 2.0}
 
 _GROWING = ("alignment_uniformity", "in_batch")
 """Losses whose seconds per user depend on how many users a batch has."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The expected cost of a training.
-
-    Attributes
-    ----------
-    epoch_s
-        Seconds per epoch, validation excluded.
-    peak_bytes
-        Most memory of the whole process.
-    """
-
-    epoch_s: float
-    peak_bytes: int
-
-    @property
-    def epoch_said(self) -> str:
-        """The seconds per epoch for people: two digits, or all before the point."""
-        leading = math.floor(math.log10(self.epoch_s)) if self.epoch_s > 0 else 0
-        return f"{self.epoch_s:.{max(0, 1 - leading)}f}"
 
 
 def forecast(spec: ArchitectureSpec, graph: InteractionGraph, *, timings: Timings | None = None) -> Forecast:

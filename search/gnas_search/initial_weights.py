@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from gnas_search.fit import Stored, stored
-from gnas_search.model import GraphRecommender
 from gnas_serve.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from gnas_search.model import GraphRecommender
 
 Floats = npt.NDArray[np.float32]
 
@@ -97,6 +98,8 @@ class InitialWeights:
         ValueError
             If a row is none of the model's.
         """
+        import torch  # whoever has a network has it loaded; who reads a study needs neither
+
         written = []
         with torch.no_grad():
             for name, parameter in model.named_parameters():

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 
-from gnas_search.operators.kernels import Floats, Ints, Kernel
+from gnas_search.loops import Kernel
+from gnas_search.operators.kernels import Floats, Ints
 from gnas_search.operators.pattern import CsrPattern
 
 MOST_VISITED = 1000

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import ClosedFormSpec, Spectra, fit_closed_form, with_prior
+from gnas_search.closed_form import ClosedFormSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Branch, Fit
 from gnas_search.initial_weights import InitialWeights
@@ -22,39 +25,6 @@ from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
 
 Stopped = Literal["", "epochs", "patience", "deadline", "rung"]
 """Why training ended: all epochs done, none of the last few a gain, no time left, or others were better by then."""
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """One epoch and its validation.
-
-    Attributes
-    ----------
-    epoch
-        From 1.
-    loss
-        Mean training loss per user.
-    ndcg
-        Mean validation ndcg.
-    quality
-        What the validation's judge says, the higher the better; None where it has none, and ndcg says it.
-    seconds
-        Training and validation.
-    train_s
-        Training alone.
-    """
-
-    epoch: int
-    loss: float
-    ndcg: float
-    seconds: float
-    train_s: float = math.nan
-    quality: float | None = None
-
-    @property
-    def worth(self) -> float:
-        """What epochs are chosen by, the higher the better."""
-        return self.ndcg if self.quality is None else self.quality
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,12 @@ from gnas_search.architecture import ArchitectureSpec
 from gnas_search.blend import assemble, compress
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Judge, validation_of
 from gnas_search.fit import Fit
 from gnas_search.initial_weights import InitialWeights
 from gnas_search.memory_check import check_checkpoint_memory, check_memory, within_memory
-from gnas_search.selection import EpochResult, fit_closed, fit_selected, network_branch
+from gnas_search.selection import fit_closed, fit_selected, network_branch
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec
 from gnas_search.trainer import Trainer
 

@@ -16,9 +16,8 @@ from gnas_search.closed_form import (
     PopularitySpec,
     TwoHopSpec,
     closed_form_from_json,
-    fit_closed_form,
-    with_prior,
 )
+from gnas_search.closed_form.fitting import FITS, fit_closed_form, with_prior
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit import Branch, Fit, branches_from, to_arrays
 from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
@@ -168,8 +167,8 @@ class TestTwoHopKeptPerTarget(ClosedFormContract):
 
 def test_every_family_keeps_the_contract() -> None:
     assert {contract.spec.KIND for contract in ClosedFormContract.__subclasses__()} == set(CLOSED_FORMS)
-    assert list(CLOSED_FORMS) == sorted(CLOSED_FORMS)
-    assert all(kind == family.spec.KIND for kind, family in CLOSED_FORMS.items())
+    assert list(CLOSED_FORMS) == sorted(CLOSED_FORMS) == list(FITS)
+    assert all(kind == spec.KIND for kind, spec in CLOSED_FORMS.items())
 
 
 def test_an_unknown_kind_names_the_nearest() -> None:

@@ -11,8 +11,9 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from gnas_search import loops
 from gnas_search.layer_spec import ATTENTION_OPERATORS, OPERATOR_NAMES
-from gnas_search.operators import OPERATORS, kernels
+from gnas_search.operators import OPERATORS
 from gnas_search.operators.adjacency import Adjacency
 from gnas_search.operators.spmm import product
 
@@ -92,7 +93,7 @@ class OperatorContract:
                 assert torch.isfinite(x.grad).all()
 
     def test_equal_results_whatever_the_number_of_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(kernels, "_SMALL", 0)  # else work as little as this never meets the parallel kernels
+        monkeypatch.setattr(loops, "_SMALL", 0)  # else work as little as this never meets the parallel kernels
         operator, adjacency, before = self.operator(), Adjacency(interactions()), torch.get_num_threads()
         results = []
         try:

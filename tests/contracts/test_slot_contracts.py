@@ -20,12 +20,16 @@ import scipy.sparse as sp
 from processes import still_alive
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, PopularitySpec, Spectra, TwoHopSpec
+from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Validation
 from gnas_search.footprint import host_bytes
-from gnas_search.selection import EpochResult, fit_selected
-from gnas_search.slots import Failure, InlineSlot, Job, ProcessSlots, Result, Slots
+from gnas_search.selection import fit_selected
+from gnas_search.slots import Failure, Job, Result, Slots
+from gnas_search.slots.inline import InlineSlot
+from gnas_search.slots.process import ProcessSlots
 from gnas_search.specs import BranchSpec
 
 SPEC = ArchitectureSpec(layers=("lightgcn",), embedding_dim=8, epochs=3, batch_size=16, num_negatives=8)

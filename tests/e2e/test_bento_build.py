@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from served_process import BENTOML_CLIENT, Served
+from served_process import AT_ONCE, BENTOML_CLIENT, Served
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve import kernels
@@ -218,7 +218,7 @@ def test_refused_builds(home: Path, artifact: Path, tmp_path: Path) -> None:
 
 def test_a_bento_is_served_by_its_tag(bento: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENTOML_HOME", str(home))
-    served = Served("tiny", tmp_path / "elsewhere")
+    served = Served("tiny", tmp_path / "elsewhere", settings=AT_ONCE)
     try:
         answer = served.http("/v1/recommend", {"user_id": "user-0007", "k": 3})
         assert all(item["item_id"].startswith("item-") for item in answer["items"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -109,6 +110,14 @@ def test_metrics_of_both_doors_are_in_bentomls(served: Served) -> None:
     assert any(line.startswith("gnas_serve_model_info{") and 'version="test-0"' in line for line in lines)
     assert any(line.startswith('gnas_serve_answers_total{source="user"}') for line in lines)
     assert any('gnas_serve_request_duration_seconds_bucket{door="grpc",le="0.0005"' in line for line in lines)
+
+
+def test_the_page_for_people_leads_to_what_there_is(served: Served) -> None:
+    page = served.http("/")
+    assert "google" not in page
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links
+    assert all(served.http(f"/{link}") is not None for link in links)  # which raises where it is not 200
 
 
 def test_openapi_lists_the_calls_with_their_schemas(served: Served) -> None:

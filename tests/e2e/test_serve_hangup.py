@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from served_load import Load
-from served_process import Served
+from served_process import AT_ONCE, Served
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -63,7 +63,7 @@ def test_all_workers_follow_a_link_and_refuse_what_is_damaged(tmp_path: Path) ->
     hangups = Hangups()
     hangups.start()
     try:
-        served = Served(str(link), tmp_path / "run", "--workers", "2")
+        served = Served(str(link), tmp_path / "run", "--workers", "2", settings=AT_ONCE)
     finally:
         hangups.is_over.set()
         hangups.join()

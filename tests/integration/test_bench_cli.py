@@ -138,7 +138,7 @@ def test_a_stop_in_the_middle_stops_the_server_too(
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        time.sleep(1.0)
+        time.sleep(0.5)
         started = psutil.Process(process.pid).children(recursive=True)
         assert started
         process.send_signal(number)
@@ -155,7 +155,8 @@ def test_a_server_that_wants_to_know_who_asks(
     keys, own = tmp_path / "keys", tmp_path / "own"
     keys.write_text(drawn["line"] + "\n")
     own.write_text(drawn["key"] + "\n")
-    asked = ("--artifact", artifact, *SHORT)
+    some = (*SHORT, "--requests", 30)
+    asked = ("--artifact", artifact, *some)
     running = Served(str(artifact), tmp_path / "run", settings={**AT_ONCE, "GNAS_API_KEYS": str(keys)})
     try:
         for url, refusal in (
@@ -169,7 +170,7 @@ def test_a_server_that_wants_to_know_who_asks(
             assert (code, report["errors"]) == (0, 0), said
             assert drawn["key"] not in said
         code, report, said = bench(
-            artifact, "--protocol", "grpc", *SHORT, "--api-key-file", own, GNAS_API_KEYS=str(keys)
+            artifact, "--protocol", "grpc", *some, "--api-key-file", own, GNAS_API_KEYS=str(keys)
         )
         assert (code, report["errors"]) == (0, 0), said
         assert drawn["key"] not in said

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import types
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def test_they_are_compiled_without_a_warning(checkout):
     done = compiled(checkout)
     assert (done.returncode, done.stderr) == (0, "")
     assert files(checkout) == before
+    assert told(checkout) == (kernels.described(), "")
     done = subprocess.run(
         [sys.executable, "-c", "import _native; print(_native.level(), _native.SOURCES)"],
         cwd=checkout / "gnas_serve" / "kernels",
@@ -103,8 +105,37 @@ def test_a_module_of_which_nothing_is_noted_is_not_loaded(checkout):
     assert told(checkout) == ("numpy", "the compiled module has no checksum beside it")
     (folder / "_native.abi3.so").unlink()
     assert told(checkout) == ("numpy", "none was compiled")
-    assert compiled(checkout).returncode == 0
+
+
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_one_that_an_earlier_version_left_beside_it_is_not_loaded(checkout):
+    """An import would prefer what is named for one interpreter."""
+    module = checkout / "gnas_serve" / "kernels" / "_native.abi3.so"
+    stale = module.with_name(f"_native{sysconfig.get_config_var('EXT_SUFFIX')}")
+    stale.write_bytes(b"of no machine")
     assert told(checkout) == (kernels.described(), "")
+    shutil.move(module, stale)
+    assert told(checkout) == ("numpy", "none was compiled")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bytes after the end of a module make another file of it")
+@pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
+def test_there_is_one_to_load_at_every_moment_of_its_replacement(quick, checkout, monkeypatch):
+    assert quick.compiled()
+    content = quick.MODULE.read_bytes() + b"\0"
+    monkeypatch.setattr(quick, "_compile", lambda module: module.write_bytes(content) and "")
+    moved, seen = Path.replace, []
+
+    def replace(self, target):
+        moved(self, target)
+        seen.append((target.name, told(checkout)))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    assert quick.compiled()
+    assert quick.MODULE.read_bytes() == content
+    assert {name for name, _ in seen} == {quick.MODULE.name, quick.CHECKSUM.name}
+    assert {said for _, said in seen} == {(kernels.described(), "")}
+    assert len(quick.CHECKSUM.read_text().splitlines()) == 1
 
 
 @pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
@@ -140,9 +171,17 @@ def build(checkout, monkeypatch):
     return module
 
 
+@pytest.fixture
+def quick(build, monkeypatch):
+    """The build file with the module that is here in the place of what a compiler makes in seconds."""
+    content = (ROOT / "gnas_serve" / "kernels" / build.MODULE.name).read_bytes()
+    monkeypatch.setattr(build, "_compile", lambda module: module.write_bytes(content) and "")
+    return build
+
+
 @pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
-def test_a_wheel_has_a_module_of_its_own_whatever_others_do_in_the_tree(build, checkout):
-    hooks, made = [build.CompiledKernels(), build.CompiledKernels()], []
+def test_a_wheel_has_a_module_of_its_own_whatever_others_do_in_the_tree(quick, checkout):
+    hooks, made = [quick.CompiledKernels(), quick.CompiledKernels()], []
     for hook in hooks:
         data = {"artifacts": [], "force_include": {}}
         hook.initialize("standard", data)
@@ -155,14 +194,14 @@ def test_a_wheel_has_a_module_of_its_own_whatever_others_do_in_the_tree(build, c
     hooks[0].finalize("standard", {}, "")
     assert [one[names[0]].exists() for one in made] == [False, True]
     checksum = made[1][names[1]].read_text().split()[0]
-    assert build.hashlib.sha256(made[1][names[0]].read_bytes()).hexdigest() == checksum
+    assert quick.hashlib.sha256(made[1][names[0]].read_bytes()).hexdigest() == checksum
     hooks[1].finalize("standard", {}, "")
     assert not made[1][names[0]].parent.exists()
 
 
 @pytest.mark.skipif(kernels.native is None, reason="no compiler here that makes the kernels")
-def test_an_editable_installation_has_it_in_the_tree(build, checkout):
-    hook, data = build.CompiledKernels(), {"artifacts": [], "force_include": {}}
+def test_an_editable_installation_has_it_in_the_tree(quick, checkout):
+    hook, data = quick.CompiledKernels(), {"artifacts": [], "force_include": {}}
     hook.initialize("editable", data)
     hook.finalize("editable", data, "")
     assert (data["force_include"], data["pure_python"]) == ({}, False)

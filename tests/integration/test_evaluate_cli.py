@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from loaded_modules import first_to_load
 from search_world import Gnas, run
 
 from gnas_search.checkpoint import Checkpoint
@@ -88,6 +89,12 @@ def scores_of(checkpoint: Checkpoint, row: int) -> np.ndarray:
         else:
             total += branch.item_vectors.astype(float) @ branch.user_vectors[row]
     return total.astype(np.float32)
+
+
+def test_what_is_trained_already_is_evaluated_without_torch(world: Path) -> None:
+    shop = world / "shop"
+    looks = [("evaluate", world / model, shop) for model in ("artifact", "blend")]
+    assert first_to_load("torch", *looks, (*looks[-1], "--against", "popularity")) == len(looks)  # which fits
 
 
 @pytest.mark.parametrize(("model", "k"), [("checkpoint", 5), ("checkpoint", 20), *((name, 20) for name in OTHERS)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -142,6 +143,19 @@ class TestAnswers:
 
     def test_other_paths_reach_bentoml(self, world: World) -> None:
         assert world.ask("GET", "/docs.json").text == "behind /docs.json"
+        assert world.ask("POST", "/").text == "behind /"
+
+    def test_the_page_for_people_loads_nothing(self, artifact: Path, tmp_path: Path) -> None:
+        started = World(artifact), World(artifact, feedback=tmp_path / "log")
+        pages = [world.ask("GET", "/") for world in started]
+        for page in pages:
+            assert page.headers["content-type"] == "text/html; charset=utf-8"
+            assert page.headers["content-security-policy"].startswith("default-src 'none';")
+            assert not re.search(r"src=|<script|<link|<iframe|@import|url\(|https?:", page.text)
+            assert re.findall(r'href="([^"]*)"', page.text) == ["docs.json", "metrics", "readyz", "livez"]
+            assert "POST /v1/recommend<" in page.text
+        assert ["/v1/feedback" in page.text for page in pages] == [False, True]
+        assert not any("/v1/admin" in page.text for page in pages)
 
 
 def test_a_bug_is_answered_without_its_details(artifact: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,37 @@ def test_a_folder_that_is_another_by_now_is_read_again(folder: Path) -> None:
         assert await worker.version() == "test-7"
 
     within(folder, play)
+
+
+def test_a_damaged_copy_of_what_is_served_is_refused(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    link = folder.parent / "live"
+
+    async def one_alone() -> None:
+        served = OneArtifact(link)
+        served.open(lambda _variants: None, None)
+        before = served.variants
+        point(link, shutil.copytree(folder / "v0", folder.parent / "copy"))
+        await served.renew()
+        assert "holds what is served" in caplog.text
+        caplog.clear()
+        damage(folder.parent / "copy")
+        with pytest.raises(IntegrityError, match=LAYOUT.item_vectors):
+            await served.renew()
+        assert served.variants is before
+        assert not caplog.records  # which do not say that all is well
+
+    async def among_versions(worker: Worker) -> None:
+        await worker.versions.renew()
+        (folder / "v0").rename(folder.parent / "gone")
+        damage(Path(shutil.copytree(folder.parent / "gone", folder / "v0")))
+        with pytest.raises(IntegrityError, match=LAYOUT.item_vectors):
+            await worker.versions.renew()
+        assert await worker.version() == "test-0"
+
+    point(link, folder / "v0")
+    asyncio.run(one_alone())
+    within(folder, among_versions)
 
 
 def test_a_change_that_another_worker_has_made_is_taken_over(folder: Path) -> None:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from loaded_modules import first_to_load
 from search_world import TRIALS, Gnas, trials
 
 from gnas_search.data.sample import write_sample
@@ -36,6 +37,11 @@ class TestReport:
         (study / "journal.log").write_text("{}\n{}\n")
         code, _, said = gnas("study", "report", study)
         assert (code, "is damaged" in said) == (8, True)
+
+
+def test_to_look_at_a_study_needs_no_torch(study: Path) -> None:
+    looks = [("study", name, study) for name in ("status", "leaderboard", "report")]
+    assert first_to_load("torch", *looks) is None
 
 
 class TestResume:

@@ -17,7 +17,8 @@ from gnas_search.data.sample import write_sample
 from gnas_search.data.splits import load_dataset
 from gnas_search.space import SearchSpace
 from gnas_search.specs import read_spec
-from gnas_search.study import Study, begin
+from gnas_search.study import Study
+from gnas_search.study.beginning import begin
 from gnas_search.study.journal import open_journal
 from gnas_search.study.study import BLENDS
 

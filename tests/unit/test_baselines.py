@@ -9,7 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 from gnas_search.baselines import BASELINES, SVD_DIMS, baseline_spec, measure_baseline
-from gnas_search.closed_form import FilterSpec, Spectra, fit_closed_form, with_prior
+from gnas_search.closed_form import FilterSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit

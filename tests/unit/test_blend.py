@@ -13,7 +13,8 @@ from gnas_search.blend import Blended, assemble, blend, blending
 from gnas_search.blend.assembly import history_lengths
 from gnas_search.blend.candidates import CandidateScores
 from gnas_search.blend.spread import spread_of
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import Validation
 from gnas_search.evidence import Catalogue

@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 from gnas_search.blend import compress
-from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit import Branch, Fit
 from gnas_serve.artifact.branches import BranchFacts

@@ -28,7 +28,8 @@ from gnas_search.space.constraints import Constraints
 from gnas_search.space.costs import artifact_bytes, num_parameters
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_search.strategies import STRATEGIES
-from gnas_search.study import Study, begin, leaderboard, pick, status
+from gnas_search.study import Study, leaderboard, pick, status
+from gnas_search.study.beginning import begin
 from gnas_search.study.journal import open_journal
 from gnas_search.study.metrics import metrics_path
 from gnas_search.study.notes import notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -138,6 +139,19 @@ def test_the_id_type_can_be_told(tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user_id,item_id\n1,1\nbob,2\n")
     with pytest.raises(DataError, match="row 2 is 'bob', not a 64-bit integer"):
         read(tmp_path, id_type="integer")
+
+
+@pytest.mark.parametrize("written", ["007", "+7", "-07"])
+def test_what_is_no_plain_integer_is_not_read_as_one_beside_integers(written: str, tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\n1,7\n2,12\n3,-7\n")
+    (tmp_path / "items.csv").write_text(f"item_id,price\n12,1\n{written},2\n")
+    with pytest.raises(DataError, match=re.escape(f"items.csv: item_id in row 2 is '{written}'")):
+        read(tmp_path)
+    features = read(tmp_path, id_type="integer").item_features
+    assert features is not None
+    assert np.isfinite(features.values).all()
+    (tmp_path / "interactions.csv").write_text(f"user_id,item_id\n1,{written}\n2,12\n3,013\n")
+    assert read(tmp_path).items.ids([0, 1, 2]) == sorted([written, "12", "013"])
 
 
 def test_integer_ids_in_a_csv_beside_text_ids_are_text(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from gnas_search.selection import Stopped
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BlendSpec
-from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
+from gnas_search.study import Limits, Study, leaderboard, pick, status
+from gnas_search.study.beginning import begin
+from gnas_search.study.driver import run
 from gnas_search.study.finalists import DECIDED, SHARE, Finalist, Plan, decided, seconds_of
 from gnas_search.study.front import front
 from gnas_search.study.journal import open_journal

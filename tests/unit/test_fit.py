@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from gnas_search.closed_form import ClosedFormSpec, FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form import ClosedFormSpec, FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit import Branch, Fit, branches_from, to_arrays
 from gnas_serve.artifact.branches import BranchFacts

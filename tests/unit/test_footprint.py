@@ -16,7 +16,8 @@ from forked_cli import ForkedCli
 from random_graph import random_graph
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec, fit_closed_form
+from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.data.interactions import FeatureTable
 from gnas_search.footprint import checkpoint_bytes, needed_bytes

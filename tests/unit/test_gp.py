@@ -20,7 +20,7 @@ from scipy.optimize import approx_fprime
 from scipy.special import gamma, kv
 from scipy.stats import multivariate_normal, norm
 
-from gnas_search.operators.kernels import compiled
+from gnas_search.loops import compiled
 from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
 from gnas_search.strategies import gaussian_process, make_strategy

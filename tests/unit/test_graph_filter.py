@@ -10,9 +10,11 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from gnas_search.closed_form import FilterSpec, Spectra, fit_closed_form
+from gnas_search.closed_form import FilterSpec
 from gnas_search.closed_form import spectra as spectra_module
+from gnas_search.closed_form.fitting import fit_closed_form
 from gnas_search.closed_form.graph_filter import RESPONSES
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_serve.errors import ConfigError
 

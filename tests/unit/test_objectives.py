@@ -11,13 +11,17 @@ import pytest
 from toy_study import Ledger, ToySlot, go, make_dataset, small_space
 
 from gnas_search.data.interactions import FeatureTable
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import UserMetrics, validation_of
 from gnas_search.fit import Fit
 from gnas_search.report.page import render
-from gnas_search.selection import EpochResult, fit_selected
-from gnas_search.slots import InlineSlot, Result
+from gnas_search.selection import fit_selected
+from gnas_search.slots import Result
+from gnas_search.slots.inline import InlineSlot
 from gnas_search.space import SearchSpace
-from gnas_search.study import NDCG, Limits, Objectives, Study, StudyHeader, begin, leaderboard, run, status
+from gnas_search.study import NDCG, Limits, Objectives, Study, StudyHeader, leaderboard, status
+from gnas_search.study.beginning import begin
+from gnas_search.study.driver import run
 from gnas_search.study.front import front
 from gnas_search.train import train_checkpoint
 from gnas_search.validation_measures import ObjectiveJudge, catalogue_of

@@ -13,7 +13,8 @@ from toy_study import go, make_dataset
 from gnas_search.closed_form import FilterSpec
 from gnas_search.space import SearchSpace
 from gnas_search.strategies.tally import FAMILY, INTERRUPTED, REJECTED, interrupted_numbers
-from gnas_search.study import Limits, Study, begin, records
+from gnas_search.study import Limits, Study, records
+from gnas_search.study.beginning import begin
 from gnas_search.study.draws import Draws
 from gnas_search.study.journal import writing
 from gnas_search.study.metrics import metrics_path

@@ -20,7 +20,8 @@ from gnas_search.evaluate import UserMetrics
 from gnas_search.report import render, write_report
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
-from gnas_search.study import LastRun, Study, Verdict, begin
+from gnas_search.study import LastRun, Study, Verdict
+from gnas_search.study.beginning import begin
 from gnas_search.study.journal import WriterLock
 from gnas_serve.errors import ConfigError, IntegrityError, StorageError
 

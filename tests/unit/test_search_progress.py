@@ -14,8 +14,8 @@ from rich.console import Console
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.bootstrap import Interval
 from gnas_search.closed_form import FilterSpec, PopularitySpec
-from gnas_search.forecast import Forecast
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
+from gnas_search.expected_cost import Forecast
 from gnas_search.specs import BlendSpec, BranchSpec, Share
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.study import NDCG, Baseline, BlendRecord, Finalist, Limits, Measurement, Objectives, Trial

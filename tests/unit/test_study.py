@@ -16,7 +16,9 @@ from gnas_search.report import render
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
 from gnas_search.strategies import DEFAULT_STRATEGY
-from gnas_search.study import Limits, Study, begin, leaderboard, pick, run, status
+from gnas_search.study import Limits, Study, leaderboard, pick, status
+from gnas_search.study.beginning import begin
+from gnas_search.study.driver import run
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.journal import WriterLock, is_locked
 from gnas_search.study.transfer import Transfer

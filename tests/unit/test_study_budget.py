@@ -16,13 +16,15 @@ from toy_study import Ledger, ToySlot, go, keys, make_dataset, small_space
 from gnas_search.bootstrap import Interval
 from gnas_search.closed_form import FilterSpec, TwoHopSpec
 from gnas_search.data.dataset import InteractionGraph
-from gnas_search.forecast import Forecast
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
+from gnas_search.expected_cost import Forecast
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import kind_of
-from gnas_search.study import Limits, Measurement, Study, begin, leaderboard, pick, records, run, status
+from gnas_search.study import Limits, Measurement, Study, leaderboard, pick, records, status
+from gnas_search.study.beginning import begin
 from gnas_search.study.draws import Draws
+from gnas_search.study.driver import run
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.put_off import PutOff

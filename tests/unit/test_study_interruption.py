@@ -18,7 +18,9 @@ import toy_study
 from toy_study import SMALL, Ledger, ToySlot, go, interrupt, keys, make_dataset
 
 from gnas_search.space import SearchSpace
-from gnas_search.study import Limits, Study, begin, driver, metrics, run, status
+from gnas_search.study import Limits, Study, driver, metrics, status
+from gnas_search.study.beginning import begin
+from gnas_search.study.driver import run
 from gnas_search.study.journal import JOURNAL
 from gnas_search.study.own_journal import OwnJournal
 from gnas_serve.errors import StorageError

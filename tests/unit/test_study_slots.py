@@ -12,12 +12,13 @@ import pytest
 from toy_study import Ledger, ToySlot, go, interrupt, keys, make_dataset, small_space
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
 from gnas_search.slots import Event, Failure, Job, Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
-from gnas_search.study import LastRun, Limits, Study, leaderboard, pick, run, status
+from gnas_search.study import LastRun, Limits, Study, leaderboard, pick, status
 from gnas_search.study.draws import Draws
+from gnas_search.study.driver import run
 from gnas_search.study.journal import WriterLock, open_journal
 from gnas_serve.errors import ConfigError
 

@@ -15,8 +15,10 @@ from gnas_search.space import SearchSpace
 from gnas_search.space.points import random_point
 from gnas_search.strategies import STRATEGIES
 from gnas_search.strategies.shortlist import Listed
-from gnas_search.study import Limits, Study, begin, leaderboard, run, status
+from gnas_search.study import Limits, Study, leaderboard, status
+from gnas_search.study.beginning import begin
 from gnas_search.study.draws import Draws
+from gnas_search.study.driver import run
 from gnas_search.study.journal import open_journal
 from gnas_search.study.notes import notes
 from gnas_search.study.phases import HYPERPARAMETERS

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from toy_study import ToySlot, go, small_space
 
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
 from gnas_search.slots import Result
 from gnas_search.study.verdict import MARGIN, RICHNESS, Representative, decide
 from gnas_serve.errors import NoViableTrialError

@@ -12,7 +12,7 @@ import pytest
 from toy_study import Ledger, ToySlot, go, interrupt
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
 from gnas_search.strategies.shortlist import Listed, Shortlist
 from gnas_search.supernet import Step
 from gnas_search.tracking import FanOut, RunLog, Tracker

@@ -14,9 +14,10 @@ from communities import NUM_ITEMS, NUM_USERS, SMALL, make_communities
 from gnas_search.architecture import COMBINATIONS, EDGES, INITS, SCORERS, ArchitectureSpec
 from gnas_search.checkpoint import Checkpoint
 from gnas_search.data.dataset import Dataset, InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.layer_spec import OPERATOR_NAMES, LayerSpec
-from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.selection import fit_selected
 from gnas_search.train import train_checkpoint
 from gnas_search.trainer import Trainer
 from gnas_serve.errors import NoViableTrialError

@@ -10,18 +10,13 @@ import pytest
 from communities import NUM_ITEMS, NUM_USERS, SMALL, make_communities
 
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.closed_form import (
-    ClosedFormSpec,
-    FilterSpec,
-    PopularitySpec,
-    TwoHopSpec,
-    fit_closed_form,
-    with_prior,
-)
+from gnas_search.closed_form import ClosedFormSpec, FilterSpec, PopularitySpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
 from gnas_search.data.dataset import Dataset, InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.fit import Fit
-from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.selection import fit_selected
 from gnas_search.specs import BlendSpec, Share, read_spec
 from gnas_search.train import train_checkpoint
 

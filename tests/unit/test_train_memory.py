@@ -13,9 +13,10 @@ from gnas_search import memory_check, selection, train
 from gnas_search.baselines import BASELINES, measure_baseline
 from gnas_search.closed_form import FilterSpec, PopularitySpec, TwoHopSpec
 from gnas_search.data.dataset import Dataset
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Validation, validation_of
 from gnas_search.footprint import checkpoint_bytes, needed_bytes
-from gnas_search.selection import EpochResult, fit_selected
+from gnas_search.selection import fit_selected
 from gnas_search.specs import BlendSpec, BranchSpec, ModelSpec, Share
 from gnas_search.train import train_checkpoint
 from gnas_serve.errors import ConfigError

@@ -8,7 +8,8 @@ import scipy.sparse as sp
 import torch
 
 from gnas_search import links
-from gnas_search.closed_form import FilterSpec, TwoHopSpec, fit_closed_form, with_prior
+from gnas_search.closed_form import FilterSpec, TwoHopSpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
 from gnas_search.closed_form.incidence import Incidence
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit import Fit

@@ -18,9 +18,9 @@ from gnas_search.closed_form import FilterSpec
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.edge_log import EdgeLog
 from gnas_search.data.interactions import FeatureTable
+from gnas_search.epoch import EpochResult
 from gnas_search.graph_spec import GraphSpec
 from gnas_search.initial_weights import InitialWeights
-from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec

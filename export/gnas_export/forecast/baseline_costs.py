@@ -10,7 +10,8 @@ import torch
 from gnas_export.forecast.meter import seconds_of
 from gnas_search.baselines import BASELINES, SVD_DIMS
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.closed_form import Spectra, fit_closed_form
+from gnas_search.closed_form.fitting import fit_closed_form
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.fit_forecast import linked_pairs
 from gnas_search.links import links_bytes

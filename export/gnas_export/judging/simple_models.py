@@ -11,7 +11,8 @@ from gnas_export.gates import Gate, at_least, compared
 from gnas_export.judging.quality import Jury, K, relative_change
 from gnas_search.baselines import BASELINES, baseline_spec
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.closed_form import Spectra, fit_closed_form, with_prior
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
+from gnas_search.closed_form.spectra import Spectra
 from gnas_search.data.dataset import InteractionGraph
 from gnas_search.evaluate import UserMetrics, Validation
 from gnas_search.fit import Fit

@@ -1,12 +1,11 @@
-"""Closed forms: models that are computed from the interactions at once, each a spec and its fit."""
+"""Closed forms: models that are computed from the interactions at once. Here their specs; ``fitting`` fits them."""
 
 from __future__ import annotations
 
-from gnas_search.closed_form.families import CLOSED_FORMS, closed_form_from_json, fit_closed_form
+from gnas_search.closed_form.families import CLOSED_FORMS, closed_form_from_json
 from gnas_search.closed_form.graph_filter import FilterSpec
-from gnas_search.closed_form.popularity import PopularitySpec, with_prior
+from gnas_search.closed_form.popularity import PopularitySpec
 from gnas_search.closed_form.spec import ClosedFormSpec
-from gnas_search.closed_form.spectra import Spectra
 from gnas_search.closed_form.two_hop import TwoHopSpec
 
 __all__ = [
@@ -14,9 +13,6 @@ __all__ = [
     "ClosedFormSpec",
     "FilterSpec",
     "PopularitySpec",
-    "Spectra",
     "TwoHopSpec",
     "closed_form_from_json",
-    "fit_closed_form",
-    "with_prior",
 ]

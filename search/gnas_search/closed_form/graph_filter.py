@@ -11,9 +11,6 @@ import numpy.typing as npt
 
 from gnas_search.architecture import EDGES
 from gnas_search.closed_form.spec import ClosedFormSpec
-from gnas_search.closed_form.spectra import Spectra
-from gnas_search.fit import Branch
-from gnas_serve.artifact.branches import BranchFacts
 from gnas_serve.errors import ConfigError
 
 MAX_RANK = 4096
@@ -137,38 +134,3 @@ class FilterSpec(ClosedFormSpec):
         strength = f" {self.strength:.3g}" if RESPONSES[self.response].uses_strength else ""
         powers = f"powers {self.user_power:.2g} {self.item_power:.2g}"
         return f"{self.response}{strength} | {powers} | {self.edges} | d={self.rank}"
-
-
-def fit_filter(spec: FilterSpec, spectra: Spectra, history_power: float) -> Branch:
-    """Fit a graph filter.
-
-    Parameters
-    ----------
-    spec
-        Which.
-    spectra
-        Of the graph.
-    history_power
-        A user's vector is divided by ``n ** history_power``, n being the items of the history: no order of items
-        depends on it, but what the branch adds to a sum does.
-
-    Returns
-    -------
-    Branch
-        Of as many columns as ``rank``, fewer where the matrix has fewer. Its map of fold-in is the identity: user
-        vectors are sums over histories to begin with. Only where histories hold other events than the target event it
-        has none, since what newcomers come with is weighed by target events alone.
-    """
-    spectrum = spectra.of(spec.user_power, spec.item_power, spec.edges, spec.rank)
-    incidence = spectra.incidence(spec.edges)
-    gains = RESPONSES[spec.response].gains(spectrum.eigenvalues, spec.strength, spectrum.level)
-    by_item = incidence.by_item**spec.item_power
-    items = (spectrum.vectors * np.sqrt(gains).astype(np.float32)) * by_item[:, None].astype(np.float32)  # (I, r)
-    users = incidence.multiplied(history_power, 2 * spec.item_power, items)  # (U, r)
-    rank = items.shape[1]
-    facts = BranchFacts(
-        name=spec.key(), kind=spec.KIND, width=rank, item_power=2 * spec.item_power, history_power=history_power
-    )
-    exact = spec.edges == "target" or spectra.graph.edges.nnz == spectra.graph.positives.nnz
-    fold_in = np.eye(rank + 1, rank, dtype=np.float32) if exact else None
-    return Branch(facts, users, items, fold_in)

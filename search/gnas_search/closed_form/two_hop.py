@@ -5,14 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from gnas_search.architecture import EDGES
 from gnas_search.closed_form.spec import ClosedFormSpec
-from gnas_search.closed_form.spectra import Spectra
-from gnas_search.fit import Branch
-from gnas_search.links import strongest_links
-from gnas_serve.artifact.branches import TWO_HOP, BranchFacts
+from gnas_serve.artifact.branches import TWO_HOP
 
 MAX_NEIGHBOURS = 4096
 KEPT_PER = ("source", "target")
@@ -75,28 +70,3 @@ class TwoHopSpec(ClosedFormSpec):
         """Describe the links in a few words, for tables."""
         powers = f"{self.user_power:.2g} {self.source_power:.2g} {self.target_power:.2g}"
         return f"two hops | powers {powers} | {self.edges} | top {self.neighbours} per {self.kept_per}"
-
-
-def fit_two_hop(spec: TwoHopSpec, spectra: Spectra, history_power: float) -> Branch:
-    """Fit the links.
-
-    Parameters
-    ----------
-    spec
-        Which.
-    spectra
-        Of the graph, for its interactions.
-    history_power
-        A user's scores are divided by ``n ** history_power``, n being the items of the history.
-    """
-    incidence = spectra.incidence(spec.edges)
-    by_user = incidence.by_user**-spec.user_power
-    by_source, by_target = incidence.by_item**-spec.source_power, incidence.by_item**-spec.target_power
-    if spec.kept_per == "source":
-        neighbours = strongest_links(incidence.pattern, by_user, by_source, by_target, spec.neighbours)
-    else:  # the operator without its outer powers is symmetric: a column is a row with both exchanged
-        neighbours = strongest_links(incidence.pattern, by_user, by_target, by_source, spec.neighbours).T.tocsr()
-    facts = BranchFacts(name=spec.key(), kind=spec.KIND, width=0, history_power=history_power)
-    graph = spectra.graph
-    users, items = (np.empty((size, 0), np.float32) for size in (graph.num_users, graph.num_items))
-    return Branch(facts, users, items, neighbours=neighbours)

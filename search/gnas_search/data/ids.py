@@ -16,6 +16,7 @@ from gnas_serve.vocabulary import MAX_ID_CHARACTERS, Vocabulary
 _INTEGER = r"^[+-]?[0-9]+$"
 _DECIMAL = r"^[+-]?[0-9]*\.[0-9]+$|^[+-]?[0-9]+\.$"
 _PLAIN_INTEGER = r"^(0|-?[1-9][0-9]{0,18})$"
+_PADDED = r"^[+-]?0[0-9]+$|^\+[0-9]+$|^-0$"
 _NO_TEXT = r"^[+-]?[0-9.]+([eE][+-]?[0-9]+)?$|^true$|^false$"  # what a value of JSON that is no text may look like
 _CODE_LENGTH = 8
 _AS_TEXT = 'or set id_type = "text" (--id-type text) where they are meant as text'
@@ -47,6 +48,7 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
     value is one as a computer writes it (no leading zero, no plus sign) and fits into 64 bits, else text. A text
     column in which some values look like integers and others do not is refused, for it is nearly always an integer
     column with a stray value; unless all values have one length of 8 or more, as hashes, ISBNs and other codes do.
+    007 is 7 where integers are asked for by name, and nowhere else.
 
     Parameters
     ----------
@@ -76,6 +78,8 @@ def encode_ids(table: Table, column: str, id_type: str, *, like: Vocabulary | No
     wanted = id_type
     if wanted == "auto" and not table.typed and like is not None:
         wanted = "text" if like.is_text else "integer"
+        if not like.is_text:
+            _refuse_padded(table, column, series)
     series = _settle(table, column, series, wanted)
     if like is not None and like.is_text != (series.dtype == pl.String):
         kinds = ("integers", "text") if like.is_text else ("text", "integers")
@@ -112,6 +116,17 @@ def _refuse_long(table: Table, column: str, series: pl.Series) -> None:
         raise DataError(
             f"{table.path}: {column} in row {row + 1} has {lengths[row]} characters, {MAX_ID_CHARACTERS} at most",
             hint=f"shorten the {int(long.sum())} such ids, for example to a hash of each",
+        )
+
+
+def _refuse_padded(table: Table, column: str, series: pl.Series) -> None:
+    """Refuse what another id may be meant by than the integer that it reads as: 007 beside 7 of the interactions."""
+    padded = series.str.contains(_PADDED)
+    if padded.any():
+        row = int(padded.arg_true()[0])
+        raise DataError(
+            f"{table.path}: {column} in row {row + 1} is {shown(series[row])}, where the interactions hold integers",
+            hint='write the ids in both files alike, or set id_type = "integer" (--id-type integer) where 007 is 7',
         )
 
 

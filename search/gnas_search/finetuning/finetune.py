@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from gnas_search.checkpoint import Checkpoint
-from gnas_search.closed_form import PopularitySpec, fit_closed_form, with_prior
+from gnas_search.closed_form import PopularitySpec
+from gnas_search.closed_form.fitting import fit_closed_form, with_prior
 from gnas_search.data.attributes import updated_attributes
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.data.interactions import FeatureTable

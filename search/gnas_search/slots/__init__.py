@@ -1,7 +1,8 @@
-"""Slots: where trials are trained. A slot knows nothing of studies or their storage."""
+"""Slots: where trials are trained. A slot knows nothing of studies or their storage.
 
-from gnas_search.slots.inline import InlineSlot
-from gnas_search.slots.process import ProcessSlots
+Here what is said to a slot and what it says; the slots themselves, which load torch, are modules of their own.
+"""
+
 from gnas_search.slots.slot import Event, Failure, Job, Result, Slots
 
-__all__ = ["Event", "Failure", "InlineSlot", "Job", "ProcessSlots", "Result", "Slots"]
+__all__ = ["Event", "Failure", "Job", "Result", "Slots"]

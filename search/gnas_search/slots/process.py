@@ -15,11 +15,11 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from gnas_search.data.dataset import InteractionGraph
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import Validation
 from gnas_search.fit import Fit
 from gnas_search.footprint import host_bytes
 from gnas_search.memory import available_bytes, resident_bytes, resident_bytes_of
-from gnas_search.selection import EpochResult
 from gnas_search.slots.inline import InlineSlot
 from gnas_search.slots.slot import Event, Failure, Job
 from gnas_search.slots.threads import share_of, use_threads

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gnas_search.evaluate import UserMetrics
+from gnas_search.epoch import EpochResult
+from gnas_search.evaluate import Floats, UserMetrics
 from gnas_search.fit import Fit
-from gnas_search.selection import EpochResult
 from gnas_search.specs import BranchSpec
-from gnas_search.trainer import Floats
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,11 @@ class ClosedFormSpace:
             Naming the source and the key that is wrong.
         """
         starts = check_sections(raw, source)
-        names = tuple(f.name for f in fields(CLOSED_FORMS[kind].spec))
+        names = tuple(f.name for f in fields(CLOSED_FORMS[kind]))
 
         def checked(where: str, name: str, value: object) -> Any:
             try:
-                return getattr(CLOSED_FORMS[kind].spec.from_json({name: value}), name)
+                return getattr(CLOSED_FORMS[kind].from_json({name: value}), name)
             except ConfigError as error:
                 raise at(where, error) from error
 
@@ -88,7 +88,7 @@ class ClosedFormSpace:
         return gene.removeprefix(f"{self.kind}.")
 
     def _read(self, raw: dict[str, Any]) -> ClosedFormSpec:
-        return CLOSED_FORMS[self.kind].spec.from_json(raw)
+        return CLOSED_FORMS[self.kind].from_json(raw)
 
     def to_json(self) -> dict[str, Any]:
         """Give the content of a section that reads as this space."""

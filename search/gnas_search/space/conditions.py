@@ -141,7 +141,7 @@ def _fields(kind: str) -> tuple[str, ...]:
     if kind == GNN:
         own = (f.name for f in fields(ArchitectureSpec) if f.name not in ("graph", "layers"))
         return (KIND, NUM_LAYERS, *OF_LAYERS, *graphs.NAMES, *own)
-    return (KIND, *(f.name for f in fields(CLOSED_FORMS[kind].spec)))
+    return (KIND, *(f.name for f in fields(CLOSED_FORMS[kind])))
 
 
 def _has(kind: str, name: str) -> bool:
@@ -224,7 +224,7 @@ def _checked(name: str, value: object, kinds: list[str], where: str) -> Any:
             return layer.operators[0] if name == "operator" else getattr(layer, name)
         if kinds[-1] == GNN and graphs.is_gene(name):
             return graphs.checked(name, graphs.default(name) if value is None else value)
-        spec = ArchitectureSpec if kinds[-1] == GNN else CLOSED_FORMS[kinds[-1]].spec
+        spec = ArchitectureSpec if kinds[-1] == GNN else CLOSED_FORMS[kinds[-1]]
         return getattr(spec.from_json({} if value is None else {name: value}), name)
     except ConfigError as error:
         raise at(where, error) from error

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 from gnas_search.data.dataset import Dataset, InteractionGraph
 from gnas_search.space.closed_form import ClosedFormSpace
 from gnas_search.space.constraints import UNCONSTRAINED, Constraints
-from gnas_search.space.costs import artifact_bytes, num_parameters
 from gnas_search.space.feasible import Count, count_feasible, feasible_share
 from gnas_search.space.genes import Gene, Value, at
 from gnas_search.space.network import NetworkSpace
@@ -157,6 +156,8 @@ class SearchSpace:
         limited = self.constraints.max_parameters is not None or self.constraints.max_artifact_bytes is not None
         if broken or self.graph is None or not limited:
             return broken
+        from gnas_search.space.costs import artifact_bytes, num_parameters  # torch, a second of who reads a space
+
         return self.constraints.too_large(num_parameters(spec, self.graph), artifact_bytes(spec, self.graph))
 
     def check_starts(self) -> None:

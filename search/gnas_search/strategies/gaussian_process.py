@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 from scipy.special import erfcx
 
-from gnas_search.operators.kernels import compiled
+from gnas_search.loops import compiled
 from gnas_search.strategies.codes import Floats
 from gnas_search.strategies.coordinates import squares_between
 

@@ -1,7 +1,8 @@
-"""Study: a resumable search over architectures, its leaderboard and its verdict."""
+"""Study: a resumable search over architectures, its leaderboard and its verdict.
 
-from gnas_search.study.beginning import begin
-from gnas_search.study.driver import needs_meter, run
+Here what a study says, for which torch is not loaded. What searches is ``beginning.begin`` and ``driver.run``.
+"""
+
 from gnas_search.study.finalists import Finalist
 from gnas_search.study.header import StudyHeader
 from gnas_search.study.last_run import LastRun
@@ -15,7 +16,6 @@ from gnas_search.study.selector import pick
 from gnas_search.study.study import Study
 from gnas_search.study.verdict import MARGIN, Verdict
 from gnas_search.study.warm_source import WarmSource
-from gnas_search.study.watcher import Watcher
 
 __all__ = [
     "DEFAULT_BUDGET_S",
@@ -34,11 +34,7 @@ __all__ = [
     "Trial",
     "Verdict",
     "WarmSource",
-    "Watcher",
-    "begin",
     "leaderboard",
-    "needs_meter",
     "pick",
-    "run",
     "status",
 ]

@@ -11,9 +11,11 @@ from tempfile import gettempdir
 from optuna.trial import FrozenTrial
 
 from gnas_search.data.dataset import Dataset
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import fresh_validation, validation_of
-from gnas_search.selection import EpochResult
-from gnas_search.slots import Event, Failure, InlineSlot, ProcessSlots, Result, Slots
+from gnas_search.slots import Event, Failure, Result, Slots
+from gnas_search.slots.inline import InlineSlot
+from gnas_search.slots.process import ProcessSlots
 from gnas_search.space import SearchSpace
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.study.blending import blend_best

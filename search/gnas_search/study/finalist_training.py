@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import cast
 
 from gnas_search.architecture import ArchitectureSpec
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
 from gnas_search.slots import Failure, Result
 from gnas_search.study.finalists import DECIDED, Plan, Ranked, attribute_of, is_measured, repeat_name, seconds_of
 from gnas_search.study.limits import Limits

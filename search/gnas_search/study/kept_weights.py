@@ -14,9 +14,9 @@ from safetensors.numpy import load_file, save
 
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import Dataset
+from gnas_search.evaluate import Floats
 from gnas_search.fit import stored
 from gnas_search.study.trained_on import TrainedOn
-from gnas_search.trainer import Floats
 from gnas_serve.artifact.fresh_file import replace_file
 from gnas_serve.errors import IntegrityError
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gnas_search.bootstrap import Interval, interval, intervals
+from gnas_search.epoch import EpochResult
 from gnas_search.evaluate import UserMetrics
-from gnas_search.selection import EpochResult
 from gnas_search.slots import Result
 from gnas_search.specs import BranchSpec
 

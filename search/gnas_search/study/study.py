@@ -10,7 +10,7 @@ import numpy.typing as npt
 import optuna
 
 from gnas_search.evaluate import UserMetrics
-from gnas_search.forecast import Forecast
+from gnas_search.expected_cost import Forecast
 from gnas_search.specs import BLEND, FAMILIES, GNN, BlendSpec, ModelSpec
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.strategies.tally import interrupted_numbers

@@ -12,13 +12,13 @@ import numpy as np
 from gnas_search.architecture import ArchitectureSpec
 from gnas_search.data.dataset import Dataset
 from gnas_search.data.interactions import FeatureTable
+from gnas_search.evaluate import Floats
 from gnas_search.initial_weights import EMBEDDINGS, InitialWeights
 from gnas_search.space import SearchSpace
 from gnas_search.specs import BranchSpec
 from gnas_search.study.trained_on import Matched, TrainedOn, matched, seen_share
 from gnas_search.study.warm_source import WarmSource
 from gnas_search.study.warm_start import WarmModel, WarmStart
-from gnas_search.trainer import Floats
 from gnas_serve.errors import ConfigError
 
 MOST_SEEN = 0.01

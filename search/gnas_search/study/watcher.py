@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gnas_search.forecast import Forecast
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
+from gnas_search.expected_cost import Forecast
 from gnas_search.specs import BranchSpec
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study.finalists import Finalist

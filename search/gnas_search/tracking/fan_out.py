@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from gnas_search.forecast import Forecast
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
+from gnas_search.expected_cost import Forecast
 from gnas_search.specs import BranchSpec
 from gnas_search.strategies.shortlist import Shortlist
-from gnas_search.study import Baseline, BlendRecord, Finalist, Measurement, Trial, Watcher
+from gnas_search.study import Baseline, BlendRecord, Finalist, Measurement, Trial
+from gnas_search.study.watcher import Watcher
 from gnas_search.supernet import Step
 from gnas_search.tracking.tracker import Tracker
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
-from gnas_search.forecast import Forecast
-from gnas_search.selection import EpochResult
+from gnas_search.epoch import EpochResult
+from gnas_search.expected_cost import Forecast
 from gnas_search.specs import GNN, BranchSpec, kind_of
 from gnas_search.strategies.shortlist import Shortlist
 from gnas_search.study import Baseline, BlendRecord, Finalist, Measurement, Trial
