@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
-
-from optuna.trial import FrozenTrial
 
 from gnas_search.data.dataset import Dataset
 from gnas_search.epoch import EpochResult
@@ -35,6 +32,7 @@ from gnas_search.study.put_off import PutOff
 from gnas_search.study.recovery import recover
 from gnas_search.study.reserve import Reserve
 from gnas_search.study.rungs import Rungs
+from gnas_search.study.running import Running
 from gnas_search.study.scribe import Scribe
 from gnas_search.study.simple_models import forecast_network, measure_baselines
 from gnas_search.study.study import Study
@@ -138,17 +136,6 @@ def needs_meter(header: StudyHeader) -> bool:
     return header.objectives.needs_export or header.space.constraints.max_latency_us is not None
 
 
-@dataclass
-class _Running:
-    """A trial that a slot trains, and how many models were known when it was drawn."""
-
-    trial: FrozenTrial
-    spec: BranchSpec
-    family: str
-    known: int
-    epochs: list[EpochResult] = field(default_factory=list)
-
-
 class _Search:
     """One run over a study; the only writer of its journal."""
 
@@ -164,8 +151,8 @@ class _Search:
         for trial, measured in study.ranking:
             if trial.kind == GNN and not shop.warm.begins_trained(trial.key):
                 self._rungs.hear(measured.epochs, measured.worths)
-        self._running: dict[int, _Running] = {}  # by place
-        self._waiting: _Running | None = None  # drawn, and as yet without a place whose memory holds it
+        self._running: dict[int, Running] = {}  # by place
+        self._waiting: Running | None = None  # drawn, and as yet without a place whose memory holds it
         self._out_of_time = False
 
     def run(self, strategy_name: str, limits: Limits) -> None:
@@ -217,7 +204,7 @@ class _Search:
         """Leave time for what comes after the trials, of which more is known after every one."""
         return limits.reserving(self.reserve.finalists_s + self.reserve.blend_s)
 
-    def _drawn(self, draws: Draws, limits: Limits) -> _Running | None:
+    def _drawn(self, draws: Draws, limits: Limits) -> Running | None:
         """Draw until a model is new; None once a limit is reached or nothing is left to draw."""
         while True:
             known = draws.tried.known()
@@ -241,7 +228,7 @@ class _Search:
             if twin is None:
                 twin = next((self._scribe.frozen(number) for _, number, key in begun if key == spec.key()), None)
             if twin is None:
-                return _Running(trial, spec, family, len(known))
+                return Running(trial, spec, family, len(known))
             self._scribe.duplicate(trial.number, twin)
             draws.ended(trial.number)
             self._watcher.trial_ended(self._scribe.read(trial.number))
@@ -276,7 +263,7 @@ class _Search:
             self.reserve.hear(ended, measured)
         self._watcher.trial_ended(ended)
 
-    def _end_measured(self, running: _Running, result: Result) -> Measurement | None:
+    def _end_measured(self, running: Running, result: Result) -> Measurement | None:
         """End a trial that came to its end; give what was measured, where others are held against it."""
         try:
             with storage_errors(Path(gettempdir())):
