@@ -228,7 +228,7 @@ def test_few_fresh_users_are_said(gnas: Gnas, world: Path, tmp_path: Path) -> No
     code, out, said = gnas("finetune", world / "old-blend", data, "--out", tmp_path / "made", "--output", "json")
     assert code == 0, said
     told = " ".join(said.split())
-    assert "it will skip the gates that need labels, and ship no content encoder; wait for more" in told
+    assert "it will skip the gates that need labels, and ship no content encoder (or that of `--content-from" in told
     assert "fresh users to fit weights by" in json.loads(out)["finetuned_from"]["weights"]["reason"]
     code, _, said = gnas("export", tmp_path / "made", "--out", tmp_path / "artifact", "--ranker", "never")
     assert code == 0, said
