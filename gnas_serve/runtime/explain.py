@@ -95,7 +95,10 @@ class Explanation:
             Those that add most, at most three.
         """
         named = self.like or self.contributions
-        items = tuple(item_id for item_id, value in named if value > 0 or self.source == "content")[:_NAMED]
+        raising = [item_id for item_id, value in named if value > 0]
+        if not raising and self.source == "content":  # whatever it is like, it is here for that
+            raising = [item_id for item_id, _ in named]
+        items = tuple(raising[:_NAMED])
         places = [f"{{{place}}}" for place in range(len(items))]
         if places:
             listed = " and ".join(filter(None, [", ".join(places[:-1]), places[-1]]))

@@ -121,7 +121,9 @@ class Feedback:
         try:
             events = self._events(request)
             done = await asyncio.wrap_future(self._log.submit(events))
-            return Taken(done.written, done.duplicates, self._likeness.unlike(events))
+            # Of what was sent again it was told the first time.
+            unlike = self._likeness.unlike(events) if done.written else Unlike()
+            return Taken(done.written, done.duplicates, unlike)
         except StorageError as error:
             if error.code == BUSY:
                 raise OverloadedError("too many events wait for the disk", hint="send them again later") from error

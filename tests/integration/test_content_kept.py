@@ -116,6 +116,14 @@ def test_the_same_twice_and_after_an_interruption(kept: Any, before: Any, tuned:
     assert files(resumed.path) == files(kept.path)
 
 
+def test_decisions_of_one_that_was_kept_want_it_given_again(kept: Any, tuned: Checkpoint, tmp_path: Path) -> None:
+    given = Decisions.read(kept.path / "decisions.json", profile=PROFILE, ranker="never")
+    with pytest.raises(ConfigError, match="ship a content encoder, and here none can be judged") as error:
+        export(tuned, tmp_path / "a", PROFILE, "never", given)
+    assert "--content-from" in error.value.hint
+    assert not (tmp_path / "a").exists()
+
+
 def test_those_who_can_judge_decide_all_the_same(before: Any, checkpoint: Checkpoint, tmp_path: Path) -> None:
     many = fine_tuned(checkpoint, 300)
     made = export(many, tmp_path / "a", PROFILE, "never", content_before=content_before(before.path, many))

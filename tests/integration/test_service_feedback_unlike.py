@@ -64,6 +64,7 @@ def test_a_misspelt_kind_and_ids_of_another_type_are_kept_and_told_of(artifact: 
             "item_id: 'sku-9' is text, the model's data has integers (1 such): kept, for data that has text alone",
         ],
     }
+    assert world.post("/v1/feedback", {"events": odd}).json() == {"written": 0, "duplicates": 4}  # told once
     assert [world.metric(METRIC, field=field) for field in ("event", "user_id", "item_id")] == [3, 1, 1]
     out = tmp_path / "out.jsonl"
     assert call("feedback", "export", tmp_path / "log", out) == 0

@@ -11,6 +11,7 @@ import pytest
 from unseen_shop import ITEMS, KINDS, Shop, history_of, told
 
 from gnas_serve.errors import FeatureError, ItemNotFoundError
+from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Query
 
 
@@ -94,3 +95,15 @@ def test_an_item_that_is_asked_about_is_told_of_alone(shop: Shop) -> None:
     with pytest.raises(FeatureError, match="is not the item") as error:
         shop.recommender.explain(known, item_features=told({"new": {}}))
     assert error.value.code == "other_item"
+
+
+@pytest.mark.parametrize(
+    ("like", "named"),
+    [
+        ((("a", 0.5), ("b", -0.1), ("c", 0.2)), ("a", "c")),
+        ((("a", -0.1), ("b", -0.5)), ("a", "b")),  # it is here for no other reason
+    ],
+)
+def test_the_sentence_names_what_raises_the_score(like: tuple[tuple[str, float], ...], named: tuple[str, ...]) -> None:
+    told_of = Explanation("new", 0.6, "content", (), {"average": 0.0}, exact=False, like=like)
+    assert told_of.reason() == ("because it is like {0} and {1}", named)

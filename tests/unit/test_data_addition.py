@@ -243,9 +243,10 @@ def test_the_file_of_what_is_left_out_is_made_with_the_data_or_not_at_all(tmp_pa
     data, more = folder(tmp_path / "ours", OURS), folder(tmp_path / "more", GUESTS)
     config, out = read_config(data, {}), tmp_path / "newer"
     (tmp_path / "mine.csv").write_text("mine")
-    for path, said in (("mine.csv", "already exists"), ("odd.txt", "is of no form")):
+    for path, said in (("mine.csv", "already exists"), ("odd.txt", "is of no form"), ("newer/odd.csv", "is in")):
         with pytest.raises(ConfigError, match=said):
             add_interactions(data, config, more, out, left_out=tmp_path / path)
+    assert not out.exists()
     out.mkdir()
     with pytest.raises(ConfigError, match="already exists"):
         add_interactions(data, config, more, out, left_out=tmp_path / "odd.csv")

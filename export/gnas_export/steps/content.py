@@ -16,6 +16,7 @@ from gnas_export.retrieval.content import ContentTerms
 from gnas_search.bootstrap import Interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
 from gnas_serve.artifact.content_facts import ContentFacts
+from gnas_serve.errors import ConfigError
 
 CONTENT = "content"
 ENCODER, NONE = "encoder", "none"
@@ -92,6 +93,12 @@ def choose_content(draft: Draft) -> None:
 def _leave(draft: Draft, terms: ContentTerms, why: str, fact: dict[str, object] | None = None) -> None:
     given = draft.decisions.given(CONTENT)
     if given is None or given.choice != NONE:
+        if given is not None and draft.content_before is None and not draft.is_popularity:
+            raise ConfigError(
+                f"the decisions ship a content encoder, and here none can be judged: {why}",
+                hint="give --content-from ARTIFACT, where the artifact of the decisions was made with it; or the "
+                f"decision {CONTENT!r} the choice {NONE!r}",
+            )
         if not draft.is_popularity and (before := _still_readable(draft.content_before, terms)) is not None:
             _keep(draft, terms.as_stated(before.columns), before, why)
             return

@@ -19,7 +19,7 @@ from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.readers import CONFIG_FILE, require_columns
 from gnas_search.data.tables import FORMATS, Table, find_table, read_table, require_table
 from gnas_serve.artifact.store import atomic_folder
-from gnas_serve.errors import DataError
+from gnas_serve.errors import ConfigError, DataError
 
 LATER = DatasetConfig()
 """The names of the columns that are added: those that ``feedback export`` writes."""
@@ -91,11 +91,13 @@ def add_interactions(
     DataError
         If either is unusable, or an id or time of ``more`` has no form in the columns of ``data``.
     ConfigError
-        If ``out`` or ``left_out`` exists, or ``events`` names a kind that does not occur, or is absent where it
-        has to choose one.
+        If ``out`` or ``left_out`` exists, or that is in the folder to be made, or ``events`` names a kind that does not
+        occur, or is absent where it has to choose one.
     StorageError
         If it cannot be written.
     """
+    if left_out is not None and left_out.absolute().is_relative_to(out.absolute()):
+        raise ConfigError(f"--left-out {left_out} is in {out}, which is made at the end", hint="name a file beside it")
     base = require_table(data, "interactions")
     require_columns(base, config)
     later = _later(more)
