@@ -54,7 +54,8 @@ class GrpcDoor:
         self._health = BoundedHealth(self._streams)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         beside = self._health.handlers() | BoundedReflection(names, self._streams).handlers()
-        self._lanes = Lanes(GrpcCalls(calls, telemetry, settings, admission).handlers(), beside, most)
+        own = GrpcCalls(calls, telemetry, settings, admission).handlers()
+        self._lanes = Lanes(own, beside, most, settings.timeout_s)
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
         self._port = settings.grpc_port

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 
@@ -30,11 +30,11 @@ from grpc._cython import cygrpc
 from grpc.aio import Server, _server, server
 
 from gnas_serve.service.cohort import MOST
+from gnas_serve.service.grpc_messages_due import Handler, MessagesDue, Taken
 
 TRIED = "1.85."
 """How the version of grpcio begins, of the releases that this was tried with."""
 
-_Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, Any]"
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +49,16 @@ class Lanes:
         Of any other kind; each has one.
     most
         So many calls may be read and answered at once; others are refused as too many.
+    message_s
+        So long the message of a call may take; until it is there, the call takes a place.
     """
 
-    def __init__(self, calls: Mapping[str, _Handler], beside: Mapping[str, _Handler], most: int) -> None:
+    def __init__(
+        self, calls: Mapping[str, Handler], beside: Mapping[str, Handler], most: int, message_s: float
+    ) -> None:
         self._calls, self._beside = dict(calls), dict(beside)
         self._most = most
+        self._due = MessagesDue(message_s)
         self._lanes: set[asyncio.Task[None]] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
 
@@ -84,9 +89,11 @@ class Lanes:
         core = started.core
         for path, handler in self._calls.items():
             for _ in range(MOST):
-                self._keep(self._lane(core, core.next_of(path), _one_message(handler), path, handler))
+                self._keep(self._lane(core, core.next_of(path), self._due.taken(handler), path, handler))
         for path, handler in self._beside.items():
-            self._keep(self._lane(core, core.next_of(path), _any(path, handler), path, handler))
+            streams = handler.request_streaming or handler.response_streaming
+            taken = _any(path, handler) if streams else self._due.taken(handler)
+            self._keep(self._lane(core, core.next_of(path), taken, path, handler))
         self._keep(self._lane(core, core._request_call, _any("", None), "", None))
 
     def _keep(self, lane: Coroutine[Any, Any, None]) -> None:
@@ -98,9 +105,9 @@ class Lanes:
         self,
         core: _Core,
         next_call: Callable[[], Coroutine[Any, Any, Any]],
-        taken: _Taken,
+        taken: Taken,
         path: str,
-        handler: _Handler | None,
+        handler: Handler | None,
     ) -> None:
         loop, refused = asyncio.get_running_loop(), _any(path, handler, is_one_too_many=True)
         while core.is_running():  # one that was stopped has nothing that could be asked
@@ -121,15 +128,7 @@ class Lanes:
             _log.error("a lane of the gRPC door ended", exc_info=error)
 
 
-_Taken: TypeAlias = Callable[[Any, asyncio.AbstractEventLoop], Coroutine[Any, Any, None]]
-"""Gives the work that a call is, to be run as a task."""
-
-
-def _one_message(handler: _Handler) -> _Taken:
-    return lambda state, loop: cygrpc._handle_unary_unary_rpc(handler, state, loop)
-
-
-def _any(path: str, handler: _Handler | None, *, is_one_too_many: bool = False) -> _Taken:
+def _any(path: str, handler: Handler | None, *, is_one_too_many: bool = False) -> Taken:
     found = _Found(handler)
     return lambda state, loop: cygrpc._handle_rpc(path, found, (), state, loop, is_one_too_many)
 
@@ -137,10 +136,10 @@ def _any(path: str, handler: _Handler | None, *, is_one_too_many: bool = False) 
 class _Found:
     """What finds the handler of a call, where that is known."""
 
-    def __init__(self, handler: _Handler | None) -> None:
+    def __init__(self, handler: Handler | None) -> None:
         self._handler = handler
 
-    def resolve_handler(self, _details: Any) -> _Handler | None:
+    def resolve_handler(self, _details: Any) -> Handler | None:
         return self._handler
 
 
@@ -170,7 +169,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]  # untyped
 class _LaneServer(_server.Server):
     """grpcio's server over a core of ours; the names that it is made of are grpcio's."""
 
-    def __init__(self, options: Sequence[tuple[str, Any]], handlers: Mapping[str, _Handler]) -> None:
+    def __init__(self, options: Sequence[tuple[str, Any]], handlers: Mapping[str, Handler]) -> None:
         self._loop = cygrpc.get_working_loop()
         self.core = _Core(self._loop, None, (), (), _server._augment_channel_arguments(options, None), None)
         self.core.add_registered_method_handlers(dict(handlers))
@@ -180,8 +179,8 @@ class _LaneServer(_server.Server):
 class _Generic(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # it takes none when it runs
     """Handlers as a server takes them that asks for calls itself."""
 
-    def __init__(self, handlers: Mapping[str, _Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
 
-    def service(self, details: grpc.HandlerCallDetails) -> _Handler | None:
+    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
         return self._handlers.get(details.method)

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from attribute_tables import attributes_of, random_table
 from content_tables import encoder_of
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_nonsense import DEADLINE_S, HONEST, Nonsense, put
 from grpc_world import Held, World
 from leaks import leak_of
@@ -26,6 +27,7 @@ from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.service.client import recommend, to_id
 from gnas_serve.service.proto import recommender_pb2 as pb
+from gnas_serve.service.streams import MAX_STREAMS
 
 MESSAGES = 2000
 RECOMMEND = "/gnas.serve.v1.Recommender/Recommend"
@@ -204,6 +206,28 @@ def test_a_path_that_is_no_text_does_not_hold_up_a_stop(of_release: tuple[World,
         closing = asyncio.run_coroutine_threadsafe(world.door.close(), world.loop)
     closing.result(20)
     assert said == b"CANCELLED" or after.result(20).name == world.recommender.info.name
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_calls_without_a_message_are_told_so_and_keep_nobody_out(tmp_path: Path, ends: bool) -> None:
+    world = World(write_tiny_artifact(tmp_path / "artifact"), max_in_flight=1, timeout_s=0.5)
+    many = 2 * 1 + MAX_STREAMS  # as many as there is room for
+    host, _, port = world.target.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10) as raw:
+            for path in (RECOMMEND, "/grpc.health.v1.Health/Check"):
+                fields = CALL | {b":path": path.encode()}
+                first = 1 if path == RECOMMEND else 2 * many + 1
+                sent = [headers(fields, first + 2 * number, 0x5 if ends else 0x4) for number in range(many)]
+                raw.sendall((PREFACE + SETTINGS if path == RECOMMEND else b"") + b"".join(sent))
+                time.sleep(1.5)  # three times as long as a message may take
+                assert len(world.stub.Recommend(pb.RecommendRequest(k=3), timeout=DEADLINE_S).items) == 3
+                asked = health_pb2.HealthCheckRequest()
+                assert health_pb2_grpc.HealthStub(world.channel).Check(asked, timeout=DEADLINE_S).status == 1
+            said = raw.recv(1 << 22)
+        assert (b"invalid_message" if ends else b"request_timeout") in said
+    finally:
+        world.close()
 
 
 def test_noise_at_the_socket(world: World) -> None:

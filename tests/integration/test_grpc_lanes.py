@@ -121,7 +121,9 @@ def test_beyond_their_number_calls_are_refused_before_they_are_read() -> None:
             await may_answer.wait()
             return raw
 
-        lanes = Lanes({"/a.Service/Say": grpc.unary_unary_rpc_method_handler(behaviour, None, None)}, {}, most=1)
+        lanes = Lanes(
+            {"/a.Service/Say": grpc.unary_unary_rpc_method_handler(behaviour, None, None)}, {}, most=1, message_s=20.0
+        )
         server = lanes.server(())
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
