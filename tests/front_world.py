@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls
@@ -107,5 +106,5 @@ class BrokenRecommender:
     def __init__(self, artifact: Path) -> None:
         self.info = Recommender.load(artifact).info
 
-    def recommend(self, _query: Query, _clock: StageClock | None) -> None:
+    def recommend_staged(self, _query: Query) -> None:
         raise ZeroDivisionError("secret of /etc/passwd")

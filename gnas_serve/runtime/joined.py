@@ -13,7 +13,7 @@ from gnas_serve.runtime.explain import Explainer, Explanation
 from gnas_serve.runtime.lookup import NOTHING, Who
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
-from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.stages import Staged
 from gnas_serve.runtime.two_stages import Ranked, ranked
 from gnas_serve.runtime.unseen_items import UnseenItems
 from gnas_serve.vocabulary import Id, Vocabulary
@@ -124,14 +124,12 @@ def traced(parts: Parts, who: Who, unseen: UnseenItems) -> Explanation:
     return parts.explainer.trace(found, who.asker, who.crowd, lean, joined.liked.own)
 
 
-def listed(
-    parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None
-) -> Ranked | Joined:
+def listed(parts: Parts, candidates: int, who: Who, pool: Pool, count: int) -> Staged[Ranked | Joined]:
     """Retrieve and rank, and put unseen items where they belong.
 
     Parameters
     ----------
-    parts, candidates, who, pool, count, clock
+    parts, candidates, who, pool, count
         As of :func:`gnas_serve.runtime.two_stages.ranked`.
 
     Returns
@@ -140,9 +138,10 @@ def listed(
         At least as many as are wanted, where there are so many.
     """
     if pool.unseen is None:
-        return ranked(parts, candidates, who, pool, count, clock)
+        return (yield from ranked(parts, candidates, who, pool, count))
     # All that is ranked: an unseen item stands by its place among what was retrieved.
-    return joined_for(parts, who, pool.unseen, ranked(parts, candidates, who, pool, max(count, candidates), clock))
+    found = yield from ranked(parts, candidates, who, pool, max(count, candidates))
+    return joined_for(parts, who, pool.unseen, found)
 
 
 def joined_for(parts: Parts, who: Who, unseen: UnseenItems, found: Ranked) -> Joined:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,7 @@ from gnas_serve.vocabulary import Vocabulary
 _Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """What may be answered.
 
     Attributes
@@ -85,7 +84,7 @@ class Pool:
         passing = filters.select(expression)
         unseen = None if self.unseen is None else self.unseen.passing(expression)
         if self.allowed is not None:
-            return replace(self, allowed=self.allowed[is_among(self.allowed, passing.rows)], unseen=unseen)
+            return self._replace(allowed=self.allowed[is_among(self.allowed, passing.rows)], unseen=unseen)
         if len(passing.rows) <= MAX_CANDIDATES:
-            return replace(self, allowed=passing.rows, unseen=unseen)
-        return replace(self, excluded=united(self.excluded, passing.others), unseen=unseen)
+            return self._replace(allowed=passing.rows, unseen=unseen)
+        return self._replace(excluded=united(self.excluded, passing.others), unseen=unseen)

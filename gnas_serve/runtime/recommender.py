@@ -20,7 +20,7 @@ from gnas_serve.runtime.providers import CPU
 from gnas_serve.runtime.query import Answer, ItemFeatures, ModelInfo, Query, SimilarUsersAnswer, check_k
 from gnas_serve.runtime.retriever import Retriever
 from gnas_serve.runtime.seen import RecentItems, SeenItems
-from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.stages import Staged, found_by
 from gnas_serve.runtime.told_values import Features
 from gnas_serve.runtime.unseen_items import UnseenItems, told_apart
 from gnas_serve.vocabulary import Id
@@ -87,13 +87,8 @@ class Recommender:
         """What each user has already, as the model knows it."""
         return self._parts.seen
 
-    def recommend(self, query: Query, clock: StageClock | None = None) -> Answer:
+    def recommend(self, query: Query) -> Answer:
         """Answer one question.
-
-        Parameters
-        ----------
-        clock
-            Is told when each stage is over.
 
         Raises
         ------
@@ -105,43 +100,47 @@ class Recommender:
         UserNotFoundError, ItemNotFoundError
             If an id of a strict question is unknown.
         """
+        return found_by(self.recommend_staged(query))
+
+    def recommend_staged(self, query: Query) -> Staged[Answer]:
+        """Answer one question stage by stage, so that several can take each stage together; as :meth:`recommend`."""
         query.check()
         query, unseen = told_apart(query, self._parts, self._recent, excluding=True)
         who = who_asks(query, self._parts, self._recent)
-        return self._answer(query, who, Pool.of(query, who, self.items, unseen), clock)
+        return (yield from self._answer(query, who, Pool.of(query, who, self.items, unseen)))
 
-    def rank(self, query: Query, clock: StageClock | None = None) -> Answer:
+    def rank(self, query: Query) -> Answer:
         """Order given items, all that the model knows of them: those that the asker has, too.
 
         Parameters
         ----------
         query
             With ``candidates``; its ``k`` and what it excludes are not looked at.
-        clock
-            As of :meth:`recommend`.
 
         Raises
         ------
         RequestError, FeatureError, UserNotFoundError, ItemNotFoundError
             As :meth:`recommend`.
         """
+        return found_by(self.rank_staged(query))
+
+    def rank_staged(self, query: Query) -> Staged[Answer]:
+        """Order given items stage by stage, as :meth:`rank`."""
         query = replace(query, k=max(len(query.candidates or ()), 1))
         query.check()
         query, unseen = told_apart(query, self._parts, self._recent, excluding=False)
         pool = Pool.of_candidates(query, self.items, unseen)
-        return self._answer(query, who_asks(query, self._parts, self._recent), pool, clock)
+        return (yield from self._answer(query, who_asks(query, self._parts, self._recent), pool))
 
-    def _answer(self, query: Query, who: Who, pool: Pool, clock: StageClock | None) -> Answer:
+    def _answer(self, query: Query, who: Who, pool: Pool) -> Staged[Answer]:
         parts = self._parts
-        if clock is not None:
-            clock.end("represent")
+        yield "represent"
         if query.filter is not None:
             pool = pool.passing(query.filter, parts.filters)
-            if clock is not None:
-                clock.end("filter")
+            yield "filter"
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
         wanted = max(query.k, self.candidates) if rearranged else query.k
-        found = listed(parts, self.candidates, who, pool, wanted, clock)
+        found = yield from listed(parts, self.candidates, who, pool, wanted)
         rows, scores, source = found.rows, found.scores, who.source
         if rearranged and len(rows):
             order = parts.rerank.order(
@@ -153,15 +152,13 @@ class Recommender:
                 rng=np.random.default_rng(query.seed),
             )
             rows, scores = rows[order], scores[order]
-            if clock is not None:
-                clock.end("rerank")
+            yield "rerank"
         elif len(rows) > query.k:
             rows, scores = rows[: query.k], scores[: query.k]
         explained = None
         if query.explain:
             explained = tuple(found.explanation(who, row, parts.explainer) for row in rows.tolist())
-            if clock is not None:
-                clock.end("explain")
+            yield "explain"
         ids, known, sources = found.laid_out(rows, self.items, source)
         return Answer(
             ids,

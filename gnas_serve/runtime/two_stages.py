@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
 from gnas_serve.runtime.query import MAX_K
 from gnas_serve.runtime.seen import united
-from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.stages import Staged
 from gnas_serve.runtime.topk import top_k
 from gnas_serve.vocabulary import Id, Vocabulary
 
@@ -22,8 +22,7 @@ _Rows = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(NamedTuple):
     """What the two stages found: items of the catalogue alone.
 
     Attributes
@@ -52,7 +51,7 @@ class Ranked:
         return explainer.explain(who.asker, who.crowd, row)
 
 
-def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, clock: StageClock | None) -> Ranked:
+def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int) -> Staged[Ranked]:
     """Retrieve, rank, and keep the best ``count``; of somebody of whom nothing is known, the most popular.
 
     Parameters
@@ -67,8 +66,6 @@ def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, cloc
         What may be answered.
     count
         At least 1; beyond ``candidates`` the list goes on in the retriever's order.
-    clock
-        Is told when each stage is over.
 
     Returns
     -------
@@ -78,19 +75,16 @@ def ranked(parts: Parts, candidates: int, who: Who, pool: Pool, count: int, cloc
     asker = who.asker
     if asker is None:
         rows, scores = who.crowd.retrieve(count, pool.excluded, pool.allowed)
-        if clock is not None:
-            clock.end("retrieve")
+        yield "retrieve"
         return Ranked(rows, scores, scores)
     found = parts.retriever.retrieve(asker.vector, asker.history, candidates, pool.excluded, pool.allowed)
-    if clock is not None:
-        clock.end("retrieve")
+    yield "retrieve"
     if len(found.rows) == 0:
         return Ranked(found.rows, found.scores, found.scores)
     scores = parts.ranker.score(who.user_row, asker.history, found, who.described)
     best = top_k(scores, count)
     rows, scores = found.rows.take(best), scores.take(best)
-    if clock is not None:
-        clock.end("rank")
+    yield "rank"
     if count > candidates == len(rows):
         return _continued(parts, asker, pool, Ranked(rows, scores, found.scores), count)
     return Ranked(rows, scores, found.scores)

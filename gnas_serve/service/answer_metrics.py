@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gnas_serve.artifact.score_facts import ScoreFacts
 from gnas_serve.runtime.joined import CONTENT, UNTOLD
 from gnas_serve.runtime.query import Answer, Query
-from gnas_serve.runtime.stage_clock import STAGES, StageClock
+from gnas_serve.runtime.stages import STAGES, StageClock
 from gnas_serve.service.coverage import WINDOW, Coverage
 from gnas_serve.service.drift import Drift, is_comparable
 from gnas_serve.service.feedback_likeness import FIELDS

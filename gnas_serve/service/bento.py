@@ -22,6 +22,7 @@ from bentoml.exceptions import BentoMLConfigException
 from gnas_serve import kernels
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import GnasError
+from gnas_serve.runtime.stages import found_by
 from gnas_serve.service.acceptor import Acceptor
 from gnas_serve.service.access_log import AccessLog
 from gnas_serve.service.admission import Admission
@@ -230,7 +231,7 @@ class GnasServe:
     @bentoml.api(route="/v1/recommend")  # type: ignore[untyped-decorator]
     async def recommend(self, request: RecommendRequest, /) -> RecommendResponse:
         """Items for one user, best first."""
-        found = self._calls.recommend(request)
+        found = found_by(self._calls.recommend(request))
         return RecommendResponse.model_validate(ranking(found, scores=request.return_scores))
 
     @bentoml.api(route="/v1/recommend/batch")  # type: ignore[untyped-decorator]
@@ -242,7 +243,9 @@ class GnasServe:
     @bentoml.api(route="/v1/rank")  # type: ignore[untyped-decorator]
     async def rank(self, request: RankRequest, /) -> RecommendResponse:
         """Given items in the order of one user's liking."""
-        return RecommendResponse.model_validate(ranking(self._calls.rank(request), scores=request.return_scores))
+        return RecommendResponse.model_validate(
+            ranking(found_by(self._calls.rank(request)), scores=request.return_scores)
+        )
 
     @bentoml.api(route="/v1/similar-items")  # type: ignore[untyped-decorator]
     async def similar_items(self, request: SimilarItemsRequest, /) -> RecommendResponse:

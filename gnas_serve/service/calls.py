@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import asdict
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, Query, SimilarUsersAnswer
+from gnas_serve.runtime.stages import Staged, found_by
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.feedback import Feedback, Taken
@@ -35,8 +36,7 @@ _Result = TypeVar("_Result")
 _THREAD_VALUES = 3_200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Signed(Generic[_Result]):
+class Signed(NamedTuple, Generic[_Result]):
     """An answer and the signature of the model that gave it, see :class:`gnas_serve.service.variants.Variant`."""
 
     answer: _Result
@@ -83,7 +83,7 @@ class Calls:
         scores = variants.stable.recommender.manifest.scores
         self._telemetry.serving(*(variant.recommender.info for variant in served), scores=scores)
 
-    def recommend(self, request: RecommendRequest) -> Signed[Answer]:
+    def recommend(self, request: RecommendRequest) -> Staged[Signed[Answer]]:
         """Answer one question.
 
         It runs on the event loop itself: at a fraction of a millisecond, handing it to a thread would cost
@@ -93,7 +93,8 @@ class Calls:
         variants = self._variants
         variant = variants.choose(query)
         clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
-        answer = variant.recommender.recommend(query, clock)
+        staged = variant.recommender.recommend_staged(query)
+        answer = yield from (staged if clock is None else clock.timed(staged))
         if variant is not variants.canary:
             self._telemetry.recommended(query, answer)
         if variants.shadow is not None:
@@ -105,16 +106,17 @@ class Calls:
         """Answer many questions; between two of them, other requests have their turn."""
         answers = []
         for query in request.queries:
-            answers.append(self.recommend(query))
+            answers.append(found_by(self.recommend(query)))
             await asyncio.sleep(0)
         return answers
 
-    def rank(self, request: RankRequest) -> Signed[Answer]:
+    def rank(self, request: RankRequest) -> Staged[Signed[Answer]]:
         """Put given items in the order of one user's liking."""
         query = request.query()
         variant = self._variants.choose(query)
         clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
-        answer = variant.recommender.rank(query, clock)
+        staged = variant.recommender.rank_staged(query)
+        answer = yield from (staged if clock is None else clock.timed(staged))
         self._telemetry.answered(answer, clock)
         return self._divided(answer, variant)
 

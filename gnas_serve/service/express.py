@@ -112,9 +112,8 @@ class _Waiting:
         self._connection = connection
         self._passage = passage
 
-    def compute(self) -> None:
-        if not self._connection.transport.is_closing():
-            self._front.compute(self._passage)
+    def advance(self) -> bool:
+        return not self._connection.transport.is_closing() and self._front.advance(self._passage)
 
     def finish(self) -> None:
         front, connection, passage = self._front, self._connection, self._passage

@@ -19,6 +19,7 @@ from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.calls import Calls, Signed, model_facts
+from gnas_serve.service.cohort import Cohorts
 from gnas_serve.service.deadline import within
 from gnas_serve.service.errors import (
     CODE_KEY,
@@ -94,6 +95,7 @@ class GrpcCalls:
         self._settings = settings
         self._admission = admission
         self._in_flight = 0
+        self._cohorts = Cohorts()
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Give the handlers of the service's methods, by their paths."""
@@ -116,12 +118,11 @@ class GrpcCalls:
                 question = call.read(raw)
                 # Whoever waits for a turn is counted by those who come, as at the HTTP door. And who came in one turn
                 # takes the steps together: all are read, then all answered, then all answers laid out.
-                await asyncio.sleep(0)
-                answer = answers(self._calls, question)
                 if is_immediate:
-                    await asyncio.sleep(0)
+                    answer = await self._cohorts.answer(answers(self._calls, question))
                 else:
-                    answer = await self._in_time(answer)
+                    await asyncio.sleep(0)
+                    answer = await self._in_time(answers(self._calls, question))
                 response = call.lay_out(question, answer)
                 code = grpc.StatusCode.OK
             except GnasError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from gnas_serve.runtime.stages import Staged, found_by
 from gnas_serve.service.admission import Admission
 from gnas_serve.service.bodies import (
     ClientGoneError,
@@ -70,8 +71,10 @@ class Passage:
         What answers; None of a request that was not let in.
     question
         What the call's ``read`` made of it.
+    staged
+        What the call's ``answer`` is at; None until it began.
     answer
-        What the call's ``answer`` found.
+        What it found.
     reply
         What is sent; of a request that is refused, from that step on.
     trail
@@ -84,6 +87,7 @@ class Passage:
     route: Route
     calls: Calls | None = None
     question: Any = None
+    staged: Staged[Any] | None = None
     answer: Any = None
     reply: _Reply | None = None
     trail: Trail | None = None
@@ -164,16 +168,29 @@ class HotPath:
             passage.trail = self._telemetry.set_aside()
         return passage
 
-    def compute(self, passage: Passage) -> None:
-        """Answer a request that was taken in, unless it was refused; the second step."""
+    def advance(self, passage: Passage) -> bool:
+        """Take the next stage of answering a request that was taken in, unless it was refused; the second step.
+
+        Returns
+        -------
+        bool
+            Whether there may be another stage.
+        """
         if passage.reply is not None or passage.calls is None:
-            return
+            return False
         if self._telemetry:
             self._telemetry.take_up(passage.trail)
         try:
-            passage.answer = passage.route.answer(passage.calls, passage.question)
+            if passage.staged is None:
+                passage.staged = passage.route.answer(passage.calls, passage.question)
+            next(passage.staged)
+        except StopIteration as end:
+            passage.answer = end.value
+            return False
         except Exception as error:  # noqa: BLE001  # as above
             passage.reply = problem_reply(error, passage.head)
+            return False
+        return True
 
     def lay_out(self, passage: Passage) -> _Reply:
         """Make what is sent of the answer, or say why there is none; the third step, after which it is :meth:`over`."""
@@ -229,7 +246,9 @@ class HotPath:
             asked = Asked(body, scope.get("raw_path") or b"", scope.get("query_string") or b"")
             question = route.read(asked)
             answer = route.answer(calls, question)
-            if not route.is_immediate:
+            if route.is_immediate:
+                answer = found_by(answer)
+            else:
                 try:
                     answer = await within(limit_s - (perf_counter() - began), answer)
                 except TimeoutError as error:

@@ -10,10 +10,11 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
+from gnas_serve.runtime.stages import Staged
 from gnas_serve.service.calls import Calls, Signed, model_facts
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.feedback import Taken
@@ -34,8 +35,7 @@ from gnas_serve.service.settings import Settings
 from gnas_serve.service.user_address import question_of, user_in
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What a call is told: its body, and path and query as they came, percent-encoded."""
 
     body: bytes
@@ -52,17 +52,17 @@ class Route:
     read
         Makes the question of what is asked.
     answer
-        Answers it: a plain function where that is only computed, a fraction of a millisecond; an ``async`` one where
-        it may wait.
+        Answers it: a plain function or a generator of stages where that is only computed, a fraction of a millisecond;
+        an ``async`` one where it may wait. A plain one is made a generator without stages.
     lay_out
         Makes of the question and its answer what is sent.
     is_immediate
-        Whether ``answer`` is plain, and so cannot wait.
+        Whether ``answer`` is not ``async``, and so cannot wait.
 
     Raises
     ------
     TypeError
-        If ``answer`` is neither: of an object that is called it cannot be told.
+        If ``answer`` is none of these: of an object that is called it cannot be told.
     """
 
     path: str
@@ -76,9 +76,19 @@ class Route:
     is_immediate: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if not inspect.isfunction(self.answer) or inspect.isgeneratorfunction(self.answer):
+        if not inspect.isfunction(self.answer) or inspect.isasyncgenfunction(self.answer):
             raise TypeError(f"what answers {self.path} is neither a function nor an async function")
         object.__setattr__(self, "is_immediate", not inspect.iscoroutinefunction(self.answer))
+        if self.is_immediate and not inspect.isgeneratorfunction(self.answer):
+            object.__setattr__(self, "answer", _at_once(self.answer))
+
+
+def _at_once(answer: Callable[[Calls, Any], Any]) -> Callable[[Calls, Any], Staged[Any]]:
+    def staged(calls: Calls, question: Any) -> Staged[Any]:
+        yield from ()
+        return answer(calls, question)
+
+    return staged
 
 
 def ranking(found: Signed[Answer], *, scores: bool = True) -> dict[str, Any]:
@@ -101,16 +111,16 @@ def _nothing(_asked: Asked) -> None:
     return None
 
 
-def _recommend(calls: Calls, request: RecommendRequest) -> Signed[Answer]:
-    return calls.recommend(request)
+def _recommend(calls: Calls, request: RecommendRequest) -> Staged[Signed[Answer]]:
+    return (yield from calls.recommend(request))
 
 
 async def _recommend_batch(calls: Calls, request: RecommendBatchRequest) -> tuple[list[Signed[Answer]], dict[str, Any]]:
     return await calls.recommend_batch(request), calls.model.signature()
 
 
-def _rank(calls: Calls, request: RankRequest) -> Signed[Answer]:
-    return calls.rank(request)
+def _rank(calls: Calls, request: RankRequest) -> Staged[Signed[Answer]]:
+    return (yield from calls.rank(request))
 
 
 async def _similar_items(calls: Calls, request: SimilarItemsRequest) -> Signed[Answer]:

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal
 
 from gnas_serve.runtime.query import Answer, ModelInfo, Query
-from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.stages import StageClock
 from gnas_serve.service.answer_metrics import TIMED, AnswerMetrics
 from gnas_serve.service.trail import CURRENT, Trail
 from gnas_serve.vocabulary import Id

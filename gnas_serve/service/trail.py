@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from gnas_serve.runtime.stage_clock import StageClock
+from gnas_serve.runtime.stages import StageClock
 from gnas_serve.vocabulary import Id
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import inspect
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -204,7 +204,7 @@ class TestWhatWaits:
             async def __call__(self, _calls: Calls, _question: None) -> int:
                 return 1
 
-        def pieces(_calls: Calls, _question: None) -> Iterator[int]:
+        async def pieces(_calls: Calls, _question: None) -> AsyncIterator[int]:
             yield 1
 
         for answer in (Waits(), partial(Waits().__call__), pieces):
@@ -354,8 +354,13 @@ class TestBetweenTheSteps:
         self, door: Door, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         recommend = door.world.calls.recommend
+
+        def nothing(_asked: Any) -> Any:
+            yield "represent"
+            return None
+
         monkeypatch.setattr(
-            door.world.calls, "recommend", lambda asked: None if asked.user_id == 1008 else recommend(asked)
+            door.world.calls, "recommend", lambda asked: (nothing if asked.user_id == 1008 else recommend)(asked)
         )
         answers = door.send_together(request(), request(b'{"user_id": 1008}'), request())
         assert [answer[0] for answer in answers] == [200, 500, 200]

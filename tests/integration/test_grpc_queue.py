@@ -17,6 +17,7 @@ from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.runtime.query import Answer, Query
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.runtime.stages import Staged
 from gnas_serve.service.cohort import MOST
 from gnas_serve.service.proto import recommender_pb2 as pb
 
@@ -32,10 +33,10 @@ class HeldRecommender:
         self.info, self.manifest = self._real.info, self._real.manifest
         self.is_held, self.may_go_on = threading.Event(), threading.Event()
 
-    def recommend(self, query: Query, clock: Any) -> Answer:
+    def recommend_staged(self, query: Query) -> Staged[Answer]:
         self.is_held.set()
         self.may_go_on.wait(30)
-        return self._real.recommend(query, clock)
+        return self._real.recommend_staged(query)
 
 
 @pytest.fixture

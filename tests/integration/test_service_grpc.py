@@ -18,7 +18,6 @@ from tiny_artifact import write_tiny_artifact
 from gnas_serve.errors import GnasError, IntegrityError, StorageError
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-from gnas_serve.runtime.stage_clock import StageClock
 from gnas_serve.service.client import recommend, to_id
 from gnas_serve.service.errors import CODE_KEY, statuses_of
 from gnas_serve.service.grpc_calls import SERVICE
@@ -183,7 +182,7 @@ class TestBadInput:
         class BrokenRecommender:
             info = Recommender.load(artifact).info
 
-            def recommend(self, _query: Query, _clock: StageClock | None) -> None:
+            def recommend_staged(self, _query: Query) -> None:
                 raise ZeroDivisionError("secret")
 
         world = World(artifact, recommender=BrokenRecommender())
@@ -202,7 +201,7 @@ class TestBadInput:
         class FailingRecommender:
             info = Recommender.load(artifact).info
 
-            def recommend(self, _query: Query, _clock: StageClock | None) -> None:
+            def recommend_staged(self, _query: Query) -> None:
                 raise kind("cannot read /secret/path")
 
         world = World(artifact, recommender=FailingRecommender())

@@ -211,7 +211,7 @@ def test_a_scan_of_a_large_catalogue_does_not_hold_up_other_requests(artifact: P
         def __init__(self, num_items: int) -> None:
             self._real = Recommender.load(artifact)
             self.info = replace(self._real.info, num_items=num_items)
-            self.recommend = self._real.recommend
+            self.recommend_staged = self._real.recommend_staged
 
         def similar_items(self, item_id: int, k: int, item_features: ItemFeatures) -> Answer:
             time.sleep(0.3)

@@ -186,7 +186,7 @@ class FailingRecommender:
     def __init__(self, recommender: Recommender) -> None:
         self.info = recommender.info
 
-    def recommend(self, query: Query, _clock: object) -> None:
+    def recommend_staged(self, query: Query) -> None:
         raise KeyError(query.user_id, *query.history)
 
 

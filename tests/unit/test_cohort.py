@@ -1,23 +1,28 @@
-"""Cohorts: who is there in one turn of the loop is answered before anybody's answer is laid out."""
+"""Cohorts: those who are there in one turn of the loop take each stage together, and then are laid out."""
 
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import pytest
 
+from gnas_serve.runtime.stages import Staged
 from gnas_serve.service.cohort import MOST, Cohorts
 
 
 class Noted:
     """A member that notes its steps."""
 
-    def __init__(self, name: int, steps: list[tuple[str, int]]) -> None:
+    def __init__(self, name: int, steps: list[tuple[str, int]], stages: int = 1) -> None:
         self._name = name
         self._steps = steps
+        self._stages = stages
 
-    def compute(self) -> None:
-        self._steps.append(("computed", self._name))
+    def advance(self) -> bool:
+        self._steps.append(("advanced", self._name))
+        self._stages -= 1
+        return self._stages > 0
 
     def finish(self) -> None:
         self._steps.append(("finished", self._name))
@@ -42,11 +47,24 @@ def steps_of(counts: tuple[int, ...]) -> list[list[tuple[str, int]]]:
 
 
 def together(*names: int) -> list[tuple[str, int]]:
-    return [("computed", name) for name in names] + [("finished", name) for name in names]
+    return [("advanced", name) for name in names] + [("finished", name) for name in names]
 
 
 def test_all_of_a_turn_take_each_step_together() -> None:
     assert steps_of((3, 0, 1, 2)) == [together(0, 1, 2), [], together(3), together(4, 5), [], [], []]
+
+
+def test_each_takes_the_stages_that_it_has() -> None:
+    async def turn() -> list[tuple[str, int]]:
+        cohorts = Cohorts()
+        steps: list[tuple[str, int]] = []
+        for name, stages in enumerate((3, 1, 2)):
+            cohorts.join(Noted(name, steps, stages))
+        await asyncio.sleep(0)
+        return steps
+
+    rounds = [*together(0, 1, 2)[:3], ("advanced", 0), ("advanced", 2), ("advanced", 0)]
+    assert asyncio.run(turn()) == rounds + together(0, 1, 2)[3:]
 
 
 @pytest.mark.parametrize("count", [MOST, MOST + 1, 2 * MOST + 1])
@@ -89,8 +107,8 @@ def test_whatever_happens_in_a_step_all_others_are_taken() -> None:
         steps: list[tuple[str, int]] = []
 
         class Fails(Noted):
-            def compute(self) -> None:
-                super().compute()
+            def advance(self) -> bool:
+                super().advance()
                 raise asyncio.CancelledError
 
             def finish(self) -> None:
@@ -104,3 +122,58 @@ def test_whatever_happens_in_a_step_all_others_are_taken() -> None:
         return steps
 
     assert asyncio.run(turn()) == together(0, 1, 2)
+
+
+class TestAwaited:
+    """What tasks wait for is found as what callbacks join for."""
+
+    TOLD: ContextVar[str] = ContextVar("told")
+
+    def found(self, *questions: Staged[str]) -> tuple[list[str | BaseException], list[str]]:
+        """Let a task ask each; give what they got, and the questions' own notes."""
+        notes: list[str] = []
+
+        async def ask(cohorts: Cohorts, name: int, question: Staged[str]) -> str:
+            self.TOLD.set(f"of {name}")
+            return await cohorts.answer(question)
+
+        async def turn() -> list[str | BaseException]:
+            cohorts = Cohorts()
+            asking = (ask(cohorts, name, question) for name, question in enumerate(questions))
+            return await asyncio.gather(*asking, return_exceptions=True)
+
+        self.notes = notes
+        return asyncio.run(turn()), notes
+
+    def stages(self, name: str, count: int) -> Staged[str]:
+        for stage in range(count):
+            self.notes.append(f"{name}{stage} {self.TOLD.get()}")
+            yield "retrieve"
+        return f"answer {name}"
+
+    def failing(self) -> Staged[str]:
+        yield "retrieve"
+        raise ZeroDivisionError
+
+    def test_stages_are_taken_together_each_in_the_context_of_its_task(self) -> None:
+        answers, notes = self.found(self.stages("a", 2), self.stages("b", 2))
+        assert answers == ["answer a", "answer b"]
+        assert notes == ["a0 of 0", "b0 of 1", "a1 of 0", "b1 of 1"]
+
+    def test_an_error_is_that_of_the_task_alone(self) -> None:
+        (broken, other), _ = self.found(self.failing(), self.stages("b", 2))
+        assert isinstance(broken, ZeroDivisionError)
+        assert other == "answer b"
+
+    def test_what_nobody_waits_for_any_more_is_not_found(self) -> None:
+        async def turn() -> list[str]:
+            cohorts, self.notes = Cohorts(), []
+            self.TOLD.set("task")
+            leaving = asyncio.ensure_future(cohorts.answer(self.stages("a", 1)))
+            staying = asyncio.ensure_future(cohorts.answer(self.stages("b", 1)))
+            asyncio.get_running_loop().call_soon(leaving.cancel)
+            assert await staying == "answer b"
+            assert leaving.cancelled()
+            return self.notes
+
+        assert asyncio.run(turn()) == ["b0 task"]
