@@ -47,15 +47,21 @@ class GrpcDoor:
 
     def __init__(self, calls: Calls, telemetry: Telemetry, settings: Settings, admission: Admission) -> None:
         self._settings = settings
-        # Calls beyond their own number are refused by the handler, with a code. This bounds what comes before it, and
-        # streams of health and reflection, which last long.
-        most = 2 * settings.max_in_flight + MAX_STREAMS
         self._streams = Streams()
         self._health = BoundedHealth(self._streams)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         beside = self._health.handlers() | BoundedReflection(names, self._streams).handlers()
-        own = GrpcCalls(calls, telemetry, settings, admission).handlers()
-        self._lanes = Lanes(own, beside, most, settings.timeout_s)
+        own = GrpcCalls(calls, telemetry, settings, admission)
+        self._lanes = Lanes(
+            own.handlers(),
+            beside,
+            # Calls beyond their own number are refused by the handler. These bound what comes before it, and streams of
+            # health and reflection, which last long, so that others who ask for health are still answered.
+            most=2 * settings.max_in_flight,
+            most_beside=2 * MAX_STREAMS,
+            message_s=settings.timeout_s,
+            count=own.refused,
+        )
         self._drain_began: float | None = None
         self._server: aio.Server | None = None
         self._port = settings.grpc_port

@@ -70,6 +70,10 @@ class _Call:
     lay_out: Callable[[Any, Any], bytes]
 
     @property
+    def path(self) -> str:
+        return f"/{SERVICE}/{self.method}"
+
+    @property
     def route(self) -> Route:
         return route_named(self.name)
 
@@ -99,7 +103,13 @@ class GrpcCalls:
 
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         """Give the handlers of the service's methods, by their paths."""
-        return {f"/{SERVICE}/{call.method}": self._unary(call) for call in _CALLS}
+        return {call.path: self._unary(call) for call in _CALLS}
+
+    def refused(self, path: str, status: grpc.StatusCode, after_s: float, request_id: str) -> None:
+        """Count a call that is refused before its handler, unless its method is of another service."""
+        if path in _NAMES:
+            self._telemetry.began("grpc")
+            self._telemetry.ended("grpc", _NAMES[path], status.name, after_s, request_id)
 
     def _unary(self, call: _Call) -> grpc.RpcMethodHandler[bytes, bytes]:
         answers, is_immediate = call.route.answer, call.route.is_immediate
@@ -201,6 +211,8 @@ _CALLS = (
     _Call("SimilarItems", "similar_items", _reads(SimilarItemsRequest, pb.SimilarItemsRequest), _as_neighbours),
     _Call("SimilarUsers", "similar_users", _reads(SimilarUsersRequest, pb.SimilarUsersRequest), _as_users),
 )
+
+_NAMES = {call.path: call.name for call in _CALLS}
 
 
 def _metadata(context: Any) -> dict[str, bytes]:

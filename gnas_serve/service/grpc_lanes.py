@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -30,10 +31,14 @@ from grpc._cython import cygrpc
 from grpc.aio import Server, _server, server
 
 from gnas_serve.service.cohort import MOST
+from gnas_serve.service.errors import OverloadedError
 from gnas_serve.service.grpc_messages_due import Handler, MessagesDue, Taken
+from gnas_serve.service.grpc_refusals import Count, Refusals
 
 TRIED = "1.85."
 """How the version of grpcio begins, of the releases that this was tried with."""
+
+_AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -47,20 +52,31 @@ class Lanes:
         Handlers by the paths of their methods, of one message each, answered with one; each has several lanes.
     beside
         Of any other kind; each has one.
-    most
-        So many calls may be read and answered at once; others are refused as too many.
+    most, most_beside
+        So many calls of each kind may be read and answered at once; others are refused as too many. Who asks for the
+        health of a server under load is none of its load.
     message_s
         So long the message of a call may take; until it is there, the call takes a place.
+    count
+        Is told of the calls that are refused here.
     """
 
     def __init__(
-        self, calls: Mapping[str, Handler], beside: Mapping[str, Handler], most: int, message_s: float
+        self,
+        calls: Mapping[str, Handler],
+        beside: Mapping[str, Handler],
+        *,
+        most: int,
+        most_beside: int,
+        message_s: float,
+        count: Count,
     ) -> None:
         self._calls, self._beside = dict(calls), dict(beside)
-        self._most = most
-        self._due = MessagesDue(message_s)
+        self._places, self._places_beside = _Places(most), _Places(most_beside)
+        self._refusals = Refusals(count)
+        self._due = MessagesDue(message_s, self._refusals)
         self._lanes: set[asyncio.Task[None]] = set()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._refused: set[asyncio.Task[None]] = set()
 
     @staticmethod
     def are_possible() -> bool:
@@ -78,7 +94,7 @@ class Lanes:
         if self.are_possible():
             return cast("Server", _LaneServer(options, self._calls | self._beside))  # unknown to grpcio's types
         _log.info("grpcio %s: calls are taken one at a time", grpc.__version__)
-        made = server(options=options, maximum_concurrent_rpcs=self._most)
+        made = server(options=options, maximum_concurrent_rpcs=self._places.most + self._places_beside.most)
         made.add_generic_rpc_handlers((_Generic(self._calls | self._beside),))
         return made
 
@@ -86,51 +102,72 @@ class Lanes:
         """Take calls until the server is stopped."""
         if not isinstance(started, _LaneServer):
             return
-        core = started.core
+        core, places = started.core, self._places_beside
         for path, handler in self._calls.items():
             for _ in range(MOST):
-                self._keep(self._lane(core, core.next_of(path), self._due.taken(handler), path, handler))
+                taken = self._due.taken(path, handler)
+                self._keep(partial(self._lane, core, core.next_of(path), path, taken, self._places))
         for path, handler in self._beside.items():
             streams = handler.request_streaming or handler.response_streaming
-            taken = _any(path, handler) if streams else self._due.taken(handler)
-            self._keep(self._lane(core, core.next_of(path), taken, path, handler))
-        self._keep(self._lane(core, core._request_call, _any("", None), "", None))
+            taken = _any(path, handler) if streams else self._due.taken(path, handler)
+            self._keep(partial(self._lane, core, core.next_of(path), path, taken, places))
+        self._keep(partial(self._lane, core, core._request_call, "", _any("", None), places))
 
-    def _keep(self, lane: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(lane)
+    def _keep(self, lane: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.ensure_future(lane())
         self._lanes.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(partial(self._ended, lane))
 
     async def _lane(
         self,
         core: _Core,
         next_call: Callable[[], Coroutine[Any, Any, Any]],
-        taken: Taken,
         path: str,
-        handler: Handler | None,
+        taken: Taken,
+        places: _Places,
     ) -> None:
-        loop, refused = asyncio.get_running_loop(), _any(path, handler, is_one_too_many=True)
+        loop = asyncio.get_running_loop()
         while core.is_running():  # one that was stopped has nothing that could be asked
             try:
                 state = await next_call()
             except cygrpc._RequestCallError:  # the server is being stopped, or the call left before it was taken
                 continue
-            work = (taken if len(self._in_flight) < self._most else refused)(state, loop)
+            if places.is_one_left():
+                work, among = taken(state, loop), places.taken
+            else:
+                work, among = self._one_too_many(path, state, loop), self._refused
             # Its first step is to ask to be told when the caller leaves; the work is a task that it makes.
             call = loop.create_task(cygrpc._schedule_rpc_coro(work, state, loop, path))
-            self._in_flight.add(call)
-            call.add_done_callback(self._in_flight.discard)
+            among.add(call)
+            call.add_done_callback(among.discard)
         core.no_more()
 
-    def _ended(self, lane: asyncio.Task[None]) -> None:
-        self._lanes.discard(lane)
-        if not lane.cancelled() and (error := lane.exception()) is not None:
-            _log.error("a lane of the gRPC door ended", exc_info=error)
+    def _one_too_many(self, path: str, state: Any, loop: asyncio.AbstractEventLoop) -> Coroutine[Any, Any, None]:
+        error = OverloadedError("too many requests at once", hint="try again in a second")
+        return self._refusals.refuse(path, state, loop, error)
+
+    def _ended(self, lane: Callable[[], Coroutine[Any, Any, None]], task: asyncio.Task[None]) -> None:
+        self._lanes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Without it calls of its method would be fewer at a time, and without the last none: it begins again.
+            _log.error("a lane of the gRPC door ended, and begins again", exc_info=error)
+            task.get_loop().call_later(_AGAIN_S, self._keep, lane)
 
 
-def _any(path: str, handler: Handler | None, *, is_one_too_many: bool = False) -> Taken:
+class _Places:
+    """How many calls may be in flight, and which are."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken: set[asyncio.Task[None]] = set()
+
+    def is_one_left(self) -> bool:
+        return len(self.taken) < self.most
+
+
+def _any(path: str, handler: Handler | None) -> Taken:
     found = _Found(handler)
-    return lambda state, loop: cygrpc._handle_rpc(path, found, (), state, loop, is_one_too_many)
+    return lambda state, loop: cygrpc._handle_rpc(path, found, (), state, loop, False)  # grpcio's
 
 
 class _Found:

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import grpc
 from grpc._cython import cygrpc
 
-from gnas_serve.errors import GnasError, RequestError
-from gnas_serve.service.errors import CODE_KEY, SlowRequestError, detail_of, statuses_of
+from gnas_serve.errors import RequestError
+from gnas_serve.service.errors import SlowRequestError
+from gnas_serve.service.grpc_refusals import Refusals
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[bytes, Any]"
 Taken: TypeAlias = Callable[[Any, asyncio.AbstractEventLoop], Coroutine[Any, Any, None]]
@@ -27,17 +28,20 @@ class MessagesDue:
     ----------
     limit_s
         So long one may take.
+    refusals
+        Refuses those who take longer.
     """
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, refusals: Refusals) -> None:
         self._limit_s = limit_s
+        self._refuse = refusals.refuse
         # The longest first. A timer of each call would cost as much as reading it: one looks at all.
-        self._due: dict[asyncio.Task[Any], tuple[float, Any]] = {}
+        self._due: dict[asyncio.Task[Any], tuple[float, str, Any]] = {}
         self._refusals: dict[asyncio.Task[Any], asyncio.Task[None]] = {}
         self._is_looked_after = False
 
-    def taken(self, handler: Handler) -> Taken:
-        """Give the work of a method's calls."""
+    def taken(self, path: str, handler: Handler) -> Taken:
+        """Give the work of the calls of a method, by its path."""
         behaviour: Any = handler.unary_unary
 
         async def begun(message: Any, context: Any) -> Any:
@@ -48,7 +52,7 @@ class MessagesDue:
 
         async def work(state: Any, loop: asyncio.AbstractEventLoop) -> None:
             this = _this()
-            self._due[this] = loop.time(), state
+            self._due[this] = loop.time(), path, state
             self._look_after(loop)
             try:
                 await cygrpc._handle_unary_unary_rpc(noted, state, loop)
@@ -57,31 +61,28 @@ class MessagesDue:
             if refusal is not None:
                 await refusal
             elif is_due is not None:
-                await _refuse(state, loop, RequestError("the call has no message", code="invalid_message"))
+                error = RequestError("the call has no message", code="invalid_message")
+                await self._refuse(path, state, loop, error, loop.time() - is_due[0])
 
         return work
 
     def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_looked_after and self._due:
             self._is_looked_after = True
-            first, _ = next(iter(self._due.values()))
+            first, *_ = next(iter(self._due.values()))
             loop.call_at(first + self._limit_s, self._end_late, loop)
 
     def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_looked_after = False
         late = loop.time() - self._limit_s
-        for task in [one for one, (since, _) in self._due.items() if since <= late]:
-            _, state = self._due.pop(task)
+        for task in [one for one, (since, *_) in self._due.items() if since <= late]:
+            since, path, state = self._due.pop(task)
             error = SlowRequestError(f"the message did not arrive within {self._limit_s:g} s")
-            self._refusals[task] = refusal = asyncio.ensure_future(_refuse(state, loop, error))
+            self._refusals[task] = refusal = asyncio.ensure_future(
+                self._refuse(path, state, loop, error, loop.time() - since)
+            )
             refusal.add_done_callback(_is_known)
         self._look_after(loop)
-
-
-async def _refuse(state: Any, loop: asyncio.AbstractEventLoop, error: GnasError) -> None:
-    """Send a status; ends with grpcio's error of an aborted call, which its own task waits for."""
-    context = cygrpc._ServicerContext(state, None, None, loop)
-    await context.abort(statuses_of(error).grpc, detail_of(error), ((CODE_KEY, error.code),))
 
 
 def _is_known(refusal: asyncio.Task[None]) -> None:

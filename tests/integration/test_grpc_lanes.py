@@ -113,6 +113,8 @@ def test_with_another_release_calls_are_answered_one_at_a_time(tmp_path: Path, m
 
 
 def test_beyond_their_number_calls_are_refused_before_they_are_read() -> None:
+    counted: list[tuple[str, grpc.StatusCode]] = []
+
     async def answers() -> list[bytes | grpc.StatusCode]:
         is_read, may_answer = asyncio.Event(), asyncio.Event()
 
@@ -121,8 +123,14 @@ def test_beyond_their_number_calls_are_refused_before_they_are_read() -> None:
             await may_answer.wait()
             return raw
 
+        say_handler = grpc.unary_unary_rpc_method_handler(behaviour, None, None)
         lanes = Lanes(
-            {"/a.Service/Say": grpc.unary_unary_rpc_method_handler(behaviour, None, None)}, {}, most=1, message_s=20.0
+            {"/a.Service/Say": say_handler},
+            {},
+            most=1,
+            most_beside=1,
+            message_s=20.0,
+            count=lambda path, status, _after_s, _id: counted.append((path, status)),
         )
         server = lanes.server(())
         port = server.add_insecure_port("127.0.0.1:0")
@@ -145,3 +153,4 @@ def test_beyond_their_number_calls_are_refused_before_they_are_read() -> None:
         return found
 
     assert asyncio.run(answers()) == [b"held", *[grpc.StatusCode.RESOURCE_EXHAUSTED] * 3, b"later"]
+    assert counted == [("/a.Service/Say", grpc.StatusCode.RESOURCE_EXHAUSTED)] * 3
