@@ -92,14 +92,14 @@ class Calls:
         query = request.query()
         variants = self._variants
         variant = variants.choose(query)
-        clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
+        clock, trail = self._telemetry.asked(query.user_id, variant.recommender.info.version)
         staged = variant.recommender.recommend_staged(query)
         answer = yield from (staged if clock is None else clock.timed(staged))
         if variant is not variants.canary:
             self._telemetry.recommended(query, answer)
         if variants.shadow is not None:
             self._shadow.offer(variants.shadow, query, answer)
-        self._telemetry.answered(answer, clock)
+        self._telemetry.answered(answer, clock, trail)
         return self._divided(answer, variant)
 
     async def recommend_batch(self, request: RecommendBatchRequest) -> list[Signed[Answer]]:
@@ -114,10 +114,10 @@ class Calls:
         """Put given items in the order of one user's liking."""
         query = request.query()
         variant = self._variants.choose(query)
-        clock = self._telemetry.asked(query.user_id, variant.recommender.info.version)
+        clock, trail = self._telemetry.asked(query.user_id, variant.recommender.info.version)
         staged = variant.recommender.rank_staged(query)
         answer = yield from (staged if clock is None else clock.timed(staged))
-        self._telemetry.answered(answer, clock)
+        self._telemetry.answered(answer, clock, trail)
         return self._divided(answer, variant)
 
     async def similar_items(self, request: SimilarItemsRequest) -> Signed[Answer]:
@@ -132,11 +132,11 @@ class Calls:
         """
         variant = self._variants.alone or self._variants.stable
         recommender = variant.recommender
-        self._telemetry.noted(None, recommender.info.version)
+        trail = self._telemetry.noted(None, recommender.info.version)
         length = recommender.info.num_items * recommender.info.embedding_dim
         told = told_of(request.item_features)
         answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k, told))
-        self._telemetry.answered(answer)
+        self._telemetry.answered(answer, None, trail)
         return Signed(answer, variant.signature)
 
     async def similar_users(self, request: SimilarUsersRequest) -> Signed[SimilarUsersAnswer]:

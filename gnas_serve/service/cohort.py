@@ -13,8 +13,6 @@ Larus and Parkes (2002), Using Cohort Scheduling to Enhance Server Performance, 
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
-from contextvars import copy_context
 from typing import Generic, Protocol, TypeVar
 
 from gnas_serve.runtime.stages import Staged
@@ -26,10 +24,11 @@ _Found = TypeVar("_Found")
 
 
 class Member(Protocol):
-    """A request that was read; its steps raise nothing that is an error of its own."""
+    """A request that was read."""
 
-    def advance(self) -> bool:
-        """Take the next stage of finding the answer, and tell whether there may be another."""
+    @property
+    def staged(self) -> Staged[None]:
+        """Its way to an answer, which it keeps, as it does errors."""
 
     def finish(self) -> None:
         """Lay the answer out, and write it; called once, whatever happened before."""
@@ -47,61 +46,63 @@ class Cohorts:
             asyncio.get_running_loop().call_soon(self._answer)
         self._waiting.append(member)
 
+    async def answer(self, staged: Staged[_Found]) -> _Found:
+        """Have something found together with what others look for in the same turn of the loop."""
+        member = _Awaited(staged)
+        self.join(member)
+        return await member.found
+
     def _answer(self) -> None:
         members, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
         if self._waiting:  # what is read and written meanwhile has its turn before them
             asyncio.get_running_loop().call_soon(self._answer)
         stopped: BaseException | None = None
-        with ExitStack() as steps:  # the last first; whatever happens in one, all are taken
-            for member in reversed(members):
-                steps.callback(member.finish)
-            while members:
-                going: list[Member] = []
-                for member in members:
-                    try:
-                        if member.advance():
-                            going.append(member)
-                    except BaseException as error:  # noqa: BLE001  # raised again, when the others have their answers
-                        stopped = error
-                members = going
+        going = [member.staged for member in members]
+        while going:
+            later: list[Staged[None]] = []
+            for staged in going:
+                try:
+                    next(staged)
+                except StopIteration:
+                    pass
+                except BaseException as error:  # noqa: BLE001  # raised again, when the others have their answers
+                    stopped = error
+                else:
+                    later.append(staged)
+            going = later
+        for member in members:
+            try:
+                member.finish()
+            except BaseException as error:  # noqa: BLE001  # as above
+                stopped = error
         if stopped is not None:
             raise stopped
-
-    async def answer(self, staged: Staged[_Found]) -> _Found:
-        """Have something found together with what others look for in the same turn of the loop.
-
-        Its stages have the context variables of the task that waits here.
-        """
-        member = _Awaited(staged)
-        self.join(member)
-        return await member.found
 
 
 class _Awaited(Generic[_Found]):
     """A member whose answer a task waits for."""
 
-    __slots__ = ("_context", "_end", "_staged", "found")
+    __slots__ = ("_answer", "_error", "found", "staged")
 
     def __init__(self, staged: Staged[_Found]) -> None:
         self.found: asyncio.Future[_Found] = asyncio.get_running_loop().create_future()
-        self._context = copy_context()
-        self._end: Exception = RuntimeError("its stages were stopped")
-        self._staged = staged
+        self.staged = self._kept(staged)
+        self._error: Exception | None = None
 
-    def advance(self) -> bool:
+    def _kept(self, staged: Staged[_Found]) -> Staged[None]:
         if self.found.done():  # whoever waited has left
-            return False
+            return
         try:
-            self._context.run(next, self._staged)
-        except Exception as end:  # noqa: BLE001  # it is the waiting task's
-            self._end = end
-            return False
-        return True
+            self._answer = yield from staged
+        except Exception as error:  # noqa: BLE001  # it is the waiting task's
+            self._error = error
 
     def finish(self) -> None:
         if self.found.done():
             return
-        if isinstance(self._end, StopIteration):
-            self.found.set_result(self._end.value)
-        else:
-            self.found.set_exception(self._end)
+        if self._error is not None:
+            self.found.set_exception(self._error)
+        elif hasattr(self, "_answer"):
+            self.found.set_result(self._answer)
+        else:  # what stopped it is told by the loop
+            self.found.set_exception(RuntimeError("the answer was stopped"))

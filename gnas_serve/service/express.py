@@ -105,15 +105,13 @@ class Express:
 class _Waiting:
     """A request that was read, and its connection."""
 
-    __slots__ = ("_connection", "_front", "_passage")
+    __slots__ = ("_connection", "_front", "_passage", "staged")
 
     def __init__(self, front: HotPath, connection: ExpressConnection, passage: Passage) -> None:
         self._front = front
         self._connection = connection
         self._passage = passage
-
-    def advance(self) -> bool:
-        return not self._connection.transport.is_closing() and self._front.advance(self._passage)
+        self.staged = front.answered(passage, connection.transport.is_closing)
 
     def finish(self) -> None:
         front, connection, passage = self._front, self._connection, self._passage

@@ -50,6 +50,7 @@ from gnas_serve.service.schemas import (
 from gnas_serve.service.settings import Settings
 from gnas_serve.service.streams import decoded
 from gnas_serve.service.telemetry import Telemetry
+from gnas_serve.service.trail import followed
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Recommender"].full_name
 """Full name of the service that has the calls."""
@@ -129,7 +130,7 @@ class GrpcCalls:
                 # Whoever waits for a turn is counted by those who come, as at the HTTP door. And who came in one turn
                 # takes the steps together: all are read, then all answered, then all answers laid out.
                 if is_immediate:
-                    answer = await self._cohorts.answer(answers(self._calls, question))
+                    answer = await self._cohorts.answer(followed(answers(self._calls, question)))
                 else:
                     await asyncio.sleep(0)
                     answer = await self._in_time(answers(self._calls, question))

@@ -71,10 +71,8 @@ class Passage:
         What answers; None of a request that was not let in.
     question
         What the call's ``read`` made of it.
-    staged
-        What the call's ``answer`` is at; None until it began.
     answer
-        What it found.
+        What the call's ``answer`` found.
     reply
         What is sent; of a request that is refused, from that step on.
     trail
@@ -87,7 +85,6 @@ class Passage:
     route: Route
     calls: Calls | None = None
     question: Any = None
-    staged: Staged[Any] | None = None
     answer: Any = None
     reply: _Reply | None = None
     trail: Trail | None = None
@@ -168,29 +165,16 @@ class HotPath:
             passage.trail = self._telemetry.set_aside()
         return passage
 
-    def advance(self, passage: Passage) -> bool:
-        """Take the next stage of answering a request that was taken in, unless it was refused; the second step.
-
-        Returns
-        -------
-        bool
-            Whether there may be another stage.
-        """
-        if passage.reply is not None or passage.calls is None:
-            return False
+    def answered(self, passage: Passage, has_left: Callable[[], bool]) -> Staged[None]:
+        """Answer a request that was taken in, unless it was refused or its caller has left; the second step."""
+        if passage.reply is not None or passage.calls is None or has_left():
+            return
         if self._telemetry:
             self._telemetry.take_up(passage.trail)
         try:
-            if passage.staged is None:
-                passage.staged = passage.route.answer(passage.calls, passage.question)
-            next(passage.staged)
-        except StopIteration as end:
-            passage.answer = end.value
-            return False
+            passage.answer = yield from passage.route.answer(passage.calls, passage.question)
         except Exception as error:  # noqa: BLE001  # as above
             passage.reply = problem_reply(error, passage.head)
-            return False
-        return True
 
     def lay_out(self, passage: Passage) -> _Reply:
         """Make what is sent of the answer, or say why there is none; the third step, after which it is :meth:`over`."""

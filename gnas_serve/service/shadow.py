@@ -38,7 +38,7 @@ class Shadow:
     def offer(self, recommender: Recommender, query: Query, answer: Answer) -> None:
         """Have a question asked, if there is room; returns at once."""
         if self._waiting >= MOST_WAITING:
-            self._telemetry.shadow_skipped()
+            self._telemetry.shadow_unanswered("busy")
             return
         self._waiting += 1
         task = asyncio.ensure_future(self._ask(recommender, query, answer))
@@ -52,11 +52,11 @@ class Shadow:
                 try:
                     other = await asyncio.to_thread(recommender.recommend, query)
                 except RequestError:  # a filter by attributes that it has not, a strict id that it does not know
-                    self._telemetry.shadow_refused()
+                    self._telemetry.shadow_unanswered("refused")
                     return
                 except Exception:  # noqa: BLE001  # nobody waits for it: what is not told here asyncio words itself
                     _log.exception("the shadow failed")
-                    self._telemetry.shadow_failed()
+                    self._telemetry.shadow_unanswered("failed")
                     return
                 took_s = perf_counter() - started
             both = len(set(answer.item_ids) & set(other.item_ids))

@@ -190,17 +190,9 @@ class Telemetry:
         self._overlaps.observe(overlap)
         self._shadow_durations.observe(duration_s)
 
-    def shadow_skipped(self) -> None:
-        """Count a question that the shadow was not asked: too many wait."""
-        self._shadow_unasked.labels("busy").inc()
-
-    def shadow_failed(self) -> None:
-        """Count a question that the shadow failed at."""
-        self._shadow_unasked.labels("failed").inc()
-
-    def shadow_refused(self) -> None:
-        """Count a question that the shadow cannot answer: it has not what the question names."""
-        self._shadow_unasked.labels("refused").inc()
+    def shadow_unanswered(self, reason: Literal["busy", "failed", "refused"]) -> None:
+        """Count a question that was kept from the shadow as too many wait, or that it failed at, or refused."""
+        self._shadow_unasked.labels(reason).inc()
 
     def began(self, door: Door, traceparent: bytes = b"", tracestate: bytes = b"") -> None:
         """Count a request in.
@@ -256,8 +248,8 @@ class Telemetry:
             if self._access_log is not None:
                 self._access_log.write(*told, user_id=trail.user_id, trace_id=trace_id)
 
-    def asked(self, user_id: Id | None, version: str) -> StageClock | None:
-        """Take note of a question before it is answered.
+    def asked(self, user_id: Id | None, version: str) -> tuple[StageClock | None, Trail | None]:
+        """Take note of a question before it is answered, between whose stages others may have theirs.
 
         Parameters
         ----------
@@ -268,30 +260,33 @@ class Telemetry:
 
         Returns
         -------
-        StageClock or None
-            For the question's stages, where they are to be timed.
+        clock
+            For the question's stages; None where they are not to be timed.
+        trail
+            Of the request that asks it; None where nobody follows it.
         """
-        if self._follows and (trail := CURRENT.get()) is not None:
-            trail.noted(user_id, version)
-            if (clock := trail.clock()) is not None:
-                return clock
-        self._until_timed -= 1
-        if self._until_timed:
-            return None
-        self._until_timed = TIMED
-        return StageClock()
+        trail = self.noted(user_id, version)
+        clock = None if trail is None else trail.clock()
+        if clock is None:
+            self._until_timed -= 1
+            if not self._until_timed:
+                self._until_timed = TIMED
+                clock = StageClock()
+        return clock, trail
 
-    def noted(self, user_id: Id | None, version: str) -> None:
-        """Take note of what passes no stages; parameters as of :meth:`asked`."""
-        if self._follows and (trail := CURRENT.get()) is not None:
+    def noted(self, user_id: Id | None, version: str) -> Trail | None:
+        """Take note of what passes no stages; parameters as of :meth:`asked`, and its trail."""
+        trail = CURRENT.get() if self._follows else None
+        if trail is not None:
             trail.noted(user_id, version)
+        return trail
 
-    def answered(self, answer: Answer, clock: StageClock | None = None) -> None:
-        """Count how an asker was represented, whether there was enough to answer, and what was unknown."""
+    def answered(self, answer: Answer, clock: StageClock | None, trail: Trail | None) -> None:
+        """Count how an asker was represented, whether there was enough, and what was unknown; the rest by `asked`."""
         self._answered[answer.source] = self._answered.get(answer.source, 0) + 1
         self._underfilled_answers += answer.underfilled
         self.answers.answered(answer, clock)
-        if self._follows and (trail := CURRENT.get()) is not None:
+        if trail is not None:
             trail.source = answer.source
 
     def recommended(self, query: Query, answer: Answer) -> None:

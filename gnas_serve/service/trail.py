@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from gnas_serve.runtime.stages import StageClock
+from gnas_serve.runtime.stages import StageClock, Staged
 from gnas_serve.vocabulary import Id
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
 _MOST_TIMED = 8  # questions of one request whose stages are in its trace: a batch has up to 256
+_Found = TypeVar("_Found")
 
 
 class Trail:
@@ -62,3 +63,14 @@ class Trail:
 
 CURRENT: ContextVar[Trail | None] = ContextVar("gnas_serve_trail", default=None)
 """Of the request that the running task answers; None where nobody follows it."""
+
+
+def followed(staged: Staged[_Found]) -> Staged[_Found]:
+    """Let what happens in stages be told of the request that the running task answers, wherever they are taken."""
+    trail = CURRENT.get()
+    return staged if trail is None else _taking_up(trail, staged)
+
+
+def _taking_up(trail: Trail, staged: Staged[_Found]) -> Staged[_Found]:
+    CURRENT.set(trail)
+    return (yield from staged)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import ContextVar
 
 import pytest
 
@@ -19,10 +18,12 @@ class Noted:
         self._steps = steps
         self._stages = stages
 
-    def advance(self) -> bool:
-        self._steps.append(("advanced", self._name))
-        self._stages -= 1
-        return self._stages > 0
+    @property
+    def staged(self) -> Staged[None]:
+        for stage in range(self._stages):
+            self._steps.append(("advanced", self._name))
+            if stage + 1 < self._stages:
+                yield "rank"
 
     def finish(self) -> None:
         self._steps.append(("finished", self._name))
@@ -107,8 +108,9 @@ def test_whatever_happens_in_a_step_all_others_are_taken() -> None:
         steps: list[tuple[str, int]] = []
 
         class Fails(Noted):
-            def advance(self) -> bool:
-                super().advance()
+            @property
+            def staged(self) -> Staged[None]:
+                yield from super().staged
                 raise asyncio.CancelledError
 
             def finish(self) -> None:
@@ -127,53 +129,50 @@ def test_whatever_happens_in_a_step_all_others_are_taken() -> None:
 class TestAwaited:
     """What tasks wait for is found as what callbacks join for."""
 
-    TOLD: ContextVar[str] = ContextVar("told")
-
-    def found(self, *questions: Staged[str]) -> tuple[list[str | BaseException], list[str]]:
-        """Let a task ask each; give what they got, and the questions' own notes."""
-        notes: list[str] = []
-
-        async def ask(cohorts: Cohorts, name: int, question: Staged[str]) -> str:
-            self.TOLD.set(f"of {name}")
-            return await cohorts.answer(question)
+    def found(self, *questions: Staged[str]) -> list[str | BaseException]:
+        """Let a task ask each; give what they got."""
 
         async def turn() -> list[str | BaseException]:
             cohorts = Cohorts()
-            asking = (ask(cohorts, name, question) for name, question in enumerate(questions))
-            return await asyncio.gather(*asking, return_exceptions=True)
+            return await asyncio.gather(*(cohorts.answer(one) for one in questions), return_exceptions=True)
 
-        self.notes = notes
-        return asyncio.run(turn()), notes
+        return asyncio.run(turn())
 
-    def stages(self, name: str, count: int) -> Staged[str]:
-        for stage in range(count):
-            self.notes.append(f"{name}{stage} {self.TOLD.get()}")
+    def stages(self, name: str, notes: list[str]) -> Staged[str]:
+        for stage in range(2):
+            notes.append(f"{name}{stage}")
             yield "retrieve"
         return f"answer {name}"
 
-    def failing(self) -> Staged[str]:
+    def failing(self, error: BaseException) -> Staged[str]:
         yield "retrieve"
-        raise ZeroDivisionError
+        raise error
 
-    def test_stages_are_taken_together_each_in_the_context_of_its_task(self) -> None:
-        answers, notes = self.found(self.stages("a", 2), self.stages("b", 2))
-        assert answers == ["answer a", "answer b"]
-        assert notes == ["a0 of 0", "b0 of 1", "a1 of 0", "b1 of 1"]
+    def test_stages_are_taken_together(self) -> None:
+        notes: list[str] = []
+        assert self.found(self.stages("a", notes), self.stages("b", notes)) == ["answer a", "answer b"]
+        assert notes == ["a0", "b0", "a1", "b1"]
 
     def test_an_error_is_that_of_the_task_alone(self) -> None:
-        (broken, other), _ = self.found(self.failing(), self.stages("b", 2))
+        broken, other = self.found(self.failing(ZeroDivisionError()), self.stages("b", []))
         assert isinstance(broken, ZeroDivisionError)
         assert other == "answer b"
 
+    def test_what_is_stopped_leaves_nobody_waiting(self, caplog: pytest.LogCaptureFixture) -> None:
+        broken, other = self.found(self.failing(asyncio.CancelledError()), self.stages("b", []))
+        assert isinstance(broken, RuntimeError)
+        assert other == "answer b"
+        assert "Exception in callback" in caplog.text
+
     def test_what_nobody_waits_for_any_more_is_not_found(self) -> None:
         async def turn() -> list[str]:
-            cohorts, self.notes = Cohorts(), []
-            self.TOLD.set("task")
-            leaving = asyncio.ensure_future(cohorts.answer(self.stages("a", 1)))
-            staying = asyncio.ensure_future(cohorts.answer(self.stages("b", 1)))
+            cohorts = Cohorts()
+            notes: list[str] = []
+            leaving = asyncio.ensure_future(cohorts.answer(self.stages("a", notes)))
+            staying = asyncio.ensure_future(cohorts.answer(self.stages("b", notes)))
             asyncio.get_running_loop().call_soon(leaving.cancel)
             assert await staying == "answer b"
             assert leaving.cancelled()
-            return self.notes
+            return notes
 
-        assert asyncio.run(turn()) == ["b0 task"]
+        assert asyncio.run(turn()) == ["b0", "b1"]
