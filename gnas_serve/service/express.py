@@ -22,7 +22,7 @@ from gnas_serve.service.routes import ON_THE_SPOT, Asked
 
 _MOST_DIGITS = 5  # of the length of a body: longer ones come in several pieces
 # What lets uvicorn see the request in another way than it came.
-_ELSEWHERE = (b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto")
+_ELSEWHERE = frozenset({b"transfer-encoding", b"x-forwarded-for", b"x-forwarded-proto"})
 _CLOSE = (b"connection", b"close")
 _BUG = "500"
 
@@ -86,7 +86,7 @@ class Express:
         length = headers.get(b"content-length", b"")
         if not length.isdigit() or len(length) > _MOST_DIGITS or connection.transport.is_closing():
             return False
-        return self._front.is_open and not any(name in headers for name in _ELSEWHERE)
+        return self._front.is_open and _ELSEWHERE.isdisjoint(headers)
 
     def answer(self, connection: ExpressConnection, body: bytes) -> None:
         """Read a request, and let it be answered, or told that it is refused, with the others of this turn."""
@@ -123,7 +123,7 @@ class _Waiting:
                 if not is_gone:
                     status, content, headers = front.lay_out(passage)
                     _write(connection, status, content, headers)
-                    code = str(status.value)
+                    code = f"{status:d}"
             finally:
                 front.over(passage, code)
         except Exception:  # noqa: BLE001  # those who are answered with it are not to suffer
@@ -139,7 +139,7 @@ def _write(connection: ExpressConnection, status: HTTPStatus, content: bytes, he
         is_last = True
     lines = [b"%s: %s\r\n" % header for header in everything]
     head = b"content-length: %d\r\n\r\n" % len(content)
-    connection.transport.write(b"".join([STATUS_LINE[status.value], *lines, head, content]))
+    connection.transport.write(b"".join([STATUS_LINE[status], *lines, head, content]))
     if is_last:
         connection.transport.close()
 
