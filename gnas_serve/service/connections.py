@@ -43,6 +43,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
     class BoundedHttp(ExpressConnection):
         head_limit: asyncio.TimerHandle | None = None
         read_limit: asyncio.TimerHandle | None = None
+        silence_limit: asyncio.TimerHandle | None = None
+        silent_since: float | None = None  # since its last answer, in the loop's seconds
         answered: RequestResponseCycle | None = None  # the request whose turn it is
         is_within_head = True
         pieces: list[bytes] | None = None  # of the body of a request that takes the express lane
@@ -56,6 +58,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.stop_expecting()
+            if self.silence_limit is not None:
+                self.silence_limit.cancel()
             self.stop_waiting()
             # uvicorn tells the request that came last: those before it would write to nobody, with a traceback each.
             if self.answered is not None:
@@ -75,7 +79,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.expect_head()
             elif self.pieces is not None and not self.transport.is_closing():  # more is to come: the long way
                 pieces, self.pieces = self.pieces, None
-                super().on_headers_complete()
+                self.take_long_way()
                 for piece in pieces:
                     super().on_body(piece)
 
@@ -84,21 +88,52 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.answered = cycle
             super()._start_asgi_task(cycle, app)
 
+        def on_response_complete(self) -> None:
+            # As uvicorn has it but for the limit on the silence between two requests: a timer set anew after each
+            # answer costs as much as laying it out, and this looks once in a while how long it has been silent.
+            self.server_state.total_requests += 1
+            if self.transport.is_closing():
+                return
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+                return
+            self.silent_since = self.loop.time()
+            if self.silence_limit is None:
+                self.silence_limit = self.loop.call_later(self.timeout_keep_alive, self.end_silence)
+
+        def _unset_keepalive_if_required(self) -> None:
+            self.silent_since = None
+
+        def end_silence(self) -> None:
+            self.silence_limit = None
+            if self.silent_since is None:
+                return
+            left_s = self.silent_since + self.timeout_keep_alive - self.loop.time()
+            if left_s > 0.0:
+                self.silence_limit = self.loop.call_later(left_s, self.end_silence)
+            else:
+                self.timeout_keep_alive_handler()
+
         def is_unattended(self) -> bool:
             # Empty lines begin no request, and end uvicorn's limit on the silence between two.
             is_idle = self.pieces is None and (self.cycle is None or self.cycle.response_complete)
-            return (
-                is_idle
-                and not self.is_waiting
-                and self.timeout_keep_alive_task is None
-                and not self.transport.is_closing()
-            )
+            return is_idle and not self.is_waiting and self.silent_since is None and not self.transport.is_closing()
 
         def on_message_begin(self) -> None:
             self.is_within_head = True
             self.stop_expecting()  # the time of a request begins with its first byte
+            self.began = self.read_at  # with those before it in the same piece it waits
+            # What uvicorn's own does, but for the scope, which takes the express lane as long as reading the rest.
+            self.url, self.headers, self.expect_100_continue = b"", [], False
+
+        def take_long_way(self) -> None:
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
             super().on_message_begin()
-            self.scope["state"][BEGAN] = self.read_at  # with those before it in the same piece it waits
+            self.url, self.headers, self.expect_100_continue = url, headers, expects
+            self.scope["headers"] = headers
+            self.scope["state"][BEGAN] = self.began
+            super().on_headers_complete()
 
         def on_headers_complete(self) -> None:
             self.is_within_head = False
@@ -112,7 +147,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             if express.takes(self):
                 self.pieces = []
             else:
-                super().on_headers_complete()
+                self.take_long_way()
 
         def on_body(self, body: bytes) -> None:
             self.unread = 0

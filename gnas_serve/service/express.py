@@ -15,9 +15,10 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gnas_serve.service.bodies import Headers, Scope
+from gnas_serve.service.bodies import Headers
 from gnas_serve.service.cohort import Cohorts
 from gnas_serve.service.hot_path import GONE, HotPath, Passage
+from gnas_serve.service.request_head import RequestHead
 from gnas_serve.service.routes import ON_THE_SPOT, Asked
 
 _MOST_DIGITS = 5  # of the length of a body: longer ones come in several pieces
@@ -38,10 +39,13 @@ class ExpressConnection(HttpToolsProtocol):
         Whether one was read and is not answered yet; what is read after it waits for its answer.
     is_last
         Whether the connection is to be closed after that answer.
+    began
+        When its latest request was read, in seconds of ``perf_counter``.
     """
 
     is_waiting = False
     is_last = False
+    began = 0.0
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self.is_waiting:  # as uvicorn keeps what comes while it answers
@@ -91,10 +95,10 @@ class Express:
     def answer(self, connection: ExpressConnection, body: bytes) -> None:
         """Read a request, and let it be answered, or told that it is refused, with the others of this turn."""
         route = ON_THE_SPOT[connection.url]
-        scope: Scope = connection.scope  # type: ignore[assignment]  # uvicorn's, as ASGI has it
-        scope["method"] = "POST"
+        peer = str(connection.client[0]) if connection.client else ""
         try:
-            passage = self._front.take_in(scope, route, Asked(body, connection.url, b""))
+            head = RequestHead.of_headers("POST", peer, route, connection.began, connection.headers)
+            passage = self._front.take_in(head, route, Asked(body, connection.url, b""))
         except Exception:  # noqa: BLE001  # the parser, which called, would take it for a fault of the caller's
             _give_up(connection)
             return

@@ -150,9 +150,9 @@ class HotPath:
             self._telemetry.hand_on()  # it may be the metrics that are asked for
         await self._app(scope, receive, send)
 
-    def take_in(self, scope: Scope, route: Route, asked: Asked) -> Passage:
+    def take_in(self, head: RequestHead, route: Route, asked: Asked) -> Passage:
         """Let in and read a request of an immediate call, whose body is there; the first of its three steps."""
-        passage = Passage(RequestHead.of(scope, route), route)
+        passage = Passage(head, route)
         self._begin(passage.head)
         try:
             passage.calls, _ = self._let_in(passage.head)

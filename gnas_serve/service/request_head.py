@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -45,23 +46,28 @@ class RequestHead:
     tracestate: bytes
 
     @classmethod
-    def of(cls, scope: Scope, route: Route | None = None) -> RequestHead:
-        """Read it.
-
-        Parameters
-        ----------
-        scope
-            As ASGI has it.
-        route
-            Of its path and method, where that is known.
-        """
-        found = dict(scope["headers"])
-        length = found.get(b"content-length", b"0")
-        return cls(
+    def of(cls, scope: Scope) -> RequestHead:
+        """Read it where ASGI has it."""
+        return cls.of_headers(
             scope["method"],
             str((scope.get("client") or ("",))[0]),
-            route or _route(scope["path"], scope.get("raw_path") or b"", scope["method"]),
+            _route(scope["path"], scope.get("raw_path") or b"", scope["method"]),
             scope.get("state", {}).get(BEGAN) or perf_counter(),
+            scope["headers"],
+        )
+
+    @classmethod
+    def of_headers(
+        cls, method: str, peer: str, route: Route | None, began: float, headers: Iterable[tuple[bytes, bytes]]
+    ) -> RequestHead:
+        """Read the rest of it in its headers, whose names are in small letters; parameters as the attributes."""
+        found = dict(headers)
+        length = found.get(b"content-length", b"0")
+        return cls(
+            method,
+            peer,
+            route,
+            began,
             request_id_of(found.get(b"x-request-id", b"")),
             found.get(b"content-type", b""),
             found.get(b"content-encoding", b"identity"),

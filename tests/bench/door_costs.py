@@ -43,12 +43,23 @@ K, READY_S = 10, 90.0
 NEEDED = {"fastapi-torch": "fastapi", "litserve-torch": "litserve"}
 RIVALS = ("http-echo", "grpc-echo", "http-bare", "grpc-bare", "bentoml", "fastapi-torch", "litserve-torch")
 PATHS = {"litserve-torch": "/predict"}
+# A tight loop: nothing but recommendations, one after the other, of as many users as a server is asked for.
 IN_PROCESS = """
-import json, sys
+import sys, time
 from pathlib import Path
-from gnas_serve.runtime.benchmark import benchmark
+from gnas_serve.load.askers import known_users
+from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
-print(benchmark(Recommender.load(Path(sys.argv[1])), k=int(sys.argv[2])).cpu_us)
+recommender = Recommender.load(Path(sys.argv[1]))
+queries = [Query(user_id, k=int(sys.argv[2])) for user_id in known_users(recommender, 0)]
+for query in queries[:500]:
+    recommender.recommend(query)
+started, asked = time.process_time(), 0
+while asked < 20000:
+    for query in queries:
+        recommender.recommend(query)
+    asked += len(queries)
+print((time.process_time() - started) / asked * 1e6)
 """
 
 
