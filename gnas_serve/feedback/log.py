@@ -34,14 +34,22 @@ class Acknowledged:
 
     Attributes
     ----------
-    written
-        How many were written now.
-    duplicates
-        How many had been before, this call's own among them. The first event of an id is the one that counts.
+    is_new
+        Of each event whether it was written now. Those that were not had been before, in this call or an earlier one:
+        the first event of an id is the one that counts.
     """
 
-    written: int
-    duplicates: int
+    is_new: tuple[bool, ...]
+
+    @property
+    def written(self) -> int:
+        """How many were written now."""
+        return sum(self.is_new)
+
+    @property
+    def duplicates(self) -> int:
+        """How many had been before."""
+        return len(self.is_new) - self.written
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +177,7 @@ class FeedbackLog:
             start = 0
             for waiting in group:
                 stop = start + len(waiting.entries)
-                written = sum(is_new[start:stop])
-                waiting.result.set_result(Acknowledged(written, stop - start - written))
+                waiting.result.set_result(Acknowledged(tuple(is_new[start:stop])))
                 start = stop
 
     def _next_group(self) -> list[_Waiting]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gnas_serve.artifact.kinds import NUMBER, TEXT, WORDS
 from gnas_serve.errors import FeatureError
 from gnas_serve.plain_text import listed, plain_text
@@ -85,13 +87,18 @@ def as_number(value: FeatureValue) -> float | None:
 
 
 def shown(text: str) -> str:
-    """Show what a caller sent, in quotes, and not much of it."""
-    return repr(plain_text(text[:MAX_SHOWN]))
+    """Show what a caller sent, in quotes, and not much of it; what would steer a terminal is spelled out."""
+    return repr(text[:MAX_SHOWN])
+
+
+def named(names: Sequence[str]) -> str:
+    """List names that others gave, none of them at length."""
+    return listed([plain_text(name[:MAX_SHOWN]) for name in names])
 
 
 def known_names(names: tuple[str, ...]) -> str:
     """Name what a model knows, for a hint."""
-    return f"known: {listed([plain_text(name[:MAX_SHOWN]) for name in names])}"
+    return f"known: {named(names)}"
 
 
 def _found(value: ItemValue) -> str:

@@ -38,7 +38,7 @@ class Taken:
     written, duplicates
         As of :class:`gnas_serve.feedback.log.Acknowledged`.
     unlike
-        What of them is unlike the data of the model.
+        What of those that were written is unlike the data of the model.
     """
 
     written: int
@@ -122,8 +122,12 @@ class Feedback:
             events = self._events(request)
             done = await asyncio.wrap_future(self._log.submit(events))
             # Of what was sent again it was told the first time.
-            unlike = self._likeness.unlike(events) if done.written else Unlike()
-            return Taken(done.written, done.duplicates, unlike)
+            fresh = [
+                (event, one.event is not None)
+                for event, one, is_new in zip(events, request.events, done.is_new, strict=True)
+                if is_new
+            ]
+            return Taken(done.written, done.duplicates, self._likeness.unlike(fresh))
         except StorageError as error:
             if error.code == BUSY:
                 raise OverloadedError("too many events wait for the disk", hint="send them again later") from error

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gnas_serve.plain_text import plain_text
+from gnas_serve.plain_text import MAX_LISTED
+from gnas_serve.runtime.told_values import named, shown
 from gnas_serve.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
 
 FIELDS = ("event", "user_id", "item_id")
-_MAX_NAMED = 20
-_MAX_SHOWN = 40
+_MORE_KINDS = "kinds that the model's data does not have: kept as they are"
 
 
 @dataclass(frozen=True)
@@ -54,37 +54,53 @@ class Likeness:
         self._users = None if recommender.users.is_text else recommender.users
         self._items = None if recommender.items.is_text else recommender.items
 
-    def unlike(self, events: Sequence[FeedbackEvent]) -> Unlike:
-        """Find what is unlike the data."""
+    def unlike(self, events: Sequence[tuple[FeedbackEvent, bool]]) -> Unlike:
+        """Find what is unlike the data.
+
+        Parameters
+        ----------
+        events
+            Each with whether its caller named its kind; else it has the usual one.
+        """
         counts: dict[str, int] = {}
         warnings: list[str] = []
         if self._kinds:
-            others = [one.event for one in events if one.event not in self._kinds]
+            others = [(event.event, is_named) for event, is_named in events if event.event not in self._kinds]
             if others:
                 counts["event"] = len(others)
-                warnings += [self._of_kind(kind) for kind in sorted(set(others))[:_MAX_NAMED]]
+                warnings += self._of_kinds(others)
         for name, vocabulary in (("user_id", self._users), ("item_id", self._items)):
             if vocabulary is None:
                 continue
-            texts = [one for event in events if isinstance(one := _id_of(event, name, vocabulary), str)]
+            texts = [one for event, _ in events if isinstance(one := _id_of(event, name, vocabulary), str)]
             if texts:
                 counts[name] = len(texts)
                 warnings.append(
-                    f"{name}: {_shown(texts[0])} is text, the model's data has integers ({len(texts)} such): kept, for "
+                    f"{name}: {shown(texts[0])} is text, the model's data has integers ({len(texts)} such): kept, for "
                     "data that has text alone"
                 )
         return Unlike(tuple(warnings), counts)
 
+    def _of_kinds(self, others: Sequence[tuple[str, bool]]) -> list[str]:
+        kinds = sorted({kind for kind, is_named in others if is_named})
+        told = [self._of_kind(kind) for kind in kinds[:MAX_LISTED]]
+        if more := len(kinds) - len(told):
+            what = "kind that the model's data does not have: kept as it is" if more == 1 else _MORE_KINDS
+            told.append(f"event: and {more} more {what}")
+        taken = [kind for kind, is_named in others if not is_named]
+        if taken:
+            many = "1 event names no kind and is" if len(taken) == 1 else f"{len(taken)} events name no kind and are"
+            told.append(f"event: {many} taken as {shown(taken[0])}, which {self._is_none()}: kept as it is")
+        return told
+
     def _of_kind(self, kind: str) -> str:
         near = difflib.get_close_matches(kind, sorted(self._kinds), n=1, cutoff=0.7)
-        meant = f" (is {_shown(near[0])} meant?)" if near else ""
-        known = ", ".join(plain_text(one[:_MAX_SHOWN]) for one in sorted(self._kinds)[:_MAX_NAMED])
-        return f"event: {_shown(kind)} is none of those of the model's data, {known}{meant}: kept as it is"
+        meant = f" (is {shown(near[0])} meant?)" if near else ""
+        return f"event: {shown(kind)} {self._is_none()}{meant}: kept as it is"
+
+    def _is_none(self) -> str:
+        return f"is none of those of the model's data, {named(sorted(self._kinds))}"
 
 
 def _id_of(event: FeedbackEvent, name: str, vocabulary: Vocabulary) -> int | str:
     return vocabulary.as_id(event.user_id if name == "user_id" else event.item_id)
-
-
-def _shown(text: str) -> str:
-    return repr(plain_text(text[:_MAX_SHOWN]))

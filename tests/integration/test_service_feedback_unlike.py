@@ -65,11 +65,13 @@ def test_a_misspelt_kind_and_ids_of_another_type_are_kept_and_told_of(artifact: 
         ],
     }
     assert world.post("/v1/feedback", {"events": odd}).json() == {"written": 0, "duplicates": 4}  # told once
+    again = world.post("/v1/feedback", {"events": [*odd, event(10)]})  # a batch of which some was sent before
+    assert again.json() == {"written": 1, "duplicates": 4}
     assert [world.metric(METRIC, field=field) for field in ("event", "user_id", "item_id")] == [3, 1, 1]
     out = tmp_path / "out.jsonl"
     assert call("feedback", "export", tmp_path / "log", out) == 0
     kinds = [json.loads(line)["event"] for line in out.read_text().splitlines()]
-    assert sorted(kinds) == ["purchase"] * 5 + ["purchse"] * 2 + ["share", "view"]
+    assert sorted(kinds) == ["purchase"] * 6 + ["purchse"] * 2 + ["share", "view"]
 
 
 def test_the_grpc_door_tells_of_it_too(artifact: Path, tmp_path: Path) -> None:
@@ -90,9 +92,32 @@ def test_a_model_that_does_not_say_which_kinds_its_data_has_takes_all(artifact: 
     assert reply.json() == {"written": 1, "duplicates": 0}
 
 
+def test_an_event_without_a_kind_is_told_of_as_one(artifact: Path, tmp_path: Path) -> None:
+    recommender = knowing(artifact, "purchase", "view")
+    data = recommender.manifest.data | {"target_event": None}  # the model predicts all kinds alike
+    recommender.manifest = replace(recommender.manifest, data=data)
+    world = HttpWorld(artifact, recommender, feedback=tmp_path / "log")
+    reply = world.post("/v1/feedback", {"events": [event(1), event(2), event(3, event="view")]})
+    assert reply.json()["warnings"] == [
+        "event: 2 events name no kind and are taken as 'interaction', which is none of those of the model's data, "
+        "purchase, view: kept as it is"
+    ]
+    told = event(4, event="interaction")  # of this one the kind was given
+    assert world.post("/v1/feedback", {"events": [told, event(5)]}).json()["warnings"] == [
+        "event: 'interaction' is none of those of the model's data, purchase, view: kept as it is",
+        "event: 1 event names no kind and is taken as 'interaction', which is none of those of the model's data, "
+        "purchase, view: kept as it is",
+    ]
+    assert world.metric(METRIC, field="event") == 4
+
+
 def test_many_kinds_and_what_steers_a_terminal_are_told_within_bounds(artifact: Path, tmp_path: Path) -> None:
-    world = HttpWorld(artifact, knowing(artifact, "purchase", "view"), feedback=tmp_path / "log")
+    known = [f"kind-{number:02d}" for number in range(23)]
+    world = HttpWorld(artifact, knowing(artifact, *known), feedback=tmp_path / "log")
     events = [event(number, event=f"\x1b[31m{number:03d}{'x' * 20}") for number in range(200)]
     warnings = world.post("/v1/feedback", {"events": events}).json()["warnings"]
-    assert len(warnings) == 20
-    assert not [one for one in warnings if "\x1b" in one or len(one) > 200]
+    assert len(warnings) == 21
+    assert warnings[0].startswith(f"event: '\\x1b[31m000{'x' * 20}' is none of those of the model's data, kind-00, ")
+    assert "kind-19 and 3 more" in warnings[0]
+    assert warnings[-1] == "event: and 180 more kinds that the model's data does not have: kept as they are"
+    assert not [one for one in warnings if "\x1b" in one or len(one) > 400]

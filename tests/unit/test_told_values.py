@@ -40,6 +40,7 @@ def test_a_value_is_read_as_the_data_is(kind: str, value: Any, expected: Any) ->
     [
         (NUMBER, "cheap", "'cheap'"),
         (NUMBER, "12 EUR", "'12 EUR'"),
+        (NUMBER, "\x1b[2J\x9b\u202e", r"'\x1b[2J\x9b\u202e'"),
         (NUMBER, "2024-05-01", "'2024-05-01'"),
         (NUMBER, ("3",), "a list"),
         (NUMBER, float("inf"), "inf"),
