@@ -172,6 +172,12 @@ def test_every_metric_and_label_is_on_the_page(known: dict[str, set[str]]) -> No
         assert unknown(expression, known) == [], expression
 
 
+def test_what_tells_of_misspelt_feedback_is_seen_and_raises_an_alarm() -> None:
+    metric = "gnas_serve_feedback_unlike_data_total"
+    for expressions in (of_the_dashboard(), [rule["expr"] for rule in RULES]):
+        assert [one for one in expressions if metric in {selector.name for selector in selectors(one)}]
+
+
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [
