@@ -22,7 +22,7 @@ _STEP = ("before", "after", "quality")
 _SECTIONS = {
     "model": ("name", "num_users", "num_items", "embedding_dim", "branches", "model"),
     "data": ("data",),
-    "export": ("profile", "index", "ranker", "newcomers", "segments", "content", "scores"),
+    "export": ("profile", "index", "ranker", "newcomers", "segments", "content", "no_content", "scores"),
 }
 
 

@@ -76,6 +76,20 @@ def test_every_choice_of_the_export_is_told(exported, tmp_path, capsys):
     }
 
 
+def test_why_an_artifact_has_no_content_encoder_is_told(exported, tmp_path, capsys):
+    reasons = {}
+    for name, reason in (("why", "cannot be judged: 3 users"), ("silent", "")):
+        shutil.copytree(exported / "exact", tmp_path / name)
+        replace(Manifest.read(tmp_path / name), no_content=reason).write(tmp_path / name)
+        reasons[name] = reason
+    found = diff(capsys, tmp_path / "silent", tmp_path / "why")
+    assert found["sections"]["export"] == {"no_content": [None, reasons["why"]]}
+    assert call("diff", tmp_path / "silent", tmp_path / "why") == 0
+    out = capsys.readouterr().out
+    assert "no_content" in out
+    assert reasons["why"] in out
+
+
 def test_what_other_data_change(exported, capsys):
     found = diff(capsys, exported / "exact", exported / "new")
     assert set(found["sections"]["data"]) == {"data.fingerprint"}
