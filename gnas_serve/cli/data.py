@@ -131,8 +131,9 @@ def append(
     event: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME[=ITS]",
-            help="Take this kind of event, under the name that DATA has for it; give it for each kind (all).",
+            metavar="NAME[=KIND]",
+            help="Take this kind of event, as that KIND of DATA or under its own name, also a new one; others are left "
+            "out. Without, all are taken, and a kind that DATA does not have is refused.",
             show_default=False,
         ),
     ] = None,
@@ -188,10 +189,10 @@ def _event_names(given: list[str] | None) -> dict[str, str] | None:
         return None
     names = {}
     for one in given:
-        name, _, its = one.partition("=")
-        if not name or ("=" in one and not its):
-            raise ConfigError(f"--event {one!r} is no name and no NAME=ITS", hint="e.g. --event purchase=buy")
-        names[name] = its or name
+        name, _, kind = one.partition("=")
+        if not name or ("=" in one and not kind):
+            raise ConfigError(f"--event {one!r} is no name and no NAME=KIND", hint="e.g. --event purchase=buy")
+        names[name] = kind or name
     return names
 
 

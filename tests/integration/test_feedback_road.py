@@ -86,7 +86,10 @@ def test_the_commands_say_what_was_added(served: pl.DataFrame, gnas: Gnas) -> No
     )
     for given in ("=order", "purchase="):
         code, _, said = gnas("data", "append", "shop", "more.csv", "--out", "x", "--event", given)
-        assert (code, "no NAME=ITS" in said) == (2, True)
+        assert (code, "no NAME=KIND" in said) == (2, True)
+    Path("odd.csv").write_text("".join(lines).replace("purchase", "purchse"))
+    code, _, said = gnas("data", "append", "shop", "odd.csv", "--out", "odd")
+    assert (code, "--event purchse=purchase" in " ".join(said.split()), Path("odd").exists()) == (3, True, False)
     code, out, said = gnas("data", "append", "shop", "more.csv", "--out", "newer")
     assert (code, "already exists" in said) == (2, True)
     assert gnas("data", "append", "shop", "none.csv", "--out", "x")[0] == 3

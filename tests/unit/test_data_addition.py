@@ -187,22 +187,44 @@ def test_events_are_chosen_and_renamed(tmp_path: Path) -> None:
     done, read = added(data, more, events={"purchase": "2"})
     assert (done.added, read.events, done.dropped) == (2, ("1", "2"), {"view": 2})
     assert done.notes == ("left out, as --event names other kinds: 2 view; they stay in interactions.parquet alone",)
-    done = add_interactions(data, read_config(data, {}), more, tmp_path / "all")
+    done = add_interactions(
+        data, read_config(data, {}), more, tmp_path / "all", events={"view": "view", "purchase": "2"}
+    )
     assert done.dropped == {}
-    assert done.notes == (
-        "events that interactions.parquet did not have: purchase (2), view (2); it has 1, 2. "
-        "To add them under its names: --event purchase=ITS --event view=ITS",
-    )
+    assert done.notes == ("events that interactions.parquet did not have: view (2); it has 1, 2",)
 
 
-def test_the_hint_about_a_new_event_names_all_that_are_to_be_kept(tmp_path: Path) -> None:
+def test_kinds_that_the_data_does_not_have_are_named_before_anything_is_made(tmp_path: Path) -> None:
     data = folder(tmp_path / "ours", OURS)
-    more = folder(tmp_path / "more", LATER | {"event": ["buy", "view", "purchse", "view"]})
-    done, _ = added(data, more)
-    assert done.notes == (
-        "events that interactions.parquet did not have: buy (1), purchse (1); it has purchase, view. "
-        "To add them under its names: --event buy=ITS --event purchse=purchase --event view=view",
+    more = folder(tmp_path / "more", LATER | {"event": ["gift it", "view", "purchse", "view"]})
+    with pytest.raises(DataError) as refused:
+        added(data, more)
+    assert not (tmp_path / "newer").exists()
+    assert refused.value.message == (
+        f"{more / 'interactions.parquet'}: events that interactions.parquet does not have: gift it (1), purchse (1); "
+        "it has purchase, view"
     )
+    assert refused.value.hint == (
+        "name each kind that is to be added, the others are left out: --event 'gift it' --event purchse=purchase "
+        "--event view (adds gift it as a new kind; --event 'gift it=purchase' adds it as purchase)"
+    )
+    # What the hint says does what it says.
+    pasted = {"gift it": "gift it", "purchse": "purchase", "view": "view"}
+    done, read = added(data, more, events=pasted)
+    assert (done.added, read.events) == (4, ("gift it", "purchase", "view"))
+    near = folder(tmp_path / "near", LATER | {"event": ["purchse", "view", "purchse", "view"]})
+    with pytest.raises(DataError) as refused:
+        add_interactions(data, read_config(data, {}), near, tmp_path / "newest")
+    assert refused.value.hint.endswith("left out: --event purchse=purchase --event view")
+
+
+def test_many_kinds_that_the_data_does_not_have_are_told_within_bounds(tmp_path: Path) -> None:
+    data = folder(tmp_path / "ours", OURS)
+    many = {"user_id": [1] * 50, "item_id": ["a"] * 50, "event": [f"odd-{number:02d}" for number in range(50)]}
+    with pytest.raises(DataError) as refused:
+        added(data, folder(tmp_path / "more", many | {"timestamp": [NOON] * 50}))
+    assert "odd-19 (1) and 30 more; it has" in refused.value.message
+    assert "--event odd-19 and 30 more (" in refused.value.hint
 
 
 GUESTS = LATER | {"user_id": ["1", "guest-7", "9", "guest-8"], "event": ["purchase", "view", "purchase", "buy"]}
@@ -219,7 +241,8 @@ def test_rows_of_ids_without_form_are_left_out_into_a_file(tmp_path: Path, form:
         f"they are in {tmp_path / beside}",
     )
     # Nothing is lost: what was left out can be added where ids are text.
-    texts = add_interactions(data, read_config(data, {"id_type": "text"}), tmp_path / beside, tmp_path / "texts")
+    as_text, kinds = read_config(data, {"id_type": "text"}), {"view": "view", "buy": "buy"}
+    texts = add_interactions(data, as_text, tmp_path / beside, tmp_path / "texts", events=kinds)
     assert (texts.added, texts.interactions) == (2, 6)
 
 

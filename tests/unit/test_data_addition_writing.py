@@ -21,7 +21,8 @@ def rewritten(tmp_path: Path, name: str, content: bytes, more: dict[str, list[ob
     data = tmp_path / "ours"
     data.mkdir()
     (data / f"interactions.{name}").write_bytes(content)
-    before = added(data, folder(tmp_path / "more", more))
+    kinds = {"view": "view", "purchase": "purchase"}
+    before = added(data, folder(tmp_path / "more", more), events=kinds)
     assert before[0].added == len(more["user_id"])
     assert before[0].interactions == len(before[1].user_rows)
     return (tmp_path / "newer" / f"interactions.{name}").read_bytes()
@@ -78,7 +79,7 @@ def test_a_time_that_is_added_is_read_with_those_that_are_there(
 ) -> None:
     columns = {"user_id": [1, 2], "item_id": ["a", "b"], "event": ["view", "view"], "timestamp": [ours] * 2}
     data = folder(tmp_path / "ours", columns, form)
-    later = LATER | {"timestamp": [NOON + 1, NOON + 2, NOON + 3, NOON + 4]}
+    later = LATER | {"event": ["view"] * 4, "timestamp": [NOON + 1, NOON + 2, NOON + 3, NOON + 4]}
     done, read = added(data, folder(tmp_path / "more", later))
     assert done.added == 4
     assert read.timestamps is not None

@@ -81,7 +81,8 @@ def add_interactions(
     out
         The folder to make: the interactions of both, and what else of ``data`` is read.
     events
-        Which kinds of ``more`` are taken, each with its name in ``data``; None takes all as they are.
+        Which kinds of ``more`` are taken, each with its name in ``data``; None takes all, and none that ``data`` does
+        not have.
     left_out
         The file to make of those rows of ``more`` whose ids have no form in ``data``, if there are any; None refuses
         them.
@@ -89,7 +90,8 @@ def add_interactions(
     Raises
     ------
     DataError
-        If either is unusable, or an id or time of ``more`` has no form in the columns of ``data``.
+        If either is unusable, or an id or time of ``more`` has no form in the columns of ``data``; or an event is of a
+        kind that it does not have, and ``events`` does not name it (``new_events``).
     ConfigError
         If ``out`` or ``left_out`` exists, or that is in the folder to be made, or ``events`` names a kind that does not
         occur, or is absent where it has to choose one.
@@ -113,7 +115,7 @@ def add_interactions(
     if config.event_column in base.frame.columns:
         own = base.frame[config.event_column].cast(pl.String)
         columns[config.event_column] = Joined(own, kinds, own, kinds)
-        notes += of_new(kinds, base, config.event_column, are_renamed=events is not None)
+        notes += of_new(kinds, later, base, config.event_column, are_named=events is not None)
     if config.timestamp_column in base.frame.columns:
         columns[config.timestamp_column] = join_times(base, config.timestamp_column, later)
     elif LATER.timestamp_column in later.frame.columns:

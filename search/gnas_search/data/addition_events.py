@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from gnas_search.data.columns import read_events
 from gnas_search.data.interactions import DatasetConfig
 from gnas_search.data.tables import Table
 from gnas_serve.errors import ConfigError, DataError, unknown_name
+from gnas_serve.plain_text import MAX_LISTED, listed
 
 _COLUMN = DatasetConfig().event_column
 
@@ -80,24 +82,50 @@ def of_dropped(dropped: Mapping[str, int], later: Table) -> list[str]:
     return [f"left out, as --event names other kinds: {told}; they stay in {later.path.name} alone"]
 
 
-def of_new(kinds: pl.Series, base: Table, column: str, *, are_renamed: bool) -> list[str]:
+def of_new(kinds: pl.Series, later: Table, base: Table, column: str, *, are_named: bool) -> list[str]:
     """Say which kinds a log has only now, for people; nothing where it had them all.
+
+    Where nobody named them they are refused: a misspelt kind would be one of its own from then on, in every model that
+    is made of the log.
 
     Parameters
     ----------
-    are_renamed
-        Whether the kinds were chosen and named already; else how to is said, for all that are to be kept.
+    are_named
+        Whether it was said which kinds are taken.
+
+    Raises
+    ------
+    DataError
+        If there are any and they are not; it names them, and says how all that is to be kept is added.
     """
     had, _ = read_events(base, column)
     counts = {str(name): count for name, count in kinds.drop_nulls().value_counts().iter_rows()}
     new = sorted(set(counts) - set(had))
     if not new:
         return []
-    told = ", ".join(f"{name} ({counts[name]:,})" for name in new)
-    said = f"events that {base.path.name} did not have: {told}; it has {', '.join(had)}"
-    flags = " ".join(f"--event {name}={_meant(name, had) if name in new else name}" for name in sorted(counts))
-    return [said if are_renamed else f"{said}. To add them under its names: {flags}"]
+    told = f"{listed([f'{name} ({counts[name]:,})' for name in new])}; it has {listed(had)}"
+    if are_named:
+        return [f"events that {base.path.name} did not have: {told}"]
+    raise DataError(
+        f"{later.path}: events that {base.path.name} does not have: {told}",
+        hint=_how_to_add({name: name if name in had else _meant(name, had) for name in sorted(counts)}, had),
+        code="new_events",
+    )
+
+
+def _how_to_add(meant: Mapping[str, str], had: Sequence[str]) -> str:
+    """Give the flags that add kinds under the names that are meant, as a shell reads them."""
+    flags = [_flag(name, kind) for name, kind in meant.items()]
+    more = f" and {len(flags) - MAX_LISTED} more" if len(flags) > MAX_LISTED else ""
+    new = next((name for name, kind in meant.items() if name == kind and name not in had), None)
+    else_as = "" if new is None else f" (adds {new} as a new kind; {_flag(new, had[0])} adds it as {had[0]})"
+    shown = " ".join(flags[:MAX_LISTED])
+    return f"name each kind that is to be added, the others are left out: {shown}{more}{else_as}"
 
 
 def _meant(name: str, had: Sequence[str]) -> str:
-    return next(iter(difflib.get_close_matches(name, had, n=1, cutoff=0.7)), "ITS")
+    return next(iter(difflib.get_close_matches(name, had, n=1, cutoff=0.7)), name)
+
+
+def _flag(name: str, kind: str) -> str:
+    return f"--event {shlex.quote(name if kind == name else f'{name}={kind}')}"
