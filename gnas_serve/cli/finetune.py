@@ -14,7 +14,6 @@ from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.lineage import compared_line, finetuned_facts
-from gnas_serve.cli.search_run import load_data
 from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,12 +44,14 @@ def finetune(
 
     Embeddings and links stay. Histories, popularity and the weights of a blend follow, and `export` of the result
     trains its ranker on the fresh interactions. Users and items that the checkpoint does not know are left out.
+    What is predicted (--target-event, --min-rating) is the checkpoint's, and need not be given again.
     """
     need("search")
     if out.exists():
         raise ConfigError(f"{out} already exists", hint="choose another output folder or remove it", code="exists")
     from gnas_search.checkpoint import Checkpoint
     from gnas_search.finetuning import finetune as fine_tuned
+    from gnas_search.finetuning import newer_data
 
     old = Checkpoint.load(checkpoint)
     settings = flags.overrides(
@@ -65,7 +66,9 @@ def finetune(
         split=split,
         id_type=id_type,
     )
-    dataset = load_data(data, settings, None, out)
+    dataset = newer_data(data, settings, old)
+    for found in dataset.warnings:
+        warn(found.message)
     made = fine_tuned(old, dataset, seed=seed)
     _say_what_is_odd(made)
     made.checkpoint.save(out)
