@@ -104,6 +104,11 @@ class Fit:
         """The branch that scores along neighbours, where there is one."""
         return next((branch for branch in self.branches if branch.facts.kind == TWO_HOP), None)
 
+    @property
+    def is_of_vectors(self) -> bool:
+        """Whether it scores by fitted vectors alone: no branch counts interactions or starts from a history."""
+        return not any(branch.facts.kind in (POPULARITY, TWO_HOP) for branch in self.branches)
+
     def knows(self, histories: sp.csr_matrix) -> npt.NDArray[np.bool_]:
         """Tell which users the fit says anything of, beyond what is popular: (U,).
 

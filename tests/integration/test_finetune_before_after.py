@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = pl.read_parquet(folder / "whole" / "interactions.parquet")
     cut = int(log["timestamp"].quantile(0.7))  # type: ignore[arg-type]
     log.filter(pl.col("timestamp") <= cut).write_parquet(folder / "older" / "interactions.parquet")
-    for name, spec in (("knn", KNN), ("blend", BLEND)):
+    for name, spec in (("knn", KNN), ("blend", BLEND), ("filter", {"kind": "filter", "rank": 16})):
         (folder / f"{name}.json").write_text(json.dumps(spec))
         assert run("train", folder / "older", "--spec", folder / f"{name}.json", "--out", folder / name) == 0
     return folder
@@ -111,6 +111,21 @@ def test_who_had_a_say_in_new_weights_has_none_in_the_comparison(gnas: Gnas, wor
     judges = set(newest(world, old)) - set(divided_users(made).fitting.tolist())
     assert lineage["compared"]["users"] == len(judges) > 20
     assert lineage["compared"]["ndcg@20"]["gain"]["low"] > 0
+
+
+def test_why_nothing_changes_of_a_model_of_vectors_alone_is_said(gnas: Gnas, world: Path, tmp_path: Path) -> None:
+    code, out, said = gnas("finetune", world / "filter", world / "whole", "--out", tmp_path / "made", "--output", "json")
+    assert code == 0, said
+    compared = json.loads(out)["finetuned_from"]["compared"]
+    assert compared["ndcg@20"]["gain"] == {"value": 0, "low": 0, "high": 0}
+    reason = "this model scores by vectors of users and items alone, which fine-tuning leaves as they are"
+    assert f"warning: no change of ndcg@20 can be: {reason}; " in said
+    # Truly so: not one score differs, whatever is fresh.
+    old, made = (Checkpoint.load(folder) for folder in (world / "filter", tmp_path / "made"))
+    rows = np.arange(len(old.users))
+    assert np.array_equal(old.final.score_rows(old.seen())(rows), made.final.score_rows(made.seen())(rows))
+    for name in ("knn", "blend"):
+        assert "no change of ndcg@20" not in gnas("finetune", world / name, world / "whole", "--out", tmp_path / name)[2]
 
 
 def log_of(folder: Path, rows: list[tuple[int, int, str]]) -> None:

@@ -21,6 +21,13 @@ from gnas_search.fit import Branch, Fit
 from gnas_search.specs import BlendSpec
 from gnas_serve.artifact.branches import POPULARITY
 
+SCORES_STAY = (
+    "no change of ndcg@20 can be: this model scores by vectors of users and items alone, which fine-tuning leaves as "
+    "they are; of the fresh interactions `export` makes a newer ranker, popularity and what users have already; for "
+    "newer vectors train a new model"
+)
+"""What is said of a model that cannot score otherwise than before."""
+
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -84,6 +91,8 @@ def finetune(checkpoint: Checkpoint, dataset: Dataset, *, seed: int) -> FineTune
         old, new = (getattr(one, f"{side}_attributes") for one in (checkpoint, dataset))
         sides[f"{side}_attributes"], left_out = updated_attributes(old, new, rows, count, f"{side}s")
         remarks += [warning.message for warning in left_out]
+    if checkpoint.final.is_of_vectors:
+        remarks.append(SCORES_STAY)
     # Recency stays: that of the data would tell which items have fresh interactions, which are the labels.
     made = replace(
         checkpoint,
