@@ -238,7 +238,10 @@ def export(
 def _how_to_keep_one(finetuned_from: dict[str, Any] | None) -> str:
     if finetuned_from is None:
         return ""
-    return "; --content-from ARTIFACT keeps that of the artifact before"
+    return (
+        "; --content-from ARTIFACT keeps that of the artifact before: export this checkpoint again with it, or the "
+        "artifact of the next fine-tuning has none to keep"
+    )
 
 
 def _decision_table(report: dict[str, Any]) -> Table:

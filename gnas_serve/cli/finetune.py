@@ -17,6 +17,7 @@ from gnas_serve.cli.lineage import compared_line, finetuned_facts
 from gnas_serve.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gnas_search.checkpoint import Checkpoint
     from gnas_search.finetuning import FineTuned
 
 
@@ -71,6 +72,7 @@ def finetune(
         warn(found.message)
     made = fine_tuned(old, dataset, seed=seed)
     _say_what_is_odd(made)
+    _say_if_few_judge(made.checkpoint, old, checkpoint)
     made.checkpoint.save(out)
     result = {
         "checkpoint": str(out),
@@ -85,8 +87,6 @@ def finetune(
 
 
 def _say_what_is_odd(made: FineTuned) -> None:
-    from gnas_search.division import LEAST_JUDGES, divided_users
-
     for remark in made.remarks:
         warn(remark)
     left = made.fresh.left_out
@@ -103,17 +103,24 @@ def _say_what_is_odd(made: FineTuned) -> None:
             "part, of which evaluate then says little"
         )
     _say_what_it_brought(made)
-    judges = len(divided_users(made.checkpoint).gate)
-    if judges < LEAST_JUDGES:
-        without = (
-            ", and ship no content encoder (or that of `--content-from ARTIFACT`)"
-            if made.checkpoint.item_attributes is not None
-            else ""
-        )
-        warn(
-            f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
-            f"the gates that need labels{without}; wait for more"
-        )
+
+
+def _say_if_few_judge(made: Checkpoint, old: Checkpoint, path: Path) -> None:
+    """Say what an export will leave out, and what keeps the content encoder: this is known before anybody exports."""
+    from gnas_search.division import LEAST_JUDGES, divided_users
+
+    judges, before = (len(divided_users(one).gate) for one in (made, old))
+    if judges >= LEAST_JUDGES:
+        return
+    without = ""
+    if made.item_attributes is not None:
+        chain = old.finetuned_from is not None and before < LEAST_JUDGES
+        again = "; where that has none, export it again with --content-from first" if chain else ""
+        without = f", and ship no content encoder (or that of `--content-from ARTIFACT`, the artifact of {path}{again})"
+    warn(
+        f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
+        f"the gates that need labels{without}; wait for more"
+    )
 
 
 def _say_what_it_brought(made: FineTuned) -> None:

@@ -151,6 +151,28 @@ def test_attributes_that_are_gone_or_of_another_kind_are_not_read(
     assert made.manifest.no_content.startswith("cannot be judged: ")
 
 
+def test_a_link_that_is_missing_can_be_made_again(gnas: Gnas, before: Any, tuned: Checkpoint, tmp_path: Path) -> None:
+    """Of a chain of fine-tunings one was exported without the flag: what is refused then says how to go on."""
+    lineage = tuned.finetuned_from
+    assert lineage is not None
+    later = replace(tuned, finetuned_from=lineage | {"fingerprint": tuned.fingerprint, "times": 2})
+    tuned.save(tmp_path / "tuned")
+    (tmp_path / "any.toml").write_text("[gates]\nbaseline_loss = 1\n")
+    asked = ("export", tmp_path / "tuned", "--ranker", "never", "--profile", tmp_path / "any.toml")
+    code, _, said = gnas(*asked, "--out", tmp_path / "without")
+    assert (code, "artifact of the next fine-tuning has none to keep" in said) == (0, True), said
+    again = "export the checkpoint that it was made of again, with --content-from of the artifact before it"
+    with pytest.raises(ConfigError, match="has no content encoder: cannot be judged") as error:
+        content_before(tmp_path / "without", later)
+    assert again in error.value.hint
+    with pytest.raises(ConfigError, match="was not made of the checkpoint that this one was fine-tuned from") as error:
+        content_before(before.path, later)
+    assert "where that has no content encoder, " in error.value.hint
+    assert again in error.value.hint
+    assert gnas(*asked, "--out", tmp_path / "with", "--content-from", before.path)[0] == 0
+    assert content_before(tmp_path / "with", later).kept_from == before.manifest.version
+
+
 def test_only_the_artifact_of_the_checkpoint_before_is_taken(
     gnas: Gnas, before: Any, kept: Any, tuned: Checkpoint, checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
@@ -159,8 +181,9 @@ def test_only_the_artifact_of_the_checkpoint_before_is_taken(
     with pytest.raises(ConfigError, match="this one was trained"):
         content_before(before.path, checkpoint)
     bare = export(replace(checkpoint, item_attributes=None), tmp_path / "bare", PROFILE, ranker="never")
-    with pytest.raises(ConfigError, match="has no content encoder: items have no attribute"):
+    with pytest.raises(ConfigError, match="has no content encoder: items have no attribute") as error:
         content_before(bare.path, tuned)
+    assert error.value.hint == "leave --content-from out"
     tuned.save(tmp_path / "tuned")
     (tmp_path / "any.toml").write_text("[gates]\nbaseline_loss = 1\n")
     asked = ("export", tmp_path / "tuned", "--ranker", "never", "--profile", tmp_path / "any.toml")

@@ -114,7 +114,9 @@ def test_who_had_a_say_in_new_weights_has_none_in_the_comparison(gnas: Gnas, wor
 
 
 def test_why_nothing_changes_of_a_model_of_vectors_alone_is_said(gnas: Gnas, world: Path, tmp_path: Path) -> None:
-    code, out, said = gnas("finetune", world / "filter", world / "whole", "--out", tmp_path / "made", "--output", "json")
+    code, out, said = gnas(
+        "finetune", world / "filter", world / "whole", "--out", tmp_path / "made", "--output", "json"
+    )
     assert code == 0, said
     compared = json.loads(out)["finetuned_from"]["compared"]
     assert compared["ndcg@20"]["gain"] == {"value": 0, "low": 0, "high": 0}
@@ -125,7 +127,9 @@ def test_why_nothing_changes_of_a_model_of_vectors_alone_is_said(gnas: Gnas, wor
     rows = np.arange(len(old.users))
     assert np.array_equal(old.final.score_rows(old.seen())(rows), made.final.score_rows(made.seen())(rows))
     for name in ("knn", "blend"):
-        assert "no change of ndcg@20" not in gnas("finetune", world / name, world / "whole", "--out", tmp_path / name)[2]
+        assert (
+            "no change of ndcg@20" not in gnas("finetune", world / name, world / "whole", "--out", tmp_path / name)[2]
+        )
 
 
 def log_of(folder: Path, rows: list[tuple[int, int, str]]) -> None:

@@ -229,7 +229,15 @@ def test_few_fresh_users_are_said(gnas: Gnas, world: Path, tmp_path: Path) -> No
     assert code == 0, said
     told = " ".join(said.split())
     assert "it will skip the gates that need labels, and ship no content encoder (or that of `--content-from" in told
+    assert f"the artifact of {world / 'old-blend'}); wait for more" in told
     assert "fresh users to fit weights by" in json.loads(out)["finetuned_from"]["weights"]["reason"]
+    # Of one that was fine-tuned, and judged by too few itself, the artifact may have no encoder to keep.
+    more = pl.read_parquet(data / "interactions.parquet")
+    latest = late.filter(pl.col("user_id").is_in(late["user_id"].unique().sort()[25:30]))
+    pl.concat([more, latest]).write_parquet(data / "interactions.parquet")
+    code, _, told = gnas("finetune", tmp_path / "made", data, "--out", tmp_path / "later")
+    assert code == 0, told
+    assert f"the artifact of {tmp_path / 'made'}; where that has none, export it again with --content-from" in told
     code, _, said = gnas("export", tmp_path / "made", "--out", tmp_path / "artifact", "--ranker", "never")
     assert code == 0, said
     said = " ".join(said.split())

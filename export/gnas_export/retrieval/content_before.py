@@ -10,6 +10,9 @@ from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError
 
+AGAIN = "export the checkpoint that it was made of again, with --content-from of the artifact before it"
+"""How a link of the chain is made up for, where an artifact of a fine-tuned checkpoint was exported without its own."""
+
 
 def content_before(artifact: Path, checkpoint: Checkpoint) -> ContentFacts:
     """Read the encoder of an artifact that was made of the checkpoint before.
@@ -43,11 +46,14 @@ def content_before(artifact: Path, checkpoint: Checkpoint) -> ContentFacts:
     if found != (lineage["name"], lineage["fingerprint"], checkpoint.seed):
         raise ConfigError(
             f"{artifact} was not made of the checkpoint that this one was fine-tuned from, {lineage['name']}",
-            hint="give the artifact that was exported from it",
+            hint="give the artifact that was exported from it"
+            + (f"; where that has no content encoder, {AGAIN} first" if lineage["times"] > 1 else ""),
         )
     if manifest.content is None:
         raise ConfigError(
             f"{artifact} has no content encoder: {manifest.no_content or 'its report says why'}",
-            hint="leave --content-from out",
+            hint=f"{AGAIN}, and give what that makes; or leave --content-from out"
+            if manifest.model.get("finetuned_from") is not None
+            else "leave --content-from out",
         )
     return replace(manifest.content, kept_from=manifest.content.kept_from or manifest.version)
