@@ -23,6 +23,23 @@ def plain_text(text: str, *, keep_newlines: bool = False) -> str:
     return text.translate(_SPELLED_IN_LINES if keep_newlines else _SPELLED)
 
 
+def counted(count: int, one: str, verb: str = "") -> str:
+    """Count things, as ``1 user`` and ``1,200 users``.
+
+    Parameters
+    ----------
+    one
+        What a single one is called; several have an ``s`` more.
+    verb
+        What they do, as of several; a single one ``has`` where several ``have``, ``is`` where they ``are``, and has an
+        ``s`` more else.
+    """
+    if not verb:
+        return f"{count:,} {one}{'' if count == 1 else 's'}"
+    single = {"have": "has", "are": "is"}.get(verb, f"{verb}s")
+    return f"{counted(count, one)} {single if count == 1 else verb}"
+
+
 def listed(names: Sequence[str], most: int = MAX_LISTED) -> str:
     """List some names, and say how many others there are: ``a, b and 3 more``."""
     more = len(names) - most

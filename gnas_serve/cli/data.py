@@ -15,6 +15,7 @@ from gnas_serve.cli.arguments import MAX_SEED, output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.errors import ConfigError
+from gnas_serve.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,10 +38,10 @@ def sample(
     from gnas_search.data.sample import write_sample
 
     result = write_sample(out, num_users=users, num_items=items, seed=seed)
-    events = ", ".join(f"{count:,} {event}s" for event, count in result["events"].items())
+    events = ", ".join(counted(count, event) for event, count in result["events"].items())
     text = (
-        f"{result['path']}: {result['users']:,} users, {result['items']:,} items, "
-        f"{result['interactions']:,} interactions ({events})"
+        f"{result['path']}: {counted(result['users'], 'user')}, {counted(result['items'], 'item')}, "
+        f"{counted(result['interactions'], 'interaction')} ({events})"
     )
     emit(result, text, output)
 
@@ -77,10 +78,10 @@ def validate(
     for problem in facts["problems"]:
         warn(problem["message"])
     count = len(facts["problems"])
-    verdict = "valid" if not count else f"valid, with {count} {'warning' if count == 1 else 'warnings'}"
+    verdict = "valid" if not count else f"valid, with {counted(count, 'warning')}"
     text = (
-        f"{data}: {verdict} ({facts['users']:,} users, {facts['items']:,} items, "
-        f"{facts['interactions']:,} interactions, split {facts['split']['policy']})"
+        f"{data}: {verdict} ({counted(facts['users'], 'user')}, {counted(facts['items'], 'item')}, "
+        f"{counted(facts['interactions'], 'interaction')}, split {facts['split']['policy']})"
     )
     result = {"valid": True, "path": str(data), "fingerprint": facts["fingerprint"], "warnings": facts["problems"]}
     emit(result, text, output)
@@ -177,8 +178,8 @@ def append(
     others = {"given again": done.repeated, "left out": done.left_out + sum(done.dropped.values())}
     more_rows = "".join(f", {count:,} {what}" for what, count in others.items() if count)
     text = (
-        f"{done.path}: {done.added:,} interactions of {more} added to those of {data} "
-        f"({done.present:,} were there{more_rows}), {done.interactions:,} now"
+        f"{done.path}: {counted(done.added, 'interaction')} of {more} added to those of {data} "
+        f"({done.present:,} {'was' if done.present == 1 else 'were'} there{more_rows}), {done.interactions:,} now"
     )
     emit({**asdict(done), "path": str(done.path)}, text, output)
 

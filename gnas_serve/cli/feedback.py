@@ -13,6 +13,7 @@ from gnas_serve.cli.arguments import output_path
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.errors import ConfigError, DataError
+from gnas_serve.plain_text import counted
 
 if TYPE_CHECKING:
     from gnas_serve.feedback.survey import Survey
@@ -62,7 +63,7 @@ def export(
         "damaged": found.damaged,
     }
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in found.kinds.items())
-    emit(result, f"{out}: {found.num_events:,} interactions ({kinds}), {_times(found)}", output)
+    emit(result, f"{out}: {counted(found.num_events, 'interaction')} ({kinds}), {_times(found)}", output)
 
 
 @app.command()

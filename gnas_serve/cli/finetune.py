@@ -15,6 +15,7 @@ from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.cli.extras import need
 from gnas_serve.cli.lineage import compared_line, finetuned_facts
 from gnas_serve.errors import ConfigError
+from gnas_serve.plain_text import counted
 
 if TYPE_CHECKING:
     from gnas_search.checkpoint import Checkpoint
@@ -92,15 +93,14 @@ def _say_what_is_odd(made: FineTuned) -> None:
     left = made.fresh.left_out
     if left["interactions"]:
         warn(
-            f"left out: {left['interactions']} interactions of {left['users']} users and {left['items']} items that "
-            "the checkpoint does not know; train a new model to take them in"
+            f"left out: {counted(left['interactions'], 'interaction')} of {counted(left['users'], 'user')} and "
+            f"{counted(left['items'], 'item')} that the checkpoint does not know; train a new model to take them in"
         )
     if made.fresh.missing:
-        chance = made.checkpoint.policy == "random"
+        chance = "the split by chance puts some" if made.checkpoint.policy == "random" else "they are gone, or"
         warn(
-            f"{made.fresh.missing} interactions that the checkpoint has learned from are neither in train nor in "
-            f"validation of the data: {'the split by chance puts some' if chance else 'they are gone, or'} in its test "
-            "part, of which evaluate then says little"
+            f"{counted(made.fresh.missing, 'interaction')} that the checkpoint has learned from found neither in train "
+            f"nor in validation of the data: {chance} in its test part, of which evaluate then says little"
         )
     _say_what_it_brought(made)
 
@@ -118,8 +118,8 @@ def _say_if_few_judge(made: Checkpoint, old: Checkpoint, path: Path) -> None:
         again = "; where that has none, export it again with --content-from first" if chain else ""
         without = f", and ship no content encoder (or that of `--content-from ARTIFACT`, the artifact of {path}{again})"
     warn(
-        f"{judges} users with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will skip "
-        f"the gates that need labels{without}; wait for more"
+        f"{counted(judges, 'user')} with fresh interactions will judge the export, fewer than {LEAST_JUDGES}: it will "
+        f"skip the gates that need labels{without}; wait for more"
     )
 
 
@@ -147,7 +147,7 @@ def _table(result: dict[str, Any]) -> Table:
         gain = found["gain"]
         facts[f"{name} held back"] = (
             f"{found['old']:.4f} with the old weights, {found['new']:.4f} with new ones: {gain['value']:+.4f} "
-            f"({gain['low']:+.4f} to {gain['high']:+.4f}, {weights['users']:,} users)"
+            f"({gain['low']:+.4f} to {gain['high']:+.4f}, {counted(weights['users'], 'user')})"
         )
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gnas_serve.plain_text import counted
+
 _SHOWN_DIGITS = 12
 
 
@@ -31,8 +33,8 @@ def _facts(lineage: dict[str, Any]) -> dict[str, str]:
     if any(lineage["left_out"].values()):
         left = lineage["left_out"]
         facts["left out"] = (
-            f"{left['interactions']:,} fresh interactions of {left['users']:,} users and {left['items']:,} items "
-            "that the model does not know"
+            f"{counted(left['interactions'], 'fresh interaction')} of {counted(left['users'], 'user')} and "
+            f"{counted(left['items'], 'item')} that the model does not know"
         )
     facts["weights"] = _weights(lineage["weights"])
     if (compared := lineage.get("compared")) is not None:
@@ -52,12 +54,13 @@ def compared_line(compared: dict[str, Any]) -> str:
     return (
         f"{old['value']:.4f} ({old['low']:.4f} to {old['high']:.4f}) -> {new['value']:.4f} "
         f"({new['low']:.4f} to {new['high']:.4f}): {gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f}), "
-        f"of the newest fresh interactions of {compared['users']:,} users"
+        f"of the newest fresh interactions of {counted(compared['users'], 'user')}"
     )
 
 
 def _counted(fresh: dict[str, int]) -> str:
-    return f"{fresh['interactions']:,} interactions of {fresh['users']:,} users with {fresh['items']:,} items"
+    told = [counted(fresh[f"{what}s"], what) for what in ("interaction", "user", "item")]
+    return "{} of {} with {}".format(*told)
 
 
 def _weights(weights: dict[str, Any] | None) -> str:

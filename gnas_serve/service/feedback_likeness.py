@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gnas_serve.plain_text import MAX_LISTED
+from gnas_serve.plain_text import MAX_LISTED, counted
 from gnas_serve.runtime.told_values import named, shown
 from gnas_serve.vocabulary import Vocabulary
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
 
 FIELDS = ("event", "user_id", "item_id")
-_MORE_KINDS = "kinds that the model's data does not have: kept as they are"
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,12 @@ class Likeness:
         kinds = sorted({kind for kind, is_named in others if is_named})
         told = [self._of_kind(kind) for kind in kinds[:MAX_LISTED]]
         if more := len(kinds) - len(told):
-            what = "kind that the model's data does not have: kept as it is" if more == 1 else _MORE_KINDS
-            told.append(f"event: and {more} more {what}")
+            kept = "it is" if more == 1 else "they are"
+            told.append(f"event: and {counted(more, 'more kind')} that the model's data does not have: kept as {kept}")
         taken = [kind for kind, is_named in others if not is_named]
         if taken:
-            many = "1 event names no kind and is" if len(taken) == 1 else f"{len(taken)} events name no kind and are"
-            told.append(f"event: {many} taken as {shown(taken[0])}, which {self._is_none()}: kept as it is")
+            unnamed = f"{counted(len(taken), 'event', 'name')} no kind, taken as {shown(taken[0])}"
+            told.append(f"event: {unnamed}, which {self._is_none()}: kept as it is")
         return told
 
     def _of_kind(self, kind: str) -> str:

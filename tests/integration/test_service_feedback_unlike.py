@@ -99,13 +99,13 @@ def test_an_event_without_a_kind_is_told_of_as_one(artifact: Path, tmp_path: Pat
     world = HttpWorld(artifact, recommender, feedback=tmp_path / "log")
     reply = world.post("/v1/feedback", {"events": [event(1), event(2), event(3, event="view")]})
     assert reply.json()["warnings"] == [
-        "event: 2 events name no kind and are taken as 'interaction', which is none of those of the model's data, "
+        "event: 2 events name no kind, taken as 'interaction', which is none of those of the model's data, "
         "purchase, view: kept as it is"
     ]
     told = event(4, event="interaction")  # of this one the kind was given
     assert world.post("/v1/feedback", {"events": [told, event(5)]}).json()["warnings"] == [
         "event: 'interaction' is none of those of the model's data, purchase, view: kept as it is",
-        "event: 1 event names no kind and is taken as 'interaction', which is none of those of the model's data, "
+        "event: 1 event names no kind, taken as 'interaction', which is none of those of the model's data, "
         "purchase, view: kept as it is",
     ]
     assert world.metric(METRIC, field="event") == 4

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gnas_serve.cli.console import Output, diagnostics, emit, warn
-from gnas_serve.plain_text import plain_text
+from gnas_serve.plain_text import counted, plain_text
 
 
 def test_what_steers_a_terminal_is_spelled_out_and_nothing_else():
@@ -34,3 +34,9 @@ def test_a_styled_text_keeps_its_styles(capsys):
     styled = Text.assemble("\x1b]0;", ("bold", "bold"), "\x1b")
     parts = [part for part in diagnostics().render(styled) if part.style is not None and part.style.bold]
     assert [part.text for part in parts] == ["bold"]
+
+
+def test_one_thing_is_one_and_several_are_several():
+    assert [counted(count, "user") for count in (0, 1, 2, 1200)] == ["0 users", "1 user", "2 users", "1,200 users"]
+    assert [counted(count, "event", "name") for count in (1, 2)] == ["1 event names", "2 events name"]
+    assert [counted(1, "user", verb) for verb in ("have", "are")] == ["1 user has", "1 user is"]

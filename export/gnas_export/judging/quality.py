@@ -16,6 +16,7 @@ from gnas_export.retrieval.tables import Lists
 from gnas_search.bootstrap import Interval, interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
 from gnas_search.evaluate import UserMetrics, rank_metrics
+from gnas_serve.plain_text import counted
 from gnas_serve.runtime.attributes import Attributes
 from gnas_serve.runtime.query import MAX_LIST, Query
 from gnas_serve.runtime.recommender import Recommender
@@ -47,7 +48,7 @@ class Jury:
         """Why label gates cannot be measured; empty where they can."""
         if len(self.users) >= LEAST_JUDGES:
             return ""
-        return f"{len(self.users)} gate users have a held-out item, fewer than {LEAST_JUDGES}"
+        return f"{counted(len(self.users), 'gate user', 'have')} a held-out item, fewer than {LEAST_JUDGES}"
 
     def judge(self, lists: Lists) -> UserMetrics:
         """Measure ranked lists of the gate users."""

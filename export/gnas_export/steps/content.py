@@ -17,6 +17,7 @@ from gnas_search.bootstrap import Interval, paired_interval
 from gnas_search.division import LEAST_JUDGES
 from gnas_serve.artifact.content_facts import ContentFacts
 from gnas_serve.errors import ConfigError
+from gnas_serve.plain_text import counted
 
 CONTENT = "content"
 ENCODER, NONE = "encoder", "none"
@@ -69,7 +70,7 @@ def choose_content(draft: Draft) -> None:
     popular = {name: getattr(rival, name) for name in ("neighbours", "power", "prior")}
     fact = {"folds": len(found), "tried": list(chosen.tried), "popularity": popular}
     if len(judged.encoder) < LEAST_JUDGES:
-        _leave(draft, terms, f"{len(judged.encoder)} judging users want an item that is left out", fact)
+        _leave(draft, terms, f"{counted(len(judged.encoder), 'judging user', 'want')} an item that is left out", fact)
         return
     figures = _figures(judged)
     gain, better = _gain(judged, jury.seed)

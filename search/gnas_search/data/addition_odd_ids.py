@@ -12,6 +12,7 @@ from gnas_search.data.tables import FORMATS, Table, shown, table_bytes
 from gnas_serve.artifact.fresh_file import whole_file
 from gnas_serve.artifact.store import storage_errors
 from gnas_serve.errors import ConfigError, DataError
+from gnas_serve.plain_text import counted
 
 _MOST_NAMED = 10
 
@@ -100,4 +101,4 @@ class OddIds:
         places = [str(row + 1) for row in self.rows.arg_true()[:_MOST_NAMED].to_list()]
         count = int(self.rows.sum())
         more = f" and {count - len(places):,} more" if count > len(places) else ""
-        return f"{count:,} such {'row' if count == 1 else 'rows'}: {', '.join(places)}{more}"
+        return f"{counted(count, 'such row')}: {', '.join(places)}{more}"

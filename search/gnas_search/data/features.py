@@ -13,6 +13,7 @@ from gnas_search.data.ids import encode_ids
 from gnas_search.data.interactions import DataWarning, FeatureTable
 from gnas_search.data.tables import Table, shown
 from gnas_serve.errors import DataError
+from gnas_serve.plain_text import counted
 from gnas_serve.vocabulary import Vocabulary
 
 MAX_CATEGORIES = 64
@@ -95,13 +96,11 @@ def read_features(table: Table, id_column: str, ids: Vocabulary, id_type: str, *
     kind = path.stem
     file_rows, id_rows = _align(encoded.vocabulary, encoded.rows, ids)
     warnings = []
-    unused = len(encoded.rows) - len(file_rows)
-    if unused:
-        message = f"{unused} {kind} of {path.name} have no interaction: ignored"
+    if unused := len(encoded.rows) - len(file_rows):
+        message = f"{counted(unused, kind[:-1])} of {path.name} without any interaction: ignored"
         warnings.append(DataWarning(f"{kind}_without_interactions", unused, message))
-    absent = len(ids) - len(file_rows)
-    if absent:
-        message = f"{absent} {kind} of the interactions have no row in {path.name}: features 0"
+    if absent := len(ids) - len(file_rows):
+        message = f"{counted(absent, kind[:-1])} of the interactions without a row in {path.name}: features 0"
         warnings.append(DataWarning(f"{kind}_without_features", absent, message))
 
     title = next((name for name in TITLE_COLUMNS if of_items and name in content.columns), None)

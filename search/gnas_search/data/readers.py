@@ -27,6 +27,7 @@ from gnas_search.data.ids import EncodedIds, encode_ids
 from gnas_search.data.interactions import DatasetConfig, DataWarning, Interactions
 from gnas_search.data.tables import Table, find_table, read_table, require_table, shown
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError, unknown_name
+from gnas_serve.plain_text import counted
 
 CONFIG_FILE = "dataset.toml"
 ID_TYPES = ("auto", "integer", "text")
@@ -276,6 +277,6 @@ def _log_warnings(
     keys.sort()
     repeated = int(np.count_nonzero(keys[1:] == keys[:-1]))
     if repeated:
-        message = f"{repeated} interactions repeat an earlier one (same user, item and event): merged"
+        message = f"{counted(repeated, 'interaction', 'repeat')} an earlier one (same user, item and event): merged"
         warnings.append(DataWarning("duplicates", repeated, message))
     return warnings

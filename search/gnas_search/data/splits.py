@@ -18,6 +18,7 @@ from gnas_search.data.low_rated import low_rated, negatives_of
 from gnas_search.data.pairs import Known, Pairs, binary_csr, subset_features, subset_ids
 from gnas_search.data.readers import SINGLE_EVENT, read_interactions
 from gnas_serve.errors import ConfigError, DataError, DataMismatchError
+from gnas_serve.plain_text import counted
 from gnas_serve.runtime.attributes import Attributes
 
 _SHOWN_DIGITS = 12
@@ -107,7 +108,8 @@ def split(interactions: Interactions) -> tuple[Dataset, TestPart]:
         positive = is_target & ~(interactions.ratings < np.float32(config.min_rating))
     targets, repeats = Pairs.of(interactions, positive).merged()
     if repeats:
-        message = f"{repeats} validation or test interactions repeat an earlier part of their user: not asked for"
+        told = counted(repeats, "validation or test interaction", "repeat")
+        message = f"{told} an earlier part of the user's: not asked for"
         warnings.append(DataWarning("repeats_across_parts", repeats, message))
     targets, policy = _apply_policy(targets, interactions)
     train, valid, test = (targets.part(part) for part in (TRAIN, VALID, TEST))
@@ -210,7 +212,7 @@ def _before_held_out(
         late_final = int(np.count_nonzero(in_final & ~before_test))
         if late_selection or late_final:
             message = (
-                f"{late_selection} other events from their user's first validation interaction on are kept out of "
+                f"{counted(late_selection, 'other event')} from the user's first validation interaction on kept out of "
                 f"the selection graph, {late_final} from the first test interaction on out of the final graph"
             )
             warnings.append(DataWarning("later_events", late_selection, message))
@@ -223,7 +225,7 @@ def _warn_of_test_only(test: Pairs, known: Known, warnings: list[DataWarning]) -
     for kind, rows, known_rows in sides:
         count = len(np.unique(rows[known_rows[rows] < 0]))
         if count:
-            message = f"{count} {kind} occur in test only"
+            message = f"{counted(count, kind[:-1], 'occur')} in test only"
             warnings.append(DataWarning(f"test_only_{kind}", count, message))
 
 

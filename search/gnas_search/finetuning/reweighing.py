@@ -17,6 +17,7 @@ from gnas_search.evaluate import FRESH_SCORES, FRESH_USERS, UserMetrics, Validat
 from gnas_search.fit import Fit
 from gnas_search.specs import BLEND, BlendSpec, kind_of, read_spec
 from gnas_serve.errors import IntegrityError
+from gnas_serve.plain_text import counted
 
 Weights = npt.NDArray[np.float64]
 
@@ -130,7 +131,7 @@ def reweigh(checkpoint: Checkpoint, spec: BlendSpec, *, seed: int) -> Reweighed:
     validation = _fitting_users(checkpoint)
     if validation is None:
         count = len(divided_users(checkpoint).fitting)
-        reason = f"{count} fresh users to fit weights by, fewer than {LEAST_JUDGES}"
+        reason = f"{counted(count, 'fresh user')} to fit weights by, fewer than {LEAST_JUDGES}"
         return Reweighed(names, old, old, reason)
     fit, histories = checkpoint.selection, checkpoint.train
     shares, branches = [spec.shares[place] for place in places], [fit.branches[place] for place in places]
