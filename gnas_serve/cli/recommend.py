@@ -11,7 +11,7 @@ from rich.table import Table
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
 from gnas_serve.errors import ConfigError
-from gnas_serve.plain_text import listed
+from gnas_serve.plain_text import counted, listed
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.query import Answer
@@ -114,7 +114,8 @@ def explain(
     Graph filters and two-hop links are divided exactly among the items; a trained network or compressed blend by the
     linear map that answers newcomers, which is approximate: what it leaves open and a popularity term are shown as one
     number each. An item that the catalogue does not have, told of with --item-features, is divided through the known
-    items that it is like. The score is that of retrieval: a learned ranker may order otherwise.
+    items that it is like; others in that file are passed over. The score is that of retrieval: a learned ranker may
+    order otherwise.
     """
     from gnas_serve.cli.item_features import told_in
     from gnas_serve.runtime.recommender import Recommender
@@ -122,6 +123,8 @@ def explain(
     recommender = Recommender.load(artifact)
     every = () if item_features is None else told_in(item_features)
     told = tuple(one for one in every if one[0] == item)
+    if others := len(every) - len(told):
+        warn(f"{item_features} tells of {counted(others, 'other item')} than {item}: passed over")
     past = _known(recommender, history, "items of the history", {item_id for item_id, _ in every})
     found = recommender.explain(item, user, past, _features(feature), told)
     table = Table(

@@ -166,7 +166,24 @@ def test_the_command_reads_unseen_items(made: Any, tmp_path: Path, capsys: pytes
     assert "content" in out
     about = ("explain", *asked[1:], "--item", "new-1")
     code, out, warned = gnas(*about, "--history", "new-1", "--output", "json")
-    assert (code, warned) == (0, "")
+    # The file may be the one that `recommend` reads; what the door refuses is passed over, and said.
+    assert (code, "new.json tells of 1 other item than new-1: passed over" in warned) == (0, True), warned
+    (tmp_path / "alone.json").write_text(json.dumps({"new-1": {"style": "left0 left1", "tilt": 0.5}}))
+    code, alone, warned = gnas(
+        "explain",
+        made.path,
+        "--user",
+        1003,
+        "--item-features",
+        tmp_path / "alone.json",
+        "--item",
+        "new-1",
+        "--history",
+        "new-1",
+        "--output",
+        "json",
+    )
+    assert (code, warned, alone) == (0, "", out)
     explained = json.loads(out)
     parts = [one["contribution"] for one in explained["contributions"]] + list(explained["remainder"].values())
     assert explained["score"] == pytest.approx(sum(parts))
