@@ -123,8 +123,8 @@ def explain(
     recommender = Recommender.load(artifact)
     every = () if item_features is None else told_in(item_features)
     told = tuple(one for one in every if one[0] == item)
-    if others := len(every) - len(told):
-        warn(f"{item_features} tells of {counted(others, 'other item')} than {item}: passed over")
+    if passed_over := len(every) - len(told):
+        warn(f"{item_features} tells of {counted(passed_over, 'other item')} than {item}: passed over")
     past = _known(recommender, history, "items of the history", {item_id for item_id, _ in every})
     found = recommender.explain(item, user, past, _features(feature), told)
     table = Table(
