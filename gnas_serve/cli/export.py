@@ -216,7 +216,7 @@ def export(
         console.print(f"export: {guard.summary}")
     facts = exported.report
     unseen = facts["facts"][CONTENT]
-    if not unseen["ships"] and unseen["reason"].startswith(UNJUDGED):
+    if UNJUDGED in unseen:
         warn(
             f"no content encoder ships, whatever a model before had: {unseen['reason']}. Items that the catalogue does "
             "not have are refused (422) by this artifact" + _how_to_keep_one(trained.finetuned_from)

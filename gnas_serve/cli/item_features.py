@@ -23,7 +23,7 @@ def told_in(path: Path) -> ItemFeatures:
     """
     from pydantic_core import from_json
 
-    from gnas_serve.service.item_features import told_of
+    from gnas_serve.service.item_features import item_features_of
     from gnas_serve.service.schemas import RecommendRequest, from_mapping
 
     try:
@@ -37,6 +37,6 @@ def told_in(path: Path) -> ItemFeatures:
     if not isinstance(told, dict):
         raise ConfigError(f"{path}: is no JSON object", hint=_EXPECTED)
     try:
-        return told_of(from_mapping(RecommendRequest, {"item_features": told}).item_features)
+        return item_features_of(from_mapping(RecommendRequest, {"item_features": told}).item_features)
     except RequestError as error:
         raise ConfigError(f"{path}: {error.message}", hint=_EXPECTED) from error

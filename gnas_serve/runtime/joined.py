@@ -1,4 +1,4 @@
-"""Known and unseen items in one list: where each stands, on which scale, and how it is laid out and explained."""
+"""Known and unseen items in one list: how each is laid out and explained."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from gnas_serve.runtime.content_encoder import Liked, Score
 from gnas_serve.runtime.explain import Explainer, Explanation
+from gnas_serve.runtime.found_items import FoundItems
+from gnas_serve.runtime.insertion import inserted
 from gnas_serve.runtime.lookup import NOTHING, Who
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
@@ -66,7 +68,7 @@ class Joined:
         if liked is not None:
             values[[place for place, lean in enumerate(unseen.leans) if lean is not None]] = liked.scores
         retrieved = np.sort(found.retrieved)[::-1]
-        rows, scores = _inserted(found.rows, found.scores, retrieved, values, len(unseen.items))
+        rows, scores = inserted(found.rows, found.scores, retrieved, values, len(unseen.items))
         return cls(unseen, rows, scores, liked)
 
     def laid_out(self, rows: _Rows, items: Vocabulary, source: str) -> tuple[list[Id], _Rows, tuple[str, ...]]:
@@ -124,7 +126,7 @@ def traced(parts: Parts, who: Who, unseen: UnseenItems) -> Explanation:
     return parts.explainer.trace(found, who.asker, who.crowd, lean, joined.liked.own)
 
 
-def listed(parts: Parts, candidates: int, who: Who, pool: Pool, count: int) -> Staged[Ranked | Joined]:
+def items_found(parts: Parts, candidates: int, who: Who, pool: Pool, count: int) -> Staged[FoundItems]:
     """Retrieve and rank, and put unseen items where they belong.
 
     Parameters
@@ -134,7 +136,7 @@ def listed(parts: Parts, candidates: int, who: Who, pool: Pool, count: int) -> S
 
     Returns
     -------
-    Ranked or Joined
+    FoundItems
         At least as many as are wanted, where there are so many.
     """
     if pool.unseen is None:
@@ -150,40 +152,3 @@ def joined_for(parts: Parts, who: Who, unseen: UnseenItems, found: Ranked) -> Jo
     if asker is None:
         return Joined.of(unseen, found, who.crowd.scores.take, NOTHING)
     return Joined.of(unseen, found, partial(parts.retriever.scores, asker.vector, asker.history), asker.history)
-
-
-def _inserted(
-    rows: _Rows, scores: _Floats, retrieved: _Floats, values: npt.NDArray[np.float64], num_items: int
-) -> tuple[_Rows, _Floats]:
-    """Insert items by their retrieval scores, ``-inf`` where there is none, into ranked ones."""
-    count = len(rows)
-    above = count - np.searchsorted(retrieved[::-1], values, side="left")
-    found = _carried_over(scores.astype(np.float64), retrieved.astype(np.float64), values, above)
-    told = found[values > -np.inf]
-    lowest = min([float(one.min()) for one in (scores, told) if len(one)], default=0.0)
-    found = np.where(values > -np.inf, found, lowest)
-    order = np.argsort(-values, kind="stable")
-    # After `above` of the known ones, and before the next of them; the better first.
-    keys = np.concatenate([np.arange(count, dtype=np.float64), above[order] - 0.5])
-    merged = np.argsort(keys, kind="stable")
-    every = np.concatenate([rows, num_items + order])[merged].astype(np.int64)
-    return every, np.concatenate([scores, found[order].astype(np.float32)])[merged].astype(np.float32)
-
-
-def _carried_over(
-    scores: npt.NDArray[np.float64],
-    retrieved: npt.NDArray[np.float64],
-    values: npt.NDArray[np.float64],
-    above: npt.NDArray[np.integer],
-) -> npt.NDArray[np.float64]:
-    """Carry retrieval scores over to the scale of ranked ones: in proportion between two, as far beyond the ends."""
-    count = len(scores)
-    if count == 0:
-        return values
-    upper, lower = np.clip(above - 1, 0, count - 1), np.clip(above, 0, count - 1)
-    width = retrieved[upper] - retrieved[lower]
-    share = np.divide(values - retrieved[lower], width, out=np.zeros(len(values)), where=width > 0)
-    between = scores[lower] + np.clip(share, 0.0, 1.0) * (scores[upper] - scores[lower])
-    inside = (above > 0) & (above < count)
-    found: npt.NDArray[np.float64] = np.where(inside, between, scores[lower] + (values - retrieved[lower]))
-    return found

@@ -12,7 +12,7 @@ from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.runtime.catalogue_scores import CatalogueScores
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.index import Index
-from gnas_serve.runtime.joined import CONTENT, listed, traced
+from gnas_serve.runtime.joined import CONTENT, items_found, traced
 from gnas_serve.runtime.lookup import Who, item_row, unknown_user, who_asks
 from gnas_serve.runtime.parts import Parts
 from gnas_serve.runtime.pool import Pool
@@ -140,7 +140,7 @@ class Recommender:
             yield "filter"
         rearranged = query.diversity > 0.0 or query.exploration > 0.0
         wanted = max(query.k, self.candidates) if rearranged else query.k
-        found = yield from listed(parts, self.candidates, who, pool, wanted)
+        found = yield from items_found(parts, self.candidates, who, pool, wanted)
         rows, scores, source = found.rows, found.scores, who.source
         if rearranged and len(rows):
             order = parts.rerank.order(

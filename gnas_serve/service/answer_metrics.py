@@ -112,7 +112,7 @@ class AnswerMetrics:
             # Not NaN while there are few answers: of several workers it would hide those that have enough.
             self._drifted.set(math.nan if scores is None else 0.0)
 
-    def told_of(self, unlike: Mapping[str, int]) -> None:
+    def fed_back(self, unlike: Mapping[str, int]) -> None:
         """Count events of feedback that are unlike the data, by the field."""
         for field, count in unlike.items():
             self._unlike.labels(field).inc(count)

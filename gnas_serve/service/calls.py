@@ -13,7 +13,7 @@ from gnas_serve.runtime.stages import Staged, found_by
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.feedback import Feedback, Taken
-from gnas_serve.service.item_features import told_of
+from gnas_serve.service.item_features import item_features_of
 from gnas_serve.service.schemas import (
     DeployRequest,
     ExplainRequest,
@@ -134,7 +134,7 @@ class Calls:
         recommender = variant.recommender
         trail = self._telemetry.noted(None, recommender.info.version)
         length = recommender.info.num_items * recommender.info.embedding_dim
-        told = told_of(request.item_features)
+        told = item_features_of(request.item_features)
         answer = await _scan(length, lambda: recommender.similar_items(request.item_id, request.k, told))
         self._telemetry.answered(answer, None, trail)
         return Signed(answer, variant.signature)
@@ -166,7 +166,7 @@ class Calls:
         """
         variant = self._variants.choose(Query(request.user_id, history=request.history))
         self._telemetry.noted(request.user_id, variant.recommender.info.version)
-        features, told = pairs_of(request.user_features), told_of(request.item_features)
+        features, told = pairs_of(request.user_features), item_features_of(request.item_features)
         found = variant.recommender.explain(request.item_id, request.user_id, request.history, features, told)
         return self._divided(found, variant)
 
@@ -185,7 +185,7 @@ class Calls:
         if len(request.events) == 1:
             self._telemetry.noted(request.events[0].user_id, self.model.version)
         taken = await self._feedback.take(request)
-        self._telemetry.answers.told_of(taken.unlike.counts)
+        self._telemetry.fed_back(taken.unlike.counts)
         return taken
 
     def deployment(self) -> Deployment:

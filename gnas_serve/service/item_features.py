@@ -21,6 +21,6 @@ _Attributes = Annotated[dict[_Name, _Value], Field(max_length=MAX_FEATURES)]
 ItemFeaturesField = Annotated[dict[_ItemId, _Attributes] | None, Field(max_length=MAX_UNSEEN_ITEMS)]
 
 
-def told_of(items: Mapping[str, Mapping[str, ItemValue]] | None) -> ItemFeatures:
+def item_features_of(items: Mapping[str, Mapping[str, ItemValue]] | None) -> ItemFeatures:
     """Give what is told of items as the runtime takes it."""
     return tuple((item_id, tuple(told.items())) for item_id, told in items.items()) if items else ()

@@ -23,7 +23,7 @@ from gnas_serve.feedback.event import (
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
 from gnas_serve.service.deployment import NAME, Canary, Deployment
-from gnas_serve.service.item_features import ItemFeaturesField, told_of
+from gnas_serve.service.item_features import ItemFeaturesField, item_features_of
 from gnas_serve.service.refusals import refusal
 from gnas_serve.service.user_features import UserFeaturesField, pairs_of
 from gnas_serve.vocabulary import MAX_ID_CHARACTERS
@@ -101,7 +101,7 @@ class RecommendRequest(_Request):
         fields.update(vars(self))
         del fields["return_scores"]
         fields["user_features"] = pairs_of(self.user_features)
-        fields["item_features"] = told_of(self.item_features)
+        fields["item_features"] = item_features_of(self.item_features)
         return query
 
 
@@ -153,7 +153,7 @@ class RankRequest(_Request):
             explain=self.explain,
             strict=self.strict,
             user_features=pairs_of(self.user_features),
-            item_features=told_of(self.item_features),
+            item_features=item_features_of(self.item_features),
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from gnas_serve.runtime.query import Answer, ModelInfo, Query
@@ -73,7 +74,7 @@ class Telemetry:
         registry = REGISTRY if registry is None else registry
         self._access_log, self._tracing = access_log, tracing
         self._follows = access_log is not None or tracing is not None
-        self.answers = AnswerMetrics(registry)  # and what feedback is like
+        self._answers = AnswerMetrics(registry)  # and what feedback is like
         self._until_timed = 1
         self._requests = Counter(
             "gnas_serve_requests", "Requests answered.", ["door", "method", "code"], registry=registry
@@ -171,7 +172,7 @@ class Telemetry:
         scores
             What the manifest of the stable model says of its scores.
         """
-        self.answers.follow(models[0].version, models[0].num_items, scores)
+        self._answers.follow(models[0].version, models[0].num_items, scores)
         labels: set[tuple[str, ...]] = {
             (one.name, one.version, one.profile, one.index, one.ranker, one.precision) for one in models
         }
@@ -285,10 +286,14 @@ class Telemetry:
         """Count how an asker was represented, whether there was enough, and what was unknown; the rest by `asked`."""
         self._answered[answer.source] = self._answered.get(answer.source, 0) + 1
         self._underfilled_answers += answer.underfilled
-        self.answers.answered(answer, clock)
+        self._answers.answered(answer, clock)
         if trail is not None:
             trail.source = answer.source
 
+    def fed_back(self, unlike: Mapping[str, int]) -> None:
+        """Count events of feedback that are unlike the data, by the field."""
+        self._answers.fed_back(unlike)
+
     def recommended(self, query: Query, answer: Answer) -> None:
         """Look at an answer of the stable model, for coverage and drift."""
-        self.answers.recommended(query, answer)
+        self._answers.recommended(query, answer)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +83,18 @@ def rival(name: str, python: str, artifact: Path, core: int | None) -> Iterator[
             wait_for(door, process, Path(folder) / "log")
             yield door, ProcessMeter.of(process.pid)
         finally:
-            # The session is the rival's own: its workers are asked to end as well.
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_session(process)
+
+
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """End a rival and the workers of the session that is its own; one that is gone already has nothing to end."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_for(door: Door, process: subprocess.Popen[bytes], log: Path) -> None:

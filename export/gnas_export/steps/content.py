@@ -21,7 +21,8 @@ from gnas_serve.plain_text import counted
 
 CONTENT = "content"
 ENCODER, NONE = "encoder", "none"
-UNJUDGED = "cannot be judged: "
+UNJUDGED = "unjudged"
+"""A fact of an export without a content encoder that nobody could judge: why not."""
 """How the reason begins where nobody could say whether an encoder is any good."""
 MARGIN = 0.05
 """Of the ndcg of the better of the two simple orders, by which the encoder has to be better than it."""
@@ -104,8 +105,8 @@ def _leave(draft: Draft, terms: ContentTerms, why: str, fact: dict[str, object] 
             _keep(draft, terms.as_stated(before.columns), before, why)
             return
         fresh = "" if draft.checkpoint.finetuned_from is None else "; of a fine-tuned model those with fresh ones judge"
-        given = draft.decisions.take(CONTENT, NONE, f"{UNJUDGED}{why}{fresh}")
-    draft.facts[CONTENT] = {"ships": False, "reason": given.reason, **(fact or {})}
+        given = draft.decisions.take(CONTENT, NONE, f"cannot be judged: {why}{fresh}")
+    draft.facts[CONTENT] = {"ships": False, "reason": given.reason, UNJUDGED: why, **(fact or {})}
 
 
 def _still_readable(before: ContentFacts | None, terms: ContentTerms) -> ContentFacts | None:
