@@ -59,7 +59,7 @@ class TurnLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptor = self._open()
+        self._descriptor: int | None = self._open()
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -70,38 +70,48 @@ class TurnLock:
         OSError
             If the file system has no locks, or the file is gone and cannot be made again.
         """
-        self._take()
-        # Of a file that was removed meanwhile, others lock the one that stands in its place.
-        while not self._is_there():
-            os.close(self._descriptor)
-            self._descriptor = self._open()
-            self._take()
+        descriptor = self._taken()
         try:
             yield
         finally:
-            self._give_back()
+            _give_back(descriptor)
 
     def close(self) -> None:
         """Give the file back; it stays, for others."""
-        os.close(self._descriptor)
+        # Forgotten first: the number is soon another file's.
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _taken(self) -> int:
+        """Lock the file that is there: of one that was removed meanwhile, others lock what stands in its place."""
+        while True:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            _take(self._descriptor)
+            if self._is_there(self._descriptor):
+                return self._descriptor
+            self.close()
 
     def _open(self) -> int:
         return os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
-    def _is_there(self) -> bool:
+    def _is_there(self, descriptor: int) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+            return os.path.samestat(os.fstat(descriptor), os.lstat(self._path))
         except FileNotFoundError:
             return False
 
-    def _take(self) -> None:
-        if sys.platform == "win32":
-            msvcrt.locking(self._descriptor, msvcrt.LK_LOCK, 1)
-        else:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
-    def _give_back(self) -> None:
-        if sys.platform == "win32":
-            msvcrt.locking(self._descriptor, msvcrt.LK_UNLCK, 1)
-        else:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+def _take(descriptor: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _give_back(descriptor: int) -> None:
+    if sys.platform == "win32":
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

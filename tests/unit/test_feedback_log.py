@@ -209,6 +209,20 @@ class TestSharing:
         ]
 
 
+    def test_a_folder_that_was_taken_away_and_is_back_is_written_to(self, folder: Path) -> None:
+        with Opened(folder) as opened:
+            opened.append(1)
+            shutil.rmtree(folder)
+            for number in (2, 3):
+                with pytest.raises(StorageError):
+                    opened.append(number)
+            folder.mkdir(mode=0o700)
+            assert opened.append(1, 2, 3) == (2, 1)
+            assert ids_in(folder) == numbered(2, 3)
+        with Opened(folder) as opened:
+            assert opened.told_ids() == numbered(2, 3)
+
+
 class TestTornTails:
     def test_cut_anywhere_in_the_last_event_all_others_stay(self, folder: Path) -> None:
         with Opened(folder) as opened:
