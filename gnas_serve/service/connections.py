@@ -10,6 +10,7 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -18,6 +19,7 @@ from gnas_serve.service.errors import HeadTooLargeError
 from gnas_serve.service.express import Express, ExpressConnection
 from gnas_serve.service.problems import problem
 from gnas_serve.service.request_head import BEGAN
+from gnas_serve.service.upgrades import without_offer
 
 MAX_HEAD_BYTES = 1 << 16
 
@@ -51,6 +53,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
         read_at = 0.0
         unread = 0  # bytes since the last piece of a body, or since the request before
         is_long = False
+        is_refused = False  # what is read now is no request: once all before it is answered, that is told
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
             super().connection_made(transport)
@@ -68,9 +71,14 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
+            if self.is_refused:
+                return
             self.unread += len(data)
             self.read_at = perf_counter()
-            super().data_received(data)
+            self._unset_keepalive_if_required()
+            self.parse(data)
+            if self.is_refused:
+                return
             if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.is_long = True
                 self.send_400_response("")
@@ -83,6 +91,33 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 for piece in pieces:
                     super().on_body(piece)
 
+        def parse(self, data: bytes) -> None:
+            left = memoryview(data)
+            while left:
+                try:
+                    self.parser.feed_data(left)
+                except httptools.HttpParserUpgrade as stopped:
+                    (read,) = stopped.args
+                    left = left[read:]
+                    self.go_on_here()
+                except httptools.HttpParserError:
+                    self.logger.warning("Invalid HTTP request received.")
+                    self.send_400_response("")
+                    return
+                else:
+                    return
+                if self.is_refused:
+                    return
+
+        def go_on_here(self) -> None:
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            if method == b"CONNECT":
+                self.send_400_response("")
+                return
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+            self.parser.feed_data(without_offer(method, self.url, version, self.headers))
+
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
             if not self.is_waiting:
                 self.answered = cycle
@@ -94,9 +129,13 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             self.server_state.total_requests += 1
             if self.transport.is_closing():
                 return
-            self.flow.resume_reading()
+            if not self.is_refused:
+                self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
+                return
+            if self.is_refused:
+                self.refuse()
                 return
             self.silent_since = self.loop.time()
             if self.silence_limit is None:
@@ -142,6 +181,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             if self.unread > MAX_HEAD_BYTES and self.head_bytes() > MAX_HEAD_BYTES:
                 self.is_long = True
                 raise ValueError("too long a head")  # stops the parser, whose caller refuses the request
+            if self.parser.should_upgrade():  # it is read again, without what it offers
+                return
             self.unread = 0
             # What else a caller sends at once waits for its turns, and other callers have theirs.
             if express.takes(self):
@@ -157,6 +198,8 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.pieces.append(body)
 
         def on_message_complete(self) -> None:
+            if self.parser.should_upgrade():
+                return
             if self.pieces is None:
                 super().on_message_complete()
             else:
@@ -181,11 +224,21 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 self.read_limit.cancel()
                 self.read_limit = None
 
-        def send_400_response(self, msg: str) -> None:
-            if self.is_waiting:  # what came before this is answered first
-                self.flow.pause_reading()
-                self.loop.call_soon(self.send_400_response, msg)
-                return
+        def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are not ours
+            self.is_refused = True
+            self.flow.pause_reading()
+            # A request whose body is what cannot be read has no answer but this.
+            is_within_body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+            if is_within_body and self.pipeline and self.pipeline[0][0] is self.cycle:
+                self.pipeline.popleft()
+                is_within_body = False
+            if not self.is_waiting and (is_within_body or not self.is_answering()):
+                self.refuse()
+
+        def is_answering(self) -> bool:
+            return bool(self.pipeline) or (self.answered is not None and not self.answered.response_complete)
+
+        def refuse(self) -> None:
             if self.transport.is_closing():
                 return
             error = HeadTooLargeError(f"path and headers are over {MAX_HEAD_BYTES} bytes", hint="ask in the body")

@@ -82,7 +82,7 @@ class Express:
         parser, cycle = connection.parser, connection.cycle
         if parser.get_method() != b"POST" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        if parser.should_upgrade() or connection.expect_100_continue or connection.root_path:
+        if connection.expect_100_continue or connection.root_path:
             return False
         if not (cycle is None or cycle.response_complete) or connection.flow.write_paused:
             return False  # an answer before this one is on its way
