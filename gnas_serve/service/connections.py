@@ -76,8 +76,7 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
             self.unread += len(data)
             self.read_at = perf_counter()
             self._unset_keepalive_if_required()
-            self.parse(data)
-            if self.is_refused:
+            if not self.parse(data):
                 return
             if self.unread > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.is_long = True
@@ -91,32 +90,31 @@ def bound_heads(server: uvicorn.Server, limit_s: float, express: Express) -> Non
                 for piece in pieces:
                     super().on_body(piece)
 
-        def parse(self, data: bytes) -> None:
+        def parse(self, data: bytes) -> bool:
+            """Tell whether all of it was HTTP that this door speaks."""
             left = memoryview(data)
-            while left:
-                try:
-                    self.parser.feed_data(left)
-                except httptools.HttpParserUpgrade as stopped:
-                    (read,) = stopped.args
-                    left = left[read:]
-                    self.go_on_here()
-                except httptools.HttpParserError:
-                    self.logger.warning("Invalid HTTP request received.")
-                    self.send_400_response("")
-                    return
-                else:
-                    return
-                if self.is_refused:
-                    return
-
-        def go_on_here(self) -> None:
-            method, version = self.parser.get_method(), self.parser.get_http_version()
-            if method == b"CONNECT":
+            try:
+                while left:
+                    left = left[self.parse_some(left) :]
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("")
-                return
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
-            self.parser.feed_data(without_offer(method, self.url, version, self.headers))
+                return False
+            return True
+
+        def parse_some(self, data: memoryview) -> int:
+            """Give how much of it was read: all, or up to the end of a head that offers another protocol."""
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as stopped:
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                if method == b"CONNECT":
+                    raise httptools.HttpParserError("this is no proxy") from stopped
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                self.parser.feed_data(without_offer(method, self.url, version, self.headers))
+                return int(stopped.args[0])
+            return len(data)
 
         def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
             if not self.is_waiting:

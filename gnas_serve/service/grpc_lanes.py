@@ -38,6 +38,9 @@ from gnas_serve.service.grpc_refusals import Count, Refusals
 TRIED = "1.85."
 """How the version of grpcio begins, of the releases that this was tried with."""
 
+PATIENT_S = 0.1
+"""So long a call may be without its message where others want its place."""
+
 _AGAIN_S = 0.5
 
 _log = logging.getLogger(__name__)
@@ -56,7 +59,8 @@ class Lanes:
         So many calls of each kind may be read and answered at once; others are refused as too many. Who asks for the
         health of a server under load is none of its load.
     message_s
-        So long the message of a call may take; until it is there, the call takes a place.
+        So long the message of a call may take; until it is there, the call takes a place, and gives way where there is
+        no other.
     count
         Is told of the calls that are refused here.
     """
@@ -72,9 +76,9 @@ class Lanes:
         count: Count,
     ) -> None:
         self._calls, self._beside = dict(calls), dict(beside)
-        self._places, self._places_beside = _Places(most), _Places(most_beside)
         self._refusals = Refusals(count)
-        self._due = MessagesDue(message_s, self._refusals)
+        self._places = _Places(most, MessagesDue(message_s, self._refusals))
+        self._places_beside = _Places(most_beside, MessagesDue(message_s, self._refusals))
         self._lanes: set[asyncio.Task[None]] = set()
         self._refused: set[asyncio.Task[None]] = set()
 
@@ -102,16 +106,16 @@ class Lanes:
         """Take calls until the server is stopped."""
         if not isinstance(started, _LaneServer):
             return
-        core, places = started.core, self._places_beside
+        core, places, beside = started.core, self._places, self._places_beside
         for path, handler in self._calls.items():
             for _ in range(MOST):
-                taken = self._due.taken(path, handler)
-                self._keep(partial(self._lane, core, core.next_of(path), path, taken, self._places))
+                taken = places.due.taken(path, handler)
+                self._keep(partial(self._lane, core, core.next_of(path), path, taken, places))
         for path, handler in self._beside.items():
             streams = handler.request_streaming or handler.response_streaming
-            taken = _any(path, handler) if streams else self._due.taken(path, handler)
-            self._keep(partial(self._lane, core, core.next_of(path), path, taken, places))
-        self._keep(partial(self._lane, core, core._request_call, "", _any("", None), places))
+            taken = _any(path, handler) if streams else beside.due.taken(path, handler)
+            self._keep(partial(self._lane, core, core.next_of(path), path, taken, beside))
+        self._keep(partial(self._lane, core, core._request_call, "", _any("", None), beside))
 
     def _keep(self, lane: Callable[[], Coroutine[Any, Any, None]]) -> None:
         task = asyncio.ensure_future(lane())
@@ -132,7 +136,7 @@ class Lanes:
                 state = await next_call()
             except cygrpc._RequestCallError:  # the server is being stopped, or the call left before it was taken
                 continue
-            if places.is_one_left():
+            if places.is_one_left() or places.make_one():
                 work, among = taken(state, loop), places.taken
             else:
                 work, among = self._one_too_many(path, state, loop), self._refused
@@ -143,8 +147,7 @@ class Lanes:
         core.no_more()
 
     def _one_too_many(self, path: str, state: Any, loop: asyncio.AbstractEventLoop) -> Coroutine[Any, Any, None]:
-        error = OverloadedError("too many requests at once", hint="try again in a second")
-        return self._refusals.refuse(path, state, loop, error)
+        return self._refusals.refuse(path, state, loop, _too_many())
 
     def _ended(self, lane: Callable[[], Coroutine[Any, Any, None]], task: asyncio.Task[None]) -> None:
         self._lanes.discard(task)
@@ -155,14 +158,23 @@ class Lanes:
 
 
 class _Places:
-    """How many calls may be in flight, and which are."""
+    """How many calls may be in flight, which are, and which of them have no message yet."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, due: MessagesDue) -> None:
+        self.most, self.due = most, due
         self.taken: set[asyncio.Task[None]] = set()
 
     def is_one_left(self) -> bool:
         return len(self.taken) < self.most
+
+    def make_one(self) -> bool:
+        # Who calls is asked once there is a message. Those who send none would keep all others out, with a key or
+        # without: the one who has sent none for longest gives way.
+        return self.due.end_oldest(PATIENT_S, _too_many())
+
+
+def _too_many() -> OverloadedError:
+    return OverloadedError("too many requests at once", hint="try again in a second")
 
 
 def _any(path: str, handler: Handler | None) -> Taken:

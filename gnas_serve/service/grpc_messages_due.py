@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import grpc
 from grpc._cython import cygrpc
 
-from gnas_serve.errors import RequestError
+from gnas_serve.errors import GnasError, RequestError
 from gnas_serve.service.errors import SlowRequestError
 from gnas_serve.service.grpc_refusals import Refusals
 
@@ -66,6 +66,28 @@ class MessagesDue:
 
         return work
 
+    def end_oldest(self, least_s: float, error: GnasError) -> bool:
+        """Refuse the call that has been without its message for longest, for another to have its place.
+
+        Parameters
+        ----------
+        least_s
+            So long, or it is let be.
+        error
+            What it is told.
+
+        Returns
+        -------
+        bool
+            Whether one was.
+        """
+        loop = asyncio.get_running_loop()
+        task, (since, *_) = next(iter(self._due.items()), (None, (0.0,)))
+        if task is None or loop.time() - since < least_s:
+            return False
+        self._end(task, error, loop)
+        return True
+
     def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._is_looked_after and self._due:
             self._is_looked_after = True
@@ -75,14 +97,17 @@ class MessagesDue:
     def _end_late(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_looked_after = False
         late = loop.time() - self._limit_s
+        error = SlowRequestError(f"the message did not arrive within {self._limit_s:g} s")
         for task in [one for one, (since, *_) in self._due.items() if since <= late]:
-            since, path, state = self._due.pop(task)
-            error = SlowRequestError(f"the message did not arrive within {self._limit_s:g} s")
-            self._refusals[task] = refusal = asyncio.ensure_future(
-                self._refuse(path, state, loop, error, loop.time() - since)
-            )
-            refusal.add_done_callback(_is_known)
+            self._end(task, error, loop)
         self._look_after(loop)
+
+    def _end(self, task: asyncio.Task[Any], error: GnasError, loop: asyncio.AbstractEventLoop) -> None:
+        since, path, state = self._due.pop(task)
+        self._refusals[task] = refusal = asyncio.ensure_future(
+            self._refuse(path, state, loop, error, loop.time() - since)
+        )
+        refusal.add_done_callback(_is_known)
 
 
 def _is_known(refusal: asyncio.Task[None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -135,6 +136,29 @@ def test_with_another_release_calls_are_answered_one_at_a_time(tmp_path: Path, m
         began = turns_of_beginning(world, monkeypatch)
         assert len(set(began)) > MOST // 2, began
     finally:
+        world.close()
+
+
+def test_those_who_send_no_message_keep_nobody_out(tmp_path: Path) -> None:
+    world = grpc_world.World(write_tiny_artifact(tmp_path / "artifact"), max_in_flight=2, timeout_s=20.0)
+    may_end = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        may_end.wait(20)
+        yield from ()
+
+    try:
+        silent = world.channel.stream_unary("/gnas.serve.v1.Recommender/Recommend")
+        waiting = [silent.future(nothing()) for _ in range(12)]
+        assert soon_answered(world, 5.0)
+        codes = [call.code() for call in waiting if call.done()]
+        assert codes
+        assert set(codes) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert soon_answered(world, 5.0)
+    finally:
+        may_end.set()
+        for call in waiting:
+            call.cancel()
         world.close()
 
 

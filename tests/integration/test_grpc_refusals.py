@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tiny_artifact import write_tiny_artifact
 
+from gnas_serve.service import grpc_lanes
 from gnas_serve.service.errors import CODE_KEY
 from gnas_serve.service.grpc_calls import SERVICE
 from gnas_serve.service.grpc_messages_due import MessagesDue
@@ -77,6 +78,12 @@ def filled(world: grpc_world.World) -> Silent:
     return silent
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends no message gives way to nobody."""
+    monkeypatch.setattr(grpc_lanes, "PATIENT_S", WAIT_S)
+
+
 def is_full(world: grpc_world.World) -> bool:
     try:
         world.stub.Recommend(pb.RecommendRequest(k=1))
@@ -85,6 +92,7 @@ def is_full(world: grpc_world.World) -> bool:
     return False
 
 
+@pytest.mark.usefixtures("patient")
 def test_one_too_many_is_told_so_by_a_code_and_its_id_and_counted(world: grpc_world.World) -> None:
     silent = filled(world)
     before = counted(world, "RESOURCE_EXHAUSTED")
@@ -98,6 +106,7 @@ def test_one_too_many_is_told_so_by_a_code_and_its_id_and_counted(world: grpc_wo
     assert len(world.stub.Recommend(pb.RecommendRequest(k=1)).items) == 1
 
 
+@pytest.mark.usefixtures("patient")
 def test_whoever_asks_for_health_is_none_of_the_load(world: grpc_world.World) -> None:
     silent = filled(world)
     try:

@@ -208,7 +208,6 @@ class TestSharing:
             b'["e-3"',
         ]
 
-
     def test_a_folder_that_was_taken_away_and_is_back_is_written_to(self, folder: Path) -> None:
         with Opened(folder) as opened:
             opened.append(1)
