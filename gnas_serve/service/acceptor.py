@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -31,7 +32,8 @@ class Acceptor:
 
     def __init__(self, server: uvicorn.Server, workers: int) -> None:
         self._server = server
-        self._most = _TAKEN_ALONE if workers == 1 else _TAKEN_AMONG_OTHERS
+        self._is_alone = workers == 1
+        self._most = _TAKEN_ALONE if self._is_alone else _TAKEN_AMONG_OTHERS
         self._loop = asyncio.get_running_loop()
         self._listening: socket.socket | None = None
         self._connecting: set[asyncio.Future[Any]] = set()
@@ -46,12 +48,23 @@ class Acceptor:
         self._loop.add_reader(self._listening, self._take)
 
     def close(self) -> None:
-        """Take in no more; to be called before the server closes its socket, which lives as long as this one's does."""
+        """Take in no more; to be called before the server closes its socket, which lives as long as this one's does.
+
+        The parent process has the socket, too: until it ends, callers would be taken in by the kernel, and wait for
+        nobody. So no more are: they are refused. Whoever listens on the socket again, as a worker does that takes this
+        one's place, takes them in again. Beside other workers it is left to these.
+        """
         self._opening.cancel()
-        if self._listening is not None:
-            self._loop.remove_reader(self._listening)
-            self._listening.close()
-            self._listening = None
+        if self._listening is None:
+            return
+        self._loop.remove_reader(self._listening)
+        if self._is_alone:
+            for server in self._server.servers:
+                server.close()
+            with suppress(OSError):  # not every system does that
+                self._listening.shutdown(socket.SHUT_RD)
+        self._listening.close()
+        self._listening = None
 
     def _take(self) -> None:
         if self._listening is None:

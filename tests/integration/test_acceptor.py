@@ -36,7 +36,7 @@ def listening_server(stack: ExitStack) -> Iterator[uvicorn.Server]:
     listening = stack.enter_context(socket.socket())
     listening.bind(("127.0.0.1", 0))
     listening.listen(100)
-    server.servers = [SimpleNamespace(sockets=[listening])]  # type: ignore[list-item]
+    server.servers = [SimpleNamespace(close=lambda: None, sockets=[listening])]  # type: ignore[list-item]
     server.started = True
     yield server
     for connection in server.server_state.connections.copy():
