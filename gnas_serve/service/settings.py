@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from gnas_serve.service.setting_values import one_of, path, rate, seconds, switc
 DEFAULT_ARTIFACT = Path(__file__).resolve().parents[2] / "build" / "artifact"
 MAX_BODY_BYTES = 1 << 20
 SETTINGS_FILE = "GNAS_SETTINGS"
+_OF_KUBERNETES = "GNAS_SERVE_"  # where a Service is called gnas-serve
+_ALIKE = 0.83
 _PREFIX = "GNAS_"
 _MOST_SETTINGS_BYTES = 1 << 16
 
@@ -178,12 +181,25 @@ class Settings:
 
 
 def _of_environment(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    _check_names(variables)
     found = {}
     for name in _PARSERS:
         variable = f"{_PREFIX}{name.upper()}"
         if text := variables.get(variable, "").strip():
             found[name] = (variable, text)
     return found
+
+
+def _check_names(variables: Mapping[str, str]) -> None:
+    """Refuse a variable that is nearly one of ours; others may be somebody else's, as those of Kubernetes are."""
+    known = [SETTINGS_FILE, *(f"{_PREFIX}{name.upper()}" for name in _PARSERS)]
+    for variable in sorted(variables):
+        if not variable.startswith(_PREFIX) or variable in known or variable.startswith(_OF_KUBERNETES):
+            continue
+        if nearest := difflib.get_close_matches(variable, known, n=1, cutoff=_ALIKE):
+            raise ConfigError(
+                f"{variable} is no setting", hint=f"did you mean {nearest[0]}? else unset it", code="unknown_setting"
+            )
 
 
 def _of_file(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:

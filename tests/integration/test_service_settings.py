@@ -240,3 +240,25 @@ def test_places_in_a_file_are_looked_up_from_it(artifact: Path, tmp_path: Path) 
     path.write_text('feedback = "log"\napi_keys = "/keys"\n')
     settings = Settings.from_environment({"GNAS_ARTIFACT": str(artifact), "GNAS_SETTINGS": str(path)})
     assert (settings.feedback, settings.api_keys) == (tmp_path / "log", Path("/keys"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("GNAS_FEEDBAK", "GNAS_FEEDBACK"),
+        ("GNAS_API_KEY", "GNAS_API_KEYS"),
+        ("GNAS_MAX_INFLIGHT", "GNAS_MAX_IN_FLIGHT"),
+        ("GNAS_SETTING", "GNAS_SETTINGS"),
+    ],
+)
+def test_a_variable_that_is_nearly_one_is_refused(artifact: Path, variable: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"{variable} is no setting") as error:
+        Settings.from_environment({"GNAS_ARTIFACT": str(artifact), variable: "x"})
+    assert f"did you mean {meant}?" in (error.value.hint or "")
+
+
+def test_other_variables_are_somebody_elses(artifact: Path) -> None:
+    """Kubernetes sets such for each Service, and ours is called gnas-serve."""
+    others = ("GNAS_SERVE_SERVICE_HOST", "GNAS_SERVE_PORT", "GNAS_SERVE_PORT_3001_TCP_PORT", "GNAS_REAL_DATA", "GNASX")
+    variables = dict.fromkeys(others, "x")
+    assert Settings.from_environment({"GNAS_ARTIFACT": str(artifact), **variables}).workers == 1
