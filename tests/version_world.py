@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +17,7 @@ from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.service.admission import Admission
+from gnas_serve.service.agreement import Agreement
 from gnas_serve.service.auth import digest_of, new_key
 from gnas_serve.service.calls import Calls
 from gnas_serve.service.deployment import STATE, DeploymentFile
@@ -95,10 +95,11 @@ def within(folder: Path, play: Callable[[Worker], Awaitable[None]], **options: A
     asyncio.run(run())
 
 
-def report(folder: Path, revision: int, refusal: str | None) -> None:
-    """Say it as the process that runs these tests' parent would: one that lives."""
-    path = folder / STATE / f"worker-{os.getppid()}.json"
-    path.write_text(json.dumps({"revision": revision, "refusal": refusal}))
+def member(folder: Path, revision: int = 0) -> Agreement:
+    """Be one more worker among those who are waited for."""
+    found = Agreement(folder / STATE)
+    found.join(revision)
+    return found
 
 
 def point(link: Path, target: Path) -> None:

@@ -121,7 +121,7 @@ def is_name(text: object) -> bool:
 
 
 class DeploymentFile:
-    """The deployment of one machine, and who of its workers follows it.
+    """The deployment of one machine.
 
     Parameters
     ----------
@@ -240,30 +240,6 @@ class DeploymentFile:
             )
         return path
 
-    def report(self, revision: int, refusal: str | None = None) -> None:
-        """Say how far this worker is: the revision that it serves, or why it cannot serve a newer one."""
-        content = {"revision": revision, "refusal": refusal}
-        path = self._state / f"worker-{os.getpid()}.json"
-        replace_file(path, json.dumps(content).encode())
-
-    def reports(self) -> dict[int, dict[str, Any]]:
-        """Give what the workers that live have said, by their process ids."""
-        found = {}
-        for path in self._state.glob("worker-*.json"):
-            pid = int(path.stem.removeprefix("worker-")) if path.stem.removeprefix("worker-").isdecimal() else 0
-            if pid <= 0 or not _lives(pid):
-                path.unlink(missing_ok=True)
-                continue
-            try:
-                found[pid] = json.loads(path.read_bytes())
-            except (OSError, ValueError):
-                continue
-        return found
-
-    def leave(self) -> None:
-        """Say no more: this worker ends."""
-        (self._state / f"worker-{os.getpid()}.json").unlink(missing_ok=True)
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
         lock = TurnLock(self._state / "lock")
@@ -280,13 +256,3 @@ class DeploymentFile:
     def _stamp(status: os.stat_result) -> tuple[int, int, int]:
         # Each writing is another file: its number tells two apart that a coarse clock does not.
         return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from gnas_serve.errors import ConfigError, GnasError, IntegrityError, MissingExtraError, ProviderError
 from gnas_serve.runtime.providers import CPU
-from gnas_serve.service.deployment import Deployment, DeploymentFile
-from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
+from gnas_serve.service.agreement import Agreement, Report
+from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
+from gnas_serve.service.errors import RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.one_artifact import load_another
 from gnas_serve.service.variants import Variants
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
 
 _POLL_S = 0.25
-_PATIENCE_S = 60.0  # in which all workers have to have loaded a version
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +55,7 @@ class Versions:
         self._artifact = artifact
         self._provider = provider
         self._deployment = file.open(artifact)
+        self._agreement = Agreement(file.folder / STATE)
         self._loaded: dict[str, Recommender] = {}
         self._changing = asyncio.Lock()  # else one change is loaded twice: by its call, and as one to be followed
         self._feedback: Feedback | None = None
@@ -86,7 +86,7 @@ class Versions:
         """
         self._changed, self._feedback = changed, feedback
         changed(self.variants)
-        self._file.report(self._deployment.revision)
+        self._agreement.join(self._deployment.revision)
         self._following = asyncio.ensure_future(self._follow())
 
     async def change(self, change: Callable[[Deployment], Deployment]) -> Deployment:
@@ -116,7 +116,7 @@ class Versions:
                     await self._take_over(after)
             except GnasError as error:
                 raise _refused(error) from error
-        refusal = await self._wait_for_all(after.revision)
+        refusal = await self._agreement.reached(after.revision)
         if refusal is not None:
             back = replace(before, revision=after.revision)
             await asyncio.to_thread(self._file.change, lambda _now: back, lambda _deployment: None)
@@ -152,7 +152,7 @@ class Versions:
             self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
-        self._file.leave()
+        self._agreement.leave()
 
     async def _follow(self) -> None:
         while True:
@@ -161,15 +161,22 @@ class Versions:
                 continue
             try:
                 async with self._changing:
-                    await self._take_over(await asyncio.to_thread(self._file.read))
+                    await self._catch_up()
             except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, the next one is followed again
                 _log.error("a new deployment is not followed", exc_info=error)
-                self._report_refusal(error)
 
-    def _report_refusal(self, error: Exception) -> None:
+    async def _catch_up(self) -> None:
+        try:
+            deployment = await asyncio.to_thread(self._file.read)
+        except Exception as error:
+            self._refuse(self._deployment.revision, error)
+            raise
+        await self._take_over(deployment)
+
+    def _refuse(self, revision: int, error: Exception) -> None:
         said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
-        with contextlib.suppress(OSError, GnasError):
-            self._file.report(self._deployment.revision, refusal=said)
+        with contextlib.suppress(OSError):
+            self._agreement.report(Report(self._deployment.revision, revision, said))
 
     async def _take_over(self, deployment: Deployment) -> None:
         """Serve what the file says, or say in the folder why that cannot be."""
@@ -178,31 +185,14 @@ class Versions:
         try:
             self._serve(deployment, await asyncio.to_thread(self._load, deployment))
         except Exception as error:
-            self._report_refusal(error)
+            self._refuse(deployment.revision, error)
             raise
-
-    async def _wait_for_all(self, revision: int) -> str | None:
-        """Wait until every worker serves a revision; give the reason of one that cannot."""
-        deadline = monotonic() + _PATIENCE_S
-        while True:
-            reports = self._file.reports()
-            behind = [report for report in reports.values() if report["revision"] < revision]
-            refusals = [report["refusal"] for report in behind if report["refusal"]]
-            if refusals or not behind:
-                return refusals[0] if refusals else None
-            if monotonic() > deadline:
-                raise NotReadyError(
-                    f"{len(behind)} of {len(reports)} workers do not serve it yet",
-                    hint="ask for the deployment in a while",
-                    code="not_followed",
-                )
-            await asyncio.sleep(_POLL_S / 5)
 
     def _serve(self, deployment: Deployment, loaded: dict[str, Recommender]) -> None:
         """Serve from the next request on; runs in the event loop."""
         gone = [one for name, one in self._loaded.items() if loaded.get(name) is not one]
         self.variants = self._take(deployment, loaded)
-        self._file.report(deployment.revision)
+        self._agreement.report(Report(deployment.revision))
         if self._feedback is not None:
             self._feedback.usual(self.recommenders[0])
             for recommender in gone:

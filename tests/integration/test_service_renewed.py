@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tiny_artifact import write_tiny_artifact
-from version_world import ADMIN, Worker, damage, point, report, versions_folder, within
+from version_world import ADMIN, Worker, damage, point, versions_folder, within
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, IntegrityError
@@ -51,17 +51,12 @@ def test_all_workers_are_told_and_follow_once(folder: Path) -> None:
     point(link, folder / "v0")
 
     async def run() -> None:
-        async with Worker(folder, artifact=link).running() as one:
-            other = Worker(folder, artifact=link)
-            other.versions._file.report = lambda revision, refusal=None: report(folder, revision, refusal)  # type: ignore[method-assign]
-            async with other.running():
-                point(link, folder / "v1")
-                await asyncio.gather(one.versions.renew(), other.versions.renew())
-                assert (await one.version(), await other.version()) == ("test-1", "test-1")
-                assert (one.versions.deployment, other.versions.deployment.revision) == (
-                    Deployment("v1", "v0", revision=1),
-                    1,
-                )
+        workers = [Worker(folder, artifact=link) for _ in range(2)]
+        async with workers[0].running() as one, workers[1].running() as other:
+            point(link, folder / "v1")
+            await asyncio.gather(one.versions.renew(), other.versions.renew())
+            assert (await one.version(), await other.version()) == ("test-1", "test-1")
+            assert one.versions.deployment == other.versions.deployment == Deployment("v1", "v0", revision=1)
 
     asyncio.run(run())
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from version_world import ADMIN, KEY, Worker, damage, report, versions_folder, within
+from version_world import ADMIN, KEY, Worker, damage, member, versions_folder, within
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, IntegrityError
+from gnas_serve.service.agreement import Report
 from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
 
 
@@ -206,20 +207,17 @@ class TestRefused:
 class TestSeveralWorkers:
     def test_all_serve_it_before_the_call_answers(self, folder: Path) -> None:
         async def run() -> None:
-            async with Worker(folder).running() as one:
-                # Another worker is another process; here it says what it serves under a number of its own.
-                other = Worker(folder)
-                other.versions._file.report = lambda revision, refusal=None: report(folder, revision, refusal)  # type: ignore[method-assign]
-                async with other.running():
-                    assert (await one.deploy(stable="v1")).status_code == 200
-                    assert await other.version() == "test-1"
+            async with Worker(folder).running() as one, Worker(folder).running() as other:
+                assert (await one.deploy(stable="v1")).status_code == 200
+                assert await other.version() == "test-1"
 
         asyncio.run(run())
 
     def test_where_one_refuses_all_go_back(self, folder: Path) -> None:
         async def run() -> None:
             async with Worker(folder).running() as one:
-                report(folder, 0, "no room for it")
+                other = member(folder)
+                other.report(Report(0, 1, "no room for it"))
                 reply = await one.deploy(stable="v1")
                 assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
                 assert "no room for it" in reply.json()["detail"]
@@ -228,6 +226,7 @@ class TestSeveralWorkers:
                         break
                     await asyncio.sleep(0.05)
                 assert await one.version() == "test-0"
+                other.leave()
 
         asyncio.run(run())
 
@@ -272,13 +271,3 @@ class TestFile:
         (folder / STATE / "deployment.json").write_text(content)
         with pytest.raises(IntegrityError, match=r"deployment\.json is garbled"):
             DeploymentFile(folder).open(folder / "v0")
-
-    def test_workers_that_ended_are_not_waited_for(self, folder: Path) -> None:
-        found = DeploymentFile(folder)
-        found.open(folder / "v0")
-        (folder / STATE / "worker-999999999.json").write_text("{}")
-        assert found.reports() == {}
-        found.report(3)
-        assert list(found.reports().values()) == [{"revision": 3, "refusal": None}]
-        found.leave()
-        assert found.reports() == {}

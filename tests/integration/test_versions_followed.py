@@ -60,7 +60,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 
 def refusals(worker: Worker) -> list[str | None]:
-    return [report["refusal"] for report in worker.versions._file.reports().values()]
+    return [report.refusal for report in worker.versions._agreement.reports()]
 
 
 def test_what_another_process_writes_is_followed(folder: Path, loads: list[str]) -> None:
@@ -150,7 +150,7 @@ def test_where_not_even_the_refusal_can_be_written_it_follows_on(folder: Path, m
     async def play(worker: Worker) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Recommender, "load", _raiser(MemoryError()))
-            patched.setattr(worker.versions._file, "report", full)
+            patched.setattr(worker.versions._agreement, "report", full)
             switch(folder, "v1")
             await until(lambda: bool(tried))
         switch(folder, "v2")
