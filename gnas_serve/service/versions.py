@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
 
 _POLL_S = 0.25
+_CHANGED_SINCE = "what was changed since stays: ask for the deployment"
 
 _log = logging.getLogger(__name__)
 
@@ -101,15 +102,19 @@ class Versions:
         RequestError
             If the change names what there is not.
         """
-        before = self._deployment
+        found: list[Deployment] = []  # what the file held, which this worker may not have heard of yet
         loaded: dict[str, Recommender] = {}
+
+        def noted(before: Deployment) -> Deployment:
+            found.append(before)
+            return change(before)
 
         def check(deployment: Deployment) -> None:
             loaded.update(self._load(deployment))
 
         async with self._changing:
             try:
-                after = await asyncio.to_thread(self._file.change, change, check)
+                after = await asyncio.to_thread(self._file.change, noted, check)
                 if loaded:
                     self._serve(after, loaded)
                 else:  # it is so already, by another worker perhaps
@@ -118,10 +123,18 @@ class Versions:
                 raise _refused(error) from error
         refusal = await self._agreement.reached(after.revision)
         if refusal is not None:
-            back = replace(before, revision=after.revision)
-            await asyncio.to_thread(self._file.change, lambda _now: back, lambda _deployment: None)
-            raise RefusedArtifactError(f"another worker cannot serve it: {refusal}", hint="all go on as before")
+            hint = await self._go_back(after, found[-1])
+            raise RefusedArtifactError(f"another worker cannot serve it: {refusal}", hint=hint)
         return after
+
+    async def _go_back(self, refused: Deployment, before: Deployment) -> str:
+        """Undo a change, unless somebody has changed the deployment since; say what became of it."""
+
+        def back(now: Deployment) -> Deployment:
+            return replace(before, revision=now.revision) if now.revision == refused.revision else now
+
+        now = await asyncio.to_thread(self._file.change, back, lambda _deployment: None)
+        return "all go on as before" if now == replace(before, revision=now.revision) else _CHANGED_SINCE
 
     async def renew(self) -> None:
         """Serve what the link to the artifact names now, and what the folders of all that is served hold now.

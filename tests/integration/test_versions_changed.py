@@ -1,0 +1,61 @@
+"""Changes of what is served that come to nothing: what others changed meanwhile, and what was loaded for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from version_world import Worker, member, versions_folder, within
+
+from gnas_serve.service.agreement import Agreement, Report
+from gnas_serve.service.deployment import Deployment, DeploymentFile
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return versions_folder(tmp_path)
+
+
+@pytest.fixture
+def other(folder: Path) -> Iterator[Agreement]:
+    """Give another worker, who says what the test has it say."""
+    DeploymentFile(folder).open(folder / "v0")
+    found = member(folder)
+    yield found
+    found.leave()
+
+
+async def written(folder: Path, revision: int) -> None:
+    async with asyncio.timeout(10):
+        while DeploymentFile(folder).read().revision < revision:
+            await asyncio.sleep(0.01)
+
+
+def test_what_others_changed_after_a_change_outlives_its_refusal(folder: Path, other: Agreement) -> None:
+    async def play(worker: Worker) -> None:
+        deploying = asyncio.ensure_future(worker.deploy(stable="v1"))
+        await written(folder, 1)
+        # Somebody else changes what all serve while this worker waits for the other one.
+        theirs = DeploymentFile(folder).change(lambda before: replace(before, shadow="v2"), lambda _after: None)
+        other.report(Report(0, 1, "no room for it"))
+        reply = await deploying
+        assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+        assert "what was changed since stays" in reply.json()["detail"]
+        assert DeploymentFile(folder).read() == theirs
+
+    within(folder, play)
+
+
+def test_what_others_changed_before_a_change_outlives_its_refusal(folder: Path, other: Agreement) -> None:
+    """A worker may not have heard of it yet: it goes back to what the file held, not to what it serves itself."""
+
+    async def play(worker: Worker) -> None:
+        DeploymentFile(folder).change(lambda before: replace(before, shadow="v2"), lambda _after: None)
+        other.report(Report(1, 2, "no room for it"))
+        assert (await worker.deploy(stable="v1")).status_code == 409
+        assert DeploymentFile(folder).read() == Deployment("v0", shadow="v2", revision=3)
+
+    within(folder, play)
