@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +61,9 @@ class Versions:
         self._changing = asyncio.Lock()  # else one change is loaded twice: by its call, and as one to be followed
         self._feedback: Feedback | None = None
         self._changed: Callable[[Variants], None] = lambda _variants: None
-        self.variants = self._take(self._deployment, self._load(self._deployment))
+        loaded: dict[str, Recommender] = {}
+        self._load(self._deployment, loaded)
+        self.variants = self._take(self._deployment, loaded)
         self._following: asyncio.Task[None] | None = None
 
     @property
@@ -103,22 +105,19 @@ class Versions:
             If the change names what there is not.
         """
         found: list[Deployment] = []  # what the file held, which this worker may not have heard of yet
-        loaded: dict[str, Recommender] = {}
 
         def noted(before: Deployment) -> Deployment:
             found.append(before)
             return change(before)
 
-        def check(deployment: Deployment) -> None:
-            loaded.update(self._load(deployment))
-
         async with self._changing:
             try:
-                after = await asyncio.to_thread(self._file.change, noted, check)
-                if loaded:
-                    self._serve(after, loaded)
-                else:  # it is so already, by another worker perhaps
-                    await self._take_over(after)
+                with self._loading() as loaded:
+                    after = await asyncio.to_thread(self._file.change, noted, lambda one: self._load(one, loaded))
+                    if loaded:
+                        self._serve(after, loaded)
+                    else:  # it is so already, by another worker perhaps
+                        await self._take_over(after)
             except GnasError as error:
                 raise _refused(error) from error
         refusal = await self._agreement.reached(after.revision)
@@ -153,10 +152,11 @@ class Versions:
             name = self._file.name_of(self._artifact)
             await self.change(lambda before: before.switched(name))
         async with self._changing:
-            loaded = await asyncio.to_thread(self._load, self._deployment, again=True)
-            if loaded != self._loaded:
-                self._serve(self._deployment, loaded)
-                return
+            with self._loading() as loaded:
+                await asyncio.to_thread(self._load, self._deployment, loaded, again=True)
+                if loaded != self._loaded:
+                    self._serve(self._deployment, loaded)
+                    return
         _log.info("the folders of what is served hold what they held")
 
     async def close(self) -> None:
@@ -196,7 +196,9 @@ class Versions:
         if deployment.revision == self._deployment.revision:
             return
         try:
-            self._serve(deployment, await asyncio.to_thread(self._load, deployment))
+            with self._loading() as loaded:
+                await asyncio.to_thread(self._load, deployment, loaded)
+                self._serve(deployment, loaded)
         except Exception as error:
             self._refuse(deployment.revision, error)
             raise
@@ -224,15 +226,29 @@ class Versions:
             shadow=None if deployment.shadow is None else loaded[deployment.shadow],
         )
 
-    def _load(self, deployment: Deployment, *, again: bool = False) -> dict[str, Recommender]:
+    @contextlib.contextmanager
+    def _loading(self) -> Iterator[dict[str, Recommender]]:
+        """Give a place for what is loaded; feedback is no longer told to what is not served in the end."""
+        loaded: dict[str, Recommender] = {}
+        try:
+            yield loaded
+        finally:
+            if self._feedback is not None:
+                served = self.recommenders
+                for recommender in loaded.values():
+                    if recommender not in served:
+                        self._feedback.detach(recommender)
+
+    def _load(self, deployment: Deployment, loaded: dict[str, Recommender], *, again: bool = False) -> None:
         """Load what is not loaded yet, each verified and asked; nothing changes where one fails.
 
         Parameters
         ----------
+        loaded
+            Is filled, with what is loaded already as well.
         again
             Load also what is loaded from a folder that holds another artifact by now.
         """
-        loaded = {}
         for name in sorted(deployment.artifacts):
             present = self._loaded.get(name)
             if present is None or again:
@@ -243,7 +259,6 @@ class Versions:
             for name, recommender in loaded.items():
                 if recommender is not self._loaded.get(name):
                     self._feedback.attach(recommender)
-        return loaded
 
 
 def _refused(error: GnasError) -> GnasError:

@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from version_world import Worker, member, versions_folder, within
+from tiny_artifact import write_tiny_artifact
+from version_world import Worker, damage, member, versions_folder, within
 
+from gnas_serve.feedback.recent import Recent
+from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.deployment import Deployment, DeploymentFile
 
@@ -59,3 +62,57 @@ def test_what_others_changed_before_a_change_outlives_its_refusal(folder: Path, 
         assert DeploymentFile(folder).read() == Deployment("v0", shadow="v2", revision=3)
 
     within(folder, play)
+
+
+class TestFeedbackIsToldToWhatIsServedAlone:
+    def test_where_the_file_cannot_be_written(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def play(worker: Worker) -> None:
+            monkeypatch.setattr(DeploymentFile, "_write", full)
+            for _ in range(3):
+                assert (await worker.deploy(stable="v1")).status_code == 500
+            assert told(worker) == worker.versions.recommenders
+
+        within(folder, play, feedback=True)
+
+    def test_where_what_the_log_holds_cannot_be_replayed(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def play(worker: Worker) -> None:
+            monkeypatch.setattr(Recent, "replay", full)
+            assert (await worker.deploy(stable="v1", shadow="v2")).status_code == 500
+            assert told(worker) == worker.versions.recommenders
+            (folder / "v0").rename(folder.parent / "gone")
+            write_tiny_artifact(folder / "v0", seed=7)
+            with pytest.raises(OSError, match="no space"):
+                await worker.versions.renew()
+            assert told(worker) == worker.versions.recommenders
+
+        within(folder, play, feedback=True)
+
+    def test_where_another_process_made_the_change(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def play(worker: Worker) -> None:
+            monkeypatch.setattr(Recent, "replay", full)
+            DeploymentFile(folder).change(lambda before: before.switched("v1"), lambda _after: None)
+            async with asyncio.timeout(10):
+                while not any(one.refusal for one in worker.versions._agreement.reports()):
+                    await asyncio.sleep(0.01)
+            assert told(worker) == worker.versions.recommenders
+
+        within(folder, play, feedback=True)
+
+    def test_where_only_one_of_two_can_be_loaded(self, folder: Path) -> None:
+        damage(folder / "v2")
+
+        async def play(worker: Worker) -> None:
+            assert (await worker.deploy(stable="v1", shadow="v2")).status_code == 409
+            assert told(worker) == worker.versions.recommenders
+
+        within(folder, play, feedback=True)
+
+
+def told(worker: Worker) -> list[Recommender]:
+    """Give the models that feedback is told to."""
+    assert worker.feedback is not None
+    return list(worker.feedback._recents)
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(28, "no space left on device")
