@@ -102,7 +102,7 @@ class Agreement:
         Raises
         ------
         NotReadyError
-            If not all do in time.
+            If not all do in time, or this worker leaves before.
         """
         deadline = monotonic() + PATIENCE_S
         while True:
@@ -112,7 +112,7 @@ class Agreement:
             refusals = [report.refusal for report in behind if report.refusal and report.refused == revision]
             if refusals or not behind:
                 return refusals[0] if refusals else None
-            if monotonic() > deadline:
+            if monotonic() > deadline or self._lock is None:
                 raise NotReadyError(
                     f"{len(behind)} of {len(reports)} workers do not serve it yet",
                     hint="ask for the deployment in a while",

@@ -233,10 +233,11 @@ class HotPath:
             if route.is_immediate:
                 answer = found_by(answer)
             else:
+                limit_s = max(limit_s, route.limit_s)
                 try:
                     answer = await within(limit_s - (perf_counter() - began), answer)
                 except TimeoutError as error:
-                    raise DeadlineError(f"no answer within {limit_s:g} s", hint="ask for less at once") from error
+                    raise DeadlineError(f"no answer within {limit_s:g} s", hint=route.late) from error
             return _done(route, route.lay_out(question, answer))
         except ClientGoneError:
             raise

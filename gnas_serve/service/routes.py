@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.runtime.stages import Staged
+from gnas_serve.service.agreement import PATIENCE_S
 from gnas_serve.service.calls import Calls, Signed, model_facts
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.feedback import Taken
@@ -56,6 +57,10 @@ class Route:
         an ``async`` one where it may wait. A plain one is made a generator without stages.
     lay_out
         Makes of the question and its answer what is sent.
+    limit_s
+        Longest time for the answer, where the settings' is shorter.
+    late
+        What to tell whom the answer came too late for.
     is_immediate
         Whether ``answer`` is not ``async``, and so cannot wait.
 
@@ -73,6 +78,8 @@ class Route:
     lay_out: Callable[[Any, Any], dict[str, Any]]
     status: HTTPStatus = HTTPStatus.OK
     is_admin: bool = False
+    limit_s: float = 0.0
+    late: str = "ask for less at once"
     is_immediate: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -185,7 +192,17 @@ def _as_model(_: None, found: ModelInfo) -> dict[str, Any]:
 
 ROUTES = (
     Route("/v1/admin/deployment", "GET", "deployment", _nothing, _deployment, _as_fields, is_admin=True),
-    Route("/v1/admin/deployment", "POST", "deploy", _body_of(DeployRequest), _deploy, _as_fields, is_admin=True),
+    Route(
+        "/v1/admin/deployment",
+        "POST",
+        "deploy",
+        _body_of(DeployRequest),
+        _deploy,
+        _as_fields,
+        is_admin=True,
+        limit_s=3 * PATIENCE_S,  # to load here, to wait for others, and to wait until all have gone back
+        late="the change goes on: ask for the deployment in a while",
+    ),
     Route("/v1/explain", "POST", "explain", _body_of(ExplainRequest), _explain, _as_explanation),
     Route("/v1/feedback", "POST", "feedback", _body_of(FeedbackRequest), _feedback, _as_taken, HTTPStatus.ACCEPTED),
     Route("/v1/model", "GET", "model", _nothing, _model, _as_model),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gnas_serve.errors import ConfigError, GnasError, IntegrityError, MissingExtraError, ProviderError
 from gnas_serve.runtime.providers import CPU
@@ -21,6 +21,8 @@ from gnas_serve.service.variants import Variants
 
 if TYPE_CHECKING:
     from gnas_serve.runtime.recommender import Recommender
+
+_Result = TypeVar("_Result")
 
 _POLL_S = 0.25
 _CHANGED_SINCE = "what was changed since stays: ask for the deployment"
@@ -65,6 +67,7 @@ class Versions:
         self._load(self._deployment, loaded)
         self.variants = self._take(self._deployment, loaded)
         self._following: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
     def recommenders(self) -> list[Recommender]:
@@ -95,6 +98,8 @@ class Versions:
     async def change(self, change: Callable[[Deployment], Deployment]) -> Deployment:
         """Change what all workers serve; when this returns, they do.
 
+        It goes on where nobody waits for it any more: half of it would be a deployment that not all workers serve.
+
         Raises
         ------
         RefusedArtifactError
@@ -104,6 +109,9 @@ class Versions:
         RequestError
             If the change names what there is not.
         """
+        return await self._carried_out(self._change(change))
+
+    async def _change(self, change: Callable[[Deployment], Deployment]) -> Deployment:
         found: list[Deployment] = []  # what the file held, which this worker may not have heard of yet
 
         def noted(before: Deployment) -> Deployment:
@@ -151,6 +159,9 @@ class Versions:
         if self._artifact.is_symlink():
             name = self._file.name_of(self._artifact)
             await self.change(lambda before: before.switched(name))
+        await self._carried_out(self._read_again())
+
+    async def _read_again(self) -> None:
         async with self._changing:
             with self._loading() as loaded:
                 await asyncio.to_thread(self._load, self._deployment, loaded, again=True)
@@ -160,12 +171,27 @@ class Versions:
         _log.info("the folders of what is served hold what they held")
 
     async def close(self) -> None:
-        """Follow no more."""
+        """Follow no more, and wait for no other worker; what is being loaded is let come to its end."""
+        self._agreement.leave()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         if self._following is not None:
-            self._following.cancel()
+            async with self._changing:
+                self._following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._following
-        self._agreement.leave()
+
+    async def _carried_out(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        """Do something to its end, whether or not the one who asked for it waits for that."""
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_the_log)
+            raise
+        return task.result()
 
     async def _follow(self) -> None:
         while True:
@@ -259,6 +285,12 @@ class Versions:
             for name, recommender in loaded.items():
                 if recommender is not self._loaded.get(name):
                     self._feedback.attach(recommender)
+
+
+def _tell_the_log(change: asyncio.Task[Any]) -> None:
+    """Say how a change came to nothing that nobody waits for any more."""
+    if not change.cancelled() and (error := change.exception()) is not None:
+        _log.error("a change of what is served came to nothing: %s", error)
 
 
 def _refused(error: GnasError) -> GnasError:
