@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +16,7 @@ from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
 from gnas_serve.service.errors import RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
-from gnas_serve.service.one_artifact import load_another
+from gnas_serve.service.served_models import Loaded, ServedModels
 from gnas_serve.service.variants import Variants
 
 if TYPE_CHECKING:
@@ -42,11 +42,6 @@ class Versions:
     provider
         What rankers compute on.
 
-    Attributes
-    ----------
-    variants
-        What is served now; replaced whole.
-
     Raises
     ------
     ConfigError, IntegrityError, FormatVersionError, StorageError
@@ -56,29 +51,27 @@ class Versions:
     def __init__(self, file: DeploymentFile, artifact: Path, provider: str = CPU) -> None:
         self._file = file
         self._artifact = artifact
-        self._provider = provider
-        self._deployment = file.open(artifact)
+        self._models = ServedModels(file.open(artifact), file, provider)
         self._agreement = Agreement(file.folder / STATE)
-        self._loaded: dict[str, Recommender] = {}
         self._changing = asyncio.Lock()  # else one change is loaded twice: by its call, and as one to be followed
-        self._feedback: Feedback | None = None
         self._changed: Callable[[Variants], None] = lambda _variants: None
-        loaded: dict[str, Recommender] = {}
-        self._load(self._deployment, loaded)
-        self.variants = self._take(self._deployment, loaded)
         self._following: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
 
     @property
     def recommenders(self) -> list[Recommender]:
-        """All models that are loaded, the stable one first."""
-        stable = self._loaded[self._deployment.stable]
-        return [stable, *(one for one in self._loaded.values() if one is not stable)]
+        """All models that are served, the stable one first."""
+        return self._models.recommenders
+
+    @property
+    def variants(self) -> Variants:
+        """What is served now; replaced whole."""
+        return self._models.variants
 
     @property
     def deployment(self) -> Deployment:
         """What this worker serves."""
-        return self._deployment
+        return self._models.deployment
 
     def open(self, changed: Callable[[Variants], None], feedback: Feedback | None) -> None:
         """Begin to follow the file; needs a running event loop.
@@ -90,9 +83,10 @@ class Versions:
         feedback
             Told of models that come and go.
         """
-        self._changed, self._feedback = changed, feedback
+        self._changed = changed
+        self._models.open(feedback)
         changed(self.variants)
-        self._agreement.join(self._deployment.revision)
+        self._agreement.join(self.deployment.revision)
         self._following = asyncio.ensure_future(self._follow())
 
     async def change(self, change: Callable[[Deployment], Deployment]) -> Deployment:
@@ -120,8 +114,10 @@ class Versions:
 
         async with self._changing:
             try:
-                with self._loading() as loaded:
-                    after = await asyncio.to_thread(self._file.change, noted, lambda one: self._load(one, loaded))
+                with self._models.loading() as loaded:
+                    after = await asyncio.to_thread(
+                        self._file.change, noted, lambda one: self._models.load(one, loaded)
+                    )
                     if loaded:
                         self._serve(after, loaded)
                     else:  # it is so already, by another worker perhaps
@@ -163,10 +159,10 @@ class Versions:
 
     async def _read_again(self) -> None:
         async with self._changing:
-            with self._loading() as loaded:
-                await asyncio.to_thread(self._load, self._deployment, loaded, again=True)
-                if loaded != self._loaded:
-                    self._serve(self._deployment, loaded)
+            with self._models.loading() as loaded:
+                await asyncio.to_thread(self._models.load, self.deployment, loaded, again=True)
+                if not self._models.are(loaded):
+                    self._serve(self.deployment, loaded)
                     return
         _log.info("the folders of what is served hold what they held")
 
@@ -208,83 +204,32 @@ class Versions:
         try:
             deployment = await asyncio.to_thread(self._file.read)
         except Exception as error:
-            self._refuse(self._deployment.revision, error)
+            self._refuse(self.deployment.revision, error)
             raise
         await self._take_over(deployment)
 
     def _refuse(self, revision: int, error: Exception) -> None:
         said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
         with contextlib.suppress(OSError):
-            self._agreement.report(Report(self._deployment.revision, revision, said))
+            self._agreement.report(Report(self.deployment.revision, revision, said))
 
     async def _take_over(self, deployment: Deployment) -> None:
         """Serve what the file says, or say in the folder why that cannot be."""
-        if deployment.revision == self._deployment.revision:
+        if deployment.revision == self.deployment.revision:
             return
         try:
-            with self._loading() as loaded:
-                await asyncio.to_thread(self._load, deployment, loaded)
+            with self._models.loading() as loaded:
+                await asyncio.to_thread(self._models.load, deployment, loaded)
                 self._serve(deployment, loaded)
         except Exception as error:
             self._refuse(deployment.revision, error)
             raise
 
-    def _serve(self, deployment: Deployment, loaded: dict[str, Recommender]) -> None:
+    def _serve(self, deployment: Deployment, loaded: Loaded) -> None:
         """Serve from the next request on; runs in the event loop."""
-        gone = [one for name, one in self._loaded.items() if loaded.get(name) is not one]
-        self.variants = self._take(deployment, loaded)
+        self._changed(self._models.serve(deployment, loaded))
         self._agreement.report(Report(deployment.revision))
-        if self._feedback is not None:
-            self._feedback.usual(self.recommenders[0])
-            for recommender in gone:
-                self._feedback.detach(recommender)
-        self._changed(self.variants)
         _log.info("serving revision %d: %s", deployment.revision, ", ".join(sorted(loaded)))
-
-    def _take(self, deployment: Deployment, loaded: dict[str, Recommender]) -> Variants:
-        self._deployment, self._loaded = deployment, loaded
-        canary = deployment.canary
-        return Variants.of(
-            loaded[deployment.stable],
-            None if canary is None else loaded[canary.artifact],
-            weight=0.0 if canary is None else canary.weight,
-            salt="" if canary is None else canary.salt,
-            shadow=None if deployment.shadow is None else loaded[deployment.shadow],
-        )
-
-    @contextlib.contextmanager
-    def _loading(self) -> Iterator[dict[str, Recommender]]:
-        """Give a place for what is loaded; feedback is no longer told to what is not served in the end."""
-        loaded: dict[str, Recommender] = {}
-        try:
-            yield loaded
-        finally:
-            if self._feedback is not None:
-                served = self.recommenders
-                for recommender in loaded.values():
-                    if recommender not in served:
-                        self._feedback.detach(recommender)
-
-    def _load(self, deployment: Deployment, loaded: dict[str, Recommender], *, again: bool = False) -> None:
-        """Load what is not loaded yet, each verified and asked; nothing changes where one fails.
-
-        Parameters
-        ----------
-        loaded
-            Is filled, with what is loaded already as well.
-        again
-            Load also what is loaded from a folder that holds another artifact by now.
-        """
-        for name in sorted(deployment.artifacts):
-            present = self._loaded.get(name)
-            if present is None or again:
-                loaded[name] = load_another(self._file.path_of(name), present, self._provider)
-            else:
-                loaded[name] = present
-        if self._feedback is not None:
-            for name, recommender in loaded.items():
-                if recommender is not self._loaded.get(name):
-                    self._feedback.attach(recommender)
 
 
 def _tell_the_log(change: asyncio.Task[Any]) -> None:

@@ -90,7 +90,7 @@ def test_a_version_for_a_device_that_is_gone_is_refused(folder: Path) -> None:
         pytest.skip("CUDA works here")
 
     async def play(worker: Worker) -> None:
-        worker.versions._provider = CUDA  # as it was started, and the device was lost since
+        worker.versions._models._provider = CUDA  # as it was started, and the device was lost since
         reply = await worker.deploy(stable="v2")
         assert reply.headers["content-type"] == "application/problem+json"
         assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
