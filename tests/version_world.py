@@ -17,10 +17,10 @@ from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.service.admission import Admission
-from gnas_serve.service.agreement import Agreement
+from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.auth import digest_of, new_key
 from gnas_serve.service.calls import Calls
-from gnas_serve.service.deployment import STATE, DeploymentFile
+from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.hot_path import HotPath
 from gnas_serve.service.settings import Settings
@@ -100,6 +100,22 @@ def member(folder: Path, revision: int = 0) -> Agreement:
     found = Agreement(folder / STATE)
     found.join(revision)
     return found
+
+
+async def written(folder: Path, revision: int) -> Deployment:
+    """Wait until the file holds a revision or a later one."""
+    async with asyncio.timeout(10):
+        while (found := DeploymentFile(folder).read()).revision < revision:
+            await asyncio.sleep(0.01)
+    return found
+
+
+async def refuse(worker: Agreement, folder: Path, revision: int) -> None:
+    """Say for a worker that it cannot serve a revision once that is written; then go back as all do."""
+    await written(folder, revision)
+    worker.report(Report(revision - 1, revision, "no room for it"))
+    await written(folder, revision + 1)
+    worker.report(Report(revision + 1))
 
 
 def point(link: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from gnas_serve.errors import ConfigError, GnasError, IntegrityError, MissingExt
 from gnas_serve.runtime.providers import CPU
 from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
-from gnas_serve.service.errors import RefusedArtifactError
+from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.served_models import Loaded, ServedModels
 from gnas_serve.service.variants import Variants
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _Result = TypeVar("_Result")
 
 _POLL_S = 0.25
-_CHANGED_SINCE = "what was changed since stays: ask for the deployment"
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +96,8 @@ class Versions:
         Raises
         ------
         RefusedArtifactError
-            If an artifact cannot be loaded, here or by another worker: all go on with what they have.
+            If an artifact cannot be loaded, here or by another worker: all go on with what they had, and where that
+            is not so yet its hint says so.
         NotReadyError
             If not all workers were ready in time; the change stays, and they follow.
         RequestError
@@ -136,8 +136,22 @@ class Versions:
         def back(now: Deployment) -> Deployment:
             return replace(before, revision=now.revision) if now.revision == refused.revision else now
 
-        now = await asyncio.to_thread(self._file.change, back, lambda _deployment: None)
-        return "all go on as before" if now == replace(before, revision=now.revision) else _CHANGED_SINCE
+        try:
+            now = await asyncio.to_thread(self._file.change, back, lambda _deployment: None)
+            async with self._changing:
+                await self._catch_up()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the refusal is what the caller is to be told
+            _log.error("a deployment that another worker cannot serve could not be undone", exc_info=error)
+            return "it could not be undone here: the server's log has the reason"
+        if now != replace(before, revision=now.revision):
+            return "what was changed since stays: ask for the deployment"
+        try:
+            refusal = await self._agreement.reached(now.revision)
+        except NotReadyError as late:
+            refusal = late.message
+        if refusal is not None:
+            return f"not all have gone back yet, {refusal}: ask for the deployment in a while"
+        return "all go on as before"
 
     async def renew(self) -> None:
         """Serve what the link to the artifact names now, and what the folders of all that is served hold now.

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from version_world import ADMIN, KEY, Worker, damage, member, versions_folder, within
+from version_world import ADMIN, KEY, Worker, damage, member, refuse, versions_folder, within
 
 from gnas_serve.artifact.layout import LAYOUT
 from gnas_serve.errors import ConfigError, IntegrityError
-from gnas_serve.service.agreement import Report
 from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
 
 
@@ -217,14 +216,9 @@ class TestSeveralWorkers:
         async def run() -> None:
             async with Worker(folder).running() as one:
                 other = member(folder)
-                other.report(Report(0, 1, "no room for it"))
-                reply = await one.deploy(stable="v1")
+                reply, _ = await asyncio.gather(one.deploy(stable="v1"), refuse(other, folder, 1))
                 assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
                 assert "no room for it" in reply.json()["detail"]
-                for _ in range(100):
-                    if await one.version() == "test-0":
-                        break
-                    await asyncio.sleep(0.05)
                 assert await one.version() == "test-0"
                 other.leave()
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 from tiny_artifact import write_tiny_artifact
-from version_world import Worker, damage, member, versions_folder, within
+from version_world import Worker, damage, member, refuse, versions_folder, within, written
 
 from gnas_serve.feedback.recent import Recent
 from gnas_serve.runtime.recommender import Recommender
+from gnas_serve.service import agreement as agreement_module
+from gnas_serve.service import versions as versions_module
 from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.deployment import Deployment, DeploymentFile
 
@@ -29,12 +31,6 @@ def other(folder: Path) -> Iterator[Agreement]:
     found = member(folder)
     yield found
     found.leave()
-
-
-async def written(folder: Path, revision: int) -> None:
-    async with asyncio.timeout(10):
-        while DeploymentFile(folder).read().revision < revision:
-            await asyncio.sleep(0.01)
 
 
 def test_what_others_changed_after_a_change_outlives_its_refusal(folder: Path, other: Agreement) -> None:
@@ -57,9 +53,73 @@ def test_what_others_changed_before_a_change_outlives_its_refusal(folder: Path, 
 
     async def play(worker: Worker) -> None:
         DeploymentFile(folder).change(lambda before: replace(before, shadow="v2"), lambda _after: None)
-        other.report(Report(1, 2, "no room for it"))
-        assert (await worker.deploy(stable="v1")).status_code == 409
+        reply, _ = await asyncio.gather(worker.deploy(stable="v1"), refuse(other, folder, 2))
+        assert reply.status_code == 409
         assert DeploymentFile(folder).read() == Deployment("v0", shadow="v2", revision=3)
+
+    within(folder, play)
+
+
+def test_all_go_on_as_before_once_the_refusal_is_answered(
+    folder: Path, other: Agreement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker that was asked goes back by itself, and answers when the others have gone back, too."""
+
+    async def play(worker: Worker) -> None:
+        monkeypatch.setattr(versions_module, "_POLL_S", 600.0)
+        async with Worker(folder).running() as follower:
+            # It polls when it is told to alone.
+            async def follow(revision: int) -> None:
+                await written(folder, revision)
+                async with follower.versions._changing:
+                    await follower.versions._catch_up()
+
+            deploying = asyncio.ensure_future(worker.deploy(stable="v1"))
+            await follow(1)
+            assert (await worker.version(), await follower.version()) == ("test-1", "test-1")
+            other.report(Report(0, 1, "no room for it"))
+            await written(folder, 2)
+            other.report(Report(2))
+            done, _ = await asyncio.wait({deploying}, timeout=0.2)
+            assert not done
+            await follow(2)
+            reply = await deploying
+            assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+            assert "all go on as before" in reply.json()["detail"]
+            assert (await worker.version(), await follower.version()) == ("test-0", "test-0")
+
+    within(folder, play)
+
+
+def test_workers_that_have_not_gone_back_are_told_of(
+    folder: Path, other: Agreement, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play(worker: Worker) -> None:
+        deploying = asyncio.ensure_future(worker.deploy(stable="v1"))
+        await written(folder, 1)
+        monkeypatch.setattr(agreement_module, "PATIENCE_S", 0.0)
+        other.report(Report(0, 1, "no room for it"))
+        reply = await deploying
+        assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+        assert "not all have gone back yet" in reply.json()["detail"]
+        assert await worker.version() == "test-0"
+
+    within(folder, play)
+
+
+def test_what_cannot_be_gone_back_to_is_told_of(
+    folder: Path, other: Agreement, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def play(worker: Worker) -> None:
+        deploying = asyncio.ensure_future(worker.deploy(stable="v1"))
+        await written(folder, 1)
+        monkeypatch.setattr(DeploymentFile, "_write", full)
+        other.report(Report(0, 1, "no room for it"))
+        reply = await deploying
+        assert (reply.status_code, reply.json()["code"]) == (409, "artifact_refused")
+        assert "could not be undone" in reply.json()["detail"]
+        assert str(folder) not in reply.text
+        assert "no space left on device" in caplog.text
 
     within(folder, play)
 

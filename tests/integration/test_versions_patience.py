@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from version_world import Worker, member, versions_folder, within
+from version_world import Worker, member, refuse, versions_folder, within, written
 
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.service import agreement as agreement_module
@@ -56,13 +56,6 @@ async def until_served(worker: Worker, version: str) -> None:
     async with asyncio.timeout(10):
         while await worker.version() != version:
             await asyncio.sleep(0.01)
-
-
-async def written(folder: Path, revision: int) -> Deployment:
-    async with asyncio.timeout(10):
-        while (found := DeploymentFile(folder).read()).revision < revision:
-            await asyncio.sleep(0.01)
-    return found
 
 
 def test_a_change_may_take_longer_than_a_request(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +130,7 @@ def test_what_became_of_a_change_that_nobody_waits_for_is_in_the_log(
         changing = asyncio.ensure_future(worker.versions.change(lambda before: before.switched("v1")))
         await written(folder, 1)
         changing.cancel()
-        other.report(Report(0, 1, "no room for it"))
+        await refuse(other, folder, 1)
         async with asyncio.timeout(10):
             while "no room for it" not in caplog.text:
                 await asyncio.sleep(0.01)
