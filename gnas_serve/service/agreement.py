@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 from contextlib import suppress
@@ -20,6 +21,8 @@ from gnas_serve.service.errors import NotReadyError
 PATIENCE_S = 60.0
 """Seconds in which all workers have to have followed."""
 _POLL_S = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Agreement:
         # The process id is for people who look into the folder; the rest keeps the name from being given twice.
         self._name = f"worker-{os.getpid()}-{secrets.token_hex(8)}"
         self._lock: IO[bytes] | None = None
+        self._report = Report(0)
+        self._is_due = False
+        self._is_failing = False
 
     def join(self, revision: int) -> None:
         """Be one of those who are waited for, from now on.
@@ -68,21 +74,34 @@ class Agreement:
         try:
             self._lock = open_fresh(_lock_of(self._path))
             try_lock(self._lock)
-            self.report(Report(revision))
+            self._report = Report(revision)
+            self._write()
         except OSError as error:
             self.leave()
             raise StorageError(f"{self._folder}: {error}", hint="give a folder that can be written") from error
 
     def report(self, report: Report) -> None:
-        """Say how far this worker is; nothing of one that has left.
+        """Say how far this worker is; nothing of one that has left. What cannot be written now is by :meth:`repeat`."""
+        if report != self._report:
+            self._report, self._is_due = report, True
+            self.repeat()
 
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
-        if self._lock is not None:
-            replace_file(self._path, json.dumps(asdict(report)).encode())
+    def repeat(self) -> None:
+        """Say again what could not be written when it was to be."""
+        if not self._is_due or self._lock is None:
+            return
+        try:
+            self._write()
+        except OSError as error:
+            if not self._is_failing:
+                _log.error("other workers cannot be told what this one serves", exc_info=error)
+            self._is_failing = True
+        else:
+            self._is_failing = False
+
+    def _write(self) -> None:
+        replace_file(self._path, json.dumps(asdict(self._report)).encode())
+        self._is_due = False
 
     def reports(self) -> list[Report]:
         """Give what the workers that live have said; reports of others are removed."""

@@ -127,6 +127,11 @@ class DeploymentFile:
     ----------
     folder
         Of the versions; the file is in ``.deployment`` in it.
+
+    Attributes
+    ----------
+    revision
+        What was read here last; None where that failed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -134,6 +139,7 @@ class DeploymentFile:
         self._state = folder / STATE
         self._path = self._state / "deployment.json"
         self._seen: tuple[int, int, int] | None = None
+        self.revision: int | None = None
 
     def open(self, artifact: Path) -> Deployment:
         """Read it; where there is none yet, begin with an artifact.
@@ -166,14 +172,18 @@ class DeploymentFile:
         IntegrityError
             If it is absent or garbled.
         """
+        self.revision = None
         try:
+            # Before it is opened: what comes between the two is read once more, and what cannot be opened is seen, too.
+            self._seen = self._stamp(self._path.stat())
             with self._path.open("rb") as file:
-                self._seen = self._stamp(os.fstat(file.fileno()))
-                return Deployment.from_json(json.loads(file.read(_MOST_BYTES)))
+                found = Deployment.from_json(json.loads(file.read(_MOST_BYTES)))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise IntegrityError(
                 f"{self._path} is garbled: {error}", hint="remove it: the next start begins with GNAS_ARTIFACT"
             ) from error
+        self.revision = found.revision
+        return found
 
     def has_changed(self) -> bool:
         """Tell whether it was written since it was read here: one call of the system."""

@@ -16,6 +16,7 @@ from gnas_serve.service.agreement import Agreement, Report
 from gnas_serve.service.deployment import STATE, Deployment, DeploymentFile
 from gnas_serve.service.errors import NotReadyError, RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
+from gnas_serve.service.retries import Retries
 from gnas_serve.service.served_models import Loaded, ServedModels
 from gnas_serve.service.variants import Variants
 
@@ -204,15 +205,22 @@ class Versions:
         return task.result()
 
     async def _follow(self) -> None:
+        retries = Retries()
         while True:
             await asyncio.sleep(_POLL_S)
-            if not self._file.has_changed():
+            self._agreement.repeat()
+            if self._file.has_changed():
+                retries = Retries()
+            elif self._file.revision == self.deployment.revision or not retries.are_due():
                 continue
             try:
                 async with self._changing:
                     await self._catch_up()
-            except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, the next one is followed again
-                _log.error("a new deployment is not followed", exc_info=error)
+            except Exception as error:  # noqa: BLE001  # a boundary: whatever it is, it is tried again
+                if retries.failed(error):
+                    _log.error("a new deployment is not followed yet", exc_info=error)
+            else:
+                retries = Retries()
 
     async def _catch_up(self) -> None:
         try:
@@ -224,12 +232,12 @@ class Versions:
 
     def _refuse(self, revision: int, error: Exception) -> None:
         said = str(error) if isinstance(error, GnasError) else "it cannot be loaded"
-        with contextlib.suppress(OSError):
-            self._agreement.report(Report(self.deployment.revision, revision, said))
+        self._agreement.report(Report(self.deployment.revision, revision, said))
 
     async def _take_over(self, deployment: Deployment) -> None:
         """Serve what the file says, or say in the folder why that cannot be."""
         if deployment.revision == self.deployment.revision:
+            self._agreement.report(Report(deployment.revision))
             return
         try:
             with self._models.loading() as loaded:
