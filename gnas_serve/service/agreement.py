@@ -143,9 +143,11 @@ class Agreement:
         """Say no more: this worker ends."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            self._path.unlink(missing_ok=True)
-            _lock_of(self._path).unlink(missing_ok=True)
+            with suppress(OSError):  # whoever reads it next removes it
+                self._path.unlink(missing_ok=True)
             lock.close()
+            with suppress(OSError):
+                _lock_of(self._path).unlink(missing_ok=True)
 
     @property
     def _path(self) -> Path:
@@ -170,3 +172,5 @@ def _lives(report: Path) -> bool:
             return not try_lock(lock, shared=True)
     except FileNotFoundError:
         return False
+    except OSError:  # who cannot be asked is waited for
+        return True

@@ -98,3 +98,14 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="gone"):
         one.join(0)
     one.leave()
+
+
+def test_who_cannot_be_asked_whether_it_lives_is_waited_for(tmp_path: Path) -> None:
+    one, other = Agreement(tmp_path), Agreement(tmp_path)
+    one.join(1)
+    lock = next(tmp_path.glob("*.lock"))
+    lock.rename(tmp_path / "aside")
+    lock.mkdir()
+    assert other.reports() == [Report(1)]
+    one.leave()
+    assert other.reports() == []
