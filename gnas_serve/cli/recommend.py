@@ -88,6 +88,8 @@ def recommend(
         item_features=told,
     )
     answer = recommender.recommend(query)
+    if answer.unknown_user:
+        warn(f"user {user} is unknown to this model: answered by {answer.source}")
     items = answer.items()
     table = Table(title=f"for {_asker(user, history, feature)}", title_justify="left")
     for column in ("rank", "item", "score", "source", *(["because of"] if explain else [])):

@@ -57,6 +57,14 @@ def test_text_shows_the_items_and_the_terms_that_no_item_is_due_to(artifact: Pat
     assert "1 of 31 items of the history are unknown" in done.stderr
 
 
+def test_a_user_whom_the_model_does_not_know_is_told_of(artifact: Path) -> None:
+    done = gnas_serve("recommend", str(artifact), "--user", "someone", "-k", "1")
+    assert done.returncode == 0
+    assert "user someone is unknown to this model: answered by popularity" in done.stderr
+    done = gnas_serve("recommend", str(artifact), "--user", "1004", "-k", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_ids_are_divided_by_commas_as_in_an_address(artifact: Path) -> None:
     def explained(*given: str) -> Any:
         told = [argument for one in given for argument in ("--history", one)]
