@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gnas_serve.service.audit import ADMIN
 from gnas_serve.service.auth import ApiKeys, Authenticator, Tokens
 from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.rates import Rates
@@ -71,7 +72,7 @@ class Admission:
         if is_admin:
             if self._admins is None:
                 raise FeatureOffError("this server has no admins", hint="start it with GNAS_ADMIN_KEYS=FILE")
-            self._admins.caller(authorization, api_key)
+            ADMIN.set(self._admins.caller(authorization, api_key) or "somebody")
             return
         caller = self._authenticator.caller(authorization, api_key)
         self._rates.take(peer if caller is None else f"caller {caller}")

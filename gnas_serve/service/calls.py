@@ -10,12 +10,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from gnas_serve.runtime.explain import Explanation
 from gnas_serve.runtime.query import Answer, ModelInfo, Query, SimilarUsersAnswer
 from gnas_serve.runtime.stages import Staged, found_by
+from gnas_serve.service.audit import followed
+from gnas_serve.service.deploy_request import DeployRequest
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.errors import FeatureOffError
 from gnas_serve.service.feedback import Feedback, Taken
 from gnas_serve.service.item_features import item_features_of
 from gnas_serve.service.schemas import (
-    DeployRequest,
     ExplainRequest,
     FeedbackRequest,
     RankRequest,
@@ -208,7 +209,7 @@ class Calls:
         RefusedArtifactError, RequestError, NotReadyError
             As :meth:`gnas_serve.service.versions.Versions.change`.
         """
-        return await self._of_versions().change(request.change)
+        return await followed(request.model_dump_json(exclude_unset=True), self._of_versions().change(request.change))
 
     def _divided(self, answer: _Result, variant: Variant) -> Signed[_Result]:
         """Sign an answer of a call that is divided among the users, and count it for its variant."""

@@ -72,23 +72,53 @@ class Deployment:
         return {self.stable, *([self.canary.artifact] if self.canary else []), *([self.shadow] if self.shadow else [])}
 
     def switched(self, artifact: str) -> Deployment:
-        """Make another version the stable one; a canary of it has come to its end."""
+        """Make another version the stable one; a canary or shadow of it has come to its end."""
         if artifact == self.stable:
             return self
         canary = None if self.canary is None or self.canary.artifact == artifact else self.canary
-        return replace(self, stable=artifact, previous=self.stable, canary=canary)
+        shadow = None if self.shadow == artifact else self.shadow
+        return replace(self, stable=artifact, previous=self.stable, canary=canary, shadow=shadow)
 
     def rolled_back(self) -> Deployment:
-        """Make the version before the stable one again, and end the canary.
+        """End the canary; where there is none, make the version before the stable one again.
+
+        Who goes back while a canary runs wants it gone, and the others stay with what they have.
 
         Raises
         ------
         RefusedArtifactError
-            If there is none.
+            If there is neither.
         """
+        if self.canary is not None:
+            return replace(self, canary=None)
         if self.previous is None:
-            raise RefusedArtifactError("there is no version to go back to", hint="switch to one", code="no_previous")
-        return replace(self, stable=self.previous, previous=self.stable, canary=None)
+            raise RefusedArtifactError(
+                "there is no version to go back to", hint="switch to one with stable", code="no_previous"
+            )
+        return self.switched(self.previous)
+
+    def check(self) -> None:
+        """Look for what is compared with itself.
+
+        Raises
+        ------
+        RefusedArtifactError
+            If the canary or the shadow is the stable version.
+        """
+        for role, artifact in (("canary", self.canary and self.canary.artifact), ("shadow", self.shadow)):
+            if artifact == self.stable:
+                raise RefusedArtifactError(
+                    f"{artifact!r} is the stable version: a {role} of it would be compared with itself",
+                    hint=f"name another version, or end the {role} with null",
+                    code="same_version",
+                )
+
+    def told(self) -> str:
+        """Say in a line who gets what."""
+        canary = "none" if self.canary is None else f"{self.canary.artifact} for {self.canary.weight:g} of the users"
+        return (
+            f"stable {self.stable}, canary {canary}, shadow {self.shadow or 'none'}, previous {self.previous or 'none'}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Give the JSON form."""

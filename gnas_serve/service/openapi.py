@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from gnas_serve.runtime.query import MAX_EXPLAINED
+from gnas_serve.service.deploy_request import DeployRequest
 from gnas_serve.service.responses import (
     DeploymentResponse,
     ExplainResponse,
@@ -27,7 +28,6 @@ from gnas_serve.service.responses import (
 )
 from gnas_serve.service.routes import ROUTES, Route, names_off
 from gnas_serve.service.schemas import (
-    DeployRequest,
     ExplainRequest,
     FeedbackRequest,
     RankRequest,

@@ -17,10 +17,10 @@ from gnas_serve.runtime.query import Answer, ModelInfo, SimilarUsersAnswer
 from gnas_serve.runtime.stages import Staged
 from gnas_serve.service.agreement import PATIENCE_S
 from gnas_serve.service.calls import Calls, Signed, model_facts
+from gnas_serve.service.deploy_request import DeployRequest
 from gnas_serve.service.deployment import Deployment
 from gnas_serve.service.feedback import Taken
 from gnas_serve.service.schemas import (
-    DeployRequest,
     ExplainRequest,
     FeedbackRequest,
     RankRequest,

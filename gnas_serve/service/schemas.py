@@ -6,12 +6,16 @@ door builds the same models from its messages, so that the rules exist once.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+)
 
 from gnas_serve.errors import RequestError
 from gnas_serve.feedback.event import (
@@ -22,7 +26,6 @@ from gnas_serve.feedback.event import (
     MAX_VALUE,
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
-from gnas_serve.service.deployment import NAME, Canary, Deployment
 from gnas_serve.service.item_features import ItemFeaturesField, item_features_of
 from gnas_serve.service.refusals import refusal
 from gnas_serve.service.user_features import UserFeaturesField, pairs_of
@@ -52,11 +55,13 @@ _Time = Annotated[float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=Fals
 _Propensity = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """What a door accepts."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class RecommendRequest(_Request):
+class RecommendRequest(Request):
     """One question."""
 
     user_id: ExternalId | None = Field(
@@ -105,13 +110,13 @@ class RecommendRequest(_Request):
         return query
 
 
-class RecommendBatchRequest(_Request):
+class RecommendBatchRequest(Request):
     """Many questions at once."""
 
     queries: Annotated[tuple[RecommendRequest, ...], Field(min_length=1, max_length=MAX_BATCH), FailFast()]
 
 
-class SimilarItemsRequest(_Request):
+class SimilarItemsRequest(Request):
     """Whose neighbours are wanted."""
 
     item_id: ExternalId
@@ -121,14 +126,14 @@ class SimilarItemsRequest(_Request):
     )
 
 
-class SimilarUsersRequest(_Request):
+class SimilarUsersRequest(Request):
     """Whose like are wanted."""
 
     user_id: ExternalId
     k: Count = Field(10, description="How many users.")
 
 
-class RankRequest(_Request):
+class RankRequest(Request):
     """Items to be put in the order of one user's liking."""
 
     user_id: ExternalId | None = Field(None, description="Who asks; absent for somebody unknown.")
@@ -157,7 +162,7 @@ class RankRequest(_Request):
         )
 
 
-class ExplainRequest(_Request):
+class ExplainRequest(Request):
     """One item and who asks for it."""
 
     item_id: ExternalId = Field(
@@ -171,7 +176,7 @@ class ExplainRequest(_Request):
     )
 
 
-class FeedbackEvent(_Request):
+class FeedbackEvent(Request):
     """One thing that a user did."""
 
     event_id: _EventId = Field(description="The caller's key: an event of the same key is the same event.")
@@ -188,68 +193,13 @@ class FeedbackEvent(_Request):
     )
 
 
-class FeedbackRequest(_Request):
+class FeedbackRequest(Request):
     """What users did."""
 
     events: Annotated[tuple[FeedbackEvent, ...], Field(min_length=1, max_length=MAX_EVENTS), FailFast()]
 
 
-ArtifactName = Annotated[str, Field(pattern=f"^{NAME}$")]
-
-
-class CanaryRequest(_Request):
-    """A version for a share of the users."""
-
-    artifact: ArtifactName
-    weight: Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)] = Field(description="The share of the users.")
-    salt: Annotated[str, Field(max_length=64)] | None = Field(
-        None, description="Decides with a user's id who that is; that of the running canary when absent."
-    )
-
-
-class DeployRequest(_Request):
-    """A change of what is served to whom; fields that are absent stay as they are."""
-
-    stable: ArtifactName | None = Field(None, description="The version that everybody else gets.")
-    rollback: bool = Field(False, description="Whether the stable version before this one is to be it again.")
-    canary: CanaryRequest | None = Field(None, description="null ends it.")
-    shadow: ArtifactName | None = Field(None, description="Asked beside the others, told to nobody; null ends it.")
-
-    @model_validator(mode="after")
-    def _check(self) -> DeployRequest:
-        if not self.model_fields_set or (self.rollback and self.stable is not None):
-            raise ValueError("give stable, rollback, canary or shadow, and not both of the first two")
-        return self
-
-    def change(self, before: Deployment) -> Deployment:
-        """Change a deployment.
-
-        Raises
-        ------
-        RefusedArtifactError
-            If there is no version to go back to.
-        """
-        after = before
-        if self.rollback:
-            after = after.rolled_back()
-        elif self.stable is not None:
-            after = after.switched(self.stable)
-        if "canary" in self.model_fields_set:
-            after = replace(after, canary=self._canary(before))
-        if "shadow" in self.model_fields_set:
-            after = replace(after, shadow=self.shadow)
-        return after
-
-    def _canary(self, before: Deployment) -> Canary | None:
-        if self.canary is None:
-            return None
-        salt = self.canary.salt
-        if salt is None:
-            salt = before.canary.salt if before.canary is not None else secrets.token_hex(8)
-        return Canary(self.canary.artifact, self.canary.weight, salt)
-
-
-RequestModel = TypeVar("RequestModel", bound=_Request)
+RequestModel = TypeVar("RequestModel", bound=Request)
 """One of the requests above."""
 
 

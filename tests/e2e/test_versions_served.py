@@ -55,6 +55,8 @@ def test_switch_canary_and_rollback_under_load(tmp_path: Path) -> None:
             assert models == again, "a user has the same version in every worker"
             status, problem = _deploy(served, key, stable="v2")
             assert (status, problem["code"]) == (409, "artifact_refused")
+            status, left = _deploy(served, key, rollback=True)  # of the canary, and then of the version
+            assert (status, left["stable"], left["canary"]) == (200, "v1", None)
             assert _deploy(served, key, rollback=True)[1]["stable"] == "v0"
         assert load.failures == []
         assert {status for status, _ in load.answers} == {200}

@@ -48,6 +48,48 @@ async def _assert_version(worker: Worker, version: str) -> None:
     assert await worker.version() == version
 
 
+def test_who_goes_back_while_a_canary_runs_ends_it(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        await worker.deploy(stable="v1")
+        for canary in ("v2", "v0"):  # v0 was stable before, too
+            await worker.deploy(canary={"artifact": canary, "weight": 0.5})
+            reply = (await worker.deploy(rollback=True)).json()
+            assert (reply["stable"], reply["previous"], reply["canary"]) == ("v1", "v0", None)
+            assert {await worker.version(user) for user in range(1000, 1020)} == {"test-1"}
+        assert (await worker.deploy(rollback=True)).json()["stable"] == "v0"
+
+    within(folder, play)
+
+
+def test_the_first_canary_can_be_gone_back_from(folder: Path) -> None:
+    async def play(worker: Worker) -> None:
+        await worker.deploy(canary={"artifact": "v1", "weight": 0.5})
+        reply = await worker.deploy(rollback=True)
+        assert (reply.status_code, reply.json()["canary"], reply.json()["stable"]) == (200, None, "v0")
+
+    within(folder, play)
+
+
+def test_what_admins_do_is_in_the_log(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def play(worker: Worker) -> None:
+        with caplog.at_level("INFO"):
+            await worker.deploy(canary={"artifact": "v1", "weight": 0.25})
+            await worker.deploy(stable="v9")
+            await worker.ask("POST", "/v1/admin/deployment", {"stable": "v1"}, key=KEY)  # nobody who may
+
+    within(folder, play)
+    told = [one for one in caplog.records if one.name == "gnas_serve.service.audit"]
+    done, refused = [one.getMessage() for one in told]
+    assert "ops asked for" in done
+    assert "revision 1, stable v0, canary v1 for 0.25 of the users, shadow none" in done
+    assert (told[1].levelname, "ops asked for" in refused, "refused (no_artifact)" in refused) == (
+        "WARNING",
+        True,
+        True,
+    )
+    assert ADMIN not in caplog.text
+
+
 def test_requests_under_way_and_those_that_come_see_no_gap(folder: Path) -> None:
     async def play(worker: Worker) -> None:
         versions: set[str] = set()
@@ -160,6 +202,17 @@ class TestRefused:
 
         within(folder, play)
 
+    def test_what_would_be_compared_with_itself(self, folder: Path) -> None:
+        async def play(worker: Worker) -> None:
+            for change in ({"shadow": "v0"}, {"canary": {"artifact": "v0", "weight": 0.5}}):
+                reply = await worker.deploy(**change)
+                assert (reply.status_code, reply.json()["code"]) == (409, "same_version")
+            # A shadow that becomes the stable version has come to its end.
+            assert (await worker.deploy(shadow="v1")).json()["shadow"] == "v1"
+            assert (await worker.deploy(stable="v1")).json()["shadow"] is None
+
+        within(folder, play)
+
     def test_another_method_is_told_all_that_there_are(self, folder: Path) -> None:
         async def play(worker: Worker) -> None:
             reply = await worker.ask("DELETE", "/v1/admin/deployment", key=ADMIN)
@@ -176,11 +229,16 @@ class TestRefused:
             {"canary": {"artifact": "v1", "weight": 1.0}},
             {"canary": {"artifact": "v1"}},
             {"unknown": 1},
+            {"stable": "../v1"},
+            {"shadow": ".hidden"},
         ],
     )
     def test_what_is_no_change(self, folder: Path, change: dict[str, Any]) -> None:
         async def play(worker: Worker) -> None:
-            assert (await worker.deploy(**change)).status_code == 400
+            reply = await worker.deploy(**change)
+            assert reply.status_code == 400
+            assert "error" not in reply.json()["detail"].lower()
+            assert "[" not in reply.json()["detail"]
 
         within(folder, play)
 
