@@ -9,20 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    FailFast,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from gnas_serve.errors import RequestError
 from gnas_serve.feedback.event import (
     MAX_EVENT_CHARACTERS,
     MAX_EVENT_ID_CHARACTERS,
     MAX_MODEL_CHARACTERS,
-    MAX_TIME_S,
     MAX_VALUE,
 )
 from gnas_serve.runtime.query import MAX_CANDIDATES, MAX_K, MAX_LIST, MAX_SEED, Query
@@ -51,7 +45,23 @@ Expression = Annotated[str | None, Field(min_length=1, max_length=MAX_EXPRESSION
 
 _EventId = Annotated[str, Field(min_length=1, max_length=MAX_EVENT_ID_CHARACTERS)]
 _Value = Annotated[float, Field(ge=-MAX_VALUE, le=MAX_VALUE, allow_inf_nan=False)]
-_Time = Annotated[float, Field(ge=-MAX_TIME_S, le=MAX_TIME_S, allow_inf_nan=False)]
+# The years 1 to 9999, which is what data can hold: a log may hold more, of callers before.
+_EARLIEST_S, _LATEST_S = -62_135_596_800, 253_402_300_799
+
+
+def _time(value: float) -> float:
+    if not _EARLIEST_S <= value <= _LATEST_S:
+        asked = "are these milliseconds?" if value > _LATEST_S else "it is before the year 1"
+        raise PydanticCustomError("time", "expected seconds since 1970 ({asked})", {"asked": asked})
+    return value
+
+
+_Time = Annotated[
+    float,
+    Field(allow_inf_nan=False),
+    AfterValidator(_time),
+    WithJsonSchema({"type": "number", "minimum": _EARLIEST_S, "maximum": _LATEST_S}),
+]
 _Propensity = Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 

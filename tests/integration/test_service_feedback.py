@@ -171,11 +171,19 @@ class TestHttp:
         assert (reply.status_code, reply.json().get("field")) == (400, field), reply.text
         assert logged(tmp_path) == []
 
-    @pytest.mark.parametrize("wrong", [{"propensity": 0}, {"propensity": 1.5}, {"timestamp": 1e300}, {"value": 1e300}])
+    @pytest.mark.parametrize(
+        "wrong", [{"propensity": 0}, {"propensity": 1.5}, {"timestamp": 1e300}, {"timestamp": -1e12}, {"value": 1e300}]
+    )
     def test_numbers_beyond_their_limits(self, door: Door, wrong: dict[str, Any]) -> None:
         reply = door.send(event(**wrong))
         assert reply.status_code == 400
         assert next(iter(wrong)) in reply.json()["detail"]
+
+    def test_milliseconds_are_told_from_seconds(self, door: Door, tmp_path: Path) -> None:
+        reply = door.send(event(1, timestamp=1714521600), event(2, timestamp=1714521600000))
+        assert (reply.status_code, reply.json()["field"]) == (400, "events.1.timestamp")
+        assert "expected seconds since 1970 (are these milliseconds?)" in reply.json()["detail"]
+        assert logged(tmp_path) == []
 
     def test_a_log_that_does_not_take_it(self, artifact: Path, tmp_path: Path) -> None:
         door = Door(artifact, tmp_path / "log")
