@@ -221,6 +221,19 @@ class Writer:
         return True
 
 
+def check_folder(folder: Path) -> None:
+    """Make sure that a log can be kept in a folder; it is made where it is absent.
+
+    Raises
+    ------
+    StorageError
+        As :class:`Writer`.
+    """
+    with log_errors(folder):
+        make_private(folder)
+        TurnLock(folder / LOCK).close()
+
+
 def _sync(descriptor: int) -> None:
     """Wait until what was written to a file is on the disk."""
     if sys.platform == "darwin":

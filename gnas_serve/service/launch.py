@@ -17,17 +17,12 @@ from types import TracebackType
 import gnas_serve
 from gnas_serve.artifact.manifest import Manifest
 from gnas_serve.errors import ConfigError, GnasError
-from gnas_serve.service.access_log import AccessLog
-from gnas_serve.service.admission import Admission
 from gnas_serve.service.bundle import SERVICE, artifact_of, find_bento
 from gnas_serve.service.child import tied
-from gnas_serve.service.deployment import DeploymentFile
 from gnas_serve.service.hangup import held
 from gnas_serve.service.ports import address, check_host, check_port_free
-from gnas_serve.service.provider_check import check_provider
 from gnas_serve.service.settings import Settings, with_absolute_paths
-from gnas_serve.service.tls import server_credentials
-from gnas_serve.service.tracing import check_exporter
+from gnas_serve.service.start_checks import check_start
 
 READY_LIMIT_S = 120.0
 _POLL_S = 0.1
@@ -155,20 +150,12 @@ class Server:
         ------
         ConfigError, StorageError
             As :meth:`Doors.check`, and if a ``GNAS_...`` variable is wrong.
-        MissingExtraError
-            If what a variable asks for is not here.
+        MissingExtraError, ProviderError, IntegrityError, FormatVersionError
+            As :func:`gnas_serve.service.start_checks.check_start`.
         """
         self.doors.check()
         environment = self._environment()
-        # The child would refuse a wrong variable or file too, but only in its log.
-        settings = Settings.from_environment(environment)
-        Admission.of(settings)
-        server_credentials(settings)
-        AccessLog.of(settings)
-        check_exporter(settings)
-        check_provider(settings.provider)
-        if settings.versions is not None:
-            DeploymentFile(settings.versions).open(settings.artifact)
+        check_start(Settings.from_environment(environment))
         command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
         command += ["--working-dir", str(self._target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
