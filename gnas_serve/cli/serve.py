@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnas_serve.cli.console import Output, OutputOption, emit, warn
+
+if TYPE_CHECKING:
+    from gnas_serve.service.launch import Server
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, *([] if _HANGUP is None else [_HANGUP]))
@@ -70,15 +73,20 @@ def serve(
     try:
         with server:
             if server.wait_until_ready():
-                manifest = found.manifest
-                ready = {
-                    "http": doors.url,
-                    "grpc": doors.grpc_target,
-                    "model": {"name": manifest.name, "version": manifest.version},
-                }
-                text = f"serving {manifest.name} {manifest.version}: {doors.url} and gRPC {doors.grpc_target}"
-                emit(ready, text, output)
+                _tell(server, output)
             server.wait()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _tell(server: Server, output: Output) -> None:
+    """Say that both doors are ready, and what is served: of versions, what their deployment says."""
+    from gnas_serve.cli.served_versions import served_artifact, served_versions
+
+    target, doors, versions = server.target, server.doors, server.settings.versions
+    served = served_artifact(target.manifest) if versions is None else served_versions(versions, target.artifact)
+    if served.warning is not None:
+        warn(served.warning)
+    text = f"serving {served.text}: {doors.url} and gRPC {doors.grpc_target}"
+    emit({"http": doors.url, "grpc": doors.grpc_target, **served.fields}, text, output)

@@ -121,10 +121,17 @@ class Server:
         What to serve.
     doors
         Where to listen; checked by :meth:`start`.
+
+    Attributes
+    ----------
+    settings
+        What the server runs with, once :meth:`start` has read them.
     """
 
+    settings: Settings
+
     def __init__(self, target: Target, doors: Doors) -> None:
-        self._target = target
+        self.target = target
         self.doors = doors
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopping = False
@@ -155,16 +162,17 @@ class Server:
         """
         self.doors.check()
         environment = self._environment()
-        check_start(Settings.from_environment(environment))
-        command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
-        command += ["--working-dir", str(self._target.folder)]
+        self.settings = Settings.from_environment(environment)
+        check_start(self.settings)
+        command = [sys.executable, "-m", "bentoml", "serve", self.target.argument]
+        command += ["--working-dir", str(self.target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
         with held():  # from its birth on: told to read again while it starts, it would end
             self._process = subprocess.Popen(
                 tied(command),
                 env=environment,
                 # Not the caller's folder: a module of that name there would stand before the real one.
-                cwd=self._target.folder,
+                cwd=self.target.folder,
                 stdout=sys.stderr,
                 # A group of its own: Ctrl-C reaches it once, through us, and not every worker at the same time.
                 start_new_session=True,
@@ -240,7 +248,7 @@ class Server:
             **with_absolute_paths(os.environ),  # the workers work in another folder
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": self._home.name,
-            "GNAS_ARTIFACT": str(self._target.artifact),
+            "GNAS_ARTIFACT": str(self.target.artifact),
             "GNAS_GRPC_HOST": self.doors.host,
             "GNAS_GRPC_PORT": str(self.doors.grpc_port),
             # Every file was hashed a moment ago, by find_target.
