@@ -110,6 +110,17 @@ def test_nobody_at_an_address_is_exit_10(artifact: Path) -> None:
         assert "hint:" in said
 
 
+def test_the_other_door_is_exit_2_and_named(served: Served, artifact: Path) -> None:
+    code, report, said = bench(f"http://{served.ready['grpc']}", "--artifact", artifact)
+    assert (code, report) == (2, {})
+    assert "is no HTTP door" in said
+    assert "--protocol grpc" in said
+    code, report, said = bench(served.ready["http"], "--protocol", "grpc", "--artifact", artifact)
+    assert (code, report) == (2, {})
+    assert "is no gRPC door" in said
+    assert "--protocol http" in said
+
+
 def test_an_address_that_is_no_recommender_is_exit_2(served: Served, artifact: Path) -> None:
     code, _, said = bench(f"{served.ready['http']}/nowhere", "--artifact", artifact)
     assert code == 2
