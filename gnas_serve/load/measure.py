@@ -22,6 +22,10 @@ from gnas_serve.vocabulary import Id
 
 # What a server says that is there and well, and cannot answer just now.
 _BUSY = {"429", "503", "504", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+# What it says that does not know who asks.
+_UNKNOWN = {"401", "UNAUTHENTICATED"}
+_WHO_ASKS = "give a key or token that it takes: --api-key-file FILE"
+_WHOM_TO_ASK = "give the address of a gnas-serve server, and users that it takes"
 _SHOWN = 300
 
 
@@ -130,7 +134,7 @@ async def _check_alive(door: Door, question: bytes) -> None:
         said = plain_text(reply.body[:_SHOWN].decode(errors="replace"))
         raise ConfigError(
             f"{door.address} refuses the first question with status {reply.status}{': ' if said else ''}{said}",
-            hint="give the address of a gnas-serve server, and users that it takes",
+            hint=_WHO_ASKS if reply.status in _UNKNOWN else _WHOM_TO_ASK,
             code="refused",
         )
 

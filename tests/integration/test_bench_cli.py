@@ -177,6 +177,7 @@ def test_a_server_that_wants_to_know_who_asks(
             code, report, said = bench(url, *asked)
             assert (code, report) == (2, {}), said
             assert refusal in said
+            assert "hint: give a key or token that it takes: --api-key-file FILE" in said
             code, report, said = bench(url, *asked, "--api-key-file", own)
             assert (code, report["errors"]) == (0, 0), said
             assert drawn["key"] not in said
