@@ -208,6 +208,8 @@ def test_another_artifact_than_the_one_served(served: Served, tmp_path: Path) ->
         (["http://127.0.0.1:9"], "for whom"),
         (["https://127.0.0.1", "--users", "x"], "http://HOST:PORT"),
         (["http://127.0.0.1:9", "--users", "no such file"], "no such file"),
+        (["localhost:18471", "--artifact", "ARTIFACT"], "write http://localhost:18471"),
+        (["[::1]:3001", "--protocol", "grpc", "--users", "x"], "write grpc://[::1]:3001"),
         (["ARTIFACT", "--rate", "5"], "--protocol"),
         (["ARTIFACT", "--protocol", "http", "--anywhere"], "--anywhere"),
         (["ARTIFACT", "--protocol", "http", "--rate", "5", "--concurrency", "5"], "give one"),
