@@ -70,8 +70,8 @@ class Settings:
     max_body_bytes
         ``GNAS_MAX_BODY_BYTES``: largest request at either door; 1 MB when not set.
     api_keys
-        ``GNAS_API_KEYS``: file with a line per caller, its name and the SHA-256 of its key, as `gnas-serve api-key`
-        prints it.
+        ``GNAS_API_KEYS``: file with a line per caller, its name and the SHA-256 of its key, as
+        `gnas-serve api-key NAME --append FILE` adds it.
     jwt_key, jwt_issuer, jwt_audience
         ``GNAS_JWT_KEY``: file with the public key, in PEM, of whoever signs the JSON Web Tokens that are accepted, or
         with a shared secret; ``GNAS_JWT_ISSUER`` and ``GNAS_JWT_AUDIENCE``: what they have to say. Where neither keys
