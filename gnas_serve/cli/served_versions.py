@@ -83,7 +83,7 @@ def _warning(file: DeploymentFile, stable: str, artifact: Path) -> str | None:
         return None
     state = file.folder / STATE
     return (
-        f"{artifact} is not what is served: {state} says {stable!r}, which goes on from the last start;"
+        f"{artifact} is not the stable version: {state} says that {stable!r} is, which goes on from the last start;"
         f" to change that, {wish}, or stop, remove {state} and start again"
     )
 

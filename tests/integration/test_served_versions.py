@@ -48,7 +48,7 @@ def test_another_version_is_served_and_the_warning_says_what_decided_and_what_to
     served = served_versions(versions, versions / "1")
     assert served.fields["model"]["version"] == "test-2"
     warning = served.warning or ""
-    assert f"{versions / '1'} is not what is served: {versions / STATE} says '2'" in warning
+    assert f"{versions / '1'} is not the stable version: {versions / STATE} says that '2' is" in warning
     assert 'send {"stable": "1"} to /v1/admin/deployment' in warning
     assert f"remove {versions / STATE}" in warning
 
@@ -56,7 +56,7 @@ def test_another_version_is_served_and_the_warning_says_what_decided_and_what_to
 def test_an_artifact_elsewhere_has_no_name_to_be_switched_to(versions: Path, tmp_path: Path) -> None:
     deploy(versions, Deployment("2"))
     warning = served_versions(versions, write_tiny_artifact(tmp_path / "2")).warning or ""
-    assert "is not what is served" in warning
+    assert "is not the stable version" in warning
     assert f"put it into {versions}" in warning
 
 
