@@ -106,11 +106,12 @@ def bench(
 ) -> None:
     """Time an artifact in this process on one thread beside brute force, or a server through one of its doors."""
     _one_thread()
-    from gnas_serve.load.address import is_address
+    from gnas_serve.load.address import is_address, refuse_bare
     from gnas_serve.load.objectives import read_objectives
 
     objectives = read_objectives(slo) if slo is not None else ()
     is_url = is_address(target)
+    refuse_bare(target, None if protocol is None else protocol.value)
     given = {
         "--concurrency": concurrency,
         "--rate": rate,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gnas_serve.errors import ConfigError
@@ -17,11 +19,26 @@ from gnas_serve.service.ports import address
 _PORTS = {"http": 80, "grpc": 3001}
 _PATH = "/v1/recommend"
 _SHOWN = 100
+_BARE = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}(?:/[!-~]{0,200})?")
 
 
 def is_address(target: str) -> bool:
     """Tell an address from the path of an artifact."""
     return "://" in target
+
+
+def refuse_bare(target: str, protocol: str | None) -> None:
+    """Refuse what looks like the address of a server without its protocol, where no artifact is called so.
+
+    Raises
+    ------
+    ConfigError
+        With the address as it is to be written.
+    """
+    if _BARE.fullmatch(target) and not Path(target).exists():
+        raise ConfigError(
+            f"{target!r} is no artifact's folder", hint=f"for a server there, write {protocol or 'http'}://{target}"
+        )
 
 
 @dataclass(frozen=True)

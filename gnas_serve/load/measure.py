@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from time import perf_counter, process_time
+from urllib.parse import urlsplit
 
-from gnas_serve.errors import ConfigError, StorageError
+from gnas_serve.errors import ConfigError, GnasError, StorageError
 from gnas_serve.load.askers import Judge, mean_recall
 from gnas_serve.load.lane import CLOSED, TIMEOUT, UNREACHABLE, Door
+from gnas_serve.load.listener import Listener, listener_at
 from gnas_serve.load.loop_thread import LoopThread
 from gnas_serve.load.loops import Questions, closed_loop, open_loop
 from gnas_serve.load.meter import Meter, Reading
@@ -20,6 +22,10 @@ from gnas_serve.vocabulary import Id
 
 # What a server says that is there and well, and cannot answer just now.
 _BUSY = {"429", "503", "504", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+# What it says that does not know who asks.
+_UNKNOWN = {"401", "UNAUTHENTICATED"}
+_WHO_ASKS = "give a key or token that it takes: --api-key-file FILE"
+_WHOM_TO_ASK = "give the address of a gnas-serve server, and users that it takes"
 _SHOWN = 300
 
 
@@ -55,7 +61,7 @@ def measure(
     StorageError
         If nobody answers at the address.
     ConfigError
-        If who answers there refuses the question, or is another model than the judge's.
+        If who listens there speaks another protocol, refuses the question, or is another model than the judge's.
     DataError
         If the answers are none of a recommender.
     """
@@ -122,15 +128,32 @@ async def _check_alive(door: Door, question: bytes) -> None:
     finally:
         await lane.close()
     if reply.status in {UNREACHABLE, CLOSED, TIMEOUT}:
-        raise StorageError(
-            f"nobody answers at {door.address} ({reply.status})",
-            hint="start a server there: gnas-serve serve ARTIFACT; or give the address and protocol of one that runs",
-            code="unreachable",
-        )
+        place = urlsplit(door.address)
+        raise _no_answer(door, reply.status, await listener_at(str(place.hostname), int(place.port or 0)))
     if not reply.is_answer and reply.status not in _BUSY:
         said = plain_text(reply.body[:_SHOWN].decode(errors="replace"))
         raise ConfigError(
             f"{door.address} refuses the first question with status {reply.status}{': ' if said else ''}{said}",
-            hint="give the address of a gnas-serve server, and users that it takes",
+            hint=_WHO_ASKS if reply.status in _UNKNOWN else _WHOM_TO_ASK,
             code="refused",
         )
+
+
+def _no_answer(door: Door, status: str, listener: Listener) -> GnasError:
+    if door.protocol == "http" and listener is Listener.http2:
+        return ConfigError(
+            f"{door.address} is no HTTP door: what listens there speaks HTTP/2, as gRPC doors do",
+            hint="try --protocol grpc, or give the port of the HTTP door",
+            code="other_protocol",
+        )
+    if door.protocol == "grpc" and listener is Listener.other:
+        return ConfigError(
+            f"{door.address} is no gRPC door: what listens there does not speak HTTP/2, or wants TLS",
+            hint="give the port of the gRPC door, or try --protocol http with an address that begins with http://",
+            code="other_protocol",
+        )
+    return StorageError(
+        f"nobody answers at {door.address} ({status})",
+        hint="start a server there: gnas-serve serve ARTIFACT; or give the address and protocol of one that runs",
+        code="unreachable",
+    )

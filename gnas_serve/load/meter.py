@@ -7,6 +7,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Protocol
 
@@ -98,7 +99,7 @@ class MetricsMeter:
                 text = reply.read(_MAX_METRICS_BYTES).decode(errors="replace")
             told = {name: float(value) for name, value in _METRIC.findall(text)}
             return Reading(told["process_cpu_seconds_total"], int(told["process_resident_memory_bytes"]))
-        except (OSError, urllib.error.URLError, ValueError, KeyError, OverflowError):
+        except (OSError, urllib.error.URLError, HTTPException, ValueError, KeyError, OverflowError):
             return None
 
 

@@ -28,6 +28,7 @@ _LEEWAY_S = 30  # clocks of two machines differ
 _OF_SECRET = ("HS256", "HS384", "HS512")
 _OF_PUBLIC_KEY = ("RS256", "PS256", "ES256", "EdDSA")
 _REFUSED = "the call needs a valid key or token"
+_MAKE_ONE = "let `gnas-serve api-key NAME --append FILE` make the line; the key itself is never kept"
 _HINT = "send `Authorization: Bearer KEY`, or `X-API-Key: KEY`"
 
 
@@ -39,6 +40,35 @@ def new_key() -> str:
 def digest_of(key: str) -> str:
     """Give what is kept of an API key. It is drawn by chance, so that one plain hash of it cannot be guessed back."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def digests_in(path: Path) -> dict[str, str]:
+    """Read a file of lines ``NAME SHA256``; empty ones and those that begin with ``#`` are passed over.
+
+    Returns
+    -------
+    dict
+        The SHA-256 of each key, in hexadecimal, by the caller's name.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or a line is something else; names the line.
+    """
+    digests: dict[str, str] = {}
+    for number, line in enumerate(_text(path, "API keys").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _LINE.fullmatch(line.strip())
+        if found is None:
+            raise ConfigError(
+                f"{path}, line {number}: expected a name and a SHA-256 in hexadecimal",
+                hint=f"remove it, and {_MAKE_ONE}",
+            )
+        if found["name"] in digests:
+            raise ConfigError(f"{path}, line {number}: {found['name']} occurs before", hint="give each a name")
+        digests[found["name"]] = found["digest"]
+    return digests
 
 
 class ApiKeys:
@@ -55,28 +85,16 @@ class ApiKeys:
 
     @classmethod
     def read(cls, path: Path) -> ApiKeys:
-        """Read a file of lines ``NAME SHA256``; empty ones and those that begin with ``#`` are passed over.
+        """Read a file of keys.
 
         Raises
         ------
         ConfigError
-            If it cannot be read, or a line is something else; names the line.
+            As :func:`digests_in`, and if there is none in it.
         """
-        digests: dict[str, str] = {}
-        for number, line in enumerate(_text(path, "API keys").splitlines(), start=1):
-            if not line.strip() or line.lstrip().startswith("#"):
-                continue
-            found = _LINE.fullmatch(line.strip())
-            if found is None:
-                raise ConfigError(
-                    f"{path}, line {number}: expected a name and a SHA-256 in hexadecimal",
-                    hint="make a line with `gnas-serve api-key NAME`; the key itself is never kept",
-                )
-            if found["name"] in digests:
-                raise ConfigError(f"{path}, line {number}: {found['name']} occurs before", hint="give each a name")
-            digests[found["name"]] = found["digest"]
+        digests = digests_in(path)
         if not digests:
-            raise ConfigError(f"{path} holds no key", hint="make a line with `gnas-serve api-key NAME`")
+            raise ConfigError(f"{path} holds no key", hint=_MAKE_ONE)
         return cls(digests)
 
     def caller(self, key: bytes) -> str | None:

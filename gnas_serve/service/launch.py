@@ -38,7 +38,7 @@ class Target:
     argument, folder
         For ``bentoml serve ARGUMENT --working-dir FOLDER``.
     artifact
-        The artifact's folder, verified.
+        The artifact's folder.
     """
 
     argument: str
@@ -47,13 +47,15 @@ class Target:
     manifest: Manifest
 
 
-def find_target(name: str) -> Target:
+def find_target(name: str, *, verify: bool = True) -> Target:
     """Find what a name on the command line means, and verify it.
 
     Parameters
     ----------
     name
         An artifact's folder, or the tag of a Bento.
+    verify
+        Hash every file of it.
 
     Raises
     ------
@@ -64,7 +66,8 @@ def find_target(name: str) -> Target:
     """
     folder = Path(os.path.expanduser(name))  # noqa: PTH111  # Path's raises where a name has no such user
     if os.path.exists(folder):  # noqa: PTH110  # Path's raises where a name is too long
-        return Target(SERVICE, Path(gnas_serve.__file__).parents[1], folder.absolute(), Manifest.read(folder))
+        manifest = Manifest.read(folder, verify=verify)
+        return Target(SERVICE, Path(gnas_serve.__file__).parents[1], folder.absolute(), manifest)
     bento = find_bento(name) if "/" not in name and not name.startswith(".") else None
     if bento is None:
         raise ConfigError(
@@ -73,17 +76,28 @@ def find_target(name: str) -> Target:
             code="not_found",
         )
     artifact = artifact_of(bento.path)
-    return Target(str(bento.path), bento.path, artifact, Manifest.read(artifact))
+    return Target(str(bento.path), bento.path, artifact, Manifest.read(artifact, verify=verify))
 
 
 @dataclass(frozen=True)
 class Doors:
-    """Where a server listens, and with how many processes."""
+    """Where a server listens, and with how many processes.
+
+    Attributes
+    ----------
+    host, http_port, grpc_port
+        Of the HTTP door, and the port of the gRPC door.
+    workers
+        Processes that share both ports.
+    grpc_host
+        Of the gRPC door; ``host`` when None.
+    """
 
     host: str = "127.0.0.1"
     http_port: int = 3000
     grpc_port: int = 3001
     workers: int = 1
+    grpc_host: str | None = None
 
     def check(self) -> None:
         """Make sure that both ports can be used.
@@ -99,7 +113,12 @@ class Doors:
         if self.http_port == self.grpc_port:
             raise ConfigError(f"both doors on port {self.http_port}", hint="give two different ports")
         check_port_free(self.host, self.http_port, door="HTTP", option="--http-port")
-        check_port_free(self.host, self.grpc_port, door="gRPC", option="--grpc-port")
+        check_port_free(self.grpc_ip, self.grpc_port, door="gRPC", option="--grpc-port")
+
+    @property
+    def grpc_ip(self) -> str:
+        """What the gRPC door listens on."""
+        return self.host if self.grpc_host is None else self.grpc_host
 
     @property
     def url(self) -> str:
@@ -109,7 +128,7 @@ class Doors:
     @property
     def grpc_target(self) -> str:
         """Where the gRPC door is reached from this machine."""
-        return address(_EVERYWHERE.get(self.host, self.host), self.grpc_port)
+        return address(_EVERYWHERE.get(self.grpc_ip, self.grpc_ip), self.grpc_port)
 
 
 class Server:
@@ -121,10 +140,17 @@ class Server:
         What to serve.
     doors
         Where to listen; checked by :meth:`start`.
+
+    Attributes
+    ----------
+    settings
+        What the server runs with, once :meth:`start` has read them.
     """
 
+    settings: Settings
+
     def __init__(self, target: Target, doors: Doors) -> None:
-        self._target = target
+        self.target = target
         self.doors = doors
         self._process: subprocess.Popen[bytes] | None = None
         self._is_stopping = False
@@ -155,16 +181,17 @@ class Server:
         """
         self.doors.check()
         environment = self._environment()
-        check_start(Settings.from_environment(environment))
-        command = [sys.executable, "-m", "bentoml", "serve", self._target.argument]
-        command += ["--working-dir", str(self._target.folder)]
+        self.settings = Settings.from_environment(environment)
+        check_start(self.settings)
+        command = [sys.executable, "-m", "bentoml", "serve", self.target.argument]
+        command += ["--working-dir", str(self.target.folder)]
         command += ["--host", self.doors.host, "--port", str(self.doors.http_port)]
         with held():  # from its birth on: told to read again while it starts, it would end
             self._process = subprocess.Popen(
                 tied(command),
                 env=environment,
                 # Not the caller's folder: a module of that name there would stand before the real one.
-                cwd=self._target.folder,
+                cwd=self.target.folder,
                 stdout=sys.stderr,
                 # A group of its own: Ctrl-C reaches it once, through us, and not every worker at the same time.
                 start_new_session=True,
@@ -240,10 +267,10 @@ class Server:
             **with_absolute_paths(os.environ),  # the workers work in another folder
             "BENTOML_DO_NOT_TRACK": "True",
             "BENTOML_HOME": self._home.name,
-            "GNAS_ARTIFACT": str(self._target.artifact),
-            "GNAS_GRPC_HOST": self.doors.host,
+            "GNAS_ARTIFACT": str(self.target.artifact),
+            "GNAS_GRPC_HOST": self.doors.grpc_ip,
             "GNAS_GRPC_PORT": str(self.doors.grpc_port),
-            # Every file was hashed a moment ago, by find_target.
+            # Where every file is to be hashed, find_target did that a moment ago.
             "GNAS_VERIFY": "false",
             "GNAS_WORKERS": str(self.doors.workers),
             "OMP_NUM_THREADS": "1",

@@ -30,7 +30,8 @@ class Settings:
     """How one server runs.
 
     Every setting is a variable of the environment, or a key of the TOML file that ``GNAS_SETTINGS`` names: there
-    without ``GNAS_`` and in small letters, ``max_in_flight = 64``. The environment has the last word.
+    without ``GNAS_`` and in small letters, ``max_in_flight = 64``. The environment has the last word, but for what a
+    flag of `gnas-serve serve` says; the artifact is always the one that the command is given.
 
     Attributes
     ----------
@@ -40,8 +41,9 @@ class Settings:
     verify
         ``GNAS_VERIFY``: hash every file of the artifact at start; true when not set.
     grpc_host, grpc_port
-        ``GNAS_GRPC_HOST``, ``GNAS_GRPC_PORT``: where the gRPC door listens; 0.0.0.0 and 3001 when not set.
-        (The HTTP door's are BentoML's own, ``BENTOML_HOST`` and ``BENTOML_PORT``.)
+        ``GNAS_GRPC_HOST``, ``GNAS_GRPC_PORT``: where the gRPC door listens; 0.0.0.0 and 3001 when not set
+        (`gnas-serve serve`: the ``--host`` of the HTTP door). The HTTP door's are flags of that command, and elsewhere
+        BentoML's own, ``BENTOML_HOST`` and ``BENTOML_PORT``.
     workers
         ``GNAS_WORKERS``: processes that share both ports; 1 when not set.
     max_in_flight
@@ -71,8 +73,8 @@ class Settings:
     max_body_bytes
         ``GNAS_MAX_BODY_BYTES``: largest request at either door; 1 MB when not set.
     api_keys
-        ``GNAS_API_KEYS``: file with a line per caller, its name and the SHA-256 of its key, as `gnas-serve api-key`
-        prints it.
+        ``GNAS_API_KEYS``: file with a line per caller, its name and the SHA-256 of its key, as
+        `gnas-serve api-key NAME --append FILE` adds it.
     jwt_key, jwt_issuer, jwt_audience
         ``GNAS_JWT_KEY``: file with the public key, in PEM, of whoever signs the JSON Web Tokens that are accepted, or
         with a shared secret; ``GNAS_JWT_ISSUER`` and ``GNAS_JWT_AUDIENCE``: what they have to say. Where neither keys
@@ -133,11 +135,7 @@ class Settings:
         ConfigError
             Naming the variable or the key of the file, or both places where an artifact was looked for.
         """
-        variables = os.environ if environment is None else environment
-        values: dict[str, Any] = {}
-        for name, raw in {**_of_file(variables), **_of_environment(variables)}.items():
-            where, text = raw
-            values[name] = _read(where, text, getattr(cls, name, None), _PARSERS[name])
+        values: dict[str, Any] = {name: one.value for name, one in stated(environment).items()}
         given = values.get("artifact")
         values["artifact"] = artifact = DEFAULT_ARTIFACT if given is None else given
         if not (artifact / "manifest.json").is_file():
@@ -178,6 +176,43 @@ class Settings:
                 raise ConfigError(
                     f"{_PREFIX}{name.upper()} is set, {_PREFIX}{other.upper()} is not", hint="set both or neither"
                 )
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A setting that somebody made.
+
+    Attributes
+    ----------
+    where
+        The variable, or the file with its key.
+    value
+        As read, of the setting's type.
+    """
+
+    where: str
+    value: Any
+
+
+def stated(environment: Mapping[str, str] | None = None) -> dict[str, Stated]:
+    """Read the settings that were made, without those that are left to their defaults.
+
+    Parameters
+    ----------
+    environment
+        ``os.environ`` when not given.
+
+    Raises
+    ------
+    ConfigError
+        Naming the variable or the key of the file.
+    """
+    variables = os.environ if environment is None else environment
+    raw = {**_of_file(variables), **_of_environment(variables)}
+    return {
+        name: Stated(where, _read(where, text, getattr(Settings, name, None), _PARSERS[name]))
+        for name, (where, text) in raw.items()
+    }
 
 
 def _of_environment(variables: Mapping[str, str]) -> dict[str, tuple[str, str]]:

@@ -68,6 +68,8 @@ def test_switch_canary_and_rollback_under_load(tmp_path: Path) -> None:
     served = Served(str(versions / "v1"), tmp_path / "again", settings=settings)
     try:
         assert served.http("/v1/model")["version"] == "test-0"
+        assert served.ready["model"] == {"name": "tiny", "version": "test-0", "artifact": "v0"}
+        assert f"{versions / 'v1'} is not the stable version" in served.log.read_text()
     finally:
         served.stop()
 

@@ -110,6 +110,17 @@ def test_nobody_at_an_address_is_exit_10(artifact: Path) -> None:
         assert "hint:" in said
 
 
+def test_the_other_door_is_exit_2_and_named(served: Served, artifact: Path) -> None:
+    code, report, said = bench(f"http://{served.ready['grpc']}", "--artifact", artifact)
+    assert (code, report) == (2, {})
+    assert "is no HTTP door" in said
+    assert "--protocol grpc" in said
+    code, report, said = bench(served.ready["http"], "--protocol", "grpc", "--artifact", artifact)
+    assert (code, report) == (2, {})
+    assert "is no gRPC door" in said
+    assert "--protocol http" in said
+
+
 def test_an_address_that_is_no_recommender_is_exit_2(served: Served, artifact: Path) -> None:
     code, _, said = bench(f"{served.ready['http']}/nowhere", "--artifact", artifact)
     assert code == 2
@@ -166,6 +177,7 @@ def test_a_server_that_wants_to_know_who_asks(
             code, report, said = bench(url, *asked)
             assert (code, report) == (2, {}), said
             assert refusal in said
+            assert "hint: give a key or token that it takes: --api-key-file FILE" in said
             code, report, said = bench(url, *asked, "--api-key-file", own)
             assert (code, report["errors"]) == (0, 0), said
             assert drawn["key"] not in said
@@ -196,6 +208,8 @@ def test_another_artifact_than_the_one_served(served: Served, tmp_path: Path) ->
         (["http://127.0.0.1:9"], "for whom"),
         (["https://127.0.0.1", "--users", "x"], "http://HOST:PORT"),
         (["http://127.0.0.1:9", "--users", "no such file"], "no such file"),
+        (["localhost:18471", "--artifact", "ARTIFACT"], "write http://localhost:18471"),
+        (["[::1]:3001", "--protocol", "grpc", "--users", "x"], "write grpc://[::1]:3001"),
         (["ARTIFACT", "--rate", "5"], "--protocol"),
         (["ARTIFACT", "--protocol", "http", "--anywhere"], "--anywhere"),
         (["ARTIFACT", "--protocol", "http", "--rate", "5", "--concurrency", "5"], "give one"),

@@ -19,7 +19,7 @@ from gnas_serve.errors import ConfigError, GnasError, StorageError
 from gnas_serve.runtime.query import MAX_K, MAX_LIST
 from gnas_serve.service.errors import STATUSES, statuses_of
 from gnas_serve.service.ports import check_host, check_port_free
-from gnas_serve.service.settings import _PARSERS, DEFAULT_ARTIFACT, Settings, with_absolute_paths
+from gnas_serve.service.settings import _PARSERS, DEFAULT_ARTIFACT, Settings, Stated, stated, with_absolute_paths
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +95,14 @@ class TestSettings:
         path.write_text(f"artifact = '{artifact}'\nworkers = 3\nverify = false\ntimeout_s = 2.5\nmax_in_flight = 9\n")
         settings = Settings.from_environment({"GNAS_SETTINGS": str(path), "GNAS_MAX_IN_FLIGHT": "8"})
         assert settings == Settings(artifact, verify=False, workers=3, timeout_s=2.5, max_in_flight=8)
+
+    def test_what_was_stated_is_told_from_defaults(self, tmp_path: Path) -> None:
+        path = tmp_path / "settings.toml"
+        path.write_text("workers = 3\ngrpc_port = 4001\n")
+        assert stated({"GNAS_SETTINGS": str(path), "GNAS_WORKERS": "2", "GNAS_VERIFY": " "}) == {
+            "workers": Stated("GNAS_WORKERS", 2),
+            "grpc_port": Stated(f"{path}: grpc_port", 4001),
+        }
 
     @pytest.mark.parametrize(
         ("content", "said"),

@@ -10,7 +10,7 @@ from stalling_server import StallingServer
 from tiny_artifact import write_tiny_artifact
 
 from gnas_serve.errors import ConfigError, DataError
-from gnas_serve.load.address import Address, is_address
+from gnas_serve.load.address import Address, is_address, refuse_bare
 from gnas_serve.load.askers import ExactJudge, known_users, listed_users, mean_recall
 from gnas_serve.load.grpc_door import GrpcDoor
 from gnas_serve.load.http_door import HttpDoor
@@ -57,6 +57,21 @@ def test_what_is_no_address(text: str, protocol: str | None) -> None:
     with pytest.raises(ConfigError) as raised:
         Address.read(text, protocol)
     assert raised.value.hint
+
+
+@pytest.mark.parametrize("text", ["localhost:3000", "127.0.0.1:3000", "[::1]:3000", "shop.example:80/prefix"])
+def test_an_address_without_its_protocol(text: str) -> None:
+    for protocol, written in ((None, f"http://{text}"), ("grpc", f"grpc://{text}")):
+        with pytest.raises(ConfigError, match="is no artifact's folder") as error:
+            refuse_bare(text, protocol)
+        assert error.value.hint == f"for a server there, write {written}"
+
+
+def test_what_has_a_colon_and_is_no_such_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop:1").mkdir()
+    for text in ("shop:1", "shop:test-1", "http://localhost:3000", "rel/1", "C:/rel", "x" * 300 + ":1"):
+        refuse_bare(text, None)
 
 
 @pytest.mark.parametrize("host", ["example.com", "192.0.2.1", "0", "localhost.example.com", "[2001:db8::1]"])
