@@ -35,6 +35,12 @@ def export(
             show_default=False,
         ),
     ],
+    served: Annotated[
+        bool,
+        typer.Option(
+            "--served", help="Add event_id, model and propensity: which version was shown, to judge a canary by."
+        ),
+    ] = False,
     output: OutputOption = Output.text,
 ) -> None:
     """Write what was logged as interactions that `data validate` and `train` read: each event once, a value as rating.
@@ -53,7 +59,7 @@ def export(
     if not found.num_events:
         raise DataError(f"{log} holds no events yet", hint="export it when there is feedback")
     _warn_of_ids(found, out)
-    write_interactions(found, out)
+    write_interactions(found, out, served=served)
     result = {
         "log": str(log),
         "path": str(out),

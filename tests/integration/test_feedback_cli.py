@@ -93,6 +93,19 @@ def test_values_are_ratings_and_texts_are_kept_whatever_they_hold(tmp_path: Path
         assert rows[2]["timestamp"] == 0.1
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_what_was_served_can_be_had_too(tmp_path: Path, form: str) -> None:
+    with Opened(tmp_path / "log") as opened:
+        opened.log.append([event(1, item_id="sku-1"), *purchases(propensity=0.1, model="v2", value=1.5)])
+    out = tmp_path / "more" / f"interactions.{form}"
+    assert call("feedback", "export", tmp_path / "log", out, "--served") == 0
+    first, second, *_ = read_rows(out)
+    assert list(first)[4:] == ["rating", "event_id", "model", "propensity"]
+    assert [str(second[name]) for name in ("event_id", "model", "propensity")] == ["e-0-0", "v2", "0.1"]
+    assert first["propensity"] in {None, ""}
+    assert call("data", "validate", out.parent) == 0  # a training passes over them
+
+
 def test_ids_that_are_not_of_one_type_are_said_to_be_written_as_text(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
