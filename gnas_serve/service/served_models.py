@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gnas_serve.service.deployment import Deployment, DeploymentFile
+from gnas_serve.service.errors import RefusedArtifactError
 from gnas_serve.service.feedback import Feedback
 from gnas_serve.service.one_artifact import load_another
 from gnas_serve.service.variants import Variants
@@ -76,7 +77,7 @@ class ServedModels:
                         self._feedback.detach(recommender)
 
     def load(self, deployment: Deployment, loaded: Loaded, *, again: bool = False) -> None:
-        """Load what is not loaded yet, each verified and asked; nothing changes where one fails.
+        """Load what is not loaded yet, each verified and asked; nothing changes where one fails or is of other data.
 
         Parameters
         ----------
@@ -89,6 +90,8 @@ class ServedModels:
             present = self._loaded.get(name)
             if present is None or again:
                 loaded[name] = load_another(self._file.path_of(name), present, self._provider)
+                if self._loaded:
+                    _check_ids(name, loaded[name], self.recommenders[0])
             else:
                 loaded[name] = present
         if self._feedback is not None:
@@ -120,3 +123,18 @@ class ServedModels:
             salt="" if canary is None else canary.salt,
             shadow=None if deployment.shadow is None else loaded[deployment.shadow],
         )
+
+
+def _check_ids(name: str, recommender: Recommender, stable: Recommender) -> None:
+    """Refuse a model whose ids are of another type: callers would get, for users unknown to it, what is no item."""
+    for what, own, others in (
+        ("item", recommender.items, stable.items),
+        ("user", recommender.users, stable.users),
+    ):
+        if own.is_text != others.is_text:
+            here, there = ("text" if one.is_text else "integers" for one in (own, others))
+            raise RefusedArtifactError(
+                f"the {what} ids of {name!r} are {here}, and {there} in the version that is served: of other data?",
+                hint="where that is meant, stop the server, remove .deployment and start with this version",
+                code="other_ids",
+            )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_artifact import write_tiny_artifact
 from version_world import ADMIN, KEY, Worker, damage, member, refuse, versions_folder, within
 
 from gnas_serve.artifact.layout import LAYOUT
@@ -210,6 +211,18 @@ class TestRefused:
             # A shadow that becomes the stable version has come to its end.
             assert (await worker.deploy(shadow="v1")).json()["shadow"] == "v1"
             assert (await worker.deploy(stable="v1")).json()["shadow"] is None
+
+        within(folder, play)
+
+    def test_a_version_of_other_data(self, folder: Path) -> None:
+        write_tiny_artifact(folder / "v3", text_ids=True)
+
+        async def play(worker: Worker) -> None:
+            for change in ({"stable": "v3"}, {"canary": {"artifact": "v3", "weight": 0.5}}, {"shadow": "v3"}):
+                reply = await worker.deploy(**change)
+                assert (reply.status_code, reply.json()["code"]) == (409, "other_ids")
+                assert "the item ids of 'v3' are text, and integers in the version" in reply.json()["detail"]
+            assert await worker.version() == "test-0"
 
         within(folder, play)
 
