@@ -43,6 +43,11 @@ def check_start(settings: Settings) -> None:
 
 
 def _check_deployment(file: DeploymentFile, artifact: Path) -> None:
+    if not file.folder.is_dir():
+        raise ConfigError(
+            f"GNAS_VERSIONS={file.folder}: there is no such folder",
+            hint="name the one that holds the artifact's folder",
+        )
     for name in sorted(file.open(artifact).artifacts):
         try:
             Manifest.read(file.path_of(name))

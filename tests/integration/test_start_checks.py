@@ -41,6 +41,11 @@ def test_an_artifact_that_is_gone(settings: Settings) -> None:
     assert "put its folder back" in (error.value.hint or "")
 
 
+def test_versions_that_are_nowhere(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="versions-of-old: there is no such folder"):
+        check_start(replace(settings, versions=tmp_path / "versions-of-old"))
+
+
 def test_an_artifact_that_is_damaged(settings: Settings) -> None:
     assert settings.versions is not None
     largest = max((settings.versions / "2").iterdir(), key=lambda path: path.stat().st_size)
