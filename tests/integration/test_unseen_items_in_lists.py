@@ -17,7 +17,8 @@ from tiny_artifact import BLEND, write_blended_artifact, write_tiny_artifact
 
 from gnas_serve.errors import FeatureError, ItemNotFoundError
 from gnas_serve.feedback.recent import Recent
-from gnas_serve.runtime.joined import Joined, _inserted
+from gnas_serve.runtime.insertion import inserted
+from gnas_serve.runtime.joined import Joined
 from gnas_serve.runtime.query import Query
 from gnas_serve.runtime.recommender import Recommender
 from gnas_serve.runtime.two_stages import Ranked
@@ -133,7 +134,7 @@ def test_an_unseen_item_is_told_apart_by_what_it_is_most_like(recommender: Recom
 
 
 def test_they_are_carried_over_to_the_scale_of_the_ranker() -> None:
-    rows, scores = _inserted(
+    rows, scores = inserted(
         np.array([7, 3, 5]),
         np.array([9.0, 5.0, 1.0], np.float32),
         np.array([3.0, 2.0, 1.0], np.float32),
