@@ -3,7 +3,8 @@
 ``python tests/bench/grpc_fuzz.py [--messages 10000] [--seed 0]`` serves a small artifact, sends what
 ``tests/grpc_nonsense.py`` draws, and prints one JSON object: how often each kind of nonsense got each status, what was
 wrong (a status that is not the caller's fault, a hang, something internal in the details), and the server's memory
-before, in the middle and after. Exit 1 where anything was wrong.
+before, in the middle and after: what it grows by in the second half is growth, before that much is made for the first
+time. Exit 1 where anything was wrong.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> int:
         finally:
             status = served.stop()
         log = served.log.read_text()
-    growth = memory[-1] / memory[0] - 1
+    growth = memory[-1] / memory[1] - 1
     fine = not wrong and answered and status == 0 and growth < MOST_GROWTH and "Traceback" not in log
     said = {
         "messages": sum(statuses.values()),
